@@ -1,0 +1,28 @@
+//! The names of the wire formats.
+
+use std::fmt;
+
+/// A chat wire format. Its text form (`openai_chat`, …) is used in configuration, logs and headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dialect {
+    /// OpenAI Chat Completions, `POST /v1/chat/completions`.
+    OpenaiChat,
+    /// Anthropic Messages, `POST /v1/messages`.
+    AnthropicMessages,
+}
+
+impl Dialect {
+    /// The name used in configuration, logs and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dialect::OpenaiChat => "openai_chat",
+            Dialect::AnthropicMessages => "anthropic_messages",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,9 @@
+//! Reading and writing JSON without a tree: objects as lists of raw members, and raw values that stay byte-identical.
+
+mod object;
+mod raw;
+mod writer;
+
+pub use object::Object;
+pub use raw::RawJson;
+pub use writer::Writer;

@@ -1,0 +1,167 @@
+//! Writes JSON straight into a buffer.
+
+use super::RawJson;
+use crate::canonical::Ext;
+
+/// Writes one JSON document. The caller opens and closes objects and arrays; commas are placed here.
+///
+/// ```
+/// use tollgate_dialects::json::Writer;
+/// let mut out = Vec::new();
+/// let mut w = Writer::new(&mut out);
+/// w.object(|w| {
+///     w.key("role").string("user");
+///     w.key("content").array(|w| w.string("a\n"));
+/// });
+/// assert_eq!(out, br#"{"role":"user","content":["a\n"]}"#);
+/// ```
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    /// Whether the next value in the open array or object needs a comma before it.
+    comma: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes behind what is already in `out`.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Writer { out, comma: false }
+    }
+
+    /// Writes an object; `members` writes its members with [`Writer::key`].
+    pub fn object(&mut self, members: impl FnOnce(&mut Self)) {
+        self.open(b'{');
+        members(self);
+        self.close(b'}');
+    }
+
+    /// Writes an array; `elements` writes its elements.
+    pub fn array(&mut self, elements: impl FnOnce(&mut Self)) {
+        self.open(b'[');
+        elements(self);
+        self.close(b']');
+    }
+
+    /// Writes the key of a member; its value must follow.
+    pub fn key(&mut self, key: &str) -> &mut Self {
+        self.separate();
+        write_string(self.out, key);
+        self.out.push(b':');
+        self.comma = false;
+        self
+    }
+
+    /// Writes a string.
+    pub fn string(&mut self, text: &str) {
+        self.separate();
+        write_string(self.out, text);
+        self.comma = true;
+    }
+
+    /// Writes a whole number.
+    pub fn number(&mut self, number: u64) {
+        self.literal(&number.to_string());
+    }
+
+    /// Writes `true` or `false`.
+    pub fn bool(&mut self, value: bool) {
+        self.literal(if value { "true" } else { "false" });
+    }
+
+    /// Writes `null`.
+    pub fn null(&mut self) {
+        self.literal("null");
+    }
+
+    /// Writes a value that is already JSON.
+    pub fn raw(&mut self, raw: &RawJson) {
+        self.literal(raw.text());
+    }
+
+    /// Writes a member only if there is a value.
+    pub fn optional<T: ?Sized>(&mut self, key: &str, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
+        if let Some(value) = value {
+            self.key(key);
+            write(self, value);
+        }
+    }
+
+    /// Writes a string member only if there is a value.
+    pub fn optional_string(&mut self, key: &str, value: Option<&str>) {
+        self.optional(key, value, Writer::string);
+    }
+
+    /// Writes a number member only if there is a value.
+    pub fn optional_number(&mut self, key: &str, value: Option<u64>) {
+        self.optional(key, value.as_ref(), |w, number| w.number(*number));
+    }
+
+    /// Writes a raw member only if there is a value.
+    pub fn optional_raw(&mut self, key: &str, value: Option<&RawJson>) {
+        self.optional(key, value, Writer::raw);
+    }
+
+    /// Writes a boolean member only if there is a value.
+    pub fn optional_bool(&mut self, key: &str, value: Option<bool>) {
+        self.optional(key, value.as_ref(), |w, value| w.bool(*value));
+    }
+
+    /// Writes the members of a bag as they were.
+    pub fn ext(&mut self, ext: &Ext) {
+        for (key, raw) in ext.iter() {
+            self.key(key).raw(raw);
+        }
+    }
+
+    fn literal(&mut self, text: &str) {
+        self.separate();
+        self.out.extend_from_slice(text.as_bytes());
+        self.comma = true;
+    }
+
+    fn open(&mut self, bracket: u8) {
+        self.separate();
+        self.out.push(bracket);
+        self.comma = false;
+    }
+
+    fn close(&mut self, bracket: u8) {
+        self.out.push(bracket);
+        self.comma = true;
+    }
+
+    fn separate(&mut self) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = false;
+    }
+}
+
+/// Writes a JSON string with its quotes.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut start = 0;
+    for (i, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0c => b"\\f",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[start..i]);
+        if escape.is_empty() {
+            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+        } else {
+            out.extend_from_slice(escape);
+        }
+        start = i + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[start..]);
+    out.push(b'"');
+}

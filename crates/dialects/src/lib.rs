@@ -1,0 +1,24 @@
+//! Wire formats of the LLM APIs and the translation between them: bytes in, bytes out.
+//!
+//! This crate knows how each dialect writes a request, an answer, a stream and an error. It refuses to know sockets,
+//! clocks, HTTP and configuration. Translation goes through one [`canonical`] form, so that each dialect is one codec:
+//!
+//! ```text
+//! client bytes -> decode (client's dialect) -> canonical -> encode (provider's dialect) -> provider bytes
+//! ```
+//!
+//! What a target cannot express is written into a [`Losses`] report and never dropped in silence.
+
+pub mod anthropic_messages;
+pub mod canonical;
+mod dialect;
+pub mod json;
+mod loss;
+mod target;
+pub mod openai_chat;
+pub mod scan;
+pub mod sse;
+
+pub use dialect::Dialect;
+pub use target::{Capabilities, Target};
+pub use loss::{Effect, Loss, Losses};
