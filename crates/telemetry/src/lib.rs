@@ -5,6 +5,8 @@
 //! HTTP, dialects or configuration files.
 
 mod access_log;
+#[cfg(test)]
+mod fixture;
 mod format;
 mod record;
 
