@@ -44,7 +44,12 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         attempts: ATTEMPTS,
         time_to_first_token: Some(Duration::from_micros(2_858_400)),
         upstream_response_time: Some(Duration::from_millis(2858)),
-        usage: Some(TokenUsage { prompt: 13, completion: 39, total: 52, ..TokenUsage::default() }),
+        usage: Some(TokenUsage {
+            prompt: 13,
+            completion: 39,
+            total: 52,
+            ..TokenUsage::default()
+        }),
         losses: "",
         error_code: None,
         upstream_scheme: Some("https"),

@@ -5,6 +5,7 @@
 //! their limit, then lines are dropped and counted. The caller is never delayed by the file and never told of its errors.
 
 mod output;
+mod report;
 mod shards;
 mod writer;
 
@@ -62,7 +63,9 @@ impl AccessLog {
 
     fn start_with(output: Output, format: Format) -> io::Result<AccessLog> {
         let writer = Writer::start(output)?;
-        Ok(AccessLog { running: Some(Arc::new(Running { format, writer })) })
+        Ok(AccessLog {
+            running: Some(Arc::new(Running { format, writer })),
+        })
     }
 
     /// Writes one call's line. Never waits for the file: a line that finds the queue full is dropped and counted.
@@ -79,7 +82,9 @@ impl AccessLog {
 
     /// Lines dropped since the start because the queue was full or the log had been stopped.
     pub fn dropped(&self) -> u64 {
-        self.running.as_ref().map_or(0, |running| running.writer.dropped())
+        self.running
+            .as_ref()
+            .map_or(0, |running| running.writer.dropped())
     }
 
     /// Failed writes and failed attempts to open the file anew since the start.
@@ -96,10 +101,12 @@ impl AccessLog {
 
     /// Waits until every line logged before is written, at most `wait`; returns whether all are.
     pub fn flush(&self, wait: Duration) -> bool {
-        self.running.as_ref().is_none_or(|running| running.writer.flush(wait))
+        self.running
+            .as_ref()
+            .is_none_or(|running| running.writer.flush(wait))
     }
 
-    /// Writes what is queued, for at most [`STOP_WAIT`], and stops the writer thread; returns whether all was written.
+    /// Writes what is queued, for at most two seconds, and stops the writer thread; returns whether all was written.
     /// Lines logged afterwards are dropped and counted.
     pub fn flush_and_stop(&self) -> bool {
         let Some(running) = &self.running else { return true };
@@ -109,7 +116,7 @@ impl AccessLog {
 }
 
 /// How long a stop waits for a disk or a reader of standard output that does not keep up.
-pub const STOP_WAIT: Duration = Duration::from_secs(2);
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// Capacity above which a thread does not keep its line buffer, so that one long line does not cost memory for ever.
 const MAX_KEPT_LINE: usize = 64 * 1024;

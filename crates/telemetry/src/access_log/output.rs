@@ -43,7 +43,10 @@ impl Output {
     pub(super) fn file(path: PathBuf) -> io::Result<Output> {
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         let identity = Identity::of(&file.metadata()?);
-        Ok(Output { file, origin: Some(Origin { path, identity }) })
+        Ok(Output {
+            file,
+            origin: Some(Origin { path, identity }),
+        })
     }
 
     /// Opens the path anew. On an error the old file stays in use.
@@ -71,6 +74,9 @@ impl Output {
 
 impl Identity {
     fn of(metadata: &Metadata) -> Identity {
-        Identity { device: metadata.dev(), inode: metadata.ino() }
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
 }

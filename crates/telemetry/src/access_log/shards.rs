@@ -11,6 +11,9 @@ pub(super) const SHARD_LIMIT: usize = 4 * 1024 * 1024;
 /// Bytes at which a shard should be written without waiting for the next round.
 pub(super) const SHARD_FULL_ENOUGH: usize = 64 * 1024;
 
+/// Bytes of memory a shard keeps between rounds.
+const KEPT_CAPACITY: usize = 256 * 1024;
+
 /// All waiting lines.
 #[derive(Debug)]
 pub(super) struct Shards {
@@ -28,7 +31,7 @@ struct Shard(Mutex<Lines>);
 struct Lines {
     /// Whole lines, each with its line break.
     bytes: Vec<u8>,
-    /// Whether the last round is over and nothing will be written any more.
+    /// Whether the log is stopping and takes no more lines.
     is_closed: bool,
 }
 
@@ -48,7 +51,7 @@ impl Shards {
     pub(super) fn new() -> Shards {
         let threads = available_parallelism().map_or(1, |threads| threads.get());
         Shards {
-            shards: (0..threads.max(1)).map(|_| Shard::default()).collect(),
+            shards: (0..threads).map(|_| Shard::default()).collect(),
             dropped: AtomicU64::new(0),
         }
     }
@@ -71,11 +74,19 @@ impl Shards {
         }
     }
 
-    /// Swaps the content of shard `index` with `empty`; `None` past the last shard.
-    pub(super) fn take(&self, index: usize, empty: &mut Vec<u8>) -> Option<()> {
-        let shard = self.shards.get(index)?;
-        std::mem::swap(&mut shard.lock().bytes, empty);
-        Some(())
+    /// How many shards there are.
+    pub(super) fn count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Moves the lines of shard `index` into `batch`, whose own content is thrown away.
+    pub(super) fn take(&self, index: usize, batch: &mut Vec<u8>) {
+        batch.clear();
+        // The shard goes on with the batch's memory; what one burst needed is not kept for ever.
+        batch.shrink_to(KEPT_CAPACITY);
+        if let Some(shard) = self.shards.get(index) {
+            std::mem::swap(&mut shard.lock().bytes, batch);
+        }
     }
 
     /// Whether no line waits.
@@ -83,20 +94,18 @@ impl Shards {
         self.shards.iter().all(|shard| shard.lock().bytes.is_empty())
     }
 
-    /// Refuses lines from now on; those that wait are counted as dropped.
+    /// Refuses lines from now on; those that wait can still be taken.
     pub(super) fn close(&self) {
         for shard in &self.shards {
-            let mut lines = shard.lock();
-            lines.is_closed = true;
-            let lost = std::mem::take(&mut lines.bytes);
-            self.count_dropped(&lost);
+            shard.lock().is_closed = true;
         }
     }
 
     /// Counts the lines in `bytes` as dropped.
     pub(super) fn count_dropped(&self, bytes: &[u8]) {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        self.dropped.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.dropped
+            .fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Lines dropped since the start.

@@ -9,7 +9,9 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
     while let Some(length) = rest.iter().position(|byte| is_escaped(*byte)) {
         let (plain, from_special) = rest.split_at(length);
         out.extend_from_slice(plain);
-        let Some((special, after)) = from_special.split_first() else { return };
+        let Some((special, after)) = from_special.split_first() else {
+            return;
+        };
         out.extend_from_slice(b"\\x");
         out.push(hex_digit(special >> 4));
         out.push(hex_digit(special & 0xf));
@@ -19,7 +21,7 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\'
+    !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\'
 }
 
 fn hex_digit(nibble: u8) -> u8 {

@@ -7,14 +7,19 @@ pub(super) const MASK: &str = "***";
 
 /// Whether a header or query parameter of this name carries a credential. `_` and `-` are the same here.
 pub(super) fn is_secret(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String = name
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
     SECRET_NAMES.contains(&plain.as_str()) || SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 
 /// Masks the values of the secret parameters in the query of `uri`.
 pub(super) fn uri(uri: &str) -> Cow<'_, str> {
-    let Some((path, query)) = uri.split_once('?') else { return Cow::Borrowed(uri) };
+    let Some((path, query)) = uri.split_once('?') else {
+        return Cow::Borrowed(uri);
+    };
     match self::query(query) {
         Cow::Borrowed(_) => Cow::Borrowed(uri),
         Cow::Owned(masked) => Cow::Owned(format!("{path}?{masked}")),
@@ -23,7 +28,10 @@ pub(super) fn uri(uri: &str) -> Cow<'_, str> {
 
 /// Masks the values of the secret parameters in `query`, the text after `?`.
 pub(super) fn query(query: &str) -> Cow<'_, str> {
-    if !query.split(['&', ';', '?', '#']).any(|pair| secret_parameter(pair).is_some()) {
+    if !query
+        .split(['&', ';', '?', '#'])
+        .any(|pair| secret_parameter(pair).is_some())
+    {
         return Cow::Borrowed(query);
     }
     let mut masked = String::with_capacity(query.len());
@@ -102,19 +110,34 @@ mod tests {
 
     #[test]
     fn the_headers_that_carry_keys_are_secret() {
-        for name in
-            ["authorization", "Proxy-Authorization", "x_api_key", "apikey", "x-goog-api-key", "cookie", "api-key"]
-        {
+        for name in [
+            "authorization",
+            "Proxy-Authorization",
+            "x_api_key",
+            "apikey",
+            "x-goog-api-key",
+            "cookie",
+            "api-key",
+        ] {
             assert!(is_secret(name), "{name}");
         }
-        for name in ["user_agent", "x-forwarded-for", "host", "idempotency-key", "x-request-id"] {
+        for name in [
+            "user_agent",
+            "x-forwarded-for",
+            "host",
+            "idempotency-key",
+            "x-request-id",
+        ] {
             assert!(!is_secret(name), "{name}");
         }
     }
 
     #[test]
     fn keys_in_the_query_are_masked_and_the_rest_is_kept_as_sent() {
-        assert_eq!(uri("/v1beta/models/gemini:generateContent?key=AIza1&alt=sse"), "/v1beta/models/gemini:generateContent?key=***&alt=sse");
+        assert_eq!(
+            uri("/v1beta/models/gemini:generateContent?key=AIza1&alt=sse"),
+            "/v1beta/models/gemini:generateContent?key=***&alt=sse"
+        );
         assert_eq!(uri("/a?x=1&apikey=s3cret"), "/a?x=1&apikey=***");
         assert_eq!(uri("/a?API_Key=s3cret;b"), "/a?API_Key=***;b");
         assert_eq!(uri("/a?x=1&y=a%20b&&"), "/a?x=1&y=a%20b&&");

@@ -33,7 +33,10 @@ impl Template {
     pub(super) fn parse(text: &str) -> Result<Template, FormatError> {
         let text = text.trim_end();
         if text.is_empty() {
-            return Err(FormatError { position: 0, text: "the format is empty".to_owned() });
+            return Err(FormatError {
+                position: 0,
+                text: "the format is empty".to_owned(),
+            });
         }
         if let Some(position) = text.bytes().position(|byte| byte < 0x20 && byte != b'\t') {
             let text = "a control character or line break; one call is one line".to_owned();
@@ -44,15 +47,22 @@ impl Template {
         while let Some((literal, from_name)) = rest.split_once('$') {
             push_literal(&mut pieces, literal);
             let position = text.len() - from_name.len() - 1;
-            let (name, after) = split_name(from_name)
-                .map_err(|problem| FormatError { position, text: problem.to_owned() })?;
-            let variable = Variable::named(name)
-                .ok_or_else(|| FormatError { position, text: unknown_variable(name) })?;
+            let (name, after) = split_name(from_name).map_err(|problem| FormatError {
+                position,
+                text: problem.to_owned(),
+            })?;
+            let variable = Variable::named(name).ok_or_else(|| FormatError {
+                position,
+                text: unknown_variable(name),
+            })?;
             pieces.push(Piece::Variable(variable));
             rest = after;
         }
         push_literal(&mut pieces, rest);
-        Ok(Template { pieces, zone: Zone::Local })
+        Ok(Template {
+            pieces,
+            zone: Zone::Local,
+        })
     }
 
     /// Appends the call's values, without a line break.
@@ -81,7 +91,10 @@ fn split_name(text: &str) -> Result<(&str, &str), &'static str> {
             false => Err("no variable name between `${` and `}`"),
         };
     }
-    let end = text.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(text.len());
+    let end = text
+        .bytes()
+        .position(|byte| !is_name_byte(byte))
+        .unwrap_or(text.len());
     match text.split_at_checked(end) {
         Some((name, after)) if !name.is_empty() => Ok((name, after)),
         _ => Err("`$` without a variable name after it"),

@@ -32,7 +32,12 @@ fn the_demo_logs_the_tokens_of_a_success() {
 
 #[test]
 fn the_demo_logs_empty_tokens_for_a_failure() {
-    let refused = CallRecord { status: 401, body_bytes_sent: 254, usage: None, ..fixture::call() };
+    let refused = CallRecord {
+        status: 401,
+        body_bytes_sent: 254,
+        usage: None,
+        ..fixture::call()
+    };
     assert_eq!(
         line(NGINX_DEMO, &refused),
         r#"192.168.215.1 - - [21/Nov/2026:00:30:39 +0000] "POST /v1/chat/completions HTTP/1.1" 401 254 "-" "curl/8.6.0" "-" prompt_tokens= completion_tokens= total_tokens="#
@@ -42,9 +47,31 @@ fn the_demo_logs_empty_tokens_for_a_failure() {
 #[test]
 fn the_demo_logs_tokens_only_for_a_200_and_never_a_zero() {
     let format = "$ai_proxy_response_prompt_tokens/$ai_proxy_response_completion_tokens/$ai_proxy_response_total_tokens";
-    assert_eq!(line(format, &CallRecord { status: 201, ..fixture::call() }), "//");
-    let usage = TokenUsage { prompt: 5, total: 5, ..TokenUsage::default() };
-    assert_eq!(line(format, &CallRecord { usage: Some(usage), ..fixture::call() }), "5//5");
+    assert_eq!(
+        line(
+            format,
+            &CallRecord {
+                status: 201,
+                ..fixture::call()
+            }
+        ),
+        "//"
+    );
+    let usage = TokenUsage {
+        prompt: 5,
+        total: 5,
+        ..TokenUsage::default()
+    };
+    assert_eq!(
+        line(
+            format,
+            &CallRecord {
+                usage: Some(usage),
+                ..fixture::call()
+            }
+        ),
+        "5//5"
+    );
 }
 
 #[test]
@@ -57,7 +84,12 @@ fn the_format_of_the_apisix_guide_gives_the_line_of_the_guide() {
         upstream_response_time: Some(Duration::from_millis(5765)),
         model: Some("gpt-4"),
         request_model: Some("gpt-4"),
-        usage: Some(TokenUsage { prompt: 23, completion: 8, total: 31, ..TokenUsage::default() }),
+        usage: Some(TokenUsage {
+            prompt: 23,
+            completion: 8,
+            total: 31,
+            ..TokenUsage::default()
+        }),
         ..fixture::call()
     };
     assert_eq!(
@@ -77,7 +109,10 @@ fn llm_variables_of_an_ordinary_call_have_the_values_apisix_starts_with() {
         ..fixture::call()
     };
     let format = r#""$request_type" "$llm_time_to_first_token" "$llm_model" "$request_llm_model" "$llm_prompt_tokens" "$llm_completion_tokens" "$llm_total_tokens" "$llm_stream""#;
-    assert_eq!(line(format, &call), r#""traditional_http" "0" "" "" "0" "0" "0" "false""#);
+    assert_eq!(
+        line(format, &call),
+        r#""traditional_http" "0" "" "" "0" "0" "0" "false""#
+    );
     assert_eq!(line("$apisix_upstream_response_time", &call), "2.858");
 }
 
@@ -100,11 +135,20 @@ fn every_attempt_is_in_the_upstream_variables() {
         },
         fixture::ATTEMPTS[0],
     ];
-    let call = CallRecord { attempts: &attempts, ..fixture::call() };
-    assert_eq!(line("$upstream_addr", &call), "-, 10.0.0.2:443, api.openai.com:443");
+    let call = CallRecord {
+        attempts: &attempts,
+        ..fixture::call()
+    };
+    assert_eq!(
+        line("$upstream_addr", &call),
+        "-, 10.0.0.2:443, api.openai.com:443"
+    );
     assert_eq!(line("$upstream_status", &call), "-, 503, 200");
     assert_eq!(line("$upstream_response_time", &call), "0.007, 1.250, 2.858");
-    assert_eq!(line("$tollgate_attempts", &call), "a=connect_error, b=bad_status, openai-main=ok");
+    assert_eq!(
+        line("$tollgate_attempts", &call),
+        "a=connect_error, b=bad_status, openai-main=ok"
+    );
 }
 
 #[test]
@@ -130,18 +174,52 @@ fn what_is_missing_is_a_dash() {
                   $upstream_status $upstream_response_time $apisix_upstream_response_time $bytes_sent \
                   $tollgate_losses $tollgate_error_code $tollgate_usage";
     assert_eq!(line(format, &call), ["-"; 20].join(" "));
-    assert_eq!(line("$upstream_scheme://$upstream_host$upstream_uri", &call), "-://-");
+    assert_eq!(
+        line("$upstream_scheme://$upstream_host$upstream_uri", &call),
+        "-://-"
+    );
 }
 
 #[test]
 fn the_outcome_names_who_ended_the_call() {
     let outcome = |call: CallRecord<'_>| line("$tollgate_outcome", &call);
     assert_eq!(outcome(fixture::call()), "ok");
-    assert_eq!(outcome(CallRecord { client_gone: true, ..fixture::call() }), "client_gone");
-    assert_eq!(outcome(CallRecord { attempts: &[], status: 429, ..fixture::call() }), "refused");
-    assert_eq!(outcome(CallRecord { attempts: &[], status: 200, ..fixture::call() }), "ok");
-    let failed = [Attempt { outcome: "timeout", status: None, ..fixture::ATTEMPTS[0] }];
-    assert_eq!(outcome(CallRecord { attempts: &failed, status: 504, ..fixture::call() }), "timeout");
+    assert_eq!(
+        outcome(CallRecord {
+            client_gone: true,
+            ..fixture::call()
+        }),
+        "client_gone"
+    );
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &[],
+            status: 429,
+            ..fixture::call()
+        }),
+        "refused"
+    );
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &[],
+            status: 200,
+            ..fixture::call()
+        }),
+        "ok"
+    );
+    let failed = [Attempt {
+        outcome: "timeout",
+        status: None,
+        ..fixture::ATTEMPTS[0]
+    }];
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &failed,
+            status: 504,
+            ..fixture::call()
+        }),
+        "timeout"
+    );
 }
 
 #[test]
@@ -154,31 +232,68 @@ fn parts_of_the_request_can_be_logged_alone() {
         ..fixture::call()
     };
     assert_eq!(
-        line("$request_method $request_uri $uri $args $query_string $server_protocol", &call),
+        line(
+            "$request_method $request_uri $uri $args $query_string $server_protocol",
+            &call
+        ),
         "POST /v1/x%20y?a=1&b=2 /v1/x%20y a=1&b=2 a=1&b=2 HTTP/1.1"
     );
     assert_eq!(
-        line("$scheme $host $remote_addr:$remote_port $server_addr $server_port $bytes_sent", &call),
+        line(
+            "$scheme $host $remote_addr:$remote_port $server_addr $server_port $bytes_sent",
+            &call
+        ),
         "http [::1] ::1:51234 10.0.0.1 4242 1000"
     );
-    assert_eq!(line("$host", &CallRecord { host: Some("Example.COM:80"), ..call }), "example.com");
-    assert_eq!(line("$host", &CallRecord { host: Some("[::1]"), ..call }), "[::1]");
-    assert_eq!(line("$msec $time_iso8601", &call), "1795221039.000 2026-11-21T00:30:39+00:00");
+    assert_eq!(
+        line(
+            "$host",
+            &CallRecord {
+                host: Some("Example.COM:80"),
+                ..call
+            }
+        ),
+        "example.com"
+    );
+    assert_eq!(
+        line(
+            "$host",
+            &CallRecord {
+                host: Some("[::1]"),
+                ..call
+            }
+        ),
+        "[::1]"
+    );
+    assert_eq!(
+        line("$msec $time_iso8601", &call),
+        "1795221039.000 2026-11-21T00:30:39+00:00"
+    );
     assert_eq!(line("$pid", &call), std::process::id().to_string());
 }
 
 #[test]
 fn any_request_header_can_be_logged() {
     let header = |name: &str| (name == "x-team-name").then_some("blue \"team\"");
-    let call = CallRecord { header: &header, ..fixture::call() };
-    assert_eq!(line("$http_x_team_name ${http_X_Team_Name}s", &call), r"blue \x22team\x22 blue \x22team\x22s");
+    let call = CallRecord {
+        header: &header,
+        ..fixture::call()
+    };
+    assert_eq!(
+        line("$http_x_team_name ${http_X_Team_Name}s", &call),
+        r"blue \x22team\x22 blue \x22team\x22s"
+    );
 }
 
 #[test]
 fn no_client_can_forge_a_line_or_leave_its_quotes() {
     let evil = "x\" 200 0\r\n10.0.0.9 - - \"GET / HTTP/1.1\\\u{1b}[2J\u{2028}";
     let header = |_: &str| Some(evil);
-    let attempts = [Attempt { instance: evil, upstream_addr: Some(evil), ..fixture::ATTEMPTS[0] }];
+    let attempts = [Attempt {
+        instance: evil,
+        upstream_addr: Some(evil),
+        ..fixture::ATTEMPTS[0]
+    }];
     let call = CallRecord {
         scheme: evil,
         method: evil,
@@ -205,7 +320,11 @@ fn no_client_can_forge_a_line_or_leave_its_quotes() {
     };
     for name in variables::names().chain(["http_x_evil"]) {
         let line = line(&format!("${name}"), &call);
-        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"'), "${name}: {line}");
+        assert!(
+            line.bytes()
+                .all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"'),
+            "${name}: {line}"
+        );
     }
     assert_eq!(
         line("$http_user_agent", &call),
@@ -229,7 +348,13 @@ fn no_key_reaches_the_log() {
         header: &header,
         ..fixture::call()
     };
-    let secret_headers = ["http_authorization", "http_x_api_key", "http_apikey", "http_cookie", "http_x_goog_api_key"];
+    let secret_headers = [
+        "http_authorization",
+        "http_x_api_key",
+        "http_apikey",
+        "http_cookie",
+        "http_x_goog_api_key",
+    ];
     for name in variables::names().chain(secret_headers) {
         assert!(!line(&format!("${name}"), &call).contains(KEY), "${name}");
     }
@@ -265,18 +390,39 @@ fn a_json_line_holds_the_whole_call_and_leaves_out_what_is_missing() {
 
 #[test]
 fn a_wrong_format_is_refused_with_its_place_and_a_suggestion() {
-    assert_eq!(refusal("a $statu b"), (2, "unknown variable `$statu`; did you mean `$status`?".to_owned()));
+    assert_eq!(
+        refusal("a $statu b"),
+        (2, "unknown variable `$statu`; did you mean `$status`?".to_owned())
+    );
     assert_eq!(
         refusal("$status ${llm_prompt_token}"),
-        (8, "unknown variable `$llm_prompt_token`; did you mean `$llm_prompt_tokens`?".to_owned())
+        (
+            8,
+            "unknown variable `$llm_prompt_token`; did you mean `$llm_prompt_tokens`?".to_owned()
+        )
     );
-    assert_eq!(refusal("$zebra_crossing"), (0, "unknown variable `$zebra_crossing`".to_owned()));
+    assert_eq!(
+        refusal("$zebra_crossing"),
+        (0, "unknown variable `$zebra_crossing`".to_owned())
+    );
     assert_eq!(refusal("$http_"), (0, "unknown variable `$http_`".to_owned()));
-    assert_eq!(refusal("costs 5$ each"), (7, "`$` without a variable name after it".to_owned()));
-    assert_eq!(refusal("é$"), (2, "`$` without a variable name after it".to_owned()));
+    assert_eq!(
+        refusal("costs 5$ each"),
+        (7, "`$` without a variable name after it".to_owned())
+    );
+    assert_eq!(
+        refusal("é$"),
+        (2, "`$` without a variable name after it".to_owned())
+    );
     assert_eq!(refusal("${status"), (0, "`${` without its `}`".to_owned()));
-    assert_eq!(refusal("${}"), (0, "no variable name between `${` and `}`".to_owned()));
-    assert_eq!(refusal("${a b}"), (0, "no variable name between `${` and `}`".to_owned()));
+    assert_eq!(
+        refusal("${}"),
+        (0, "no variable name between `${` and `}`".to_owned())
+    );
+    assert_eq!(
+        refusal("${a b}"),
+        (0, "no variable name between `${` and `}`".to_owned())
+    );
     assert_eq!(refusal(" \n"), (0, "the format is empty".to_owned()));
     assert_eq!(refusal("$status\n$host").0, 7);
     assert_eq!(
@@ -287,7 +433,10 @@ fn a_wrong_format_is_refused_with_its_place_and_a_suggestion() {
 
 #[test]
 fn braces_end_a_name_and_text_around_variables_is_kept() {
-    assert_eq!(line("é[${status}0]$status\t$status!\n", &fixture::call()), "é[2000]200\t200!");
+    assert_eq!(
+        line("é[${status}0]$status\t$status!\n", &fixture::call()),
+        "é[2000]200\t200!"
+    );
 }
 
 #[test]
@@ -302,7 +451,11 @@ fn the_manual_shows_the_default_format_its_line_and_the_json_line() {
     let manual = manual();
     let mut json = Vec::new();
     Format::Json.write(&fixture::call(), &mut json);
-    for expected in [DEFAULT, &line(DEFAULT, &fixture::call()), &String::from_utf8(json).unwrap()] {
+    for expected in [
+        DEFAULT,
+        &line(DEFAULT, &fixture::call()),
+        &String::from_utf8(json).unwrap(),
+    ] {
         assert!(manual.contains(expected), "{expected}");
     }
 }
@@ -319,12 +472,22 @@ fn the_manual_lists_every_variable_and_shows_what_it_prints() {
         })
         .collect();
     for name in variables::names() {
-        assert!(rows.iter().any(|(documented, _)| *documented == name), "`${name}` is not in the manual");
+        assert!(
+            rows.iter().any(|(documented, _)| *documented == name),
+            "`${name}` is not in the manual"
+        );
     }
     let header = |name: &str| (name == "x-team").then_some("blue");
-    let call = CallRecord { request_uri: "/v1/chat/completions?debug=1", header: &header, ..fixture::call() };
+    let call = CallRecord {
+        request_uri: "/v1/chat/completions?debug=1",
+        header: &header,
+        ..fixture::call()
+    };
     for (name, example) in rows {
-        assert!(variables::names().any(|known| known == name) || name == "http_x_team", "`${name}` does not exist");
+        assert!(
+            variables::names().any(|known| known == name) || name == "http_x_team",
+            "`${name}` does not exist"
+        );
         if name != "pid" {
             assert_eq!(line(&format!("${name}"), &call), example, "${name}");
         }

@@ -37,12 +37,16 @@ pub(super) fn since_epoch(time: SystemTime) -> Duration {
 
 /// Appends nginx's `$time_local`.
 pub(super) fn write_local(time: SystemTime, zone: Zone, out: &mut Vec<u8>) {
-    with_second(time, zone, |second| out.extend_from_slice(second.local.as_bytes()));
+    with_second(time, zone, |second| {
+        out.extend_from_slice(second.local.as_bytes())
+    });
 }
 
 /// Appends nginx's `$time_iso8601`.
 pub(super) fn write_iso8601(time: SystemTime, zone: Zone, out: &mut Vec<u8>) {
-    with_second(time, zone, |second| out.extend_from_slice(second.iso8601.as_bytes()));
+    with_second(time, zone, |second| {
+        out.extend_from_slice(second.iso8601.as_bytes())
+    });
 }
 
 /// Appends `2.858`: whole seconds and three digits of milliseconds, cut, not rounded.
@@ -72,8 +76,10 @@ fn with_second(time: SystemTime, zone: Zone, write: impl FnOnce(&Second)) {
 
 impl Second {
     fn of(unix: u64, zone: Zone) -> Second {
-        let timestamp =
-            i64::try_from(unix).ok().and_then(|unix| Timestamp::from_second(unix).ok()).unwrap_or_default();
+        let timestamp = i64::try_from(unix)
+            .ok()
+            .and_then(|unix| Timestamp::from_second(unix).ok())
+            .unwrap_or_default();
         let time_zone = match zone {
             Zone::Local => TimeZone::system(),
             #[cfg(test)]
@@ -85,9 +91,16 @@ impl Second {
     fn in_zone(timestamp: Timestamp, time_zone: &TimeZone, zone: Zone) -> Second {
         let civil = timestamp.to_zoned(time_zone.clone());
         let offset = civil.offset().seconds();
-        let (sign, minutes) = if offset < 0 { ('-', offset / -60) } else { ('+', offset / 60) };
+        let (sign, minutes) = if offset < 0 {
+            ('-', offset / -60)
+        } else {
+            ('+', offset / 60)
+        };
         let (hours, minutes) = (minutes / 60, minutes % 60);
-        let month = usize::try_from(civil.month()).ok().and_then(|month| MONTHS.get(month - 1)).unwrap_or(&"-");
+        let month = usize::try_from(civil.month())
+            .ok()
+            .and_then(|month| MONTHS.get(month - 1))
+            .unwrap_or(&"-");
         let (year, day) = (civil.year(), civil.day());
         let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
         Second {
@@ -104,15 +117,17 @@ impl Second {
     }
 }
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn texts(unix: i64, offset_hours: i8, extra_minutes: i32) -> (String, String) {
-        let offset = jiff::tz::Offset::from_seconds(i32::from(offset_hours) * 3600 + extra_minutes * 60).unwrap();
+        let offset =
+            jiff::tz::Offset::from_seconds(i32::from(offset_hours) * 3600 + extra_minutes * 60).unwrap();
         let zone = TimeZone::fixed(offset);
         let second = Second::in_zone(Timestamp::from_second(unix).unwrap(), &zone, Zone::Utc);
         (second.local, second.iso8601)
@@ -123,15 +138,24 @@ mod tests {
         let second = 1_795_221_039;
         assert_eq!(
             texts(second, 0, 0),
-            ("21/Nov/2026:00:30:39 +0000".to_owned(), "2026-11-21T00:30:39+00:00".to_owned())
+            (
+                "21/Nov/2026:00:30:39 +0000".to_owned(),
+                "2026-11-21T00:30:39+00:00".to_owned()
+            )
         );
         assert_eq!(
             texts(second, 5, 30),
-            ("21/Nov/2026:06:00:39 +0530".to_owned(), "2026-11-21T06:00:39+05:30".to_owned())
+            (
+                "21/Nov/2026:06:00:39 +0530".to_owned(),
+                "2026-11-21T06:00:39+05:30".to_owned()
+            )
         );
         assert_eq!(
             texts(second, -3, -30),
-            ("20/Nov/2026:21:00:39 -0330".to_owned(), "2026-11-20T21:00:39-03:30".to_owned())
+            (
+                "20/Nov/2026:21:00:39 -0330".to_owned(),
+                "2026-11-20T21:00:39-03:30".to_owned()
+            )
         );
     }
 
@@ -159,9 +183,14 @@ mod tests {
 
     #[test]
     fn seconds_have_three_digits_of_milliseconds() {
-        for (micros, expected) in
-            [(0, "0.000"), (999, "0.000"), (7_000, "0.007"), (45_999, "0.045"), (2_858_000, "2.858"), (60_100_000, "60.100")]
-        {
+        for (micros, expected) in [
+            (0, "0.000"),
+            (999, "0.000"),
+            (7_000, "0.007"),
+            (45_999, "0.045"),
+            (2_858_000, "2.858"),
+            (60_100_000, "60.100"),
+        ] {
             let mut out = Vec::new();
             write_seconds(Duration::from_micros(micros), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);

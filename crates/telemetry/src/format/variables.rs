@@ -230,7 +230,10 @@ impl Known {
                 None => out.push(b'-'),
             },
             Known::ServerPort => {
-                number_or_dash(record.server_addr.as_ref().map(SocketAddr::port).map(u64::from), out);
+                number_or_dash(
+                    record.server_addr.as_ref().map(SocketAddr::port).map(u64::from),
+                    out,
+                );
             }
             Known::ServerProtocol => escape::write(record.http_version, out),
             Known::Status => number(u64::from(record.status), out),
@@ -243,7 +246,9 @@ impl Known {
             }),
             Known::TollgateErrorCode => text_or_dash(record.error_code, out),
             Known::TollgateInstance => text_or_dash(record.instance, out),
-            Known::TollgateLosses => text_or_dash(Some(record.losses).filter(|losses| !losses.is_empty()), out),
+            Known::TollgateLosses => {
+                text_or_dash(Some(record.losses).filter(|losses| !losses.is_empty()), out)
+            }
             Known::TollgateOutcome => escape::write(outcome(record), out),
             Known::TollgateProvider => text_or_dash(record.provider, out),
             Known::TollgateUsage => out.extend_from_slice(match record.usage {
@@ -265,7 +270,10 @@ impl Known {
                 escape::write(&record.upstream_uri.map(mask::uri).unwrap_or_default(), out);
             }
             Known::Uri => {
-                let path = record.request_uri.split_once('?').map_or(record.request_uri, |(path, _)| path);
+                let path = record
+                    .request_uri
+                    .split_once('?')
+                    .map_or(record.request_uri, |(path, _)| path);
                 escape::write(path, out);
             }
         }
@@ -284,7 +292,10 @@ pub(super) fn outcome<'a>(record: &CallRecord<'a>) -> &'a str {
 
 /// When the call ended, which is the time nginx logs.
 fn finished(record: &CallRecord<'_>) -> SystemTime {
-    record.time.checked_add(record.request_time).unwrap_or(record.time)
+    record
+        .time
+        .checked_add(record.request_time)
+        .unwrap_or(record.time)
 }
 
 /// nginx's `$host`: the `Host` header in lower case, without the port.
@@ -301,7 +312,9 @@ fn host_name(record: &CallRecord<'_>) -> Option<String> {
 fn upstream_response_time(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     match (record.attempts, record.upstream_response_time) {
         ([], Some(duration)) => time::write_seconds(duration, out),
-        _ => list(record.attempts, out, |attempt, out| time::write_seconds(attempt.duration, out)),
+        _ => list(record.attempts, out, |attempt, out| {
+            time::write_seconds(attempt.duration, out)
+        }),
     }
 }
 
@@ -316,7 +329,11 @@ fn apisix_upstream_response_time(record: &CallRecord<'_>, out: &mut Vec<u8>) {
 
 /// The demo sets its token variables only for a 200 with usage, and a JavaScript 0 is as good as nothing.
 fn demo_tokens(record: &CallRecord<'_>, count: fn(&TokenUsage) -> u64, out: &mut Vec<u8>) {
-    let tokens = record.usage.as_ref().map(count).filter(|tokens| record.status == 200 && *tokens > 0);
+    let tokens = record
+        .usage
+        .as_ref()
+        .map(count)
+        .filter(|tokens| record.status == 200 && *tokens > 0);
     if let Some(tokens) = tokens {
         number(tokens, out);
     }
