@@ -38,7 +38,10 @@ pub struct ScanError {
 /// # Errors
 /// Not UTF-8, not JSON, not an object, nested deeper than [`MAX_DEPTH`], or a top-level key stands twice.
 pub fn scan(_document: &[u8]) -> Result<Members, ScanError> {
-    Err(ScanError { offset: 0, problem: "not written yet" })
+    Err(ScanError {
+        offset: 0,
+        problem: "not written yet",
+    })
 }
 
 impl Members {

@@ -39,7 +39,11 @@ impl Decoder {
     ///
     /// # Errors
     /// An event is larger than the limit; the decoder must not be used any more.
-    pub fn feed(&mut self, _bytes: &[u8], _on_event: &mut dyn FnMut(SseEvent<'_>)) -> Result<(), EventTooLarge> {
+    pub fn feed(
+        &mut self,
+        _bytes: &[u8],
+        _on_event: &mut dyn FnMut(SseEvent<'_>),
+    ) -> Result<(), EventTooLarge> {
         Err(EventTooLarge { limit: self.limit })
     }
 

@@ -13,11 +13,9 @@ mod usage;
 pub use error::{DecodeError, ErrorKind, ProviderError};
 pub use event::{Delta, Event, PartKind};
 pub use message::{
-    CacheHint, ContentForm, Ext, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, Text, ToolCall,
-    ToolCallKind, ToolResult,
+    CacheHint, ContentForm, Ext, Media, MediaKind, MediaSource, Message, Part, Reasoning, Role, Text,
+    ToolCall, ToolCallKind, ToolResult,
 };
-pub use request::{
-    Effort, ReasoningRequest, Request, ResponseFormat, Thinking, Tool, ToolChoice, ToolKind,
-};
+pub use request::{Effort, ReasoningRequest, Request, ResponseFormat, Thinking, Tool, ToolChoice, ToolKind};
 pub use response::{Choice, Response, Stop, StopReason};
 pub use usage::Usage;
