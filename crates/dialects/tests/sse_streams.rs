@@ -1,6 +1,10 @@
 //! The framing of server-sent events must not depend on how the network cuts the stream.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests count as tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests count as tests"
+)]
 
 use std::fs;
 use std::iter::once;
