@@ -1,1 +1,27 @@
-//! .
+//! The resource model of the gateway, and the front ends that lower what people write into it.
+//!
+//! ```text
+//! tollgate.yaml --native--+
+//!                         +--> Resources --> (gateway: snapshot, data plane)
+//! rbac.json -----rbac-----+
+//! ```
+//!
+//! This crate knows what a configuration means and how to say what is wrong with one: all mistakes at once, each with its
+//! place and what is allowed. It refuses to know sockets, clocks, files and the process environment; contents of files and
+//! the look-up of variables are passed in.
+
+mod glob;
+mod json;
+mod lowered;
+mod mistake;
+pub mod model;
+mod named;
+mod secret;
+
+pub use glob::Glob;
+pub use json::Json;
+pub use lowered::Lowered;
+pub use mistake::Mistake;
+pub use model::Resources;
+pub use named::Named;
+pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};

@@ -3,6 +3,7 @@
 //! It holds the union of what the dialects can say. What only the origin dialect understands travels in an [`Ext`] bag
 //! beside the part it belongs to: the origin's own encoder writes it back, every other encoder reports it as lost.
 
+mod collect;
 mod error;
 mod event;
 mod message;
@@ -10,6 +11,7 @@ mod request;
 mod response;
 mod usage;
 
+pub use collect::Collector;
 pub use error::{DecodeError, ErrorKind, ProviderError};
 pub use event::{Delta, Event, PartKind};
 pub use message::{

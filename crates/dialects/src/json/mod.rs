@@ -6,4 +6,4 @@ mod writer;
 
 pub use object::Object;
 pub use raw::RawJson;
-pub use writer::Writer;
+pub use writer::{Writer, write_string};

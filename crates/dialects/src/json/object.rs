@@ -152,6 +152,25 @@ impl<'a> Object<'a> {
         Object::parse(raw.get(), self.path_of(name)).map(Some)
     }
 
+    /// Takes every member that is `null`. Taken first and put beside [`Object::into_ext`] at the end, the `null`s of a
+    /// document survive, although the other methods take them for missing.
+    pub fn take_nulls(&mut self) -> Ext {
+        let mut nulls = Ext::default();
+        self.members.retain(|(key, raw)| {
+            let null = raw.get() == "null";
+            if null {
+                nulls.0.push((key.clone().into_owned(), RawJson::from(*raw)));
+            }
+            !null
+        });
+        nulls
+    }
+
+    /// The raw JSON of a member that stays where it is.
+    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
+        self.members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw)
+    }
+
     /// What was not taken, in its original order, `null`s included.
     pub fn into_ext(self) -> Ext {
         Ext(self
