@@ -11,6 +11,7 @@
 
 pub mod anthropic_messages;
 pub mod canonical;
+mod capabilities;
 mod dialect;
 pub mod codec;
 pub mod estimate;
