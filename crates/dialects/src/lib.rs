@@ -11,7 +11,10 @@
 
 pub mod anthropic_messages;
 pub mod canonical;
+mod capabilities;
 mod dialect;
+pub mod codec;
+pub mod estimate;
 pub mod json;
 mod loss;
 pub mod openai_chat;
