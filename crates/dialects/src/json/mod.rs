@@ -5,5 +5,6 @@ mod raw;
 mod writer;
 
 pub use object::Object;
+pub(crate) use object::kind_of;
 pub use raw::RawJson;
-pub use writer::Writer;
+pub use writer::{Writer, write_string};
