@@ -2,11 +2,7 @@
 //!
 //! `right/<case>.yaml` lowers into `right/<case>.json`; `wrong/<case>.yaml` is refused with the lines of
 //! `wrong/<case>.txt`. `UPDATE=1` rewrites the expected files, to be reviewed like code.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

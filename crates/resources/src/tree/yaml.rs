@@ -11,6 +11,9 @@ use crate::report::quote;
 /// Most values in a file once its aliases are expanded. A thousand models with all their settings have about 40,000.
 const MAX_NODES: usize = 200_000;
 
+/// Most parser events that aliases may repeat; sharing the settings of a thousand models needs about 20,000.
+const MAX_REPLAYED: usize = 50_000;
+
 /// Reads YAML text. Keys given twice, several documents and unknown tags are errors; aliases and merge keys are not.
 pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
     if let Some(error) = SyntaxError::too_long(text) {
@@ -20,10 +23,11 @@ pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
+            max_recorded_anchor_events: MAX_REPLAYED,
             max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: MAX_NODES,
+            max_total_replayed_events: MAX_REPLAYED,
         },
         // `off` and `no` are words in our files; only `true` and `false` are truth values.
         strict_booleans: true,
