@@ -12,6 +12,7 @@
 pub mod anthropic_messages;
 pub mod canonical;
 mod dialect;
+pub mod estimate;
 pub mod json;
 mod loss;
 pub mod openai_chat;
