@@ -1,0 +1,1 @@
+pub struct StreamEncoder; pub struct StreamStyle;

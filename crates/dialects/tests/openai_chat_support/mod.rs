@@ -1,0 +1,134 @@
+//! Recordings of real traffic and what the tests of this dialect share.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use serde_json::Value;
+use tollgate_dialects::Capabilities;
+use tollgate_dialects::canonical::Event;
+
+/// One recorded exchange.
+pub(crate) struct Recording {
+    pub(crate) name: String,
+    folder: PathBuf,
+}
+
+impl Recording {
+    pub(crate) fn read(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(file)).ok()
+    }
+
+    /// The stream as server-sent events; recordings of bare chunks get their framing back.
+    pub(crate) fn stream(&self) -> Option<String> {
+        self.read("response.sse").or_else(|| {
+            let chunks = self.read("response.chunks.jsonl")?;
+            let events: String = chunks.lines().map(|chunk| format!("data: {chunk}\n\n")).collect();
+            Some(format!("{events}data: [DONE]\n\n"))
+        })
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        let meta: Value = serde_json::from_str(&self.read("meta.json").unwrap()).unwrap();
+        meta["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap())
+    }
+}
+
+/// All recordings of this dialect; empty (with a notice) on a machine that does not have them.
+pub(crate) fn recordings() -> Vec<Recording> {
+    let root = env::var_os("TOLLGATE_FIXTURES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
+        PathBuf::from,
+    );
+    let Ok(providers) = fs::read_dir(&root) else {
+        assert!(env::var_os("CI").is_none(), "no recordings at {}", root.display());
+        println!("no recordings at {}: nothing tested", root.display());
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for provider in providers.flatten() {
+        let Ok(cases) = fs::read_dir(provider.path().join("openai-chat")) else { continue };
+        for case in cases.flatten().filter(|case| case.path().is_dir()) {
+            let name = format!("{}/{}", provider.file_name().display(), case.file_name().display());
+            found.push(Recording { name, folder: case.path() });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities {
+        max_output_tokens: None,
+        sampling: true,
+        adaptive_thinking: false,
+        budget_thinking: false,
+        thinking_always_on: false,
+        reasoning: true,
+        efforts: None,
+        forced_tool_use: true,
+        assistant_prefill: true,
+        mid_conversation_system: true,
+        native_structured_output: true,
+    }
+}
+
+pub(crate) fn json(text: &[u8]) -> Value {
+    serde_json::from_slice(text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))
+}
+
+/// Compares two documents and tells the first place where they differ.
+pub(crate) fn assert_json_eq(actual: &Value, expected: &Value, name: &str) {
+    if let Some(place) = difference(actual, expected, String::new()) {
+        panic!("{name}: {place}");
+    }
+}
+
+fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> {
+    match (actual, expected) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys());
+            keys.filter(|key| a.get(*key) != b.get(*key)).find_map(|key| {
+                let path = format!("{path}.{key}");
+                match (a.get(key), b.get(key)) {
+                    (Some(a), Some(b)) => difference(a, b, path),
+                    (a, b) => Some(format!("{path}: {a:?} instead of {b:?}")),
+                }
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]")))
+        }
+        (a, b) if a == b => None,
+        (a, b) => Some(format!("{path}: {a} instead of {b}")),
+    }
+}
+
+/// An event that borrows from nothing.
+pub(crate) fn owned(event: &Event<'_>) -> Event<'static> {
+    use tollgate_dialects::canonical::Delta;
+    match event.clone() {
+        Event::PartDelta { choice, part, delta } => {
+            let delta = match delta {
+                Delta::Text(text) => Delta::Text(text.into_owned().into()),
+                Delta::Reasoning(text) => Delta::Reasoning(text.into_owned().into()),
+                Delta::Signature(text) => Delta::Signature(text.into_owned().into()),
+                Delta::Arguments(text) => Delta::Arguments(text.into_owned().into()),
+                Delta::Opaque(raw) => Delta::Opaque(raw),
+            };
+            Event::PartDelta { choice, part, delta }
+        }
+        Event::Start { origin, id, model, created, service_tier, ext } => {
+            Event::Start { origin, id, model, created, service_tier, ext }
+        }
+        Event::PartStart { choice, part, kind } => Event::PartStart { choice, part, kind },
+        Event::PartStop { choice, part } => Event::PartStop { choice, part },
+        Event::Stop { choice, stop } => Event::Stop { choice, stop },
+        Event::Usage(usage) => Event::Usage(usage),
+        Event::Error(error) => Event::Error(error),
+        Event::Ping => Event::Ping,
+        Event::Opaque { field, raw } => Event::Opaque { field, raw },
+        Event::End => Event::End,
+    }
+}
