@@ -1,1 +1,34 @@
-//! Anthropic Messages.
+//! Anthropic Messages, `POST /v1/messages`.
+//!
+//! Within this dialect nothing is lost: what the canonical form has no field for travels in its bags and is written back,
+//! signatures and tool inputs byte by byte. Toward this dialect, requests are brought into its order (one `system`,
+//! alternating turns, tool results first) and into what the model takes; what does not fit is reported.
+//!
+//! Differences between a document and itself decoded and encoded again, all without meaning: the order of members, empty
+//! lists of tools and stop sequences (left out), an `input` or `input_schema` that was missing (added), and a `system`
+//! message at the head of `messages`, which becomes the top-level `system`. In streams, padding, comments and the `null`s
+//! of `message_delta` are not repeated, `message_delta` tells the whole usage, and a tool call without any piece of input
+//! gets the piece `{}`.
+
+mod encode;
+mod error;
+mod foreign;
+mod ids;
+mod media;
+mod options;
+mod part;
+mod request;
+mod response;
+mod schema;
+mod stream;
+mod stream_encode;
+mod tools;
+mod turns;
+mod usage;
+
+pub use encode::encode_request;
+pub use error::{decode_error, encode_error};
+pub use request::decode_request;
+pub use response::{decode_response, encode_response};
+pub use stream::StreamDecoder;
+pub use stream_encode::{StreamEncoder, StreamStyle};
