@@ -11,7 +11,9 @@
 
 pub mod anthropic_messages;
 pub mod canonical;
+mod capabilities;
 mod dialect;
+pub mod codec;
 pub mod estimate;
 pub mod json;
 mod loss;

@@ -10,13 +10,19 @@
 //! place and what is allowed. It refuses to know sockets, clocks, files and the process environment; contents of files and
 //! the look-up of variables are passed in.
 
+mod check;
 mod glob;
 mod json;
 mod lowered;
 mod mistake;
 pub mod model;
 mod named;
+mod native;
+mod rbac;
+mod report;
 mod secret;
+mod suggest;
+mod tree;
 
 pub use glob::Glob;
 pub use json::Json;
@@ -24,4 +30,6 @@ pub use lowered::Lowered;
 pub use mistake::Mistake;
 pub use model::Resources;
 pub use named::Named;
+pub use native::{QUICKSTART, QUICKSTART_NAME, lower_native, native_schema};
+pub use rbac::{Beside, lower_rbac};
 pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};

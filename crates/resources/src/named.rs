@@ -35,6 +35,14 @@ impl<T> Named<T> {
         self.entry(name).map(|(_, value)| value)
     }
 
+    /// The value of this name, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut T> {
+        self.0
+            .iter_mut()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value)
+    }
+
     /// The value of this name together with the map's own copy of the name.
     pub fn entry(&self, name: &str) -> Option<(&str, &T)> {
         self.iter().find(|(other, _)| *other == name)
@@ -51,7 +59,7 @@ impl<T> Named<T> {
     }
 
     /// Names in order.
-    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 

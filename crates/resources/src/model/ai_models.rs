@@ -1,6 +1,7 @@
 //! The `ai-models` plugin: the models a route serves, and what happens when one of them fails.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Instance, Timeouts};
 use crate::glob::Glob;
@@ -94,7 +95,7 @@ impl Default for FallbackOn {
 }
 
 /// Whose manners the answers of a route have, where they differ from ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compat {
     /// Tollgate's own.
@@ -105,7 +106,7 @@ pub enum Compat {
 }
 
 /// What to do when the target of a translation cannot express a part of the request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLoss {
     /// Leave the part out, and tell: a response header and a log field name it.

@@ -1,6 +1,7 @@
 //! An instance: one provider account, upstream model and endpoint that can serve a call.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::json::Json;
 use crate::named::Named;
@@ -40,7 +41,7 @@ pub struct Instance {
 }
 
 /// Whose API an instance speaks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
     /// OpenAI's platform.
@@ -110,7 +111,7 @@ impl Provider {
 }
 
 /// A wire format an instance understands. The names are those of the dialects crate; embeddings are a format of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// OpenAI Chat Completions, `POST <endpoint>/chat/completions`.
