@@ -31,5 +31,5 @@ pub use mistake::Mistake;
 pub use model::Resources;
 pub use named::Named;
 pub use native::{QUICKSTART, QUICKSTART_NAME, lower_native, native_schema};
-pub use rbac::{Beside, lower_rbac};
+pub use rbac::lower_rbac;
 pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};

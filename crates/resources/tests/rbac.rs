@@ -6,7 +6,7 @@
 )]
 
 use tollgate_resources::model::{AiAuth, AiModels, Compat, FallbackOn, LogFormat};
-use tollgate_resources::{Beside, Lowered, Mistake, lower_rbac};
+use tollgate_resources::{Lowered, Mistake, lower_rbac};
 
 const DEMO: &str = r#"{
   "users": {
@@ -233,10 +233,7 @@ fn lower(text: &str, native: Option<&str>) -> Result<Lowered, Vec<Mistake>> {
             .contains(&name)
             .then(|| "sk-1".to_owned())
     };
-    let beside = native.map(|text| Beside {
-        file_name: "tollgate.yaml",
-        text,
-    });
+    let beside = native.map(|text| ("tollgate.yaml", text));
     lower_rbac("rbac.json", text, beside, &env)
 }
 

@@ -136,10 +136,21 @@ fn decode_tool(raw: &RawValue, path: String) -> Result<Tool, DecodeError> {
     let nulls = object.take_nulls();
     // A function may say that it is "custom" or say nothing; what it said stays in its bag.
     if let Some(kind) = object.peek("type").filter(|kind| kind.get() != "\"custom\"") {
-        let kind = serde_json::from_str(kind.get())
-            .map_err(|_| DecodeError::new(object.path_of("type"), format!("expected a string, found {}", kind_of(kind.get()))))?;
-        let kind = ToolKind::Hosted { kind, raw: RawJson::from(raw) };
-        return Ok(Tool { kind, cache: None, ext: Ext::default() });
+        let kind = serde_json::from_str(kind.get()).map_err(|_| {
+            DecodeError::new(
+                object.path_of("type"),
+                format!("expected a string, found {}", kind_of(kind.get())),
+            )
+        })?;
+        let kind = ToolKind::Hosted {
+            kind,
+            raw: RawJson::from(raw),
+        };
+        return Ok(Tool {
+            kind,
+            cache: None,
+            ext: Ext::default(),
+        });
     }
     let kind = ToolKind::Function {
         name: object.require_string("name")?,

@@ -240,7 +240,10 @@ impl StreamEncoder {
             return;
         }
         if matches!(kind, PartKind::RedactedReasoning { .. }) && !self.native {
-            losses.dropped("choices[0].delta.reasoning_details", "proofs of other makers for their reasoning cannot be carried");
+            losses.dropped(
+                "choices[0].delta.reasoning_details",
+                "proofs of other makers for their reasoning cannot be carried",
+            );
             self.left_out.insert(part);
             return;
         }

@@ -428,7 +428,10 @@ fn own_reasoning<'a>(reasoning: &'a Reasoning, i: usize, losses: &mut Losses) ->
         return None;
     }
     // The bag holds the form in which the client carried the block.
-    Some(Cow::Owned(Part::Reasoning(Reasoning { ext: Ext::default(), ..reasoning.clone() })))
+    Some(Cow::Owned(Part::Reasoning(Reasoning {
+        ext: Ext::default(),
+        ..reasoning.clone()
+    })))
 }
 
 fn as_call(part: &Part) -> Option<&ToolCall> {

@@ -14,6 +14,7 @@ use tollgate_dialects::{Capabilities, Losses, Target};
 pub(crate) const MAX_EVENT: usize = 1 << 20;
 
 /// One recorded exchange.
+#[derive(Clone)]
 pub(crate) struct Recording {
     pub(crate) name: String,
     folder: PathBuf,
@@ -44,12 +45,19 @@ impl Recording {
         self.read("response.json").filter(|_| self.status() == 200)
     }
 
-    /// The stream as server-sent events; recordings of bare chunks get their framing back.
-    pub(crate) fn stream(&self) -> Option<String> {
-        self.read("response.sse").or_else(|| {
-            let chunks = self.read("response.chunks.jsonl")?;
-            Some(chunks.lines().map(|chunk| format!("data: {chunk}\n\n")).collect())
-        })
+    /// The streams as server-sent events. Recordings of bare chunks get their framing back; some hold several answers.
+    pub(crate) fn streams(&self) -> Vec<String> {
+        if let Some(stream) = self.read("response.sse") {
+            return vec![stream];
+        }
+        let mut streams: Vec<String> = Vec::new();
+        for chunk in self.read("response.chunks.jsonl").unwrap_or_default().lines() {
+            if chunk.contains(r#""type":"message_start""#) {
+                streams.push(String::new());
+            }
+            streams.last_mut().unwrap().push_str(&format!("data: {chunk}\n\n"));
+        }
+        streams
     }
 
     /// Whether the recorded stream is one that ends well.

@@ -39,31 +39,22 @@ const LOG_FORMAT: &str = concat!(
     "completion_tokens=$ai_proxy_response_completion_tokens total_tokens=$ai_proxy_response_total_tokens",
 );
 
-/// A native file that stands next to an `rbac.json` and says where providers are and how the process runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Beside<'a> {
-    /// What mistakes call the file.
-    pub file_name: &'a str,
-    /// Its text.
-    pub text: &'a str,
-}
-
-/// Lowers the text of an `rbac.json`. `file_name` is what mistakes call it; `beside` is the native file given with it, of
-/// which `providers`, `server`, `on_loss` and `compat` count; `env` looks up environment variables.
+/// Lowers the text of an `rbac.json`. `file_name` is what mistakes call it; `beside` is the name and the text of the native
+/// file given with it, of which `providers`, `server`, `on_loss` and `compat` count; `env` looks up environment variables.
 ///
 /// # Errors
 /// All mistakes of both files.
 pub fn lower_rbac(
     file_name: &str,
     text: &str,
-    beside: Option<Beside<'_>>,
+    beside: Option<(&str, &str)>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Lowered, Vec<Mistake>> {
     let tree = parse_json(text).map_err(|error| vec![syntax_mistake(file_name, error)])?;
     let mut report = Report::new(file_name, tree);
     let (file, mut base) = match beside {
-        Some(beside) => {
-            let (file, base) = parse(beside.file_name, beside.text)?;
+        Some((name, text)) => {
+            let (file, base) = parse(name, text)?;
             (file, Some(base))
         }
         None => (File::default(), None),
