@@ -54,10 +54,15 @@ fn seeds_with_a_byte_changed_pass_too() {
 }
 
 #[test]
-fn every_target_has_a_small_corpus() {
+fn every_target_is_built_and_has_a_small_corpus() {
+    let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let corpora: BTreeSet<String> = names(&fuzz().join("corpus")).into_iter().collect();
     assert_eq!(targets(), corpora);
     for target in targets() {
+        assert!(
+            manifest.contains(&format!("name = \"{target}\"")),
+            "{target} is not in Cargo.toml"
+        );
         let seeds = seeds(&target);
         assert!(seeds.len() >= 3, "{target} has {} seeds", seeds.len());
         for seed in seeds {
