@@ -87,7 +87,11 @@ pub(super) fn report(ext: &Ext, losses: &mut Losses) {
 
 /// Reports the members of a message's bag.
 pub(super) fn report_message(ext: &Ext, path: &str, losses: &mut Losses) {
-    report_with(part_fate, ext, path, losses);
+    let fate = |name: &str, raw: &RawJson| match name {
+        "cache_control" => Fate::Lost(Effect::Dropped, "only parts of messages can be cache breakpoints"),
+        _ => part_fate(name, raw),
+    };
+    report_with(fate, ext, path, losses);
 }
 
 /// Reports the members of a part's bag and returns the bag that may be written here: an empty one.
@@ -118,7 +122,7 @@ pub(super) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut L
     }
 }
 
-fn report_with(fate: fn(&str, &RawJson) -> Fate, ext: &Ext, path: &str, losses: &mut Losses) {
+fn report_with(fate: impl Fn(&str, &RawJson) -> Fate, ext: &Ext, path: &str, losses: &mut Losses) {
     for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
         let Fate::Lost(effect, reason) = fate(name, raw) else {
             continue;

@@ -55,7 +55,10 @@ impl Recording {
             if chunk.contains(r#""type":"message_start""#) {
                 streams.push(String::new());
             }
-            streams.last_mut().unwrap().push_str(&format!("data: {chunk}\n\n"));
+            streams
+                .last_mut()
+                .unwrap()
+                .push_str(&format!("data: {chunk}\n\n"));
         }
         streams
     }
@@ -67,7 +70,9 @@ impl Recording {
 
     pub(crate) fn status(&self) -> u16 {
         let meta: Value = serde_json::from_str(&self.read("meta.json").unwrap()).unwrap();
-        meta["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap())
+        meta["status"]
+            .as_u64()
+            .map_or(200, |status| u16::try_from(status).unwrap())
     }
 }
 
@@ -84,13 +89,26 @@ pub(crate) fn recordings_of(dialect: &str) -> Vec<Recording> {
     };
     let mut found = Vec::new();
     for provider in providers.flatten() {
-        let Ok(cases) = fs::read_dir(provider.path().join(dialect)) else { continue };
+        let Ok(cases) = fs::read_dir(provider.path().join(dialect)) else {
+            continue;
+        };
         for case in cases.flatten().filter(|case| case.path().is_dir()) {
-            let name = format!("{}/{}", provider.file_name().display(), case.file_name().display());
-            found.push(Recording { name, folder: case.path() });
+            let name = format!(
+                "{}/{}",
+                provider.file_name().display(),
+                case.file_name().display()
+            );
+            found.push(Recording {
+                name,
+                folder: case.path(),
+            });
         }
     }
-    assert!(!found.is_empty(), "no recordings of {dialect} at {}", root.display());
+    assert!(
+        !found.is_empty(),
+        "no recordings of {dialect} at {}",
+        root.display()
+    );
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
 }
@@ -102,7 +120,11 @@ pub(crate) fn recordings() -> Vec<Recording> {
 
 /// A target that takes everything.
 pub(crate) fn target<'a>(model: &'a str, capabilities: &'a Capabilities) -> Target<'a> {
-    Target { model, capabilities, default_max_output_tokens: None }
+    Target {
+        model,
+        capabilities,
+        default_max_output_tokens: None,
+    }
 }
 
 pub(crate) fn json(text: impl AsRef<[u8]>) -> Value {
@@ -127,9 +149,11 @@ fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> 
                 (a, b) => Some(format!("{path}: {a:?} instead of {b:?}")),
             }
         }),
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]")))
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]"))),
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} instead of {b}")),
     }
@@ -149,7 +173,10 @@ pub(crate) fn decode_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> D
     let mut sink = |event: Event<'_>| events.push(owned(event));
     for piece in pieces {
         if let Err(error) = decoder.feed(piece, &mut sink) {
-            return Decoded { events, result: Err(error) };
+            return Decoded {
+                events,
+                result: Err(error),
+            };
         }
     }
     let result = decoder.finish(&mut sink);
@@ -178,7 +205,10 @@ pub(crate) fn frames(stream: &str) -> Vec<(String, Value)> {
         .filter(|frame| !frame.is_empty())
         .map(|frame| {
             let (name, data) = frame.split_once('\n').unwrap();
-            (name.strip_prefix("event: ").unwrap().to_owned(), json(data.strip_prefix("data: ").unwrap()))
+            (
+                name.strip_prefix("event: ").unwrap().to_owned(),
+                json(data.strip_prefix("data: ").unwrap()),
+            )
         })
         .collect()
 }
@@ -203,9 +233,21 @@ pub(crate) fn owned(event: Event<'_>) -> Event<'static> {
             };
             Event::PartDelta { choice, part, delta }
         }
-        Event::Start { origin, id, model, created, service_tier, ext } => {
-            Event::Start { origin, id, model, created, service_tier, ext }
-        }
+        Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        } => Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        },
         Event::PartStart { choice, part, kind } => Event::PartStart { choice, part, kind },
         Event::PartStop { choice, part } => Event::PartStop { choice, part },
         Event::Stop { choice, stop } => Event::Stop { choice, stop },
