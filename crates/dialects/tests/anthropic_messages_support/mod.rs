@@ -135,17 +135,17 @@ pub(crate) fn json(text: impl AsRef<[u8]>) -> Value {
 /// Compares two documents and tells the first place where they differ.
 #[track_caller]
 pub(crate) fn assert_json_eq(actual: &Value, expected: &Value, name: &str) {
-    if let Some(place) = difference(actual, expected, String::new()) {
+    if let Some(place) = difference(actual, expected, "") {
         panic!("{name}: {place}");
     }
 }
 
-fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> {
+fn difference(actual: &Value, expected: &Value, path: &str) -> Option<String> {
     match (actual, expected) {
         (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
             let path = format!("{path}.{key}");
             match (a.get(key), b.get(key)) {
-                (Some(a), Some(b)) => difference(a, b, path),
+                (Some(a), Some(b)) => difference(a, b, &path),
                 (a, b) => Some(format!("{path}: {a:?} instead of {b:?}")),
             }
         }),
@@ -153,7 +153,7 @@ fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> 
             .iter()
             .zip(b)
             .enumerate()
-            .find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]"))),
+            .find_map(|(i, (a, b))| difference(a, b, &format!("{path}[{i}]"))),
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} instead of {b}")),
     }
