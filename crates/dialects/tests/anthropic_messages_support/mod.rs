@@ -2,13 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod translate;
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
 use tollgate_dialects::anthropic_messages::{StreamDecoder, StreamEncoder, StreamStyle};
-use tollgate_dialects::canonical::{DecodeError, Delta, Event, Response};
-use tollgate_dialects::{Capabilities, Losses, Target};
+use tollgate_dialects::canonical::{
+    Choice, DecodeError, Delta, Event, Ext, Part, Response, Stop, StopReason, Usage,
+};
+use tollgate_dialects::json::RawJson;
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target};
 
 /// Events above this are refused in tests.
 pub(crate) const MAX_EVENT: usize = 1 << 20;
@@ -257,4 +262,42 @@ pub(crate) fn owned(event: Event<'_>) -> Event<'static> {
         Event::Opaque { field, raw } => Event::Opaque { field, raw },
         Event::End => Event::End,
     }
+}
+
+/// An answer of an OpenAI-type provider.
+pub(crate) fn answer(parts: Vec<Part>, reason: StopReason) -> Response {
+    Response {
+        origin: Dialect::OpenaiChat,
+        id: "chatcmpl-1".into(),
+        model: "gpt".into(),
+        created: Some(1),
+        choices: vec![Choice {
+            index: 0,
+            parts,
+            stop: Stop {
+                reason,
+                ..Stop::default()
+            },
+            logprobs: None,
+            ext: Ext::default(),
+            message_ext: Ext::default(),
+        }],
+        usage: Some(Usage {
+            input: 10,
+            cache_read: Some(4),
+            output: 7,
+            reasoning: Some(3),
+            ..Usage::default()
+        }),
+        service_tier: Some("default".into()),
+        ext: Ext(vec![("system_fingerprint".into(), RawJson::string("fp"))]),
+    }
+}
+
+/// The losses as `field=effect`.
+pub(crate) fn names(losses: &Losses) -> Vec<String> {
+    losses
+        .iter()
+        .map(|loss| format!("{}={}", loss.field, loss.effect.name()))
+        .collect()
 }
