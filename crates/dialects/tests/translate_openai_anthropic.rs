@@ -400,6 +400,7 @@ fn check_anthropic_stream(stream: &str, name: &str) {
             }
             "content_block_delta" => assert_eq!(data["index"].as_u64(), open, "{name}"),
             "content_block_stop" => assert_eq!(data["index"].as_u64(), open.take(), "{name}"),
+            "ping" => {}
             _ => assert_eq!(open, None, "{name}: {kind}"),
         }
     }
