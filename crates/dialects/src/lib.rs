@@ -13,13 +13,15 @@ pub mod anthropic_messages;
 pub mod canonical;
 mod capabilities;
 mod dialect;
+pub mod codec;
+pub mod estimate;
 pub mod json;
 mod loss;
-mod target;
 pub mod openai_chat;
 pub mod scan;
 pub mod sse;
+mod target;
 
 pub use dialect::Dialect;
-pub use target::{Capabilities, Target};
 pub use loss::{Effect, Loss, Losses};
+pub use target::{Capabilities, Target};

@@ -70,7 +70,11 @@ impl Losses {
 
     /// Records one loss; the same field with the same effect is listed once.
     pub fn push(&mut self, field: impl Into<String>, effect: Effect, reason: &'static str) {
-        let loss = Loss { field: field.into(), effect, reason };
+        let loss = Loss {
+            field: field.into(),
+            effect,
+            reason,
+        };
         if !self.0.contains(&loss) {
             self.0.push(loss);
         }

@@ -1,5 +1,12 @@
 //! Recorded streams: cut anywhere, collected, written again and read again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests count as tests"
+)]
+
 mod openai_chat_support;
 
 use std::collections::BTreeMap;

@@ -1,1 +1,35 @@
-//! .
+//! The resource model of the gateway, and the front ends that lower what people write into it.
+//!
+//! ```text
+//! tollgate.yaml --native--+
+//!                         +--> Resources --> (gateway: snapshot, data plane)
+//! rbac.json -----rbac-----+
+//! ```
+//!
+//! This crate knows what a configuration means and how to say what is wrong with one: all mistakes at once, each with its
+//! place and what is allowed. It refuses to know sockets, clocks, files and the process environment; contents of files and
+//! the look-up of variables are passed in.
+
+mod check;
+mod glob;
+mod json;
+mod lowered;
+mod mistake;
+pub mod model;
+mod named;
+mod native;
+mod rbac;
+mod report;
+mod secret;
+mod suggest;
+mod tree;
+
+pub use glob::Glob;
+pub use json::Json;
+pub use lowered::Lowered;
+pub use mistake::Mistake;
+pub use model::Resources;
+pub use named::Named;
+pub use native::{QUICKSTART, QUICKSTART_NAME, lower_native, native_schema};
+pub use rbac::lower_rbac;
+pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};

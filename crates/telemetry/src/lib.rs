@@ -1,1 +1,17 @@
-//! .
+//! What is told about calls after they are done: the access log and what a call cost.
+//!
+//! The gateway fills one [`CallRecord`] per finished call and hands it to the [`AccessLog`], which never blocks it:
+//! queues are bounded and count what they drop. This crate knows log formats, files and prices. It does not know
+//! HTTP, dialects or configuration files.
+
+mod access_log;
+#[cfg(test)]
+mod fixture;
+mod format;
+mod prices;
+mod record;
+
+pub use access_log::{AccessLog, Target};
+pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
+pub use prices::{LongPrompt, Price, Rates, Usd, cost, load_prices, price_of};
+pub use record::{Attempt, CallRecord, RequestType, TokenUsage};

@@ -67,6 +67,9 @@ pub struct DecodeError {
 impl DecodeError {
     /// An error at `path`.
     pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        DecodeError { path: path.into(), problem: problem.into() }
+        DecodeError {
+            path: path.into(),
+            problem: problem.into(),
+        }
     }
 }

@@ -38,11 +38,14 @@ pub struct Usage {
 impl Usage {
     /// All input tokens: fresh, read from cache and written to cache.
     pub fn input_total(&self) -> u64 {
-        self.input.saturating_add(self.cache_read.unwrap_or(0)).saturating_add(self.cache_write.unwrap_or(0))
+        self.input
+            .saturating_add(self.cache_read.unwrap_or(0))
+            .saturating_add(self.cache_write.unwrap_or(0))
     }
 
     /// All tokens, input and output.
     pub fn total(&self) -> u64 {
-        self.total.unwrap_or_else(|| self.input_total().saturating_add(self.output))
+        self.total
+            .unwrap_or_else(|| self.input_total().saturating_add(self.output))
     }
 }

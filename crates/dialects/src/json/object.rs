@@ -27,11 +27,14 @@ impl<'a> Object<'a> {
     /// Not an object, or a member stands twice.
     pub fn parse(text: &'a str, path: impl Into<String>) -> Result<Self, DecodeError> {
         let path = path.into();
-        let Members(members) =
-            serde_json::from_str(text).map_err(|error| DecodeError::new(path.clone(), wrong_type("an object", text, &error)))?;
+        let Members(members) = serde_json::from_str(text)
+            .map_err(|error| DecodeError::new(path.clone(), wrong_type("an object", text, &error)))?;
         for (i, (key, _)) in members.iter().enumerate() {
             if members.len() <= 64 && members[..i].iter().any(|(earlier, _)| earlier == key) {
-                return Err(DecodeError::new(join(&path, key), "stands twice in the same object"));
+                return Err(DecodeError::new(
+                    join(&path, key),
+                    "stands twice in the same object",
+                ));
             }
         }
         Ok(Object { path, members })
@@ -67,8 +70,14 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// The member has another type; `expected` says which was expected ("a string").
-    pub fn take_as<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Result<Option<T>, DecodeError> {
-        let Some(raw) = self.take_some(name) else { return Ok(None) };
+    pub fn take_as<T: Deserialize<'a>>(
+        &mut self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, DecodeError> {
+        let Some(raw) = self.take_some(name) else {
+            return Ok(None);
+        };
         serde_json::from_str(raw.get())
             .map(Some)
             .map_err(|error| DecodeError::new(self.path_of(name), wrong_type(expected, raw.get(), &error)))
@@ -87,7 +96,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Missing, `null` or not a string.
     pub fn require_string(&mut self, name: &str) -> Result<String, DecodeError> {
-        self.take_string(name)?.ok_or_else(|| DecodeError::new(self.path_of(name), "is missing; a string is required"))
+        self.take_string(name)?
+            .ok_or_else(|| DecodeError::new(self.path_of(name), "is missing; a string is required"))
     }
 
     /// Takes a boolean; missing and `null` give `None`.
@@ -111,10 +121,15 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Not a number.
     pub fn take_number(&mut self, name: &str) -> Result<Option<RawJson>, DecodeError> {
-        let Some(raw) = self.take_some(name) else { return Ok(None) };
+        let Some(raw) = self.take_some(name) else {
+            return Ok(None);
+        };
         match raw.get().as_bytes().first() {
             Some(b'-' | b'0'..=b'9') => Ok(Some(RawJson::from(raw))),
-            _ => Err(DecodeError::new(self.path_of(name), format!("expected a number, found {}", kind_of(raw.get())))),
+            _ => Err(DecodeError::new(
+                self.path_of(name),
+                format!("expected a number, found {}", kind_of(raw.get())),
+            )),
         }
     }
 
@@ -131,7 +146,9 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Not an object.
     pub fn take_object(&mut self, name: &str) -> Result<Option<Object<'a>>, DecodeError> {
-        let Some(raw) = self.take_some(name) else { return Ok(None) };
+        let Some(raw) = self.take_some(name) else {
+            return Ok(None);
+        };
         Object::parse(raw.get(), self.path_of(name)).map(Some)
     }
 
@@ -156,7 +173,11 @@ impl<'a> Object<'a> {
 
     /// What was not taken, in its original order, `null`s included.
     pub fn into_ext(self) -> Ext {
-        Ext(self.members.into_iter().map(|(key, raw)| (key.into_owned(), RawJson::from(raw))).collect())
+        Ext(self
+            .members
+            .into_iter()
+            .map(|(key, raw)| (key.into_owned(), RawJson::from(raw)))
+            .collect())
     }
 }
 
@@ -175,11 +196,19 @@ pub(crate) fn kind_of(text: &str) -> &'static str {
 }
 
 fn wrong_type(expected: &str, text: &str, error: &serde_json::Error) -> String {
-    if error.is_data() { format!("expected {expected}, found {}", kind_of(text)) } else { format!("is not valid JSON: {error}") }
+    if error.is_data() {
+        format!("expected {expected}, found {}", kind_of(text))
+    } else {
+        format!("is not valid JSON: {error}")
+    }
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);

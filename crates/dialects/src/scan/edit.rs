@@ -34,7 +34,10 @@ pub fn edit(document: &[u8], members: &Members, edits: &[Edit<'_>]) -> Vec<Piece
     let mut pieces = Pieces::default();
     let mut kept_before = false;
     for (i, member) in members.iter().enumerate() {
-        match edits.iter().rfind(|edit| member.is_named(document, edit.key)) {
+        match edits
+            .iter()
+            .rfind(|edit| member.is_named(document, edit.key.as_bytes()))
+        {
             Some(Edit {
                 value: Some(value), ..
             }) => pieces.replace(&member.value, value.as_bytes()),

@@ -12,8 +12,10 @@ mod grammar;
 mod string;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::Range;
 
+use memchr::memchr;
 use thiserror::Error;
 
 use grammar::Scanner;
@@ -117,22 +119,33 @@ impl Members {
     }
 
     fn member(&self, document: &[u8], key: &str) -> Option<&Member> {
-        self.0.iter().find(|member| member.is_named(document, key))
+        self.0
+            .iter()
+            .find(|member| member.is_named(document, key.as_bytes()))
     }
 }
 
 impl Member {
-    fn is_named(&self, document: &[u8], name: &str) -> bool {
-        *self.name(document) == *name.as_bytes()
+    fn is_named(&self, document: &[u8], name: &[u8]) -> bool {
+        let written = self.written_name(document);
+        // A name with escapes is longer than what it means, so most names need no decoding.
+        match written.len().cmp(&name.len()) {
+            Ordering::Less => false,
+            Ordering::Equal => written == name && memchr(b'\\', name).is_none(),
+            Ordering::Greater => *string::unescape(written) == *name,
+        }
     }
 
     /// The key without quotes, escapes decoded.
     fn name<'a>(&self, document: &'a [u8]) -> Cow<'a, [u8]> {
-        string::unescape(
-            document
-                .get(self.key.start + 1..self.key.end - 1)
-                .unwrap_or_default(),
-        )
+        string::unescape(self.written_name(document))
+    }
+
+    /// The key without quotes; empty if `document` is not the one that was scanned.
+    fn written_name<'a>(&self, document: &'a [u8]) -> &'a [u8] {
+        document
+            .get(self.key.start + 1..self.key.end - 1)
+            .unwrap_or_default()
     }
 }
 
@@ -145,7 +158,7 @@ pub fn nested<'a>(value: &'a str, key: &str) -> Option<&'a str> {
     let mut found = None;
     Scanner::new(document)
         .object(&mut |member| {
-            if member.is_named(document, key) {
+            if member.is_named(document, key.as_bytes()) {
                 found = Some(member.value);
             }
             Ok(())
@@ -156,7 +169,10 @@ pub fn nested<'a>(value: &'a str, key: &str) -> Option<&'a str> {
 
 fn check_unique(document: &[u8], members: &[Member]) -> Result<(), ScanError> {
     match second_of_a_name(document, members) {
-        Some(member) => Err(ScanError { offset: member.key.start, problem: "a member name stands twice" }),
+        Some(member) => Err(ScanError {
+            offset: member.key.start,
+            problem: "a member name stands twice",
+        }),
         None => Ok(()),
     }
 }
@@ -167,14 +183,23 @@ fn second_of_a_name<'a>(document: &[u8], members: &'a [Member]) -> Option<&'a Me
         // Without an allocation: this is how requests look.
         let (_, second) = members.iter().enumerate().find(|(i, member)| {
             let name = member.name(document);
-            members[..*i].iter().any(|earlier| earlier.name(document) == name)
+            members[..*i]
+                .iter()
+                .any(|earlier| earlier.is_named(document, &name))
         })?;
         return Some(second);
     }
     // Sorted, not hashed: no choice of names makes this quadratic.
-    let mut names: Vec<_> = members.iter().map(|member| (member.name(document), member.key.start)).collect();
+    let mut names: Vec<_> = members
+        .iter()
+        .map(|member| (member.name(document), member.key.start))
+        .collect();
     names.sort_unstable();
-    let second = names.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).min()?;
+    let second = names
+        .windows(2)
+        .filter(|pair| pair[0].0 == pair[1].0)
+        .map(|pair| pair[1].1)
+        .min()?;
     members.iter().find(|member| member.key.start == second)
 }
 

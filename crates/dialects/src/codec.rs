@@ -1,0 +1,170 @@
+//! The codecs by dialect: one function per job, whichever dialect it is for.
+
+use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
+use crate::{Dialect, Losses, Target, anthropic_messages, openai_chat};
+
+/// How answers are written where the dialect leaves a choice.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerStyle {
+    /// The time for dialects that tell when an answer was made, in seconds since 1970, if the provider did not say.
+    pub created_s: u64,
+    /// Whether an OpenAI answer repeats the provider's own finish reason (`end_turn`) instead of OpenAI's word for it.
+    pub native_finish_reason: bool,
+    /// Whether OpenAI's client uses `functions` from before tools existed, and must get `function_call` back.
+    pub legacy_functions: bool,
+    /// Whether an OpenAI stream ends with a chunk of usage.
+    pub include_usage: bool,
+    /// The id that an Anthropic error event tells.
+    pub request_id: Option<String>,
+}
+
+impl AnswerStyle {
+    fn finish_reason(&self) -> openai_chat::FinishReasonStyle {
+        if self.native_finish_reason {
+            openai_chat::FinishReasonStyle::Native
+        } else {
+            openai_chat::FinishReasonStyle::Translated
+        }
+    }
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// The request is not what the dialect allows; the path names the field.
+pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeError> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::decode_request(body),
+        Dialect::AnthropicMessages => anthropic_messages::decode_request(body),
+    }
+}
+
+/// Writes a request for a model; what it cannot express is added to `losses`.
+pub fn encode_request(dialect: Dialect, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::encode_request(request, target, losses),
+        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, losses),
+    }
+}
+
+/// Reads a whole answer.
+///
+/// # Errors
+/// The answer is not what the dialect says.
+pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeError> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::decode_response(body),
+        Dialect::AnthropicMessages => anthropic_messages::decode_response(body),
+    }
+}
+
+/// Writes a whole answer; what it cannot express is added to `losses`.
+pub fn encode_response(dialect: Dialect, response: &Response, style: &AnswerStyle, losses: &mut Losses) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenaiChat => {
+            let style = openai_chat::ResponseStyle {
+                created_s: style.created_s,
+                finish_reason: style.finish_reason(),
+                legacy_functions: style.legacy_functions,
+            };
+            openai_chat::encode_response(response, &style, losses)
+        }
+        Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),
+    }
+}
+
+/// Reads an error answer, whatever it looks like.
+pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::decode_error(status, body),
+        Dialect::AnthropicMessages => anthropic_messages::decode_error(status, body),
+    }
+}
+
+/// Writes an error answer.
+pub fn encode_error(dialect: Dialect, error: &ProviderError, request_id: Option<&str>) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::encode_error(error),
+        Dialect::AnthropicMessages => anthropic_messages::encode_error(error, request_id),
+    }
+}
+
+/// Reads a streamed answer from chunks cut anywhere.
+#[derive(Debug)]
+pub enum StreamDecoder {
+    /// OpenAI Chat Completions.
+    OpenaiChat(openai_chat::StreamDecoder),
+    /// Anthropic Messages.
+    AnthropicMessages(anthropic_messages::StreamDecoder),
+}
+
+impl StreamDecoder {
+    /// A decoder at the beginning of a stream. Events above `max_event_bytes` are refused.
+    pub fn new(dialect: Dialect, max_event_bytes: usize) -> Self {
+        match dialect {
+            Dialect::OpenaiChat => StreamDecoder::OpenaiChat(openai_chat::StreamDecoder::new(max_event_bytes)),
+            Dialect::AnthropicMessages => {
+                StreamDecoder::AnthropicMessages(anthropic_messages::StreamDecoder::new(max_event_bytes))
+            }
+        }
+    }
+
+    /// Takes the next bytes and reports the events they complete.
+    ///
+    /// # Errors
+    /// The bytes are not what the dialect says.
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        match self {
+            StreamDecoder::OpenaiChat(decoder) => decoder.feed(bytes, sink),
+            StreamDecoder::AnthropicMessages(decoder) => decoder.feed(bytes, sink),
+        }
+    }
+
+    /// The bytes have ended.
+    ///
+    /// # Errors
+    /// The answer is not complete.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        match self {
+            StreamDecoder::OpenaiChat(decoder) => decoder.finish(sink),
+            StreamDecoder::AnthropicMessages(decoder) => decoder.finish(sink),
+        }
+    }
+}
+
+/// Writes a streamed answer.
+#[derive(Debug)]
+pub enum StreamEncoder {
+    /// OpenAI Chat Completions.
+    OpenaiChat(openai_chat::StreamEncoder),
+    /// Anthropic Messages.
+    AnthropicMessages(anthropic_messages::StreamEncoder),
+}
+
+impl StreamEncoder {
+    /// An encoder at the beginning of a stream.
+    pub fn new(dialect: Dialect, style: &AnswerStyle) -> Self {
+        match dialect {
+            Dialect::OpenaiChat => StreamEncoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
+                include_usage: style.include_usage,
+                created_s: style.created_s,
+                finish_reason: style.finish_reason(),
+                legacy_functions: style.legacy_functions,
+            })),
+            Dialect::AnthropicMessages => {
+                StreamEncoder::AnthropicMessages(anthropic_messages::StreamEncoder::new(anthropic_messages::StreamStyle {
+                    request_id: style.request_id.clone(),
+                    ..anthropic_messages::StreamStyle::default()
+                }))
+            }
+        }
+    }
+
+    /// Writes one event; what it cannot express is added to `losses`.
+    pub fn encode(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
+        match self {
+            StreamEncoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
+            StreamEncoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),
+        }
+    }
+}

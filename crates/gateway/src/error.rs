@@ -1,0 +1,203 @@
+//! The one error that crosses the pipeline. It is encoded once, in the client's dialect, by [`crate::pipeline::refuse`].
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tollgate_dialects::Dialect;
+use tollgate_dialects::canonical::{ErrorKind, ProviderError};
+
+/// Whose fault an error is; decides log level and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller sent something we cannot serve.
+    Client,
+    /// The provider failed or refused.
+    Upstream,
+    /// We failed.
+    Gateway,
+}
+
+/// Why a call was not answered as asked.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// HTTP status for the caller.
+    pub status: StatusCode,
+    /// Stable machine-readable code, used in the answer, the log and metrics alike.
+    pub code: Cow<'static, str>,
+    /// What it means, independent of dialect.
+    pub kind: ErrorKind,
+    /// Text for the caller. Never holds an address, a key, a path or a type name.
+    pub message: Cow<'static, str>,
+    /// Text for the operator, for the log only.
+    pub detail: Option<String>,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// The request field at fault, where one is known.
+    pub param: Option<String>,
+    /// How long the caller should wait, as the provider or we say it (raw header value).
+    pub retry_after: Option<http::HeaderValue>,
+    /// The provider's own error answer, repeated verbatim to a client of the same dialect.
+    pub verbatim: Option<Verbatim>,
+}
+
+/// An error answer of a provider, as it came (credentials masked).
+#[derive(Clone, Debug)]
+pub struct Verbatim {
+    /// The dialect it is written in.
+    pub dialect: Dialect,
+    /// Its content type.
+    pub content_type: Option<http::HeaderValue>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl CallError {
+    /// A mistake of the caller.
+    pub fn client(status: StatusCode, kind: ErrorKind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status, kind, code, message, Fault::Client)
+    }
+
+    /// A failure of the provider or of the way to it. `message` is for the caller, `detail` for the log.
+    pub fn upstream(
+        status: StatusCode,
+        kind: ErrorKind,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let mut error = Self::new(status, kind, code, message, Fault::Upstream);
+        error.detail = Some(detail.into());
+        error
+    }
+
+    /// A failure of ours.
+    pub fn gateway(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Server, code, message, Fault::Gateway)
+    }
+
+    /// Names the request field at fault.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    fn new(
+        status: StatusCode,
+        kind: ErrorKind,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        fault: Fault,
+    ) -> Self {
+        CallError {
+            status,
+            code: Cow::Borrowed(code),
+            kind,
+            message: message.into(),
+            detail: None,
+            fault,
+            param: None,
+            retry_after: None,
+            verbatim: None,
+        }
+    }
+
+    /// The same error as the dialects' encoders take it. `client` decides the status words that only it knows (529).
+    pub fn to_provider_error(&self) -> ProviderError {
+        ProviderError {
+            kind: self.kind,
+            status: self.status.as_u16(),
+            message: self.message.clone().into_owned(),
+            native_type: None,
+            code: Some(self.code.clone().into_owned()),
+            param: self.param.clone(),
+            raw: None,
+        }
+    }
+
+    /// The status for a client of `dialect`: overload is 529 for Anthropic's clients and 503 for all others; 424 (a
+    /// provider's model failed) means nothing to a caller and becomes 502.
+    pub fn status_for(&self, dialect: Dialect) -> StatusCode {
+        match (self.status.as_u16(), dialect, self.kind) {
+            (503, Dialect::AnthropicMessages, ErrorKind::Overloaded) => overloaded(),
+            (529, Dialect::OpenaiChat, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (424, _, _) => StatusCode::BAD_GATEWAY,
+            _ => self.status,
+        }
+    }
+}
+
+/// Anthropic's status for an overloaded service.
+fn overloaded() -> StatusCode {
+    StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// How one attempt failed, before anything reached the client.
+#[derive(Debug)]
+pub struct AttemptError {
+    /// The word for logs and headers, such as `connect_error`.
+    pub outcome: &'static str,
+    /// The provider's status, if it answered.
+    pub status: Option<StatusCode>,
+    /// What the caller sees if no other attempt succeeds.
+    pub error: CallError,
+}
+
+impl AttemptError {
+    /// The connection could not be made.
+    pub fn connect(outcome: &'static str, detail: impl Into<String>) -> Self {
+        let status = if outcome == "connect_timeout" { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+        AttemptError {
+            outcome,
+            status: None,
+            error: CallError::upstream(status, ErrorKind::Server, "upstream_unreachable", "the provider could not be reached", detail),
+        }
+    }
+
+    /// The provider took too long.
+    pub fn timeout(outcome: &'static str, waited: Duration) -> Self {
+        AttemptError {
+            outcome,
+            status: None,
+            error: CallError::upstream(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorKind::Timeout,
+                "upstream_timeout",
+                "the provider did not answer in time",
+                format!("{outcome} after {} ms", waited.as_millis()),
+            ),
+        }
+    }
+
+    /// The connection broke while the answer was expected or read.
+    pub fn broken(outcome: &'static str, detail: impl Into<String>) -> Self {
+        AttemptError {
+            outcome,
+            status: None,
+            error: CallError::upstream(
+                StatusCode::BAD_GATEWAY,
+                ErrorKind::Server,
+                "upstream_connection_lost",
+                "the connection to the provider was lost before the answer was complete",
+                detail,
+            ),
+        }
+    }
+
+    /// The provider answered something that is not its dialect.
+    pub fn garbled(outcome: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
+        AttemptError {
+            outcome,
+            status: Some(status),
+            error: CallError::upstream(
+                StatusCode::BAD_GATEWAY,
+                ErrorKind::Server,
+                "upstream_bad_answer",
+                "the provider's answer could not be understood",
+                detail,
+            ),
+        }
+    }
+}

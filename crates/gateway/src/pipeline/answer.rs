@@ -1,0 +1,325 @@
+//! Reads a provider's answer up to the point where the gateway commits to it, and turns it into the client's dialect.
+//!
+//! Until then every defect is a failed attempt: a bad status, an error inside a 200, something empty, cut or garbled.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tollgate_dialects::canonical::{ErrorKind, Usage};
+use tollgate_dialects::codec::AnswerStyle;
+use tollgate_dialects::{Dialect, Losses, codec, scan};
+use tollgate_resources::model::Compat;
+
+use super::ask::Asked;
+use super::choose::Candidate;
+use super::encode::Encoded;
+use super::head::Head;
+use super::record::Record;
+use super::relay::{AnswerBody, Streaming};
+use super::send::UpstreamAnswer;
+use super::transform::Transform;
+use crate::error::{AttemptError, CallError, Verbatim};
+use crate::providers::Operation;
+use crate::snapshot::Route;
+
+/// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest error answer that is read, in bytes; the rest is cut.
+const MAX_ERROR_BYTES: usize = 256 * 1024;
+
+/// Shortest credential that is searched for in error texts. Shorter ones would mask ordinary words.
+const MIN_MASKED_SECRET: usize = 8;
+
+/// An answer the gateway has committed to.
+pub struct Answer {
+    /// Status for the client.
+    pub status: StatusCode,
+    /// Headers beside those of every answer.
+    pub headers: HeaderMap,
+    /// The body.
+    pub content: Content,
+}
+
+/// The body of an answer.
+pub enum Content {
+    /// Complete.
+    Whole(Bytes),
+    /// Begun.
+    Stream(Box<Streaming>),
+}
+
+impl Answer {
+    /// A complete JSON answer.
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Answer { status, headers, content: Content::Whole(body.into()) }
+    }
+
+    /// Gives the answer to the client; the record goes with it and is written when the body has ended or is dropped.
+    pub fn into_response(self, mut record: Record) -> Response<AnswerBody> {
+        record.status = self.status.as_u16();
+        let mut headers = self.headers;
+        record.add_headers(&mut headers);
+        let body = match self.content {
+            Content::Whole(bytes) => AnswerBody::whole(bytes, record),
+            Content::Stream(streaming) => AnswerBody::stream(streaming, record),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// The provider answered with a status other than 200: reads what it says.
+pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: &Candidate) -> AttemptError {
+    let mut body = BytesMut::new();
+    let limit = candidate.model.timeouts.between_chunks;
+    while let Ok(Some(Ok(data))) = tokio::time::timeout(limit, upstream.body.data()).await {
+        body.extend_from_slice(&data);
+        if body.len() > MAX_ERROR_BYTES {
+            body.truncate(MAX_ERROR_BYTES);
+            break;
+        }
+    }
+    let body = masked(body.freeze(), candidate);
+    let told = codec::decode_error(dialect, upstream.status.as_u16(), &body);
+    let status = if upstream.status.is_client_error() || upstream.status.is_server_error() {
+        upstream.status
+    } else {
+        // A redirect or an odd success means nothing to the client, and is never followed.
+        StatusCode::BAD_GATEWAY
+    };
+    let mut error = CallError::upstream(status, told.kind, "upstream_error", told.message, format!("HTTP {}", upstream.status.as_u16()));
+    if let Some(code) = told.code {
+        error.code = code.into();
+    }
+    error.param = told.param;
+    error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
+    if status == upstream.status && !body.is_empty() {
+        let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
+        error.verbatim = Some(Verbatim { dialect, content_type, body });
+    }
+    AttemptError { outcome: "status", status: Some(upstream.status), error }
+}
+
+/// Takes the instance's secrets out of a text that a client may see.
+fn masked(body: Bytes, candidate: &Candidate) -> Bytes {
+    let mut body = body;
+    for secret in &candidate.instance.secrets {
+        let secret = secret.expose().as_bytes();
+        if secret.len() < MIN_MASKED_SECRET || memchr::memmem::find(&body, secret).is_none() {
+            continue;
+        }
+        let mut clean = Vec::with_capacity(body.len());
+        let mut rest = &body[..];
+        while let Some(position) = memchr::memmem::find(rest, secret) {
+            clean.extend_from_slice(&rest[..position]);
+            clean.extend_from_slice(b"***");
+            rest = &rest[position + secret.len()..];
+        }
+        clean.extend_from_slice(rest);
+        body = clean.into();
+    }
+    body
+}
+
+/// Reads a whole answer and turns it into the client's dialect.
+///
+/// # Errors
+/// The answer is late, cut, empty, garbled or tells an error.
+pub async fn whole(
+    head: &Head,
+    route: &Route,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    mut upstream: UpstreamAnswer,
+    record: &mut Record,
+) -> Result<Answer, AttemptError> {
+    let body = collect(&mut upstream, candidate).await?;
+    record.first_byte();
+    let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(AttemptError::garbled("empty", StatusCode::OK, "the answer has no body"));
+    }
+    let members = scan::scan(&body).map_err(|error| garbled(format!("the answer is not JSON: {error}")))?;
+    let dialect = encoded.operation.dialect();
+    if members.value(&body, "error").is_some_and(|error| error != "null") {
+        return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
+    }
+    let mut answer_headers = passed_headers(&upstream.headers);
+    let body = match encoded.operation {
+        Operation::Chat(_) => {
+            let text = std::str::from_utf8(&body).unwrap_or_default();
+            let response = codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
+            record.answered(&response.model, response.usage.as_ref());
+            if dialect == head.dialect {
+                body
+            } else {
+                let mut losses = Losses::new();
+                let translated = codec::encode_response(head.dialect, &response, &style(route, record, encoded), &mut losses);
+                if losses.rejections().next().is_some() {
+                    return Err(garbled(losses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+                }
+                record.losses.extend(losses);
+                translated.into()
+            }
+        }
+        Operation::Embeddings => {
+            record.answered_usage(embeddings_usage(members.value(&body, "usage")));
+            body
+        }
+        Operation::CountTokens => body,
+    };
+    record.end_attempt("ok", Some(upstream.status), None);
+    answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(Answer { status: StatusCode::OK, headers: answer_headers, content: Content::Whole(body) })
+}
+
+async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result<Bytes, AttemptError> {
+    let limit = candidate.model.timeouts.between_chunks;
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    loop {
+        let data = match tokio::time::timeout(limit, upstream.body.data()).await {
+            Err(_) => return Err(AttemptError::timeout("between_chunks_timeout", limit)),
+            Ok(None) => break,
+            Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
+            Ok(Some(Ok(data))) => data,
+        };
+        if joined.is_empty() && first.is_none() {
+            first = Some(data);
+            continue;
+        }
+        if let Some(first) = first.take() {
+            joined.extend_from_slice(&first);
+        }
+        joined.extend_from_slice(&data);
+        if joined.len() > MAX_ANSWER_BYTES {
+            return Err(AttemptError::garbled("too_large", StatusCode::OK, format!("more than {MAX_ANSWER_BYTES} bytes")));
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+/// Reads a stream until its first content, so that a stream that fails at once can still be tried elsewhere.
+///
+/// # Errors
+/// The stream is late, cut, empty, garbled or tells an error before any content.
+pub async fn stream(
+    head: &Head,
+    route: &Route,
+    asked: &Asked,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    mut upstream: UpstreamAnswer,
+    record: &mut Record,
+) -> Result<Answer, AttemptError> {
+    if !is_event_stream(&upstream.headers) {
+        let body = collect(&mut upstream, candidate).await?;
+        let dialect = encoded.operation.dialect();
+        let is_error = scan::scan(&body).is_ok_and(|members| members.value(&body, "error").is_some());
+        return Err(if is_error {
+            error_inside_200(codec::decode_error(dialect, 500, &body))
+        } else {
+            AttemptError::garbled("not_a_stream", StatusCode::OK, "a stream was asked for, something else came")
+        });
+    }
+    let mut style = style(route, record, encoded);
+    style.include_usage = asked.include_usage;
+    style.request_id = Some(record.request_id.clone());
+    let mut transform = Transform::new(encoded.operation.dialect(), head.dialect, encoded.hide_usage, &style);
+    let limit = candidate.model.timeouts.between_chunks;
+    let mut ready = Vec::new();
+    loop {
+        let data = match tokio::time::timeout(limit, upstream.body.data()).await {
+            Err(_) => return Err(AttemptError::timeout("between_chunks_timeout", limit)),
+            Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
+            Ok(Some(Ok(data))) => data,
+            Ok(None) => {
+                let rest = transform
+                    .finish()
+                    .map_err(|error| AttemptError::garbled(if ready.is_empty() { "empty" } else { "cut" }, StatusCode::OK, error.to_string()))?;
+                ready.push(rest);
+                break;
+            }
+        };
+        record.first_byte();
+        let out = transform
+            .feed(&data)
+            .map_err(|error| AttemptError::garbled("garbled", StatusCode::OK, error.to_string()))?;
+        if let Some(error) = transform.seen().failed.clone() {
+            return Err(error_inside_200(error));
+        }
+        ready.push(out);
+        if transform.seen().content || transform.seen().finished {
+            break;
+        }
+    }
+    let mut headers = passed_headers(&upstream.headers);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Buffering proxies in front of us (nginx) pass the stream on as it comes.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let streaming = Streaming::new(ready, transform, upstream.body, candidate.model.timeouts, record.attempt_started());
+    Ok(Answer { status: StatusCode::OK, headers, content: Content::Stream(Box::new(streaming)) })
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        Some(value) => !value.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/json")),
+        // Some servers forget it.
+        None => true,
+    }
+}
+
+fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> AttemptError {
+    let status = StatusCode::from_u16(told.status).ok().filter(|status| status.as_u16() >= 400).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut error = CallError::upstream(status, told.kind, "upstream_error", told.message, "an error inside an answer with status 200");
+    if let Some(code) = told.code {
+        error.code = code.into();
+    }
+    if error.kind == ErrorKind::Server && status == StatusCode::INTERNAL_SERVER_ERROR {
+        error.status = StatusCode::BAD_GATEWAY;
+    }
+    AttemptError { outcome: "error_event", status: Some(StatusCode::OK), error }
+}
+
+/// Headers of a provider that say something about its limits or name the request: passed on under our own prefix, so that
+/// they are not taken for the gateway's.
+fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in upstream {
+        let name = name.as_str();
+        let passed = match name {
+            "x-request-id" | "request-id" => "x-upstream-request-id".to_owned(),
+            _ if name.starts_with("x-ratelimit-") => format!("x-upstream-{}", &name[2..]),
+            _ if name.starts_with("anthropic-ratelimit-") => format!("x-upstream-{}", &name["anthropic-".len()..]),
+            _ => continue,
+        };
+        if let Ok(name) = HeaderName::from_bytes(passed.as_bytes()) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers
+}
+
+fn style(route: &Route, record: &Record, encoded: &Encoded) -> AnswerStyle {
+    AnswerStyle {
+        created_s: record.created_s(),
+        native_finish_reason: route.models.compat == Compat::NginxDemo,
+        legacy_functions: encoded.legacy_functions,
+        ..AnswerStyle::default()
+    }
+}
+
+fn embeddings_usage(usage: Option<&str>) -> Option<Usage> {
+    #[derive(serde::Deserialize)]
+    struct EmbeddingsUsage {
+        prompt_tokens: u64,
+    }
+    let usage: EmbeddingsUsage = serde_json::from_str(usage?).ok()?;
+    Some(Usage { input: usage.prompt_tokens, ..Usage::default() })
+}

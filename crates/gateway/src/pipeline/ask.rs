@@ -1,0 +1,96 @@
+//! What the body of a request asks for, found by scanning, not by building a tree.
+
+use bytes::Bytes;
+use http::StatusCode;
+use tollgate_dialects::Dialect;
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::scan::{Members, nested, scan};
+use tollgate_resources::model::Compat;
+
+use super::head::{Endpoint, Head};
+use crate::error::CallError;
+use crate::snapshot::Route;
+
+/// A request body with the few facts that routing needs.
+pub struct Asked {
+    /// The body as the client sent it: checked to be one JSON object in UTF-8.
+    pub body: Bytes,
+    /// Where its top-level members stand.
+    pub members: Members,
+    /// The model the client names.
+    pub model: String,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// Whether the client asked for usage in an OpenAI stream.
+    pub include_usage: bool,
+}
+
+impl Asked {
+    /// Checks a body and reads what routing needs.
+    ///
+    /// # Errors
+    /// 400 for what is not JSON, has no model, or has members of a wrong type.
+    pub fn read(head: &Head, route: &Route, body: Bytes) -> Result<Self, CallError> {
+        let demo = route.models.compat == Compat::NginxDemo;
+        let members = scan(&body).map_err(|error| {
+            let message = if demo { "Invalid JSON in request body".to_owned() } else { format!("the request body is not valid JSON: {error}") };
+            bad_request("invalid_json", message)
+        })?;
+        let model = match members.string(&body, "model") {
+            Some(Ok(model)) if !model.is_empty() => model.into_owned(),
+            Some(Err(_)) if !demo => return Err(wrong_type("model", "a string")),
+            _ if demo => return Err(bad_request("model_missing", "Model not specified in request")),
+            _ => return Err(bad_request("model_missing", "`model` is missing; name the model to use").at("model")),
+        };
+        let stream = match members.value(&body, "stream") {
+            None | Some("false" | "null") => false,
+            Some("true") => true,
+            Some(_) => return Err(wrong_type("stream", "true or false")),
+        };
+        let include_usage = members
+            .value(&body, "stream_options")
+            .and_then(|options| nested(options, "include_usage"))
+            .is_some_and(|value| value == "true");
+        match head.endpoint {
+            Endpoint::Chat(_) | Endpoint::CountTokens => require_array(&members, &body, "messages")?,
+            Endpoint::Embeddings if members.value(&body, "input").is_none() => {
+                return Err(bad_request("input_missing", "`input` is missing; give a text or a list of texts").at("input"));
+            }
+            _ => {}
+        }
+        if head.dialect == Dialect::OpenaiChat {
+            require_object_or_null(&members, &body, "stream_options")?;
+        }
+        Ok(Asked { body, members, model, stream: stream && matches!(head.endpoint, Endpoint::Chat(_)), include_usage })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        // The scan has checked that it is UTF-8; an empty text would be refused by every decoder.
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+}
+
+fn require_array(members: &Members, body: &[u8], name: &'static str) -> Result<(), CallError> {
+    match members.value(body, name) {
+        Some(value) if value.starts_with('[') => Ok(()),
+        Some(_) => Err(wrong_type(name, "an array")),
+        None => Err(bad_request("messages_missing", format!("`{name}` is missing; it must be an array of messages")).at(name)),
+    }
+}
+
+fn require_object_or_null(members: &Members, body: &[u8], name: &'static str) -> Result<(), CallError> {
+    match members.value(body, name) {
+        None | Some("null") => Ok(()),
+        Some(value) if value.starts_with('{') => Ok(()),
+        Some(_) => Err(wrong_type(name, "an object")),
+    }
+}
+
+fn wrong_type(name: &'static str, expected: &str) -> CallError {
+    bad_request("invalid_type", format!("`{name}` must be {expected}")).at(name)
+}
+
+fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {
+    CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, code, message)
+}

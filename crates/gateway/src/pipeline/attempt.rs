@@ -1,0 +1,88 @@
+//! The attempt loop: tries candidates in order until one has an answer that may be given to the client.
+
+use super::answer::{self, Answer};
+use super::ask::Asked;
+use super::choose::Candidate;
+use super::encode::{Decoded, encode};
+use super::head::{Endpoint, Head};
+use super::record::Record;
+use super::{Worker, local};
+use crate::error::{AttemptError, CallError};
+use crate::providers::Operation;
+use crate::snapshot::Route;
+use crate::upstream::Pools;
+
+use super::send::send;
+
+/// Tries the candidates of a plan until one answers. Nothing reaches the client before that.
+///
+/// # Errors
+/// The last failure, when no candidate could answer or another try would not help.
+pub async fn run(
+    worker: &Worker,
+    head: &Head,
+    route: &Route,
+    plan: &[Candidate],
+    asked: &Asked,
+    record: &mut Record,
+) -> Result<Answer, CallError> {
+    let decoded = Decoded::default();
+    let mut last = None;
+    for candidate in plan {
+        record.begin_attempt(candidate);
+        let total = candidate.model.timeouts.total;
+        let attempt = attempt(&worker.pools, head, route, candidate, asked, &decoded, record);
+        let result = match tokio::time::timeout(total, attempt).await {
+            Ok(result) => result,
+            Err(_) => Err(AttemptError::timeout("total_timeout", total)),
+        };
+        match result {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => {
+                record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
+                let go_on = another_may_help(&failure, candidate);
+                last = Some(failure.error);
+                if !go_on {
+                    break;
+                }
+            }
+        }
+    }
+    if let (Endpoint::CountTokens, Some("unsupported_endpoint")) = (&head.endpoint, last.as_ref().map(|error| &*error.code)) {
+        return local::estimate_tokens(asked);
+    }
+    Err(last.unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment")))
+}
+
+/// One try of one candidate, up to the point where its answer can be committed to.
+async fn attempt(
+    pools: &Pools,
+    head: &Head,
+    route: &Route,
+    candidate: &Candidate,
+    asked: &Asked,
+    decoded: &Decoded,
+    record: &mut Record,
+) -> Result<Answer, AttemptError> {
+    let encoded = encode(head, asked, decoded, candidate)?;
+    record.losses = encoded.losses.clone();
+    let upstream = send(pools, head, candidate, &encoded, asked.stream, record).await?;
+    if upstream.status != http::StatusCode::OK {
+        return Err(answer::refused(upstream, encoded.operation.dialect(), candidate).await);
+    }
+    if asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
+        answer::stream(head, route, asked, candidate, &encoded, upstream, record).await
+    } else {
+        answer::whole(head, route, candidate, &encoded, upstream, record).await
+    }
+}
+
+fn another_may_help(failure: &AttemptError, candidate: &Candidate) -> bool {
+    match failure.status {
+        // A status other than 200 is the provider's word on the request; the configured rule decides.
+        Some(status) if status != http::StatusCode::OK => candidate.model.fallback_on.includes(status.as_u16()),
+        // No connection, no answer in time, an answer that broke or made no sense; or it was never sent because this
+        // instance cannot express it.
+        _ => true,
+    }
+}

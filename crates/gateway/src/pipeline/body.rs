@@ -1,0 +1,111 @@
+//! Reads the body of a request, once, within its limits.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_resources::model::Compat;
+
+use crate::error::CallError;
+use crate::snapshot::{Route, Snapshot};
+
+/// What is reserved at once for a body whose length is announced; more grows as it really arrives.
+const MAX_RESERVED: u64 = 1024 * 1024;
+
+/// Reads a request body.
+///
+/// # Errors
+/// 415 for a media type or coding we do not read, 413 above the size limit, 408 when the client is too slow, 400 when it
+/// breaks off.
+pub async fn read(snapshot: &Snapshot, route: &Route, headers: &HeaderMap, body: Incoming) -> Result<Bytes, CallError> {
+    if route.models.compat != Compat::NginxDemo {
+        check_media_type(headers)?;
+    }
+    check_coding(headers)?;
+    let limit = snapshot.max_body_bytes;
+    let announced = body.size_hint().lower();
+    if announced > limit {
+        return Err(too_large(limit));
+    }
+    match tokio::time::timeout(snapshot.body_timeout, collect(body, limit, announced)).await {
+        Ok(read) => read,
+        Err(_) => Err(CallError::client(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Timeout,
+            "request_timeout",
+            "the request body did not arrive in time",
+        )),
+    }
+}
+
+async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes, CallError> {
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let mut error_for_caller = CallError::client(
+                StatusCode::BAD_REQUEST,
+                ErrorKind::BadRequest,
+                "incomplete_body",
+                "the request body broke off before it was complete",
+            );
+            error_for_caller.detail = Some(error.to_string());
+            error_for_caller
+        })?;
+        // Trailers carry nothing we use, and never become headers.
+        let Ok(data) = frame.into_data() else { continue };
+        let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
+        if length as u64 > limit {
+            return Err(too_large(limit));
+        }
+        match first.take() {
+            None if joined.is_empty() => first = Some(data),
+            None => joined.extend_from_slice(&data),
+            Some(earlier) => {
+                joined.reserve(announced.min(MAX_RESERVED).try_into().unwrap_or(0));
+                joined.extend_from_slice(&earlier);
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    // A body that arrived in one piece is used as it is.
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), CallError> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(CallError::client(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorKind::BadRequest,
+        "unsupported_content_type",
+        "the request body must be JSON; send `Content-Type: application/json`",
+    ))
+}
+
+fn check_coding(headers: &HeaderMap) -> Result<(), CallError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(CallError::client(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::BadRequest,
+            "unsupported_content_encoding",
+            "compressed request bodies are not accepted; send the body as it is",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(limit: u64) -> CallError {
+    CallError::client(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::TooLarge,
+        "request_too_large",
+        format!("the request body is larger than {limit} bytes"),
+    )
+}

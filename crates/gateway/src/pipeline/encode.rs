@@ -1,0 +1,185 @@
+//! Writes the request for one instance: the client's own bytes with a few edits, or a translation.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request};
+use tollgate_dialects::scan::{self, Edit, Piece};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target, codec, openai_chat};
+use tollgate_resources::model::OnLoss;
+
+use super::ask::Asked;
+use super::choose::Candidate;
+use super::head::{Endpoint, Head};
+use crate::error::{AttemptError, CallError};
+use crate::providers::Operation;
+use crate::upstream::RequestBody;
+
+/// A request ready to be sent, and what must be known to read its answer.
+pub struct Encoded {
+    /// What is asked for, in which dialect.
+    pub operation: Operation,
+    /// The body.
+    pub body: RequestBody,
+    /// What the translation could not carry over.
+    pub losses: Losses,
+    /// Whether usage was asked for that the client did not ask for, and must be hidden from it.
+    pub hide_usage: bool,
+    /// Whether the client uses OpenAI's `functions` from before tools existed, and must get `function_call` back.
+    pub legacy_functions: bool,
+}
+
+/// The client's request in canonical form, decoded at most once per call.
+#[derive(Default)]
+pub struct Decoded(OnceCell<Result<Request, DecodeError>>);
+
+impl Decoded {
+    fn get(&self, dialect: Dialect, asked: &Asked) -> Result<&Request, CallError> {
+        let decoded = self.0.get_or_init(|| codec::decode_request(dialect, asked.text()));
+        decoded.as_ref().map_err(|error| {
+            CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, "invalid_request", error.to_string())
+                .at(error.path.clone())
+        })
+    }
+}
+
+/// Writes the request for a candidate.
+///
+/// # Errors
+/// The instance cannot serve this endpoint, or the request cannot be translated for it.
+pub fn encode(head: &Head, asked: &Asked, decoded: &Decoded, candidate: &Candidate) -> Result<Encoded, AttemptError> {
+    let instance = &candidate.instance;
+    let operation = match head.endpoint {
+        Endpoint::Chat(client) => {
+            let Some(preferred) = instance.dialects.first() else { return Err(unsupported("chat")) };
+            let dialect = if instance.dialects.contains(&client) { client } else { *preferred };
+            if dialect != client {
+                return translate(client, dialect, asked, decoded, candidate);
+            }
+            Operation::Chat(dialect)
+        }
+        Endpoint::CountTokens if instance.dialects.contains(&Dialect::AnthropicMessages) => Operation::CountTokens,
+        Endpoint::CountTokens => return Err(unsupported("token counting")),
+        Endpoint::Embeddings if instance.embeddings => Operation::Embeddings,
+        _ => return Err(unsupported("embeddings")),
+    };
+    Ok(forward(operation, asked, candidate))
+}
+
+/// Same dialect on both sides: the original bytes, with only the members replaced that the gateway owns.
+fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
+    let mut edits = Vec::new();
+    if candidate.upstream_model() != asked.model {
+        edits.push(Edit { key: "model", value: Some(json_string(candidate.upstream_model())) });
+    }
+    let ask_for_usage =
+        operation == Operation::Chat(Dialect::OpenaiChat) && asked.stream && !asked.include_usage;
+    if ask_for_usage {
+        let options = asked.members.value(&asked.body, "stream_options");
+        edits.push(Edit { key: "stream_options", value: Some(with_usage(options)) });
+    }
+    for (name, value) in &candidate.instance.options {
+        edits.push(Edit { key: name, value: Some(value.clone()) });
+    }
+    let body = if edits.is_empty() { asked.body.clone().into() } else { edited(&asked.body, &asked.members, &edits) };
+    Encoded { operation, body, losses: Losses::new(), hide_usage: ask_for_usage, legacy_functions: false }
+}
+
+fn translate(
+    client: Dialect,
+    dialect: Dialect,
+    asked: &Asked,
+    decoded: &Decoded,
+    candidate: &Candidate,
+) -> Result<Encoded, AttemptError> {
+    let request = decoded.get(client, asked).map_err(refused)?;
+    let capabilities = Capabilities::of(candidate.upstream_model());
+    let target = Target {
+        model: candidate.upstream_model(),
+        capabilities: &capabilities,
+        default_max_output_tokens: candidate.model.max_output_tokens,
+    };
+    let mut losses = Losses::new();
+    let mut body = codec::encode_request(dialect, request, &target, &mut losses);
+    check_losses(&losses, candidate.model.on_loss, candidate)?;
+    if !candidate.instance.options.is_empty() {
+        body = with_options(body, &candidate.instance.options);
+    }
+    Ok(Encoded {
+        operation: Operation::Chat(dialect),
+        body: body.into(),
+        losses,
+        hide_usage: false,
+        legacy_functions: openai_chat::uses_legacy_functions(request),
+    })
+}
+
+/// Lenient: what would change the answer's shape, safety or price is refused, hints are left out and told. Strict: every
+/// loss is refused.
+fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Result<(), AttemptError> {
+    let mut refused_fields: Vec<_> = losses.rejections().collect();
+    if on_loss == OnLoss::Strict {
+        refused_fields = losses.iter().collect();
+    }
+    let Some(first) = refused_fields.first() else { return Ok(()) };
+    let fields: Vec<String> =
+        refused_fields.iter().map(|loss| format!("`{}` ({})", loss.field, loss.reason)).collect();
+    let message = format!(
+        "the model `{}` is served by a provider that cannot express: {}",
+        candidate.public_name,
+        fields.join(", ")
+    );
+    Err(refused(
+        CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, "not_translatable", message).at(first.field.clone()),
+    ))
+}
+
+fn edited(document: &Bytes, members: &scan::Members, edits: &[Edit<'_>]) -> RequestBody {
+    let mut body = RequestBody::default();
+    for piece in scan::edit(document, members, edits) {
+        match piece {
+            Piece::Kept(range) => body.push(document.slice(range)),
+            Piece::New(bytes) => body.push(bytes.into()),
+        }
+    }
+    body
+}
+
+fn with_options(body: Vec<u8>, options: &[(String, String)]) -> Vec<u8> {
+    let document = Bytes::from(body);
+    // Our own encoder wrote it; if it were not JSON the provider would say so.
+    let Ok(members) = scan::scan(&document) else { return document.into() };
+    let edits: Vec<_> = options.iter().map(|(key, value)| Edit { key, value: Some(value.clone()) }).collect();
+    edited(&document, &members, &edits).to_bytes().into()
+}
+
+/// `stream_options` with usage asked for and everything else as the client wrote it.
+fn with_usage(options: Option<&str>) -> String {
+    let inner = options
+        .filter(|options| options.starts_with('{'))
+        .and_then(|options| {
+            let members = scan::scan(options.as_bytes()).ok()?;
+            let document = Bytes::copy_from_slice(options.as_bytes());
+            let edits = [Edit { key: "include_usage", value: Some("true".to_owned()) }];
+            String::from_utf8(edited(&document, &members, &edits).to_bytes().into()).ok()
+        });
+    inner.unwrap_or_else(|| r#"{"include_usage":true}"#.to_owned())
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn unsupported(what: &str) -> AttemptError {
+    refused(CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "unsupported_endpoint",
+        format!("this model does not serve {what}"),
+    ))
+}
+
+fn refused(error: CallError) -> AttemptError {
+    AttemptError { outcome: "not_sent", status: None, error }
+}

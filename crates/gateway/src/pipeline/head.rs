@@ -1,0 +1,147 @@
+//! What the head of a request says: which endpoint, in which dialect errors are told, which route.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use tollgate_dialects::Dialect;
+use tollgate_dialects::canonical::ErrorKind;
+
+use crate::error::CallError;
+use crate::snapshot::{Route, RouteMiss, Snapshot};
+
+/// What the caller wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A chat completion in this dialect.
+    Chat(Dialect),
+    /// Anthropic's token counting.
+    CountTokens,
+    /// OpenAI's embeddings.
+    Embeddings,
+    /// The list of models.
+    Models,
+    /// One model.
+    Model(String),
+    /// A path we have nothing for.
+    Unknown,
+}
+
+/// The head of a request, understood.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// What the caller wants.
+    pub endpoint: Endpoint,
+    /// The dialect the caller understands.
+    pub dialect: Dialect,
+}
+
+impl Head {
+    /// Reads path and headers. Never fails: an unknown path is told so by the route.
+    pub fn read(request: &Parts) -> Self {
+        let endpoint = endpoint(request.uri.path());
+        let dialect = match &endpoint {
+            Endpoint::Chat(dialect) => *dialect,
+            Endpoint::CountTokens => Dialect::AnthropicMessages,
+            Endpoint::Embeddings => Dialect::OpenaiChat,
+            Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
+                if request.headers.contains_key("anthropic-version") {
+                    Dialect::AnthropicMessages
+                } else {
+                    Dialect::OpenaiChat
+                }
+            }
+        };
+        Head { endpoint, dialect }
+    }
+}
+
+fn endpoint(path: &str) -> Endpoint {
+    // The path is matched as the client wrote it; what is escaped needlessly is not found, and never reaches a provider.
+    let Some(below) = path.strip_prefix("/v1/") else { return Endpoint::Unknown };
+    match below {
+        "messages" => Endpoint::Chat(Dialect::AnthropicMessages),
+        "messages/count_tokens" => Endpoint::CountTokens,
+        "embeddings" => Endpoint::Embeddings,
+        "models" => Endpoint::Models,
+        // A route with a prefix pattern (the NGINX demo's) takes longer paths too.
+        _ if below.starts_with("chat/completions") => Endpoint::Chat(Dialect::OpenaiChat),
+        _ => match below.strip_prefix("models/") {
+            Some(id) if !id.is_empty() => Endpoint::Model(percent_decoded(id)),
+            _ => Endpoint::Unknown,
+        },
+    }
+}
+
+/// Model names may hold `/` and `:`, which some clients escape.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| tail.get(..2)).flatten();
+        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match value {
+            Some(value) => {
+                bytes.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Finds the route of a request and checks that the endpoint takes the method.
+///
+/// # Errors
+/// 404 for an unknown path, 405 for a known path with another method.
+pub fn route<'a>(snapshot: &'a Snapshot, request: &Parts) -> Result<&'a Arc<Route>, CallError> {
+    let route = snapshot.route(request.uri.path(), request.method.as_str()).map_err(|miss| match miss {
+        RouteMiss::Path => not_found(),
+        RouteMiss::Method => method_not_allowed(),
+    })?;
+    let allowed = match endpoint(request.uri.path()) {
+        Endpoint::Models | Endpoint::Model(_) => request.method == Method::GET || request.method == Method::HEAD,
+        // The demo hands every method to its script, which then finds no JSON in the body.
+        Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
+        Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => request.method == Method::POST,
+        Endpoint::Unknown => return Err(not_found()),
+    };
+    if allowed { Ok(route) } else { Err(method_not_allowed()) }
+}
+
+/// The path leads nowhere.
+pub fn not_found() -> CallError {
+    CallError::client(
+        StatusCode::NOT_FOUND,
+        ErrorKind::NotFound,
+        "unknown_url",
+        "unknown URL; this gateway serves POST /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1/embeddings and \
+         GET /v1/models",
+    )
+}
+
+fn method_not_allowed() -> CallError {
+    CallError::client(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::BadRequest,
+        "method_not_allowed",
+        "this URL does not take this method; model calls are POST, lists are GET",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, endpoint};
+
+    #[test]
+    fn names_of_models_may_be_escaped() {
+        assert_eq!(endpoint("/v1/models/openai%2Fgpt%3A5"), Endpoint::Model("openai/gpt:5".into()));
+        assert_eq!(endpoint("/v1/models/a/b"), Endpoint::Model("a/b".into()));
+        assert_eq!(endpoint("/v1/models/50%"), Endpoint::Model("50%".into()));
+        assert_eq!(endpoint("/v1/models/"), Endpoint::Unknown);
+    }
+}

@@ -1,0 +1,105 @@
+//! Finds out who calls.
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_resources::model::{AiAuth, Compat};
+
+use crate::error::CallError;
+use crate::snapshot::{Consumer, Route, Snapshot};
+
+/// Who calls.
+#[derive(Clone)]
+pub enum Caller {
+    /// A known consumer.
+    Consumer(Arc<Consumer>),
+    /// The route asks nobody who they are; every model may be used.
+    Anonymous,
+}
+
+impl Caller {
+    /// The consumer's name.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Caller::Consumer(consumer) => Some(&consumer.name),
+            Caller::Anonymous => None,
+        }
+    }
+
+    /// Whether the caller may use a model, and with which fallback instead of the model's own.
+    pub fn access_to(&self, model: &str) -> Option<Option<&[String]>> {
+        match self {
+            Caller::Consumer(consumer) => consumer.access_to(model).map(|access| access.fallback.as_deref()),
+            Caller::Anonymous => Some(None),
+        }
+    }
+}
+
+/// Finds out who calls.
+///
+/// # Errors
+/// 401 without a usable key, 403 for a header that names nobody.
+pub fn identify(snapshot: &Snapshot, route: &Route, headers: &HeaderMap) -> Result<Caller, CallError> {
+    match &route.auth {
+        AiAuth::Anonymous => Ok(Caller::Anonymous),
+        AiAuth::Header { name } => by_header(snapshot, route, headers, name),
+        AiAuth::Key { headers: names } => by_key(snapshot, headers, names),
+    }
+}
+
+fn by_header(snapshot: &Snapshot, route: &Route, headers: &HeaderMap, name: &str) -> Result<Caller, CallError> {
+    let user = headers.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+        let message = if route.models.compat == Compat::NginxDemo {
+            "User not specified".to_owned()
+        } else {
+            format!("the header `{name}` is missing; it must name the user")
+        };
+        CallError::client(StatusCode::UNAUTHORIZED, ErrorKind::Authentication, "user_missing", message)
+    })?;
+    user.to_str().ok().and_then(|user| snapshot.consumer_by_name(user)).cloned().map(Caller::Consumer).ok_or_else(|| {
+        CallError::client(StatusCode::FORBIDDEN, ErrorKind::Permission, "user_not_authorized", "User not authorized")
+    })
+}
+
+fn by_key(snapshot: &Snapshot, headers: &HeaderMap, names: &[String]) -> Result<Caller, CallError> {
+    let mut found: Option<&str> = None;
+    for name in names {
+        for value in headers.get_all(name) {
+            let text = value.to_str().map_err(|_| invalid_key())?;
+            let key = if *name == AUTHORIZATION.as_str() { bearer(text).ok_or_else(invalid_key)? } else { text.trim() };
+            match found {
+                // Two different keys leave open who is to pay.
+                Some(other) if other != key => return Err(two_keys()),
+                _ => found = Some(key),
+            }
+        }
+    }
+    let key = found.filter(|key| !key.is_empty()).ok_or_else(missing_key)?;
+    snapshot.consumer_by_key(key).cloned().map(Caller::Consumer).ok_or_else(invalid_key)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+fn missing_key() -> CallError {
+    unauthorized(
+        "missing_api_key",
+        "no API key was sent; send yours as `Authorization: Bearer <key>`, `x-api-key: <key>` or `api-key: <key>`",
+    )
+}
+
+fn invalid_key() -> CallError {
+    unauthorized("invalid_api_key", "the API key is not valid for this gateway")
+}
+
+fn two_keys() -> CallError {
+    unauthorized("invalid_api_key", "several different API keys were sent; send one")
+}
+
+fn unauthorized(code: &'static str, message: &'static str) -> CallError {
+    CallError::client(StatusCode::UNAUTHORIZED, ErrorKind::Authentication, code, message)
+}

@@ -1,0 +1,112 @@
+//! A request's way, one step per file, in the order in which a call passes them:
+//!
+//! `head` → `identify` → `body` → `ask` → `choose` → (`encode` → `send` → `answer`)* → `relay` → `record`
+//!
+//! `choose` to `answer` is the only loop: the attempts. Nothing reaches the client before one attempt has succeeded.
+//! Cancellation is dropping the future: it closes the connection to the provider and writes the record.
+
+mod answer;
+mod ask;
+mod attempt;
+mod body;
+mod choose;
+mod encode;
+mod head;
+mod identify;
+mod local;
+mod record;
+mod refuse;
+mod relay;
+mod send;
+mod transform;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tollgate_telemetry::AccessLog;
+
+pub use relay::AnswerBody;
+pub use send::UpstreamAnswer;
+
+use crate::error::CallError;
+use crate::gateway::Gateway;
+use crate::upstream::Pools;
+use head::{Endpoint, Head};
+use record::Record;
+
+/// What one worker thread owns.
+pub struct Worker {
+    /// Shared by all workers.
+    pub gateway: Arc<Gateway>,
+    /// Idle connections to providers.
+    pub pools: Pools,
+    /// This worker's handle of the access log.
+    pub access_log: AccessLog,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let access_log = gateway.access_log().clone();
+        Worker { gateway, pools: Pools::default(), access_log }
+    }
+}
+
+/// The client's end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// Serves one call. Never fails: every failure becomes an answer in the client's dialect.
+///
+/// # Errors
+/// None; the type is what hyper asks for.
+pub async fn serve(
+    worker: Rc<Worker>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut record = Record::new(worker.clone(), peer, parts);
+    let snapshot = worker.gateway.snapshot();
+    let head = Head::read(&record.request);
+    record.dialect = head.dialect;
+    // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.
+    match Box::pin(answer_call(&worker, &snapshot, &head, body, &mut record)).await {
+        Ok(answer) => Ok(answer.into_response(record)),
+        Err(error) => Ok(refuse::refuse(&error, record)),
+    }
+}
+
+async fn answer_call(
+    worker: &Worker,
+    snapshot: &crate::Snapshot,
+    head: &Head,
+    body: Incoming,
+    record: &mut Record,
+) -> Result<answer::Answer, CallError> {
+    let route = head::route(snapshot, &record.request)?.clone();
+    record.route = Some(route.clone());
+    let caller = identify::identify(snapshot, &route, &record.request.headers)?;
+    record.consumer = caller.name().cloned();
+    match &head.endpoint {
+        Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
+        Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
+        Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => {
+            let bytes = body::read(snapshot, &route, &record.request.headers, body).await?;
+            let asked = ask::Asked::read(head, &route, bytes)?;
+            record.asked(&asked);
+            let plan = choose::plan(&route, &caller, &asked)?;
+            attempt::run(worker, head, &route, &plan, &asked, record).await
+        }
+        Endpoint::Unknown => Err(head::not_found()),
+    }
+}

@@ -1,0 +1,370 @@
+//! What is known about a call, from its first byte to its last. Written to the access log when it is dropped, so that a
+//! call that ends in the middle is told too.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{HOST, REFERER, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use tokio::time::Instant;
+use tollgate_dialects::canonical::Usage;
+use tollgate_dialects::{Dialect, Losses, estimate};
+use tollgate_telemetry::{Attempt, CallRecord, RequestType, TokenUsage};
+use uuid::Uuid;
+
+use super::ask::Asked;
+use super::choose::Candidate;
+use super::transform::Transform;
+use super::{Peer, Worker};
+use crate::snapshot::{Instance, Route};
+use crate::upstream::Scheme;
+
+/// nginx's status for a client that left before it had an answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Longest `x-tollgate-loss` header, in bytes; what does not fit is counted.
+const MAX_LOSS_HEADER: usize = 2048;
+
+/// Everything known about a call.
+pub struct Record {
+    worker: Rc<Worker>,
+    peer: Peer,
+    /// The head of the client's request.
+    pub request: Parts,
+    /// The dialect the client understands.
+    pub dialect: Dialect,
+    /// Our id of the call.
+    pub request_id: String,
+    time: SystemTime,
+    started: Instant,
+    /// The route, once found.
+    pub route: Option<Arc<Route>>,
+    /// The consumer, once known.
+    pub consumer: Option<Arc<str>>,
+    kind: RequestType,
+    request_model: Option<String>,
+    /// Our estimate of the input tokens, made only when the provider tells none.
+    body: bytes::Bytes,
+    attempts: Vec<AttemptRecord>,
+    /// Path and query sent in the last attempt.
+    pub upstream_uri: String,
+    /// Where the last attempt was connected to.
+    pub upstream_address: Option<SocketAddr>,
+    answered_model: Option<String>,
+    /// Status told to the client; 499 until then.
+    pub status: u16,
+    bytes_sent: u64,
+    first_byte: Option<Duration>,
+    upstream_time: Option<Duration>,
+    usage: Option<Usage>,
+    /// What the translation could not carry over.
+    pub losses: Losses,
+    /// The stable code of the error the client was told.
+    pub error_code: Option<Cow<'static, str>>,
+    complete: bool,
+}
+
+struct AttemptRecord {
+    instance: Arc<Instance>,
+    upstream_model: String,
+    address: Option<String>,
+    status: Option<u16>,
+    outcome: &'static str,
+    started: Instant,
+    duration: Duration,
+}
+
+impl Record {
+    /// The record of a call whose head has just been read.
+    pub fn new(worker: Rc<Worker>, peer: Peer, request: Parts) -> Self {
+        Record {
+            worker,
+            peer,
+            request,
+            dialect: Dialect::OpenaiChat,
+            request_id: Uuid::now_v7().simple().to_string(),
+            time: SystemTime::now(),
+            started: Instant::now(),
+            route: None,
+            consumer: None,
+            kind: RequestType::TraditionalHttp,
+            request_model: None,
+            body: bytes::Bytes::new(),
+            attempts: Vec::new(),
+            upstream_uri: String::new(),
+            upstream_address: None,
+            answered_model: None,
+            status: CLIENT_CLOSED_REQUEST,
+            bytes_sent: 0,
+            first_byte: None,
+            upstream_time: None,
+            usage: None,
+            losses: Losses::new(),
+            error_code: None,
+            complete: false,
+        }
+    }
+
+    /// Notes what the body asks for.
+    pub fn asked(&mut self, asked: &Asked) {
+        self.kind = if asked.stream { RequestType::AiStream } else { RequestType::AiChat };
+        self.request_model = Some(asked.model.clone());
+        self.body = asked.body.clone();
+    }
+
+    /// When the call began, in seconds since 1970.
+    pub fn created_s(&self) -> u64 {
+        self.time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// An attempt begins.
+    pub fn begin_attempt(&mut self, candidate: &Candidate) {
+        self.upstream_address = None;
+        self.upstream_uri.clear();
+        self.first_byte = None;
+        self.usage = None;
+        self.attempts.push(AttemptRecord {
+            instance: candidate.instance.clone(),
+            upstream_model: candidate.upstream_model().to_owned(),
+            address: None,
+            status: None,
+            outcome: "client_gone",
+            started: Instant::now(),
+            duration: Duration::ZERO,
+        });
+    }
+
+    /// When the attempt in progress began.
+    pub fn attempt_started(&self) -> Instant {
+        self.attempts.last().map_or(self.started, |attempt| attempt.started)
+    }
+
+    /// The first byte of the provider's answer has come. Later calls change nothing.
+    pub fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.attempt_started().elapsed());
+        }
+    }
+
+    /// The attempt in progress has ended. Later calls for the same attempt change nothing.
+    pub fn end_attempt(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
+        let address = self.upstream_address;
+        let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.outcome == "client_gone") else { return };
+        attempt.outcome = outcome;
+        attempt.status = status.map(|status| status.as_u16());
+        attempt.duration = attempt.started.elapsed();
+        attempt.address = address.map(|address| address.to_string());
+        self.upstream_time = Some(attempt.duration);
+        if outcome != "ok" {
+            tracing::info!(
+                request_id = %self.request_id,
+                instance = %attempt.instance.name,
+                outcome,
+                status = attempt.status,
+                detail,
+                "attempt failed"
+            );
+        }
+    }
+
+    /// A stream failed after its first content had gone to the client.
+    pub fn failed_midway(&mut self, outcome: &'static str, code: Cow<'static, str>, detail: Option<&str>) {
+        self.end_attempt(outcome, Some(StatusCode::OK), detail);
+        self.error_code = Some(code);
+    }
+
+    /// Notes the model and usage of a whole answer.
+    pub fn answered(&mut self, model: &str, usage: Option<&Usage>) {
+        self.answered_model = Some(model.to_owned());
+        self.answered_usage(usage.cloned());
+    }
+
+    /// Notes the usage of an answer; `None` if the provider told none.
+    pub fn answered_usage(&mut self, usage: Option<Usage>) {
+        self.usage = usage;
+    }
+
+    /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
+    pub fn settle_stream(&mut self, transform: &mut Transform) {
+        let losses = std::mem::take(&mut transform.losses);
+        self.losses.extend(losses);
+        let seen = transform.seen();
+        self.answered_model = seen.model.clone();
+        let mut usage = seen.usage.clone();
+        if !seen.finished || usage.is_none() {
+            let told = usage.unwrap_or_default();
+            let input_known = told.input_total() > 0;
+            let input =
+                if input_known { told.input } else { estimate::tokens(std::str::from_utf8(&self.body).unwrap_or_default()) };
+            let output = told.output.max(seen.estimated_output);
+            usage = Some(Usage { input, output, total: None, estimated: true, ..told });
+        }
+        self.usage = usage;
+    }
+
+    /// Bytes of the body were handed to the client's connection.
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes_sent += bytes as u64;
+    }
+
+    /// The whole answer was handed to the client's connection.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Whether the client's request was a HEAD, whose answer has no body.
+    pub fn is_head(&self) -> bool {
+        self.request.method == Method::HEAD
+    }
+
+    /// The headers that every answer carries.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+            // Each dialect's SDK looks for the id under its own name.
+            let name = match self.dialect {
+                Dialect::OpenaiChat => HeaderName::from_static("x-request-id"),
+                Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
+            };
+            headers.insert(name, id.clone());
+            headers.insert("x-tollgate-request-id", id);
+        }
+        if let Some(last) = self.attempts.last() {
+            let mut insert = |name: &'static str, text: &str| {
+                if let Ok(value) = HeaderValue::from_str(text) {
+                    headers.insert(name, value);
+                }
+            };
+            insert("x-tollgate-instance", &last.instance.name);
+            insert("x-tollgate-model", &last.upstream_model);
+            let outcomes: Vec<String> = self
+                .attempts
+                .iter()
+                .map(|attempt| {
+                    // The attempt in progress is the one that answers.
+                    let outcome = if attempt.outcome == "client_gone" { "ok" } else { attempt.outcome };
+                    match attempt.status {
+                        Some(status) if outcome == "status" => format!("{}={status}", attempt.instance.name),
+                        _ => format!("{}={outcome}", attempt.instance.name),
+                    }
+                })
+                .collect();
+            insert("x-tollgate-attempts", &outcomes.join(", "));
+        }
+        if !self.losses.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&loss_header(&self.losses))
+        {
+            headers.insert("x-tollgate-loss", value);
+        }
+    }
+
+    fn write(&self) {
+        let losses = if self.losses.is_empty() { String::new() } else { loss_header(&self.losses) };
+        let attempts: Vec<Attempt<'_>> = self
+            .attempts
+            .iter()
+            .map(|attempt| Attempt {
+                instance: &attempt.instance.name,
+                upstream_addr: attempt.address.as_deref(),
+                status: attempt.status,
+                outcome: attempt.outcome,
+                duration: attempt.duration,
+            })
+            .collect();
+        let last = self.attempts.last();
+        let headers = &self.request.headers;
+        let text = |name: HeaderName| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let lookup = |name: &str| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        self.worker.access_log.log(&CallRecord {
+            remote_addr: self.peer.address.ip(),
+            remote_port: self.peer.address.port(),
+            server_addr: None,
+            scheme: if self.peer.tls { "https" } else { "http" },
+            time: self.time,
+            method: self.request.method.as_str(),
+            request_uri: self.request.uri.path_and_query().map_or("", |path| path.as_str()),
+            http_version: match self.request.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            status: self.status,
+            body_bytes_sent: self.bytes_sent,
+            bytes_sent: None,
+            request_time: self.started.elapsed(),
+            host: text(HOST).or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
+            referer: text(REFERER),
+            user_agent: text(USER_AGENT),
+            x_forwarded_for: lookup("x-forwarded-for"),
+            header: &lookup,
+            request_id: &self.request_id,
+            route: self.route.as_ref().map(|route| &*route.id),
+            consumer: self.consumer.as_deref(),
+            request_type: self.kind,
+            request_model: self.request_model.as_deref(),
+            model: self.answered_model.as_deref().or(last.map(|attempt| attempt.upstream_model.as_str())),
+            provider: last.map(|attempt| attempt.instance.provider.name()),
+            instance: last.map(|attempt| &*attempt.instance.name),
+            attempts: &attempts,
+            time_to_first_token: self.first_byte,
+            upstream_response_time: self.upstream_time,
+            usage: self.usage.as_ref().map(token_usage),
+            losses: &losses,
+            error_code: self.error_code.as_deref(),
+            upstream_scheme: last.map(|attempt| match attempt.instance.endpoint.scheme {
+                Scheme::Https { .. } => "https",
+                Scheme::Http => "http",
+                Scheme::Simulated { .. } => "simulated",
+            }),
+            upstream_host: last.and_then(|attempt| attempt.instance.endpoint.authority.to_str().ok()),
+            upstream_uri: Some(self.upstream_uri.as_str()).filter(|uri| !uri.is_empty()),
+            client_gone: !self.complete,
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // An attempt still open here was left by the client.
+        self.end_attempt(if self.complete { "ok" } else { "cancelled" }, None, None);
+        self.write();
+    }
+}
+
+fn token_usage(usage: &Usage) -> TokenUsage {
+    TokenUsage {
+        prompt: usage.input_total(),
+        completion: usage.output,
+        total: usage.total(),
+        cached: usage.cache_read.unwrap_or(0),
+        cache_write: usage.cache_write.unwrap_or(0),
+        cache_write_1h: usage.cache_write_1h.unwrap_or(0),
+        reasoning: usage.reasoning.unwrap_or(0),
+        estimated: usage.estimated,
+    }
+}
+
+/// The loss report as a header: `field=effect`, comma separated, at most [`MAX_LOSS_HEADER`] bytes.
+fn loss_header(losses: &Losses) -> String {
+    let mut text = String::new();
+    let mut left_out = 0;
+    for loss in losses.iter() {
+        let field: String = loss.field.chars().map(|c| if c.is_ascii_graphic() && c != ',' { c } else { '_' }).collect();
+        let entry = format!("{field}={}", loss.effect.name());
+        if text.len() + entry.len() + 2 > MAX_LOSS_HEADER {
+            left_out += 1;
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&entry);
+    }
+    if left_out > 0 {
+        text.push_str(&format!(", and {left_out} more"));
+    }
+    text
+}

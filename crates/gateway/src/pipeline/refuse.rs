@@ -1,0 +1,56 @@
+//! Encodes the one error type into an answer in the client's dialect. The only place where that happens.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tollgate_dialects::codec;
+use tollgate_resources::model::Compat;
+
+use super::answer::{Answer, Content};
+use super::record::Record;
+use super::relay::AnswerBody;
+use crate::error::{CallError, Fault};
+
+/// Gives an error to the client.
+pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
+    record.error_code = Some(error.code.clone());
+    let demo = record.route.as_ref().is_some_and(|route| route.models.compat == Compat::NginxDemo);
+    match error.fault {
+        Fault::Client => tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused"),
+        Fault::Upstream => {
+            tracing::warn!(request_id = %record.request_id, code = %error.code, detail = error.detail, "no provider could answer");
+        }
+        Fault::Gateway => tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed"),
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(value) = &error.retry_after {
+        headers.insert(RETRY_AFTER, value.clone());
+    }
+    let mut status = error.status_for(record.dialect);
+    let body = match &error.verbatim {
+        Some(verbatim) if verbatim.dialect == record.dialect => {
+            status = error.status;
+            headers.insert(CONTENT_TYPE, verbatim.content_type.clone().unwrap_or(HeaderValue::from_static("application/json")));
+            verbatim.body.clone()
+        }
+        _ if demo && error.fault != Fault::Upstream => demo_body(error),
+        _ => codec::encode_error(record.dialect, &error.to_provider_error(), Some(&record.request_id)).into(),
+    };
+    match status {
+        // A client of the gateway's own door; a provider's 401 is told without it.
+        StatusCode::UNAUTHORIZED if error.fault == Fault::Client => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+        }
+        _ => {}
+    }
+    Answer { status, headers, content: Content::Whole(body) }.into_response(record)
+}
+
+/// The NGINX demo's own errors have a message and nothing else.
+fn demo_body(error: &CallError) -> Bytes {
+    serde_json::json!({ "error": { "message": error.message } }).to_string().into()
+}

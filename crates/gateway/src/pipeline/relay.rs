@@ -1,0 +1,220 @@
+//! The body of an answer on its way to the client. It owns the record of the call: when the body has ended, or the client
+//! has left and the body is dropped, the record is settled and written.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::record::Record;
+use super::transform::Transform;
+use crate::error::{AttemptError, CallError, Fault};
+use crate::snapshot::Timeouts;
+use crate::upstream::UpstreamBody;
+
+/// How long the connection may take to end after the provider's end mark. Then the answer is complete without it.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// The body of an answer.
+pub struct AnswerBody(Inner);
+
+enum Inner {
+    Whole { bytes: Option<Bytes>, record: Record },
+    Stream { streaming: Box<Streaming>, record: Record },
+}
+
+/// A stream the gateway has committed to.
+pub struct Streaming {
+    ready: VecDeque<Bytes>,
+    transform: Transform,
+    /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
+    upstream: Option<UpstreamBody>,
+    silence: Duration,
+    last_bytes: Instant,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Streaming {
+    /// A stream whose first bytes are `ready`. `started` is when the attempt began.
+    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, limits: Timeouts, started: Instant) -> Self {
+        let now = Instant::now();
+        let deadline = started + limits.total;
+        let mut streaming = Streaming {
+            ready: ready.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
+            transform,
+            upstream: Some(upstream),
+            silence: limits.between_chunks,
+            last_bytes: now,
+            deadline,
+            timer: Box::pin(sleep_until(deadline.min(now + limits.between_chunks))),
+        };
+        if streaming.transform.seen().ended {
+            streaming.expect_end();
+        }
+        streaming
+    }
+
+    /// The provider's end mark has come; only the end of the connection is missing.
+    fn expect_end(&mut self) {
+        self.timer.as_mut().reset(Instant::now() + END_GRACE);
+    }
+
+    fn received(&mut self, bytes: &Bytes, record: &mut Record) {
+        self.last_bytes = Instant::now();
+        let ended_before = self.transform.seen().ended;
+        match self.transform.feed(bytes) {
+            Ok(out) => self.push(out),
+            Err(error) => {
+                return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
+            }
+        }
+        if let Some(error) = &self.transform.seen().failed {
+            // The provider's own error event has been passed on, in the client's dialect; nothing may follow it.
+            record.failed_midway("error_event", error.code.clone().map_or("upstream_error".into(), Into::into), Some(&error.message));
+            self.upstream = None;
+        } else if self.transform.seen().ended && !ended_before {
+            self.expect_end();
+        }
+    }
+
+    fn ended(&mut self, record: &mut Record) {
+        self.upstream = None;
+        match self.transform.finish() {
+            Ok(out) => {
+                self.push(out);
+                if self.transform.seen().failed.is_none() {
+                    record.end_attempt("ok", Some(StatusCode::OK), None);
+                }
+            }
+            Err(error) => self.fail(AttemptError::broken("cut", error.to_string()), record),
+        }
+    }
+
+    fn fail(&mut self, failure: AttemptError, record: &mut Record) {
+        self.upstream = None;
+        let error: CallError = failure.error;
+        debug_assert_eq!(error.fault, Fault::Upstream);
+        let told = self.transform.fail(&error);
+        self.push(told);
+        record.failed_midway(failure.outcome, error.code, error.detail.as_deref());
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.ready.push_back(bytes);
+        }
+    }
+
+    /// What ran out when the timer fired; `None` if there were bytes in the meantime.
+    fn overdue(&mut self, record: &mut Record) -> bool {
+        let now = Instant::now();
+        if self.transform.seen().ended {
+            self.ended(record);
+            return true;
+        }
+        let silent_until = self.last_bytes + self.silence;
+        if now < silent_until.min(self.deadline) {
+            // The timer is set anew only when it fires, not for every chunk.
+            self.timer.as_mut().reset(silent_until.min(self.deadline));
+            return false;
+        }
+        let failure = if now >= self.deadline {
+            AttemptError::timeout("total_timeout", self.deadline.duration_since(self.last_bytes))
+        } else {
+            AttemptError::timeout("between_chunks_timeout", self.silence)
+        };
+        self.fail(failure, record);
+        true
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(bytes));
+            }
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+            match upstream.poll_data(cx) {
+                Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
+                Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
+                Poll::Ready(None) => self.ended(record),
+                Poll::Pending => match self.timer.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => {
+                        self.overdue(record);
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl AnswerBody {
+    /// A complete body.
+    pub(super) fn whole(bytes: Bytes, mut record: Record) -> Self {
+        // hyper does not ask for a body that has none to give.
+        if bytes.is_empty() || record.is_head() {
+            record.complete();
+        }
+        AnswerBody(Inner::Whole { bytes: Some(bytes), record })
+    }
+
+    /// A stream.
+    pub(super) fn stream(streaming: Box<Streaming>, record: Record) -> Self {
+        AnswerBody(Inner::Stream { streaming, record })
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Inner::Whole { bytes, record } => {
+                let bytes = bytes.take();
+                record.sent(bytes.as_ref().map_or(0, Bytes::len));
+                record.complete();
+                Poll::Ready(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Inner::Stream { streaming, record } => {
+                let polled = streaming.poll(cx, record);
+                match &polled {
+                    Poll::Ready(Some(bytes)) => record.sent(bytes.len()),
+                    Poll::Ready(None) => record.complete(),
+                    Poll::Pending => {}
+                }
+                polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Whole { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Inner::Stream { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Inner::Stream { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Inner::Stream { streaming, record } = &mut self.0 {
+            record.settle_stream(&mut streaming.transform);
+        }
+    }
+}

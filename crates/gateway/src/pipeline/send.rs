@@ -1,0 +1,82 @@
+//! Sends one request to one instance and waits for the head of the answer.
+
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+
+use super::choose::Candidate;
+use super::encode::Encoded;
+use super::head::Head;
+use super::record::Record;
+use crate::error::AttemptError;
+use crate::providers::{add_headers, simulated};
+use crate::upstream::{Pools, RequestBody, Scheme, SendError, UpstreamBody};
+
+/// How we introduce ourselves to providers.
+const OUR_NAME: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
+
+/// The head of an answer, with its body still to be read.
+pub struct UpstreamAnswer {
+    /// The provider's status.
+    pub status: StatusCode,
+    /// The provider's headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: UpstreamBody,
+}
+
+/// Sends a request. Cancel-safe: dropping the future closes the connection.
+///
+/// # Errors
+/// No connection, no answer in time, or the connection broke.
+pub async fn send(
+    pools: &Pools,
+    head: &Head,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    stream: bool,
+    record: &mut Record,
+) -> Result<UpstreamAnswer, AttemptError> {
+    let instance = &candidate.instance;
+    let endpoint = &instance.endpoint;
+    let mut headers = instance.headers.clone();
+    add_headers(encoded.operation, head.dialect, &record.request.headers, &mut headers);
+    record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
+    if let Scheme::Simulated { query } = &endpoint.scheme {
+        return Ok(simulated::answer(query, encoded.operation, &headers, &encoded.body.to_bytes()));
+    }
+    if let Some(query) = &endpoint.query {
+        record.upstream_uri.push('?');
+        record.upstream_uri.push_str(query);
+    }
+    let uri: Uri = record
+        .upstream_uri
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
+    headers.insert(HOST, endpoint.authority.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
+    headers.insert(ACCEPT, HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }));
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OUR_NAME));
+    let request = || {
+        let mut request = Request::new(RequestBody::clone(&encoded.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers.clone();
+        request
+    };
+    let limits = candidate.model.timeouts;
+    let sending = pools.send(endpoint, request, limits.connect);
+    let received = match tokio::time::timeout(limits.connect + limits.first_byte, sending).await {
+        Err(_) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
+        Ok(Err(SendError::Connect(error))) => return Err(*error),
+        Ok(Err(SendError::Broken(detail))) => return Err(AttemptError::broken("connection_lost", detail)),
+        Ok(Ok(received)) => received,
+    };
+    record.upstream_address = Some(received.lease.address());
+    let (parts, body) = received.response.into_parts();
+    Ok(UpstreamAnswer {
+        status: parts.status,
+        headers: parts.headers,
+        body: UpstreamBody::Network { body, lease: Some(received.lease) },
+    })
+}

@@ -1,0 +1,173 @@
+//! The built-in provider: answers both chat dialects and embeddings without a network, deterministically, with plausible
+//! usage, and with faults on request. For the first run, demos, examples, load and fault tests.
+//!
+//! It is configured by the query of its address (`simulated:?latency_ms=200&fail=429`); see [`Profile`]. It asks for no
+//! key, but refuses the key `bad` as the real providers refuse a wrong one.
+
+mod embedding;
+mod profile;
+mod reply;
+mod schema;
+mod script;
+mod serve;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tollgate_dialects::canonical::{Event, ProviderError};
+use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
+use tollgate_dialects::{Dialect, Losses, codec, estimate};
+
+pub use profile::{Fault, Profile, ProfileError};
+pub use script::Script;
+pub use serve::serve;
+
+use crate::pipeline::UpstreamAnswer;
+use crate::providers::Operation;
+use crate::upstream::UpstreamBody;
+use reply::Reply;
+
+/// The key that is refused.
+const BAD_KEY: &str = "bad";
+
+/// Answers a request. `query` configures the answer.
+pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8]) -> UpstreamAnswer {
+    let profile = match Profile::parse(query) {
+        Ok(profile) => profile,
+        Err(error) => return refusal(operation.dialect(), 400, &error.to_string(), "invalid_request_error"),
+    };
+    let (status, stream, chunks) = respond(&profile, operation, headers, body);
+    let mut answer_headers = HeaderMap::new();
+    answer_headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+    );
+    if matches!(status.as_u16(), 429 | 503 | 529) {
+        answer_headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    let script = Script::new(&profile, chunks);
+    UpstreamAnswer { status, headers: answer_headers, body: UpstreamBody::Simulated(script) }
+}
+
+fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &[u8]) -> (StatusCode, bool, Vec<Vec<u8>>) {
+    let dialect = operation.dialect();
+    if sent_key(headers) == Some(BAD_KEY) {
+        return (StatusCode::UNAUTHORIZED, false, vec![wrong_key(dialect)]);
+    }
+    if let Some(Fault::Status(status)) = profile.fault_now() {
+        let message = format!("simulated failure with status {status}");
+        let error = error_body(dialect, status, &message, "simulated_failure");
+        return (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), false, vec![error]);
+    }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let chat = match operation {
+        Operation::Embeddings => {
+            return match embedding::answer(text) {
+                Ok(body) => (StatusCode::OK, false, vec![body]),
+                Err(problem) => (StatusCode::BAD_REQUEST, false, vec![error_body(dialect, 400, &problem, "invalid_request")]),
+            };
+        }
+        Operation::CountTokens | Operation::Chat(_) => codec::decode_request(dialect, text),
+    };
+    let request = match chat {
+        Ok(request) => request,
+        Err(error) => {
+            return (StatusCode::BAD_REQUEST, false, vec![error_body(dialect, 400, &error.to_string(), "invalid_request")]);
+        }
+    };
+    if operation == Operation::CountTokens {
+        let count = serde_json::json!({ "input_tokens": estimate::request_tokens(&request) });
+        return (StatusCode::OK, false, vec![count.to_string().into_bytes()]);
+    }
+    let reply = Reply::new(dialect, &request, profile);
+    let style = AnswerStyle { created_s: now_s(), include_usage: request.include_usage == Some(true), ..AnswerStyle::default() };
+    if request.stream == Some(true) {
+        (StatusCode::OK, true, stream(dialect, &reply, &style, profile))
+    } else {
+        let body = match profile.fault_now() {
+            Some(Fault::ErrorEvent | Fault::ErrorMidway) => error_body(dialect, 500, "simulated failure", "simulated_failure"),
+            _ => codec::encode_response(dialect, &reply.response(), &style, &mut Losses::new()),
+        };
+        (StatusCode::OK, false, vec![body])
+    }
+}
+
+fn stream(dialect: Dialect, reply: &Reply, style: &AnswerStyle, profile: &Profile) -> Vec<Vec<u8>> {
+    let mut encoder = StreamEncoder::new(dialect, style);
+    let mut losses = Losses::new();
+    let mut chunks = Vec::new();
+    let mut events = reply.events();
+    let failure = Event::Error(simulated_failure());
+    match profile.fault_now() {
+        Some(Fault::ErrorEvent) => events = vec![failure],
+        Some(Fault::ErrorMidway) => {
+            events.truncate(events.len() / 2);
+            events.push(failure);
+        }
+        _ => {}
+    }
+    for event in &events {
+        let mut chunk = Vec::new();
+        encoder.encode(event, &mut losses, &mut chunk);
+        if !chunk.is_empty() {
+            chunks.push(chunk);
+        }
+    }
+    chunks
+}
+
+fn sent_key(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-api-key") {
+        return key.to_str().ok();
+    }
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// What the real providers say to a wrong key, word for word: applications recognise it.
+fn wrong_key(dialect: Dialect) -> Vec<u8> {
+    let body = match dialect {
+        Dialect::OpenaiChat => serde_json::json!({ "error": {
+            "message": format!("Incorrect API key provided: {BAD_KEY}. You can find your API key at https://platform.openai.com/account/api-keys."),
+            "type": "invalid_request_error",
+            "param": null,
+            "code": "invalid_api_key",
+        }}),
+        Dialect::AnthropicMessages => serde_json::json!({
+            "type": "error",
+            "error": { "type": "authentication_error", "message": "invalid x-api-key" },
+        }),
+    };
+    body.to_string().into_bytes()
+}
+
+fn refusal(dialect: Dialect, status: u16, message: &str, code: &str) -> UpstreamAnswer {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    UpstreamAnswer {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+        headers,
+        body: UpstreamBody::Simulated(Script::at_once(error_body(dialect, status, message, code))),
+    }
+}
+
+fn error_body(dialect: Dialect, status: u16, message: &str, code: &str) -> Vec<u8> {
+    let mut error = codec::decode_error(dialect, status, message.as_bytes());
+    error.message = message.to_owned();
+    error.code = Some(code.to_owned());
+    codec::encode_error(dialect, &error, None)
+}
+
+fn simulated_failure() -> ProviderError {
+    ProviderError {
+        kind: tollgate_dialects::canonical::ErrorKind::Server,
+        status: 500,
+        message: "simulated failure".to_owned(),
+        native_type: None,
+        code: Some("simulated_failure".to_owned()),
+        param: None,
+        raw: None,
+    }
+}
+
+fn now_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,77 @@
+//! The built-in provider as a server of its own, reached like a real one.
+
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tollgate_dialects::Dialect;
+
+use super::answer;
+use crate::providers::Operation;
+use crate::upstream::UpstreamBody;
+
+/// Serves the built-in provider on a socket until the future is dropped. `defaults` is used for requests whose address has
+/// no query of its own.
+///
+/// # Errors
+/// The socket cannot be used.
+pub async fn serve(listener: TcpListener, defaults: &str) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let defaults: Rc<str> = defaults.into();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let defaults = defaults.clone();
+        tokio::task::spawn_local(async move {
+            let service = service_fn(move |request| respond(defaults.clone(), request));
+            // A client that leaves is no concern of a simulated provider.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn respond(defaults: Rc<str>, request: Request<Incoming>) -> Result<Response<ScriptBody>, std::io::Error> {
+    let (parts, body) = request.into_parts();
+    let operation = match parts.uri.path() {
+        "/v1/chat/completions" => Operation::Chat(Dialect::OpenaiChat),
+        "/v1/messages" => Operation::Chat(Dialect::AnthropicMessages),
+        "/v1/messages/count_tokens" => Operation::CountTokens,
+        "/v1/embeddings" => Operation::Embeddings,
+        _ => {
+            let mut response = Response::new(ScriptBody(None));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return Ok(response);
+        }
+    };
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let query = parts.uri.query().unwrap_or(&defaults);
+    let answer = answer(query, operation, &parts.headers, &body);
+    let mut response = Response::new(ScriptBody(Some(answer.body)));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Plays a script to a connection. A simulated cut is a real one: the error makes hyper close the connection.
+struct ScriptBody(Option<UpstreamBody>);
+
+impl Body for ScriptBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        body.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data).map_err(std::io::Error::other)))
+    }
+}

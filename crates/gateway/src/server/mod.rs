@@ -1,0 +1,9 @@
+//! Accepts clients: sockets, workers, TLS, and the orderly end.
+
+mod bind;
+mod tls;
+mod worker;
+
+pub use bind::{BindError, bind};
+pub use tls::{ServerTlsError, server_config};
+pub use worker::{Running, Settings, start};

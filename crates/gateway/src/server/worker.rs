@@ -1,0 +1,185 @@
+//! One thread per core, each with its own runtime, sockets and connections to providers. A call never leaves its thread.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::Gateway;
+use crate::pipeline::{Peer, Worker, serve};
+
+/// How often a worker closes connections to providers that have been idle too long.
+const IDLE_SWEEP: Duration = Duration::from_secs(10);
+
+/// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client may take for the TLS handshake.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the listeners need to know. Fixed for the life of the process.
+#[derive(Clone)]
+pub struct Settings {
+    /// TLS for all listeners; `None` for plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Largest request head in bytes.
+    pub max_header_bytes: usize,
+    /// Most header fields of a request.
+    pub max_headers: usize,
+    /// How long a client may take to send a request head, also on an idle connection.
+    pub header_timeout: Duration,
+    /// How long open calls may go on after a stop was asked for.
+    pub drain: Duration,
+}
+
+/// The running workers.
+pub struct Running {
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Stops accepting, lets open calls finish within the drain time, closes the rest, and waits for all workers.
+    pub fn stop(self) {
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            // A worker that panicked has already reported it; there is nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts one worker per element of `listeners`; each serves all sockets of its element.
+///
+/// # Errors
+/// The system gives no thread or no runtime.
+pub fn start(gateway: &Arc<Gateway>, listeners: Vec<Vec<TcpListener>>, settings: &Settings) -> std::io::Result<Running> {
+    let (stop, stopped) = watch::channel(false);
+    let mut threads = Vec::new();
+    for (number, sockets) in listeners.into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (gateway, settings, stopped) = (gateway.clone(), settings.clone(), stopped.clone());
+        threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, stopped));
+        })?);
+    }
+    Ok(Running { stop, threads })
+}
+
+async fn work(gateway: Arc<Gateway>, sockets: Vec<TcpListener>, settings: Settings, stopped: watch::Receiver<bool>) {
+    let worker = Rc::new(Worker::new(gateway));
+    let graceful = Rc::new(GracefulShutdown::new());
+    let mut accepting = Vec::new();
+    for socket in sockets {
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => accepting.push(tokio::task::spawn_local(accept(
+                listener,
+                worker.clone(),
+                settings.clone(),
+                graceful.clone(),
+                stopped.clone(),
+            ))),
+            Err(error) => tracing::error!(%error, "a listening socket could not be used"),
+        }
+    }
+    let sweep = tokio::task::spawn_local({
+        let worker = worker.clone();
+        async move {
+            loop {
+                tokio::time::sleep(IDLE_SWEEP).await;
+                worker.pools.close_idle();
+            }
+        }
+    });
+    for task in accepting {
+        let _ = task.await;
+    }
+    sweep.abort();
+    // The accepting tasks have ended and given up their shares.
+    let Ok(graceful) = Rc::try_unwrap(graceful) else { return };
+    let open = graceful.count();
+    if tokio::time::timeout(settings.drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!(open, drain_ms = settings.drain.as_millis() as u64, "drain time is over, closing open calls");
+    }
+}
+
+async fn accept(
+    listener: tokio::net::TcpListener,
+    worker: Rc<Worker>,
+    settings: Settings,
+    graceful: Rc<GracefulShutdown>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((tcp, address)) => {
+                tokio::task::spawn_local(connection(tcp, address, worker.clone(), settings.clone(), graceful.watcher()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(tcp: TcpStream, address: SocketAddr, worker: Rc<Worker>, settings: Settings, watcher: Watcher) {
+    // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
+    let _ = tcp.set_nodelay(true);
+    let peer = Peer { address, tls: settings.tls.is_some() };
+    let Some(tls) = &settings.tls else {
+        return http(TokioIo::new(tcp), peer, worker, &settings, watcher).await;
+    };
+    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.clone()).accept(tcp)).await {
+        Ok(Ok(stream)) => http(TokioIo::new(stream), peer, worker, &settings, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+}
+
+async fn http<I>(io: I, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let mut builder = auto::Builder::new(OnThisThread);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(settings.max_header_bytes.max(8192))
+        .max_headers(settings.max_headers);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(
+        u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX),
+    );
+    let service = service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer, request));
+    let connection = builder.serve_connection(io, service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(address = %peer.address, %error, "connection ended early");
+    }
+}
+
+/// Runs hyper's own tasks on the worker's thread.
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,363 @@
+//! The compiled form of all resources: immutable, resolved, ready to run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+use tollgate_dialects::Dialect;
+use tollgate_policy::{KeyIndex, RouteTable, order, smooth_sequence};
+use tollgate_resources::model::{self, AiAuth, Compat, FallbackOn, OnLoss, Provider};
+use tollgate_resources::{Glob, Resources, Secret, SecretRef};
+
+use crate::gateway::Positions;
+use crate::providers::simulated::Profile;
+use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
+
+/// Something in the resources that cannot run.
+#[derive(Debug, Error)]
+#[error("{path}: {problem}")]
+pub struct CompileError {
+    /// Where, such as `models.gpt-5.instances[0]`.
+    pub path: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+/// All resources, compiled. Calls in flight keep the one they started on.
+pub struct Snapshot {
+    table: RouteTable,
+    routes: Vec<Arc<Route>>,
+    consumers: Vec<Arc<Consumer>>,
+    by_name: HashMap<String, usize>,
+    keys: KeyIndex,
+    /// Largest request body in bytes.
+    pub max_body_bytes: u64,
+    /// How long a client may take to send a request body.
+    pub body_timeout: Duration,
+}
+
+/// Who may call.
+pub struct Consumer {
+    /// Its name in logs.
+    pub name: Arc<str>,
+    /// Which models it may use, first match counts.
+    pub access: Vec<model::ModelAccess>,
+}
+
+impl Consumer {
+    /// The entry that lets the consumer use a model; `None` if it may not.
+    pub fn access_to(&self, model: &str) -> Option<&model::ModelAccess> {
+        self.access.iter().find(|access| access.name.matches(model))
+    }
+}
+
+/// One route.
+pub struct Route {
+    /// Its id in logs.
+    pub id: Arc<str>,
+    /// Allowed methods in upper case; empty means all.
+    pub methods: Vec<String>,
+    /// How callers are identified.
+    pub auth: AiAuth,
+    /// The models served.
+    pub models: Models,
+}
+
+/// The models of a route.
+pub struct Models {
+    exact: HashMap<String, Arc<Model>>,
+    globs: Vec<(Glob, Arc<Model>)>,
+    /// Public names in the order they were written.
+    pub names: Vec<String>,
+    /// Whose manners the answers have.
+    pub compat: Compat,
+}
+
+/// One public model.
+pub struct Model {
+    /// Its public name (or glob).
+    pub name: Arc<str>,
+    /// Who can serve it.
+    pub instances: Vec<Arc<Instance>>,
+    /// Other models to try.
+    pub fallback: Vec<String>,
+    /// Which statuses count as failed attempts.
+    pub fallback_on: FallbackOn,
+    /// Time limits of an attempt.
+    pub timeouts: Timeouts,
+    /// What to do with what cannot be translated.
+    pub on_loss: OnLoss,
+    /// `max_tokens` where the provider demands it and the client gave none.
+    pub max_output_tokens: Option<u64>,
+    turns: Vec<usize>,
+    position: Arc<AtomicUsize>,
+}
+
+/// Time limits of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Names, TCP and TLS together.
+    pub connect: Duration,
+    /// From sending the request to the head of the answer.
+    pub first_byte: Duration,
+    /// Silence within an answer.
+    pub between_chunks: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+/// One provider account, model and endpoint that can serve a call.
+pub struct Instance {
+    /// Its name in logs and headers.
+    pub name: Arc<str>,
+    /// Whose API it is.
+    pub provider: Provider,
+    /// The model's name at the provider; `None`: the name the client used.
+    pub model: Option<String>,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Headers sent with every request, credentials included (marked sensitive).
+    pub headers: HeaderMap,
+    /// Members set in every request body: name and JSON text.
+    pub options: Vec<(String, String)>,
+    /// Chat dialects it understands, preferred first.
+    pub dialects: Vec<Dialect>,
+    /// Whether it serves embeddings.
+    pub embeddings: bool,
+    /// Secrets that must not appear in what a client sees.
+    pub secrets: Vec<Secret>,
+}
+
+impl Snapshot {
+    /// Compiles resources: resolves secrets, parses addresses, reads certificate files, builds indexes.
+    ///
+    /// # Errors
+    /// All reasons why the resources cannot run.
+    pub(crate) fn compile(
+        resources: &Resources,
+        env: &dyn Fn(&str) -> Option<String>,
+        pepper: &[u8; 32],
+        positions: &Positions,
+    ) -> Result<Self, Vec<CompileError>> {
+        let mut compiler = Compiler { env, positions, errors: Vec::new() };
+        let mut snapshot = Snapshot {
+            table: RouteTable::default(),
+            routes: Vec::new(),
+            consumers: Vec::new(),
+            by_name: HashMap::new(),
+            keys: KeyIndex::new(pepper),
+            max_body_bytes: resources.server.max_body_bytes,
+            body_timeout: Duration::from_millis(resources.server.body_timeout_ms),
+        };
+        for consumer in &resources.consumers {
+            let number = snapshot.consumers.len();
+            let path = format!("consumers.{}", consumer.username);
+            for key in &consumer.keys {
+                let Some(key) = compiler.resolve(&path, key) else { continue };
+                if snapshot.keys.insert(key.expose(), number).is_some_and(|other| other != number) {
+                    compiler.fail(&path, "this key belongs to another consumer too; give each its own");
+                }
+            }
+            snapshot.by_name.insert(consumer.username.clone(), number);
+            snapshot.consumers.push(Arc::new(Consumer {
+                name: consumer.username.as_str().into(),
+                access: consumer.access.clone(),
+            }));
+        }
+        for route in &resources.routes {
+            let number = snapshot.routes.len();
+            for pattern in &route.uris {
+                snapshot.table.insert(pattern, number);
+            }
+            let route = compiler.route(route);
+            snapshot.routes.push(Arc::new(route));
+        }
+        if compiler.errors.is_empty() { Ok(snapshot) } else { Err(compiler.errors) }
+    }
+
+    /// The route for a path and method. `Err(true)` if a route has the path but not the method.
+    pub fn route(&self, path: &str, method: &str) -> Result<&Arc<Route>, RouteMiss> {
+        let mut miss = RouteMiss::Path;
+        for number in self.table.candidates(path) {
+            let Some(route) = self.routes.get(number) else { continue };
+            if route.methods.is_empty() || route.methods.iter().any(|allowed| allowed == method) {
+                return Ok(route);
+            }
+            miss = RouteMiss::Method;
+        }
+        Err(miss)
+    }
+
+    /// The consumer a key belongs to.
+    pub fn consumer_by_key(&self, key: &str) -> Option<&Arc<Consumer>> {
+        self.consumers.get(self.keys.owner(key)?)
+    }
+
+    /// The consumer of a name.
+    pub fn consumer_by_name(&self, name: &str) -> Option<&Arc<Consumer>> {
+        self.consumers.get(*self.by_name.get(name)?)
+    }
+}
+
+/// Why no route was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteMiss {
+    /// No route has this path.
+    Path,
+    /// A route has this path, but not this method.
+    Method,
+}
+
+impl Models {
+    /// The model that serves a name: an exact entry, else the most specific glob.
+    pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
+        self.exact.get(name).or_else(|| self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, model)| model))
+    }
+}
+
+impl Model {
+    /// The instances in the order in which this call tries them.
+    pub fn order(&self) -> Vec<usize> {
+        let position = self.position.fetch_add(1, Ordering::Relaxed);
+        order(&self.turns, position, self.instances.len())
+    }
+}
+
+struct Compiler<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    positions: &'a Positions,
+    errors: Vec<CompileError>,
+}
+
+impl Compiler<'_> {
+    fn fail(&mut self, path: &str, problem: impl std::fmt::Display) {
+        self.errors.push(CompileError { path: path.to_owned(), problem: problem.to_string() });
+    }
+
+    fn resolve(&mut self, path: &str, reference: &SecretRef) -> Option<Secret> {
+        match reference.resolve(self.env) {
+            Ok(secret) => Some(secret),
+            Err(missing) => {
+                self.fail(path, format!("{missing}; set it, or remove the reference"));
+                None
+            }
+        }
+    }
+
+    fn route(&mut self, route: &model::Route) -> Route {
+        let empty = model::AiModels::default();
+        let config = route.plugins.ai_models.as_ref().unwrap_or(&empty);
+        let mut models = Models { exact: HashMap::new(), globs: Vec::new(), names: Vec::new(), compat: config.compat };
+        for (name, model) in config.models.iter() {
+            let compiled = Arc::new(self.model(&route.id, name, model, config.on_loss));
+            models.names.push(name.to_owned());
+            let glob = Glob::new(name);
+            if glob.is_exact() {
+                models.exact.insert(name.to_owned(), compiled);
+            } else {
+                models.globs.push((glob, compiled));
+            }
+        }
+        models.globs.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_length()));
+        Route {
+            id: route.id.as_str().into(),
+            methods: route.methods.clone(),
+            auth: route.plugins.ai_auth.clone().unwrap_or(AiAuth::Anonymous),
+            models,
+        }
+    }
+
+    fn model(&mut self, route: &str, name: &str, model: &model::Model, on_loss: OnLoss) -> Model {
+        let instances = model
+            .instances
+            .iter()
+            .enumerate()
+            .filter_map(|(i, instance)| self.instance(&format!("models.{name}.instances[{i}]"), instance))
+            .map(Arc::new)
+            .collect();
+        let weights: Vec<u32> = model.instances.iter().map(|instance| instance.weight).collect();
+        Model {
+            name: name.into(),
+            instances,
+            fallback: model.fallback.clone(),
+            fallback_on: model.fallback_on.clone(),
+            timeouts: Timeouts {
+                connect: Duration::from_millis(model.timeouts.connect_ms),
+                first_byte: Duration::from_millis(model.timeouts.first_byte_ms),
+                between_chunks: Duration::from_millis(model.timeouts.between_chunks_ms),
+                total: Duration::from_millis(model.timeouts.total_ms),
+            },
+            on_loss: model.on_loss.unwrap_or(on_loss),
+            max_output_tokens: model.max_output_tokens,
+            turns: smooth_sequence(&weights),
+            position: self.positions.of(&format!("{route}/{name}")),
+        }
+    }
+
+    fn instance(&mut self, path: &str, instance: &model::Instance) -> Option<Instance> {
+        let tls = TlsSettings { ca_file: instance.tls.ca_file.clone(), verify: instance.tls.verify };
+        let endpoint = match Endpoint::parse(&instance.endpoint, &tls) {
+            Ok(endpoint) => endpoint,
+            Err(error @ EndpointError::CaFile { .. }) => {
+                self.fail(&format!("{path}.tls.ca_file"), error);
+                return None;
+            }
+            Err(error) => {
+                self.fail(&format!("{path}.endpoint"), error);
+                return None;
+            }
+        };
+        if let Scheme::Simulated { query } = &endpoint.scheme
+            && let Err(error) = Profile::parse(query)
+        {
+            self.fail(&format!("{path}.endpoint"), error);
+        }
+        let mut headers = HeaderMap::new();
+        let mut secrets = Vec::new();
+        if let Some(reference) = &instance.credential {
+            let credential = self.resolve(&format!("{path}.key"), reference)?;
+            match crate::providers::credential_header(instance.provider, &credential) {
+                Ok((name, value)) => {
+                    headers.insert(name, value);
+                }
+                Err(_) => self.fail(&format!("{path}.key"), "holds a character that cannot stand in a header"),
+            }
+            secrets.push(credential);
+        }
+        for (name, reference) in instance.headers.iter() {
+            let path = format!("{path}.headers.{name}");
+            let value = self.resolve(&path, reference)?;
+            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose())) {
+                (Ok(name), Ok(mut header)) => {
+                    header.set_sensitive(true);
+                    headers.insert(name, header);
+                }
+                _ => self.fail(&path, "is not a valid header"),
+            }
+            secrets.push(value);
+        }
+        let mut dialects = Vec::new();
+        let mut embeddings = false;
+        for dialect in &instance.dialects {
+            match dialect {
+                model::Dialect::OpenaiChat => dialects.push(Dialect::OpenaiChat),
+                model::Dialect::AnthropicMessages => dialects.push(Dialect::AnthropicMessages),
+                model::Dialect::OpenaiEmbeddings => embeddings = true,
+            }
+        }
+        Some(Instance {
+            name: instance.name.as_str().into(),
+            provider: instance.provider,
+            model: instance.model.clone(),
+            endpoint,
+            headers,
+            options: instance.options.iter().map(|(name, value)| (name.to_owned(), value.text().to_owned())).collect(),
+            dialects,
+            embeddings,
+            secrets,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! Makes one connection: names to addresses, TCP, TLS. Says which of the three failed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::endpoint::{Endpoint, Scheme};
+use crate::error::AttemptError;
+
+/// A byte stream to a provider.
+pub(super) enum Stream {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+}
+
+/// Connects to one of the endpoint's addresses, trying them in the resolver's order.
+///
+/// Cancel-safe: dropping the future closes what was opened.
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Stream, SocketAddr), AttemptError> {
+    let (tcp, address) = connect_tcp(endpoint).await?;
+    // Small requests must not wait for an acknowledgement of the previous packet.
+    tcp.set_nodelay(true).map_err(|error| AttemptError::connect("connect_error", error.to_string()))?;
+    match &endpoint.scheme {
+        Scheme::Https { config, server_name } => {
+            let tls = TlsConnector::from(config.clone())
+                .connect(server_name.clone(), tcp)
+                .await
+                .map_err(|error| AttemptError::connect("tls_error", format!("{address}: {error}")))?;
+            Ok((Stream::Tls(Box::new(TokioIo::new(tls))), address))
+        }
+        Scheme::Http | Scheme::Simulated { .. } => Ok((Stream::Plain(TokioIo::new(tcp)), address)),
+    }
+}
+
+async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), AttemptError> {
+    let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+        .await
+        .map_err(|error| AttemptError::connect("dns_error", format!("{}: {error}", endpoint.host)))?;
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok((tcp, address)),
+            Err(error) => last = Some(format!("{address}: {error}")),
+        }
+    }
+    Err(match last {
+        Some(detail) => AttemptError::connect("connect_error", detail),
+        None => AttemptError::connect("dns_error", format!("{}: no addresses", endpoint.host)),
+    })
+}
+
+impl Read for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            Stream::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            Stream::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_flush(cx),
+            Stream::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Stream::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(io) => io.is_write_vectored(),
+            Stream::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(io) => Pin::new(io).poll_write_vectored(cx, pieces),
+            Stream::Tls(io) => Pin::new(io).poll_write_vectored(cx, pieces),
+        }
+    }
+}

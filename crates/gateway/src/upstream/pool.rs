@@ -1,0 +1,187 @@
+//! Idle connections of one worker, by endpoint. Owned by one thread: no lock.
+//!
+//! A connection serves one request at a time. It goes back to the pool only when its answer was read to the end; a lease
+//! that is dropped earlier closes its connection at once, which is how a client that leaves cancels the provider's work.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use tokio::task::JoinHandle;
+
+use super::RequestBody;
+use super::connect::connect;
+use super::endpoint::Endpoint;
+use crate::error::AttemptError;
+
+/// An idle connection is used again for this long. Below the idle timeouts that providers' load balancers commonly use
+/// (60 s and more), so that we rarely meet a connection that is just being closed.
+const MAX_IDLE: Duration = Duration::from_secs(50);
+
+/// Idle connections kept per endpoint and worker.
+const MAX_IDLE_PER_ENDPOINT: usize = 256;
+
+/// Largest head of a provider's answer, in bytes; hyper's read buffer limit. A larger head fails the attempt.
+const MAX_RESPONSE_HEAD: usize = 256 * 1024;
+
+/// All idle connections of one worker.
+#[derive(Clone, Default)]
+pub struct Pools(Rc<RefCell<HashMap<Arc<str>, Vec<Idle>>>>);
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    address: SocketAddr,
+    /// Drives the connection; aborted when the connection is dropped, which closes the socket.
+    _task: AbortOnDrop,
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A connection in use. Dropping it closes the connection; [`Lease::give_back`] keeps it.
+pub struct Lease {
+    connection: Connection,
+    pools: Pools,
+    key: Arc<str>,
+}
+
+/// The head of an answer, with its body still to be read.
+pub struct Received {
+    /// Status, headers and body.
+    pub response: Response<Incoming>,
+    /// The connection it arrives on.
+    pub lease: Lease,
+}
+
+/// Why no answer head arrived.
+pub enum SendError {
+    /// A new connection could not be made.
+    Connect(Box<AttemptError>),
+    /// The connection was made, but broke before the head was complete.
+    Broken(String),
+}
+
+impl Pools {
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A connection from the pool that turns out to be dead before it answered anything is replaced by a new one without
+    /// the caller noticing: the provider closed it while it was idle.
+    ///
+    /// # Errors
+    /// No connection could be made in `connect_timeout`, or the new one broke.
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: impl Fn() -> Request<RequestBody>,
+        connect_timeout: Duration,
+    ) -> Result<Received, SendError> {
+        if let Some(connection) = self.take(&endpoint.pool_key) {
+            match self.exchange(endpoint, connection, request()).await {
+                Ok(received) => return Ok(received),
+                // The provider answered, but not HTTP: a second connection would not help.
+                Err(error) if error.is_parse() => return Err(SendError::Broken(describe(&error))),
+                Err(_) => {}
+            }
+        }
+        let connection = match tokio::time::timeout(connect_timeout, open(endpoint)).await {
+            Ok(connection) => connection.map_err(|error| SendError::Connect(Box::new(error)))?,
+            Err(_) => {
+                let detail = format!("no connection to {} in {} ms", endpoint.host, connect_timeout.as_millis());
+                return Err(SendError::Connect(Box::new(AttemptError::connect("connect_timeout", detail))));
+            }
+        };
+        self.exchange(endpoint, connection, request()).await.map_err(|error| SendError::Broken(describe(&error)))
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        mut connection: Connection,
+        request: Request<RequestBody>,
+    ) -> Result<Received, hyper::Error> {
+        connection.sender.ready().await?;
+        let response = connection.sender.send_request(request).await?;
+        let lease = Lease { connection, pools: self.clone(), key: endpoint.pool_key.clone() };
+        Ok(Received { response, lease })
+    }
+
+    fn take(&self, key: &str) -> Option<Connection> {
+        let mut pools = self.0.borrow_mut();
+        let idle = pools.get_mut(key)?;
+        while let Some(Idle { connection, since }) = idle.pop() {
+            if !connection.sender.is_closed() && since.elapsed() < MAX_IDLE {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Closes connections that have been idle too long; called from time to time by the worker.
+    pub fn close_idle(&self) {
+        self.0.borrow_mut().retain(|_, idle| {
+            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < MAX_IDLE);
+            !idle.is_empty()
+        });
+    }
+}
+
+impl Lease {
+    /// The provider's address.
+    pub fn address(&self) -> SocketAddr {
+        self.connection.address
+    }
+
+    /// Keeps the connection for the next request. Call only after the whole answer was read.
+    pub fn give_back(self) {
+        let Lease { connection, pools, key } = self;
+        if connection.sender.is_closed() {
+            return;
+        }
+        let mut pools = pools.0.borrow_mut();
+        let idle = pools.entry(key).or_default();
+        if idle.len() < MAX_IDLE_PER_ENDPOINT {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> Result<Connection, AttemptError> {
+    let (stream, address) = connect(endpoint).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_RESPONSE_HEAD)
+        .handshake(stream)
+        .await
+        .map_err(|error| AttemptError::connect("connect_error", format!("{address}: {}", describe(&error))))?;
+    let task = tokio::task::spawn_local(async move {
+        // The error also reaches whoever waits for the answer; here there is nobody left to tell.
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, address, _task: AbortOnDrop(task) })
+}
+
+fn describe(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

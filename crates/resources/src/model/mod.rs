@@ -1,0 +1,42 @@
+//! The resource model: what a configuration means, whichever way it was written.
+//!
+//! Every front end lowers into [`Resources`]; the gateway compiles them into a snapshot and runs that. The shape follows
+//! APISIX (routes carry plugins, consumers carry credentials), because most ways of describing a gateway already speak it.
+//! Values here are checked and complete: defaults are filled in, names resolve, text is parsed. What still names something
+//! outside (an environment variable, a certificate file) is kept as a reference, so that a dump never shows a secret.
+//!
+//! Later kinds (services, upstreams, consumer groups, plugin configs, global rules, ssls) become further fields of
+//! [`Resources`], and later plugins further fields of [`Plugins`].
+
+mod access_log;
+mod ai_auth;
+mod ai_models;
+mod consumer;
+mod instance;
+mod route;
+mod server;
+mod timeouts;
+
+use serde::Serialize;
+
+pub use access_log::{AccessLog, LogFormat, LogPath};
+pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
+pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
+pub use consumer::{Consumer, ModelAccess};
+pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, UpstreamTls};
+pub use route::{Plugins, Route, UriPattern};
+pub use server::{Server, ServerTls};
+pub use timeouts::Timeouts;
+
+/// All resources of one configuration: what every front end lowers into.
+///
+/// Serialises in a stable order and without secrets, for `tollgate dump`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Resources {
+    /// Which calls are served and what happens to them, in the order they were written.
+    pub routes: Vec<Route>,
+    /// Who may call, in the order they were written.
+    pub consumers: Vec<Consumer>,
+    /// The bootstrap part: sockets, limits and logs of the process itself.
+    pub server: Server,
+}

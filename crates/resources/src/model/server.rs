@@ -1,0 +1,83 @@
+//! The bootstrap part: sockets, limits and logs of the process itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Serialize;
+
+use super::AccessLog;
+
+/// How the gateway itself listens, limits and logs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Server {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate of the listeners; `None` serves plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTls>,
+    /// Longest request body, in bytes; a longer one is refused with 413.
+    pub max_body_bytes: u64,
+    /// Longest request head (request line and headers together), in bytes; a longer one is refused with 431.
+    pub max_header_bytes: u64,
+    /// Most header lines in a request; more are refused with 431.
+    pub max_headers: u64,
+    /// How long a client may take to send the head of a request, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// How long a client may take to send the body of a request, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// How long a connection may stay open between two requests, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long calls in flight may go on after the process was told to stop, in milliseconds.
+    pub drain_ms: u64,
+    /// Number of worker threads; `None` is one per core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// One line per call.
+    pub access_log: AccessLog,
+}
+
+/// Certificate of the listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerTls {
+    /// PEM file with the certificate chain, leaf first.
+    pub cert_file: String,
+    /// PEM file with the private key.
+    pub key_file: String,
+}
+
+impl Server {
+    /// Loopback only: a gateway nobody configured must not be reachable by others.
+    pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    /// What the vendors accept for requests with images and documents inside (OpenAI 50 MB with files, Anthropic 32 MB).
+    pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+    /// Long tokens and tracing baggage fit; a flood of headers does not.
+    pub const DEFAULT_MAX_HEADER_BYTES: u64 = 64 * 1024;
+    /// SDKs send about twenty, proxies on the way add about ten.
+    pub const DEFAULT_MAX_HEADERS: u64 = 100;
+    /// A head is one packet or a few; who takes longer holds a connection for its own sake.
+    pub const DEFAULT_HEADER_TIMEOUT_MS: u64 = 30_000;
+    /// The longest body in one minute needs about 4.5 Mbit/s.
+    pub const DEFAULT_BODY_TIMEOUT_MS: u64 = 60_000;
+    /// Longer than the sixty seconds after which common load balancers close, so that they close first and no request
+    /// is sent into a connection that is going away.
+    pub const DEFAULT_IDLE_TIMEOUT_MS: u64 = 75_000;
+    /// Kubernetes kills a pod thirty seconds after it was told to stop.
+    pub const DEFAULT_DRAIN_MS: u64 = 30_000;
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: vec![Server::DEFAULT_LISTEN],
+            tls: None,
+            max_body_bytes: Server::DEFAULT_MAX_BODY_BYTES,
+            max_header_bytes: Server::DEFAULT_MAX_HEADER_BYTES,
+            max_headers: Server::DEFAULT_MAX_HEADERS,
+            header_timeout_ms: Server::DEFAULT_HEADER_TIMEOUT_MS,
+            body_timeout_ms: Server::DEFAULT_BODY_TIMEOUT_MS,
+            idle_timeout_ms: Server::DEFAULT_IDLE_TIMEOUT_MS,
+            drain_ms: Server::DEFAULT_DRAIN_MS,
+            workers: None,
+            access_log: AccessLog::default(),
+        }
+    }
+}

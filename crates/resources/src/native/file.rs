@@ -1,0 +1,221 @@
+//! The shape of `tollgate.yaml`. These types are its only description: they read the file, and its JSON Schema with all
+//! descriptions is made from them.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::units::{Duration, Size};
+use crate::json::Json;
+use crate::model::{Compat, Dialect, OnLoss, Provider};
+use crate::named::Named;
+use crate::secret::SecretRef;
+
+/// The configuration of Tollgate: which models it serves, where they come from, and who may use them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "tollgate.yaml")]
+pub(crate) struct File {
+    /// The models clients may ask for, by the name they use. `*` in a name stands for any run of characters; an exact
+    /// name beats one with `*`, and more literal text beats less.
+    #[serde(default)]
+    pub(crate) models: Named<ModelEntry>,
+    /// Where models come from, by a name of your choice. `openai`, `anthropic` and `simulated` are there without being
+    /// written; writing them changes their settings.
+    #[serde(default)]
+    pub(crate) providers: Named<ProviderEntry>,
+    /// Who may call, by name.
+    #[serde(default)]
+    pub(crate) consumers: Named<ConsumerEntry>,
+    /// How the gateway finds out who is calling. Default: `key` when there are consumers, else `none`.
+    pub(crate) auth: Option<AuthEntry>,
+    /// What to do when a provider cannot express a part of a request. Default: `lenient`.
+    pub(crate) on_loss: Option<OnLoss>,
+    /// Whose manners the answers have, where they differ from Tollgate's own. Default: `none`.
+    pub(crate) compat: Option<Compat>,
+    /// Sockets, limits and logs of the process itself.
+    #[serde(default)]
+    pub(crate) server: ServerEntry,
+}
+
+/// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelEntry {
+    /// Name of the provider that serves the model.
+    pub(crate) provider: Option<String>,
+    /// The model's name at the provider. Default: the name the client asked for.
+    pub(crate) model: Option<String>,
+    /// Several providers, accounts or endpoints that serve the model, instead of `provider`. Load is spread by weight,
+    /// and when one fails the others are tried.
+    pub(crate) instances: Option<Vec<InstanceEntry>>,
+    /// Names of other models, tried in this order when this one fails. Their own fallbacks are not followed.
+    #[serde(default)]
+    pub(crate) fallback: Vec<String>,
+    /// Statuses of a provider's answer after which the next instance or fallback is tried. No connection and no answer
+    /// in time always are. Default: 408, 409, 429, 500, 502, 503, 504, 529.
+    pub(crate) fallback_on: Option<Vec<u16>>,
+    /// How long an attempt may take.
+    #[serde(default)]
+    pub(crate) timeouts: TimeoutsEntry,
+    /// Members set in the body of every request, over what the client sent, such as `temperature`.
+    #[serde(default)]
+    pub(crate) options: Named<Json>,
+    /// What to do when a provider cannot express a part of a request. Default: as at the top of the file.
+    pub(crate) on_loss: Option<OnLoss>,
+    /// Output limit in tokens that is sent when the provider demands one and the client gave none.
+    pub(crate) max_output_tokens: Option<u64>,
+}
+
+/// One of several that serve a model.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InstanceEntry {
+    /// Name of the instance in logs and metrics; unique within its model. Default: the provider's name, with a number
+    /// when it is taken.
+    pub(crate) name: Option<String>,
+    /// Name of the provider.
+    pub(crate) provider: String,
+    /// The model's name at this provider. Default: the name the client asked for.
+    pub(crate) model: Option<String>,
+    /// Share of the calls relative to the other instances. 0: only when all others failed. Default: 1.
+    pub(crate) weight: Option<u32>,
+    /// Members set in the body of every request, over those of the model.
+    #[serde(default)]
+    pub(crate) options: Named<Json>,
+}
+
+/// How long an attempt at a provider may take. Running into a limit counts as a failure.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimeoutsEntry {
+    /// Name resolution, TCP and TLS together. Default: `5s`.
+    pub(crate) connect: Option<Duration>,
+    /// From the request being sent to the first byte of the answer's body. An answer that is not streamed has its first
+    /// byte when the model is done. Default: `10m`.
+    pub(crate) first_byte: Option<Duration>,
+    /// Between two chunks of an answer. Default: `1m`.
+    pub(crate) between_chunks: Option<Duration>,
+    /// The whole attempt. Default: `10m`.
+    pub(crate) total: Option<Duration>,
+}
+
+/// Where models come from: an account at a vendor, or a server of your own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderEntry {
+    /// Whose API it speaks. Default: the provider's name, when it is one of these words.
+    pub(crate) kind: Option<Provider>,
+    /// The key. Default: `$env://OPENAI_API_KEY` for `openai`, `$env://ANTHROPIC_API_KEY` for `anthropic`, none for the
+    /// others.
+    pub(crate) key: Option<SecretRef>,
+    /// Base address, to which `/chat/completions`, `/messages` or `/embeddings` is added. `openai-compatible` needs it.
+    /// For `simulated`: `simulated:`, optionally with `?name=value&…`.
+    pub(crate) endpoint: Option<String>,
+    /// Further headers of every request.
+    #[serde(default)]
+    pub(crate) headers: Named<SecretRef>,
+    /// When an environment variable it needs is not set: `true` leaves the provider's models out, `false` is a mistake.
+    /// Default: `false`.
+    #[serde(default)]
+    pub(crate) optional: bool,
+    /// How the connection is secured.
+    #[serde(default)]
+    pub(crate) tls: ProviderTlsEntry,
+    /// Wire formats it understands, preferred first. Default: what its kind understands.
+    pub(crate) dialects: Option<Vec<Dialect>>,
+}
+
+/// How the connection to a provider is secured.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderTlsEntry {
+    /// PEM file of the authorities to trust instead of the public ones.
+    pub(crate) ca_file: Option<String>,
+    /// `false` accepts any certificate: for tests only, because anyone on the way may then read the key. Default: `true`.
+    pub(crate) verify: Option<bool>,
+}
+
+/// Somebody who calls: a person, a team or an application.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsumerEntry {
+    /// The key the consumer sends.
+    pub(crate) key: Option<SecretRef>,
+    /// Several keys, instead of `key`: the old and the new one while they change.
+    pub(crate) keys: Option<Vec<SecretRef>>,
+    /// Models the consumer may use: names, patterns with `*`, or a map with a fallback of its own. The first that
+    /// matches counts. `["*"]` allows all.
+    pub(crate) models: Vec<AccessEntry>,
+    /// Free text for reports, such as `team: search`.
+    #[serde(default)]
+    pub(crate) labels: Named<String>,
+}
+
+/// Models a consumer may use, with a fallback of their own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessDetail {
+    /// Name of a model, or a pattern with `*`.
+    pub(crate) name: String,
+    /// Names of models tried for this consumer instead of the model's own fallback; `[]` for none. The consumer need
+    /// not be allowed to ask for them.
+    pub(crate) fallback: Option<Vec<String>>,
+}
+
+/// A header that names the consumer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthByHeader {
+    /// Name of the header, such as `X-User`. Nothing is verified: whoever can reach the gateway can be anyone, so
+    /// something in front of it has to set the header itself.
+    pub(crate) header: String,
+}
+
+/// Sockets, limits and logs of the process itself.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerEntry {
+    /// Address to listen on, or several: IP address and port. Default: `127.0.0.1:8080`, which only this machine reaches.
+    pub(crate) listen: Option<OneOrMore>,
+    /// Certificate of the listeners. Default: none, plain HTTP.
+    pub(crate) tls: Option<ServerTlsEntry>,
+    /// Longest request body. Default: `32MiB`.
+    pub(crate) max_body: Option<Size>,
+    /// Longest request head. Default: `64KiB`.
+    pub(crate) max_header: Option<Size>,
+    /// Most header lines in a request. Default: 100.
+    pub(crate) max_headers: Option<u64>,
+    /// How long a client may take to send the head of a request. Default: `30s`.
+    pub(crate) header_timeout: Option<Duration>,
+    /// How long a client may take to send the body of a request. Default: `1m`.
+    pub(crate) body_timeout: Option<Duration>,
+    /// How long a connection may stay open between two requests. Default: `75s`.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How long calls in flight may go on after the process was told to stop. Default: `30s`.
+    pub(crate) drain: Option<Duration>,
+    /// Number of worker threads. Default: one per core.
+    pub(crate) workers: Option<u64>,
+    /// One line per call.
+    pub(crate) access_log: Option<AccessLogEntry>,
+}
+
+/// Certificate of the listeners.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerTlsEntry {
+    /// PEM file with the certificate chain, leaf first.
+    pub(crate) cert_file: String,
+    /// PEM file with the private key.
+    pub(crate) key_file: String,
+}
+
+/// One line per call.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessLogEntry {
+    /// `stdout`, `off`, or a file. Default: `stdout`.
+    pub(crate) path: Option<String>,
+    /// `default` (one readable line), `json`, `combined`, or a text with `$variables` as in NGINX's `log_format`.
+    pub(crate) format: Option<String>,
+}

@@ -1,0 +1,138 @@
+//! `server`: sockets, limits and logs of the process itself.
+
+use std::net::SocketAddr;
+
+use super::choice::OneOrMore;
+use super::file::{AccessLogEntry, ServerEntry};
+use super::units::Measure;
+use crate::model::{AccessLog, LogFormat, LogPath, Server, ServerTls};
+use crate::report::{Report, quote};
+use crate::tree::Path;
+
+/// Most worker threads; more than any machine has cores.
+const MAX_WORKERS: u64 = 1024;
+
+/// Most header lines a configuration may allow.
+const MAX_HEADERS: u64 = 10_000;
+
+/// Longest head a configuration may allow, in bytes: it is held in memory for every connection.
+const MAX_HEADER_BYTES: u64 = 1024 * 1024;
+
+/// Shortest head a configuration may allow, in bytes.
+const MIN_HEADER_BYTES: u64 = 8 * 1024;
+
+/// Lowers `server`.
+pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
+    let path = Path::of(["server"]);
+    let default = Server::default();
+    check_range(entry.workers, 1, MAX_WORKERS, &path.key("workers"), report);
+    check_range(
+        entry.max_headers,
+        1,
+        MAX_HEADERS,
+        &path.key("max_headers"),
+        report,
+    );
+    let max_header = entry.max_header.map(Measure::value);
+    if max_header.is_some_and(|bytes| !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&bytes)) {
+        report.mistake(&path.key("max_header"), "must be from 8KiB to 1MiB");
+    }
+    let tls = entry.tls.as_ref().map(|tls| {
+        for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+            if file.is_empty() {
+                report.mistake(&path.key("tls").key(key), "the name of the file is empty");
+            }
+        }
+        ServerTls {
+            cert_file: tls.cert_file.clone(),
+            key_file: tls.key_file.clone(),
+        }
+    });
+    Server {
+        listen: lower_listen(entry.listen.as_ref(), &path.key("listen"), report),
+        tls,
+        max_body_bytes: entry.max_body.map_or(default.max_body_bytes, Measure::value),
+        max_header_bytes: max_header.unwrap_or(default.max_header_bytes),
+        max_headers: entry.max_headers.unwrap_or(default.max_headers),
+        header_timeout_ms: entry
+            .header_timeout
+            .map_or(default.header_timeout_ms, Measure::value),
+        body_timeout_ms: entry.body_timeout.map_or(default.body_timeout_ms, Measure::value),
+        idle_timeout_ms: entry.idle_timeout.map_or(default.idle_timeout_ms, Measure::value),
+        drain_ms: entry.drain.map_or(default.drain_ms, Measure::value),
+        workers: entry.workers.and_then(|workers| usize::try_from(workers).ok()),
+        access_log: lower_access_log(entry.access_log.as_ref(), &path.key("access_log"), report),
+    }
+}
+
+fn lower_listen(entry: Option<&OneOrMore>, path: &Path, report: &mut Report) -> Vec<SocketAddr> {
+    let Some(entry) = entry else {
+        return vec![Server::DEFAULT_LISTEN];
+    };
+    let texts: Vec<(Path, &String)> = match entry {
+        OneOrMore::One(text) => vec![(path.clone(), text)],
+        OneOrMore::More(texts) => texts
+            .iter()
+            .enumerate()
+            .map(|(position, text)| (report.item(path, position), text))
+            .collect(),
+    };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for (path, text) in &texts {
+        match text.parse::<SocketAddr>() {
+            Ok(address) if addresses.contains(&address) => {
+                report.mistake(path, format!("{address} is in the list twice"));
+            }
+            Ok(address) => addresses.push(address),
+            Err(_) => report.mistake(
+                path,
+                format!(
+                    "`{}` is no IP address with port, such as `127.0.0.1:8080` or `[::]:8080`; `0.0.0.0:8080` listens \
+                     on all addresses of this machine",
+                    quote(text)
+                ),
+            ),
+        }
+    }
+    let written = report.tree.at(path).map_or(0, |node| node.items().len());
+    if texts.is_empty() && written == 0 {
+        report.mistake(path, "the list is empty; name at least one address");
+    }
+    addresses
+}
+
+fn lower_access_log(entry: Option<&AccessLogEntry>, path: &Path, report: &mut Report) -> AccessLog {
+    let Some(entry) = entry else {
+        return AccessLog::default();
+    };
+    if entry.path.as_ref().is_some_and(String::is_empty) {
+        report.mistake(
+            &path.key("path"),
+            "the path is empty (allowed: stdout, off, or a file)",
+        );
+    }
+    if let Some(format) = &entry.format {
+        if format.is_empty() {
+            report.mistake(
+                &path.key("format"),
+                "the format is empty (allowed: json, combined, or a text with $variables)",
+            );
+        }
+        if format.chars().any(char::is_control) {
+            report.mistake(
+                &path.key("format"),
+                "the format must not contain line breaks or other control characters",
+            );
+        }
+    }
+    AccessLog {
+        path: entry.path.as_deref().map(LogPath::new).unwrap_or_default(),
+        format: entry.format.as_deref().map(LogFormat::new).unwrap_or_default(),
+    }
+}
+
+fn check_range(value: Option<u64>, least: u64, most: u64, path: &Path, report: &mut Report) {
+    if value.is_some_and(|value| !(least..=most).contains(&value)) {
+        report.mistake(path, format!("must be from {least} to {most}"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Durations and sizes as people write them: a number with its unit.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// A length of time in milliseconds, written `250ms`, `5s`, `2m` or `1h`.
+pub(crate) type Duration = Measure<Time>;
+
+/// A number of bytes, written `512B`, `64KiB`, `32MiB` or `1GiB`.
+pub(crate) type Size = Measure<Bytes>;
+
+/// A whole number of a [`Unit`]'s smallest step, above zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure<U> {
+    value: u64,
+    unit: PhantomData<U>,
+}
+
+impl<U> Measure<U> {
+    /// The value in the smallest step of the unit.
+    pub(crate) fn value(self) -> u64 {
+        self.value
+    }
+}
+
+pub(crate) trait Unit {
+    const NAME: &'static str;
+    /// What is measured and how it is written, for messages.
+    const EXPECTED: &'static str;
+    /// Suffixes with their factor.
+    const SUFFIXES: &'static [(&'static str, u64)];
+    /// The largest value that is taken, in the smallest step.
+    const MOST: u64;
+    const MOST_WRITTEN: &'static str;
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time;
+
+impl Unit for Time {
+    const NAME: &'static str = "Duration";
+    const EXPECTED: &'static str = "a time with its unit, such as `250ms`, `5s` or `2m`";
+    const SUFFIXES: &'static [(&'static str, u64)] =
+        &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    const MOST: u64 = 24 * 3_600_000;
+    const MOST_WRITTEN: &'static str = "24h";
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes;
+
+impl Unit for Bytes {
+    const NAME: &'static str = "Size";
+    const EXPECTED: &'static str = "a size with its unit, such as `64KiB` or `32MiB`";
+    const SUFFIXES: &'static [(&'static str, u64)] = &[
+        ("B", 1),
+        ("KiB", 1024),
+        ("MiB", 1024 * 1024),
+        ("GiB", 1024 * 1024 * 1024),
+    ];
+    const MOST: u64 = 1024 * 1024 * 1024;
+    const MOST_WRITTEN: &'static str = "1GiB";
+}
+
+fn parse<U: Unit>(text: &str) -> Result<u64, String> {
+    let expected = || format!("expected {}", U::EXPECTED);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at(digits);
+    let suffix = suffix.trim_start();
+    let factor = U::SUFFIXES
+        .iter()
+        .find(|(name, _)| *name == suffix)
+        .map(|(_, factor)| *factor)
+        .ok_or_else(expected)?;
+    if number.is_empty() {
+        return Err(expected());
+    }
+    match number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+    {
+        Some(0) => Err("must be more than 0".to_owned()),
+        Some(value) if value <= U::MOST => Ok(value),
+        _ => Err(format!("must be at most {}", U::MOST_WRITTEN)),
+    }
+}
+
+impl<'de, U: Unit> Deserialize<'de> for Measure<U> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<U>(PhantomData<U>);
+
+        impl<U: Unit> Visitor<'_> for Text<U> {
+            type Value = Measure<U>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(U::EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Measure<U>, E> {
+                parse::<U>(text)
+                    .map(|value| Measure {
+                        value,
+                        unit: PhantomData,
+                    })
+                    .map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
+
+impl<U: Unit> schemars::JsonSchema for Measure<U> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        U::NAME.into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let suffixes: Vec<&str> = U::SUFFIXES.iter().map(|(name, _)| *name).collect();
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": format!("^[0-9]+ *({})$", suffixes.join("|")),
+            "description": format!("Expects {}.", U::EXPECTED),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_a_unit_is_read_in_the_smallest_step() {
+        assert_eq!(parse::<Time>("250ms"), Ok(250));
+        assert_eq!(parse::<Time>("5s"), Ok(5_000));
+        assert_eq!(parse::<Time>("2 m"), Ok(120_000));
+        assert_eq!(parse::<Bytes>("64KiB"), Ok(65_536));
+    }
+
+    #[test]
+    fn without_unit_or_number_the_expected_form_is_told() {
+        for text in ["5", "", "s", "-5s", "1.5s", "5 sec", "5S"] {
+            assert!(
+                parse::<Time>(text).unwrap_err().contains("such as `250ms`"),
+                "{text}"
+            );
+        }
+        assert!(parse::<Bytes>("32MB").is_err());
+    }
+
+    #[test]
+    fn zero_and_more_than_the_most_are_refused() {
+        assert_eq!(parse::<Time>("0s"), Err("must be more than 0".to_owned()));
+        assert_eq!(parse::<Time>("24h"), Ok(Time::MOST));
+        assert_eq!(parse::<Time>("86400001ms"), Err("must be at most 24h".to_owned()));
+        assert_eq!(
+            parse::<Time>("99999999999999999999h"),
+            Err("must be at most 24h".to_owned())
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! Secrets, and texts that name them.
+//!
+//! A configuration should not hold a key but say where it is: `$env://OPENAI_API_KEY`. [`SecretRef`] is the text as it was
+//! written, [`Secret`] the value when it was looked up. Neither can be printed in clear by accident.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
+
+/// What stands before the name of an environment variable.
+const ENV_PREFIX: &str = "$env://";
+
+/// What is shown in place of a literal.
+const HIDDEN: &str = "***";
+
+/// A secret, or a text that names one: `$env://NAME` alone or inside longer text such as `Bearer $env://NAME`.
+///
+/// Prints references as they are and literal text as `***`, in `Debug`, `Display` and `Serialize` alike.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretRef {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Zeroizing<String>),
+    Variable(String),
+}
+
+impl SecretRef {
+    /// Reads the written form: every `$env://NAME` is a reference, everything else literal. A name is made of ASCII
+    /// letters, digits and `_`, and ends before the first other character.
+    ///
+    /// # Errors
+    /// When no name follows a `$env://`.
+    pub fn new(text: &str) -> Result<SecretRef, NamelessReference> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(ENV_PREFIX) {
+            if !before.is_empty() {
+                parts.push(Part::Literal(Zeroizing::new(before.to_owned())));
+            }
+            let end = after
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(after.len());
+            let (name, tail) = after.split_at(end);
+            if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+                return Err(NamelessReference);
+            }
+            parts.push(Part::Variable(name.to_owned()));
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(Zeroizing::new(rest.to_owned())));
+        }
+        Ok(SecretRef { parts })
+    }
+
+    /// A reference to an environment variable.
+    pub fn variable(name: impl Into<String>) -> SecretRef {
+        SecretRef {
+            parts: vec![Part::Variable(name.into())],
+        }
+    }
+
+    /// Looks the references up and gives the whole text.
+    ///
+    /// # Errors
+    /// When a variable is not set. A variable set to nothing counts as not set: that is what a compose file makes of a
+    /// variable its host does not have, and an empty key is never meant.
+    pub fn resolve(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret, MissingVariable> {
+        // Collected first and copied once, so that no half-built copy is left in freed memory.
+        let mut values = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            values.push(match part {
+                Part::Literal(text) => text.clone(),
+                Part::Variable(name) => match env(name) {
+                    Some(value) if !value.is_empty() => Zeroizing::new(value),
+                    _ => return Err(MissingVariable { name: name.clone() }),
+                },
+            });
+        }
+        let mut text = Zeroizing::new(String::with_capacity(
+            values.iter().map(|value| value.len()).sum(),
+        ));
+        for value in &values {
+            text.push_str(value);
+        }
+        Ok(Secret(text))
+    }
+
+    /// Names of the variables the text refers to.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable(name) => Some(name.as_str()),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// Tells whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Variable(name) => write!(f, "{ENV_PREFIX}{name}")?,
+                // The word before a credential is no secret, and seeing it helps.
+                Part::Literal(text) if matches!(text.as_str(), "Bearer " | "Basic ") => f.write_str(text)?,
+                Part::Literal(_) => f.write_str(HIDDEN)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretRef({self})")
+    }
+}
+
+impl Serialize for SecretRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = SecretRef;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text such as `$env://NAME`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SecretRef, E> {
+                SecretRef::new(text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl schemars::JsonSchema for SecretRef {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "description": "A secret. `$env://NAME` is replaced by the environment variable NAME, also inside longer text.",
+        })
+    }
+}
+
+/// The value of a secret. It is wiped from memory when dropped, and leaves this type only through [`Secret::expose`].
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Gives the value in clear. Every use of this is a place to look at twice.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether the value is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A reference to an environment variable that is not set, or set to nothing. Set the variable, or remove the reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment variable {name} is not set")]
+pub struct MissingVariable {
+    /// Name of the variable.
+    pub name: String,
+}
+
+/// `$env://` without a usable name after it. Write `$env://NAME`, with letters, digits and `_`, not starting with a digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`$env://` needs the name of a variable after it, such as `$env://OPENAI_API_KEY`")]
+pub struct NamelessReference;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "KEY" => Some("sk-1".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    fn resolved(text: &str) -> String {
+        SecretRef::new(text)
+            .unwrap()
+            .resolve(&env)
+            .unwrap_or_else(|_| panic!("{text} resolves"))
+            .expose()
+            .to_owned()
+    }
+
+    #[test]
+    fn a_reference_is_replaced_by_its_value_wherever_it_stands() {
+        assert_eq!(resolved("$env://KEY"), "sk-1");
+        assert_eq!(resolved("Bearer $env://KEY"), "Bearer sk-1");
+        assert_eq!(resolved("a-$env://KEY:$env://KEY-z"), "a-sk-1:sk-1-z");
+        assert_eq!(resolved("literal"), "literal");
+    }
+
+    #[test]
+    fn an_unset_or_empty_variable_is_named_in_the_error() {
+        let missing = SecretRef::new("x $env://ABSENT")
+            .unwrap()
+            .resolve(&env)
+            .err()
+            .unwrap();
+        assert_eq!(missing.to_string(), "environment variable ABSENT is not set");
+        assert!(SecretRef::variable("EMPTY").resolve(&env).is_err());
+    }
+
+    #[test]
+    fn a_reference_without_a_name_is_refused() {
+        assert!(SecretRef::new("$env://").is_err());
+        assert!(SecretRef::new("$env:///etc").is_err());
+        assert!(SecretRef::new("$env://1KEY").is_err());
+    }
+
+    #[test]
+    fn literals_are_never_shown() {
+        for (text, shown) in [
+            ("sk-live-123", "***"),
+            ("$env://KEY", "$env://KEY"),
+            ("Bearer $env://KEY", "Bearer $env://KEY"),
+            ("prefix-$env://KEY-suffix", "***$env://KEY***"),
+            ("Bearer sk-live-123", "***"),
+        ] {
+            let reference = SecretRef::new(text).unwrap();
+            assert_eq!(reference.to_string(), shown);
+            assert_eq!(format!("{reference:?}"), format!("SecretRef({shown})"));
+            assert_eq!(serde_json::to_string(&reference).unwrap(), format!("\"{shown}\""));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The open file behind the access log, and whether it still is the one its path names.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// An open file to append to.
+#[derive(Debug)]
+pub(super) struct Output {
+    file: File,
+    /// Where it was opened, and which file it was; `None` for what has no name, such as standard output.
+    origin: Option<Origin>,
+}
+
+#[derive(Debug)]
+struct Origin {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// What tells two files apart, whatever they are called.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Output {
+    /// Standard output, without the line buffer in front of it.
+    pub(super) fn stdout() -> io::Result<Output> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Output::unnamed(file))
+    }
+
+    /// A file that is never opened anew.
+    pub(super) fn unnamed(file: File) -> Output {
+        Output { file, origin: None }
+    }
+
+    /// Opens or creates the file at `path` for appending.
+    pub(super) fn file(path: PathBuf) -> io::Result<Output> {
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let identity = Identity::of(&file.metadata()?);
+        Ok(Output {
+            file,
+            origin: Some(Origin { path, identity }),
+        })
+    }
+
+    /// Opens the path anew. On an error the old file stays in use.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if let Some(origin) = &self.origin {
+            *self = Output::file(origin.path.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the path no longer names this file: it was renamed, deleted or replaced.
+    pub(super) fn was_moved(&self) -> bool {
+        let Some(origin) = &self.origin else { return false };
+        match std::fs::metadata(&origin.path) {
+            Ok(metadata) => Identity::of(&metadata) != origin.identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Writes some of `bytes` and returns how many.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Identity {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One call as one JSON object.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::{mask, variables};
+use crate::record::{Attempt, CallRecord, TokenUsage};
+
+/// Appends the call as a JSON object, without a line break. Times are milliseconds with microseconds as decimals.
+pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
+    let uri = mask::uri(record.request_uri);
+    let referer = record.referer.map(mask::uri);
+    let line = Line {
+        time: Timestamp::try_from(record.time).unwrap_or_default(),
+        request_id: record.request_id,
+        remote_addr: record.remote_addr,
+        remote_port: record.remote_port,
+        scheme: record.scheme,
+        method: record.method,
+        uri: &uri,
+        protocol: record.http_version,
+        host: record.host,
+        referer: referer.as_deref(),
+        user_agent: record.user_agent,
+        x_forwarded_for: record.x_forwarded_for,
+        status: record.status,
+        body_bytes_sent: record.body_bytes_sent,
+        latency_ms: millis(record.request_time),
+        outcome: variables::outcome(record),
+        error_code: record.error_code,
+        route: record.route,
+        consumer: record.consumer,
+        request_type: record.request_type.as_str(),
+        request_model: record.request_model,
+        model: record.model,
+        provider: record.provider,
+        instance: record.instance,
+        attempts: record.attempts,
+        time_to_first_token_ms: record.time_to_first_token.map(millis),
+        upstream_latency_ms: record.upstream_response_time.map(millis),
+        usage: record.usage,
+        losses: record.losses,
+    };
+    let start = out.len();
+    // Only a value that cannot be JSON could fail, and there is none; half an object is never left behind.
+    if serde_json::to_writer(&mut *out, &line).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"{}");
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "rfc3339_millis")]
+    time: Timestamp,
+    request_id: &'a str,
+    remote_addr: std::net::IpAddr,
+    remote_port: u16,
+    scheme: &'a str,
+    method: &'a str,
+    uri: &'a str,
+    protocol: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x_forwarded_for: Option<&'a str>,
+    status: u16,
+    body_bytes_sent: u64,
+    latency_ms: f64,
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer: Option<&'a str>,
+    request_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "attempts")]
+    attempts: &'a [Attempt<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_to_first_token_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "usage")]
+    usage: Option<TokenUsage>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    losses: &'a str,
+}
+
+#[derive(Serialize)]
+struct AttemptLine<'a> {
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_addr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    outcome: &'a str,
+    latency_ms: f64,
+}
+
+#[derive(Serialize)]
+struct UsageLine {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    reasoning_tokens: u64,
+    estimated: bool,
+}
+
+fn attempts<S: Serializer>(attempts: &&[Attempt<'_>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(attempts.iter().map(|attempt| AttemptLine {
+        instance: attempt.instance,
+        upstream_addr: attempt.upstream_addr,
+        status: attempt.status,
+        outcome: attempt.outcome,
+        latency_ms: millis(attempt.duration),
+    }))
+}
+
+fn usage<S: Serializer>(usage: &Option<TokenUsage>, serializer: S) -> Result<S::Ok, S::Error> {
+    usage
+        .map(|usage| UsageLine {
+            prompt_tokens: usage.prompt,
+            completion_tokens: usage.completion,
+            total_tokens: usage.total,
+            cached_tokens: usage.cached,
+            cache_write_tokens: usage.cache_write,
+            reasoning_tokens: usage.reasoning,
+            estimated: usage.estimated,
+        })
+        .serialize(serializer)
+}
+
+fn rfc3339_millis<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn millis(duration: Duration) -> f64 {
+    // Exact up to 285 years: microseconds below 2^53.
+    duration.as_micros() as f64 / 1000.0
+}

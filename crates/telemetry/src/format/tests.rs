@@ -1,0 +1,500 @@
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::time::Zone;
+use super::*;
+use crate::fixture;
+use crate::record::{Attempt, RequestType, TokenUsage};
+
+/// The line of the call in UTC.
+fn line(format: &str, record: &CallRecord<'_>) -> String {
+    let mut template = Template::parse(format).unwrap();
+    template.zone = Zone::Utc;
+    let mut out = Vec::new();
+    Format::Text(template).write(record, &mut out);
+    let line = String::from_utf8(out).unwrap();
+    line.strip_suffix('\n').unwrap().to_owned()
+}
+
+fn refusal(format: &str) -> (usize, String) {
+    let error = Format::parse(format).unwrap_err();
+    (error.position, error.text)
+}
+
+#[test]
+fn the_demo_logs_the_tokens_of_a_success() {
+    assert_eq!(
+        line(NGINX_DEMO, &fixture::call()),
+        r#"192.168.215.1 - - [21/Nov/2026:00:30:39 +0000] "POST /v1/chat/completions HTTP/1.1" 200 804 "-" "curl/8.6.0" "-" prompt_tokens=13 completion_tokens=39 total_tokens=52"#
+    );
+}
+
+#[test]
+fn the_demo_logs_empty_tokens_for_a_failure() {
+    let refused = CallRecord {
+        status: 401,
+        body_bytes_sent: 254,
+        usage: None,
+        ..fixture::call()
+    };
+    assert_eq!(
+        line(NGINX_DEMO, &refused),
+        r#"192.168.215.1 - - [21/Nov/2026:00:30:39 +0000] "POST /v1/chat/completions HTTP/1.1" 401 254 "-" "curl/8.6.0" "-" prompt_tokens= completion_tokens= total_tokens="#
+    );
+}
+
+#[test]
+fn the_demo_logs_tokens_only_for_a_200_and_never_a_zero() {
+    let format = "$ai_proxy_response_prompt_tokens/$ai_proxy_response_completion_tokens/$ai_proxy_response_total_tokens";
+    assert_eq!(
+        line(
+            format,
+            &CallRecord {
+                status: 201,
+                ..fixture::call()
+            }
+        ),
+        "//"
+    );
+    let usage = TokenUsage {
+        prompt: 5,
+        total: 5,
+        ..TokenUsage::default()
+    };
+    assert_eq!(
+        line(
+            format,
+            &CallRecord {
+                usage: Some(usage),
+                ..fixture::call()
+            }
+        ),
+        "5//5"
+    );
+}
+
+#[test]
+fn the_format_of_the_apisix_guide_gives_the_line_of_the_guide() {
+    let format = r#"$remote_addr - $remote_user [$time_local] $http_host "$request_line" $status $body_bytes_sent $request_time "$http_referer" "$http_user_agent" $upstream_addr $upstream_status $apisix_upstream_response_time "$upstream_scheme://$upstream_host$upstream_uri" "$apisix_request_id" "$request_type" "$llm_time_to_first_token" "$llm_model" "$request_llm_model" "$llm_prompt_tokens" "$llm_completion_tokens""#;
+    let call = CallRecord {
+        host: Some("api.openai.com"),
+        request_uri: "/anything",
+        request_time: Duration::from_millis(2858),
+        upstream_response_time: Some(Duration::from_millis(5765)),
+        model: Some("gpt-4"),
+        request_model: Some("gpt-4"),
+        usage: Some(TokenUsage {
+            prompt: 23,
+            completion: 8,
+            total: 31,
+            ..TokenUsage::default()
+        }),
+        ..fixture::call()
+    };
+    assert_eq!(
+        line(format, &call),
+        r#"192.168.215.1 - - [21/Nov/2026:00:30:38 +0000] api.openai.com "POST /anything HTTP/1.1" 200 804 2.858 "-" "curl/8.6.0" api.openai.com:443 200 5765 "https://api.openai.com/v1/chat/completions" "5c5e0b95f8d303cb81e4dc456a4b12d9" "ai_chat" "2858" "gpt-4" "gpt-4" "23" "8""#
+    );
+}
+
+#[test]
+fn llm_variables_of_an_ordinary_call_have_the_values_apisix_starts_with() {
+    let call = CallRecord {
+        request_type: RequestType::TraditionalHttp,
+        request_model: None,
+        model: None,
+        usage: None,
+        time_to_first_token: None,
+        ..fixture::call()
+    };
+    let format = r#""$request_type" "$llm_time_to_first_token" "$llm_model" "$request_llm_model" "$llm_prompt_tokens" "$llm_completion_tokens" "$llm_total_tokens" "$llm_stream""#;
+    assert_eq!(
+        line(format, &call),
+        r#""traditional_http" "0" "" "" "0" "0" "0" "false""#
+    );
+    assert_eq!(line("$apisix_upstream_response_time", &call), "2.858");
+}
+
+#[test]
+fn every_attempt_is_in_the_upstream_variables() {
+    let attempts = [
+        Attempt {
+            instance: "a",
+            upstream_addr: None,
+            status: None,
+            outcome: "connect_error",
+            duration: Duration::from_millis(7),
+        },
+        Attempt {
+            instance: "b",
+            upstream_addr: Some("10.0.0.2:443"),
+            status: Some(503),
+            outcome: "bad_status",
+            duration: Duration::from_millis(1250),
+        },
+        fixture::ATTEMPTS[0],
+    ];
+    let call = CallRecord {
+        attempts: &attempts,
+        ..fixture::call()
+    };
+    assert_eq!(
+        line("$upstream_addr", &call),
+        "-, 10.0.0.2:443, api.openai.com:443"
+    );
+    assert_eq!(line("$upstream_status", &call), "-, 503, 200");
+    assert_eq!(line("$upstream_response_time", &call), "0.007, 1.250, 2.858");
+    assert_eq!(
+        line("$tollgate_attempts", &call),
+        "a=connect_error, b=bad_status, openai-main=ok"
+    );
+}
+
+#[test]
+fn what_is_missing_is_a_dash() {
+    let call = CallRecord {
+        server_addr: None,
+        host: None,
+        user_agent: None,
+        route: None,
+        consumer: None,
+        provider: None,
+        instance: None,
+        attempts: &[],
+        upstream_response_time: None,
+        usage: None,
+        upstream_scheme: None,
+        upstream_host: None,
+        upstream_uri: None,
+        ..fixture::call()
+    };
+    let format = "$server_addr $server_port $host $http_host $http_user_agent $http_x_team $args $route_id \
+                  $consumer_name $tollgate_provider $tollgate_instance $tollgate_attempts $upstream_addr \
+                  $upstream_status $upstream_response_time $apisix_upstream_response_time $bytes_sent \
+                  $tollgate_losses $tollgate_error_code $tollgate_usage";
+    assert_eq!(line(format, &call), ["-"; 20].join(" "));
+    assert_eq!(
+        line("$upstream_scheme://$upstream_host$upstream_uri", &call),
+        "-://-"
+    );
+}
+
+#[test]
+fn the_outcome_names_who_ended_the_call() {
+    let outcome = |call: CallRecord<'_>| line("$tollgate_outcome", &call);
+    assert_eq!(outcome(fixture::call()), "ok");
+    assert_eq!(
+        outcome(CallRecord {
+            client_gone: true,
+            ..fixture::call()
+        }),
+        "client_gone"
+    );
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &[],
+            status: 429,
+            ..fixture::call()
+        }),
+        "refused"
+    );
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &[],
+            status: 200,
+            ..fixture::call()
+        }),
+        "ok"
+    );
+    let failed = [Attempt {
+        outcome: "timeout",
+        status: None,
+        ..fixture::ATTEMPTS[0]
+    }];
+    assert_eq!(
+        outcome(CallRecord {
+            attempts: &failed,
+            status: 504,
+            ..fixture::call()
+        }),
+        "timeout"
+    );
+}
+
+#[test]
+fn parts_of_the_request_can_be_logged_alone() {
+    let call = CallRecord {
+        request_uri: "/v1/x%20y?a=1&b=2",
+        host: Some("[::1]:8080"),
+        remote_addr: IpAddr::V6(Ipv6Addr::LOCALHOST),
+        bytes_sent: Some(1000),
+        ..fixture::call()
+    };
+    assert_eq!(
+        line(
+            "$request_method $request_uri $uri $args $query_string $server_protocol",
+            &call
+        ),
+        "POST /v1/x%20y?a=1&b=2 /v1/x%20y a=1&b=2 a=1&b=2 HTTP/1.1"
+    );
+    assert_eq!(
+        line(
+            "$scheme $host $remote_addr:$remote_port $server_addr $server_port $bytes_sent",
+            &call
+        ),
+        "http [::1] ::1:51234 10.0.0.1 4242 1000"
+    );
+    assert_eq!(
+        line(
+            "$host",
+            &CallRecord {
+                host: Some("Example.COM:80"),
+                ..call
+            }
+        ),
+        "example.com"
+    );
+    assert_eq!(
+        line(
+            "$host",
+            &CallRecord {
+                host: Some("[::1]"),
+                ..call
+            }
+        ),
+        "[::1]"
+    );
+    assert_eq!(
+        line("$msec $time_iso8601", &call),
+        "1795221039.000 2026-11-21T00:30:39+00:00"
+    );
+    assert_eq!(line("$pid", &call), std::process::id().to_string());
+}
+
+#[test]
+fn any_request_header_can_be_logged() {
+    let header = |name: &str| (name == "x-team-name").then_some("blue \"team\"");
+    let call = CallRecord {
+        header: &header,
+        ..fixture::call()
+    };
+    assert_eq!(
+        line("$http_x_team_name ${http_X_Team_Name}s", &call),
+        r"blue \x22team\x22 blue \x22team\x22s"
+    );
+}
+
+#[test]
+fn no_client_can_forge_a_line_or_leave_its_quotes() {
+    let evil = "x\" 200 0\r\n10.0.0.9 - - \"GET / HTTP/1.1\\\u{1b}[2J\u{2028}";
+    let header = |_: &str| Some(evil);
+    let attempts = [Attempt {
+        instance: evil,
+        upstream_addr: Some(evil),
+        ..fixture::ATTEMPTS[0]
+    }];
+    let call = CallRecord {
+        scheme: evil,
+        method: evil,
+        request_uri: evil,
+        host: Some(evil),
+        referer: Some(evil),
+        user_agent: Some(evil),
+        x_forwarded_for: Some(evil),
+        header: &header,
+        request_id: evil,
+        route: Some(evil),
+        consumer: Some(evil),
+        request_model: Some(evil),
+        model: Some(evil),
+        provider: Some(evil),
+        instance: Some(evil),
+        attempts: &attempts,
+        losses: evil,
+        error_code: Some(evil),
+        upstream_scheme: Some(evil),
+        upstream_host: Some(evil),
+        upstream_uri: Some(evil),
+        ..fixture::call()
+    };
+    for name in variables::names().chain(["http_x_evil"]) {
+        let line = line(&format!("${name}"), &call);
+        assert!(
+            line.bytes()
+                .all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"'),
+            "${name}: {line}"
+        );
+    }
+    assert_eq!(
+        line("$http_user_agent", &call),
+        r"x\x22 200 0\x0D\x0A10.0.0.9 - - \x22GET / HTTP/1.1\x5C\x1B[2J\xE2\x80\xA8"
+    );
+    let mut out = Vec::new();
+    Format::Json.write(&call, &mut out);
+    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+    let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(value["user_agent"], evil);
+}
+
+#[test]
+fn no_key_reaches_the_log() {
+    const KEY: &str = "sk-planted-secret";
+    let header = |_: &str| Some(KEY);
+    let call = CallRecord {
+        request_uri: "/v1/models?key=sk-planted-secret&x=1",
+        referer: Some("https://a.example/?api_key=sk-planted-secret"),
+        upstream_uri: Some("/v1beta/x?key=sk-planted-secret"),
+        header: &header,
+        ..fixture::call()
+    };
+    let secret_headers = [
+        "http_authorization",
+        "http_x_api_key",
+        "http_apikey",
+        "http_cookie",
+        "http_x_goog_api_key",
+    ];
+    for name in variables::names().chain(secret_headers) {
+        assert!(!line(&format!("${name}"), &call).contains(KEY), "${name}");
+    }
+    assert_eq!(line("$http_authorization", &call), "***");
+    assert_eq!(line("$http_authorization", &fixture::call()), "-");
+    assert_eq!(line("$request", &call), "POST /v1/models?key=***&x=1 HTTP/1.1");
+    let mut out = Vec::new();
+    Format::Json.write(&call, &mut out);
+    assert!(!String::from_utf8(out).unwrap().contains(KEY));
+}
+
+#[test]
+fn a_json_line_holds_the_whole_call_and_leaves_out_what_is_missing() {
+    let mut out = Vec::new();
+    Format::Json.write(&fixture::call(), &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        concat!(
+            r#"{"time":"2026-11-21T00:30:36.100Z","request_id":"5c5e0b95f8d303cb81e4dc456a4b12d9","#,
+            r#""remote_addr":"192.168.215.1","remote_port":51234,"scheme":"http","method":"POST","#,
+            r#""uri":"/v1/chat/completions","protocol":"HTTP/1.1","host":"localhost:4242","user_agent":"curl/8.6.0","#,
+            r#""status":200,"body_bytes_sent":804,"latency_ms":2900.0,"outcome":"ok","route":"chat","#,
+            r#""consumer":"user-a","request_type":"ai_chat","request_model":"gpt-5","model":"gpt-5","#,
+            r#""provider":"openai","instance":"openai-main","attempts":[{"instance":"openai-main","#,
+            r#""upstream_addr":"api.openai.com:443","status":200,"outcome":"ok","latency_ms":2858.0}],"#,
+            r#""time_to_first_token_ms":2858.4,"upstream_latency_ms":2858.0,"usage":{"prompt_tokens":13,"#,
+            r#""completion_tokens":39,"total_tokens":52,"cached_tokens":0,"cache_write_tokens":0,"#,
+            r#""reasoning_tokens":0,"estimated":false}}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn a_wrong_format_is_refused_with_its_place_and_a_suggestion() {
+    assert_eq!(
+        refusal("a $statu b"),
+        (2, "unknown variable `$statu`; did you mean `$status`?".to_owned())
+    );
+    assert_eq!(
+        refusal("$status ${llm_prompt_token}"),
+        (
+            8,
+            "unknown variable `$llm_prompt_token`; did you mean `$llm_prompt_tokens`?".to_owned()
+        )
+    );
+    assert_eq!(
+        refusal("$zebra_crossing"),
+        (0, "unknown variable `$zebra_crossing`".to_owned())
+    );
+    assert_eq!(refusal("$http_"), (0, "unknown variable `$http_`".to_owned()));
+    assert_eq!(
+        refusal("costs 5$ each"),
+        (7, "`$` without a variable name after it".to_owned())
+    );
+    assert_eq!(
+        refusal("é$"),
+        (2, "`$` without a variable name after it".to_owned())
+    );
+    assert_eq!(refusal("${status"), (0, "`${` without its `}`".to_owned()));
+    assert_eq!(
+        refusal("${}"),
+        (0, "no variable name between `${` and `}`".to_owned())
+    );
+    assert_eq!(
+        refusal("${a b}"),
+        (0, "no variable name between `${` and `}`".to_owned())
+    );
+    assert_eq!(refusal(" \n"), (0, "the format is empty".to_owned()));
+    assert_eq!(refusal("$status\n$host").0, 7);
+    assert_eq!(
+        Format::parse("x $statu").unwrap_err().to_string(),
+        "unknown variable `$statu`; did you mean `$status`? at position 2"
+    );
+}
+
+#[test]
+fn braces_end_a_name_and_text_around_variables_is_kept() {
+    assert_eq!(
+        line("é[${status}0]$status\t$status!\n", &fixture::call()),
+        "é[2000]200\t200!"
+    );
+}
+
+#[test]
+fn the_formats_we_name_parse() {
+    for format in [COMBINED, NGINX_DEMO, DEFAULT] {
+        Format::parse(format).unwrap();
+    }
+}
+
+#[test]
+fn the_manual_shows_the_default_format_its_line_and_the_json_line() {
+    let manual = manual();
+    let mut json = Vec::new();
+    Format::Json.write(&fixture::call(), &mut json);
+    for expected in [
+        DEFAULT,
+        &line(DEFAULT, &fixture::call()),
+        &String::from_utf8(json).unwrap(),
+    ] {
+        assert!(manual.contains(expected), "{expected}");
+    }
+}
+
+/// Each row of the manual's tables is `| $name | meaning | example |`.
+#[test]
+fn the_manual_lists_every_variable_and_shows_what_it_prints() {
+    let manual = manual();
+    let rows: Vec<(&str, &str)> = manual
+        .lines()
+        .filter_map(|row| {
+            let cells: Vec<&str> = row.strip_prefix("| `$")?.split('|').map(str::trim).collect();
+            Some((cells[0].trim_end_matches('`'), cells[2].trim_matches('`')))
+        })
+        .collect();
+    for name in variables::names() {
+        assert!(
+            rows.iter().any(|(documented, _)| *documented == name),
+            "`${name}` is not in the manual"
+        );
+    }
+    let header = |name: &str| (name == "x-team").then_some("blue");
+    let call = CallRecord {
+        request_uri: "/v1/chat/completions?debug=1",
+        header: &header,
+        ..fixture::call()
+    };
+    for (name, example) in rows {
+        assert!(
+            variables::names().any(|known| known == name) || name == "http_x_team",
+            "`${name}` does not exist"
+        );
+        if name != "pid" {
+            assert_eq!(line(&format!("${name}"), &call), example, "${name}");
+        }
+    }
+}
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/access-log.md");
+    std::fs::read_to_string(path).unwrap()
+}

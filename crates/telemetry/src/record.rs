@@ -1,0 +1,140 @@
+//! One finished call as the gateway describes it: borrowed, filled once, read by the access log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+/// Everything known about one finished call.
+///
+/// All text comes as it was received or configured, unescaped; whoever writes it escapes it.
+#[derive(Clone, Copy)]
+pub struct CallRecord<'a> {
+    /// The client's address (after the real-IP rules, if any apply).
+    pub remote_addr: IpAddr,
+    /// The client's port.
+    pub remote_port: u16,
+    /// The address and port the call came in on; `None` if not known.
+    pub server_addr: Option<SocketAddr>,
+    /// How the client reached the gateway: `http` or `https`.
+    pub scheme: &'a str,
+    /// When the first byte of the call was read.
+    pub time: SystemTime,
+    /// The request's method, `POST`.
+    pub method: &'a str,
+    /// The raw path and query as the client sent them.
+    pub request_uri: &'a str,
+    /// The protocol as nginx writes it: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
+    pub http_version: &'static str,
+    /// The status sent to the client (499 where the client left before there was one).
+    pub status: u16,
+    /// Bytes of the response body sent to the client.
+    pub body_bytes_sent: u64,
+    /// Bytes of the whole response, head included; `None` if not counted.
+    pub bytes_sent: Option<u64>,
+    /// From the first byte read to the last byte sent.
+    pub request_time: Duration,
+    /// The `Host` header, or HTTP/2's `:authority`.
+    pub host: Option<&'a str>,
+    /// The `Referer` header.
+    pub referer: Option<&'a str>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<&'a str>,
+    /// The `X-Forwarded-For` header.
+    pub x_forwarded_for: Option<&'a str>,
+    /// Looks up any other request header by its lower-case name (`x-team`), for `$http_<name>`.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// The call's unique id.
+    pub request_id: &'a str,
+    /// The id of the matched route.
+    pub route: Option<&'a str>,
+    /// The name of the consumer the caller was recognised as.
+    pub consumer: Option<&'a str>,
+    /// What kind of call it was.
+    pub request_type: RequestType,
+    /// The model the client asked for.
+    pub request_model: Option<&'a str>,
+    /// The model that answered, by the provider's name for it; else the one asked for upstream.
+    pub model: Option<&'a str>,
+    /// The provider of the last attempt.
+    pub provider: Option<&'a str>,
+    /// The instance of the last attempt.
+    pub instance: Option<&'a str>,
+    /// The attempts in the order they were made; empty where the gateway answered itself.
+    pub attempts: &'a [Attempt<'a>],
+    /// From the start of the last attempt to its first body chunk.
+    pub time_to_first_token: Option<Duration>,
+    /// From the start of the last attempt to the end of its response.
+    pub upstream_response_time: Option<Duration>,
+    /// What the answer used; `None` if unknown.
+    pub usage: Option<TokenUsage>,
+    /// The losses of translation in one line (`$.n: unsupported; ...`); empty if there were none.
+    pub losses: &'a str,
+    /// The stable code of the error the client was told; `None` on success.
+    pub error_code: Option<&'a str>,
+    /// `http` or `https`, of the last attempt.
+    pub upstream_scheme: Option<&'a str>,
+    /// The `Host` sent in the last attempt.
+    pub upstream_host: Option<&'a str>,
+    /// The path (and query) sent in the last attempt.
+    pub upstream_uri: Option<&'a str>,
+    /// Whether the client left before it had the whole answer.
+    pub client_gone: bool,
+}
+
+/// One try of one instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The instance's name.
+    pub instance: &'a str,
+    /// Where it was sent, `host:port`; `None` if it failed before an address was chosen.
+    pub upstream_addr: Option<&'a str>,
+    /// The status answered; `None` if there was none.
+    pub status: Option<u16>,
+    /// How it ended: `ok`, `connect_error`, `timeout`, ...
+    pub outcome: &'static str,
+    /// From its start to its end.
+    pub duration: Duration,
+}
+
+/// What kind of call it was, by APISIX's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestType {
+    /// A model call answered at once: `ai_chat`.
+    AiChat,
+    /// A model call answered as a stream: `ai_stream`.
+    AiStream,
+    /// Everything else: `traditional_http`.
+    #[default]
+    TraditionalHttp,
+}
+
+/// The tokens one answer used, as OpenAI counts them: the parts are included in the sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    /// All input tokens, those read from or written to a cache included.
+    pub prompt: u64,
+    /// All output tokens, reasoning included.
+    pub completion: u64,
+    /// The total the provider stated, else `prompt + completion`.
+    pub total: u64,
+    /// Of `prompt`, read from the provider's cache.
+    pub cached: u64,
+    /// Of `prompt`, written to the provider's cache, all lifetimes together.
+    pub cache_write: u64,
+    /// Of `cache_write`, those kept one hour (which cost more).
+    pub cache_write_1h: u64,
+    /// Of `completion`, spent on reasoning.
+    pub reasoning: u64,
+    /// Whether the numbers are our estimate because the provider gave none.
+    pub estimated: bool,
+}
+
+impl RequestType {
+    /// The name as it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestType::AiChat => "ai_chat",
+            RequestType::AiStream => "ai_stream",
+            RequestType::TraditionalHttp => "traditional_http",
+        }
+    }
+}

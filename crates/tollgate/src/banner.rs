@@ -1,0 +1,106 @@
+//! What a person sees when the gateway has started.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use tollgate_resources::Resources;
+use tollgate_resources::model::{AiAuth, AiModels, Compat, Dialect, Provider};
+
+use crate::cli::Source;
+
+/// Says where the gateway listens, which models it serves, and three lines to try it with.
+pub fn print(resources: &Resources, notes: &[String], addresses: &[SocketAddr], source: &Source) {
+    let text = text(resources, notes, addresses, source);
+    // Without standard error the gateway serves all the same.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], source: &Source) -> String {
+    let scheme = if resources.server.tls.is_some() { "https" } else { "http" };
+    let mut text = format!("\nTollgate {}\n\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    for address in addresses {
+        line(format!("  listening on   {scheme}://{address}"));
+    }
+    line(format!("  configuration  {}", configuration(source)));
+    for route in &resources.routes {
+        let Some(models) = &route.plugins.ai_models else { continue };
+        line(format!("  models         {}", models.models.names().collect::<Vec<_>>().join(", ")));
+    }
+    for note in notes {
+        line(format!("  note           {note}"));
+    }
+    if let Some(address) = addresses.first() {
+        text.push_str(&trials(resources, &format!("{scheme}://{}", reachable(*address))));
+    }
+    text
+}
+
+fn configuration(source: &Source) -> String {
+    let files: Vec<String> =
+        source.rbac.iter().chain(&source.config).map(|path| format!("{} (watched)", path.display())).collect();
+    if files.is_empty() { "built in; `tollgate run --config tollgate.yaml` uses yours".to_owned() } else { files.join(", ") }
+}
+
+/// An address a client on this machine can use.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+fn trials(resources: &Resources, base: &str) -> String {
+    let mut text = String::new();
+    for route in &resources.routes {
+        let Some(models) = &route.plugins.ai_models else { continue };
+        let auth = auth(route.plugins.ai_auth.as_ref(), resources);
+        let Some(model) = preferred(models, &[Dialect::OpenaiChat, Dialect::AnthropicMessages]) else { continue };
+        let say = |model: &str, more: &str| {
+            format!(r#"{{"model":"{model}",{more}"messages":[{{"role":"user","content":"Hello"}}]}}"#)
+        };
+        let mut curl = |what: &str, path: &str, flags: &str, body: String| {
+            let _ = write!(
+                text,
+                "\n# {what}\ncurl -s{flags} {base}{path} {auth}-H 'content-type: application/json' -d '{body}'\n"
+            );
+        };
+        curl("OpenAI chat", "/v1/chat/completions", "", say(model, ""));
+        curl("OpenAI chat, streamed", "/v1/chat/completions", "N", say(model, r#""stream":true,"#));
+        if models.compat != Compat::NginxDemo {
+            let model = preferred(models, &[Dialect::AnthropicMessages, Dialect::OpenaiChat]).unwrap_or(model);
+            curl("Anthropic messages", "/v1/messages", "", say(model, r#""max_tokens":256,"#));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn auth(auth: Option<&AiAuth>, resources: &Resources) -> String {
+    match auth {
+        Some(AiAuth::Key { .. }) => "-H 'authorization: Bearer <your key>' ".to_owned(),
+        Some(AiAuth::Header { name }) => {
+            let user = resources.consumers.first().map_or("<user>", |consumer| &consumer.username);
+            format!("-H '{name}: {user}' ")
+        }
+        Some(AiAuth::Anonymous) | None => String::new(),
+    }
+}
+
+/// A model to show: a simulated one if there is one, since that works without a key.
+fn preferred<'a>(models: &'a AiModels, dialects: &[Dialect]) -> Option<&'a str> {
+    let named = || models.models.iter().filter(|(name, _)| !name.contains('*'));
+    let speaks = |dialect: Dialect, only_simulated: bool| {
+        named().find(move |(_, model)| {
+            model.instances.first().is_some_and(|instance| {
+                instance.dialects.first() == Some(&dialect) && (!only_simulated || instance.provider == Provider::Simulated)
+            })
+        })
+    };
+    let found = dialects.iter().find_map(|dialect| speaks(*dialect, true));
+    found.or_else(|| dialects.iter().find_map(|dialect| speaks(*dialect, false))).map(|(name, _)| name)
+}

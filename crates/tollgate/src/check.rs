@@ -1,0 +1,31 @@
+//! `tollgate check`.
+
+use std::io::Write;
+
+use tollgate_gateway::Gateway;
+use tollgate_telemetry::{AccessLog, Format, Target};
+
+use crate::cli::{Failure, Source};
+use crate::load::env;
+
+/// Checks a configuration as `run` would, and says what it means.
+///
+/// # Errors
+/// All mistakes.
+pub fn check(source: &Source) -> Result<(), Failure> {
+    let lowered = source.load()?;
+    let log = AccessLog::start(Target::Off, Format::Json).map_err(Failure::new)?;
+    Gateway::new(&lowered.resources, &env, [0; 32], log).map_err(Failure::all)?;
+    let models: usize = lowered
+        .resources
+        .routes
+        .iter()
+        .filter_map(|route| route.plugins.ai_models.as_ref())
+        .map(|plugin| plugin.models.len())
+        .sum();
+    let mut out = std::io::stdout().lock();
+    for note in &lowered.notes {
+        writeln!(out, "note: {note}").map_err(Failure::new)?;
+    }
+    writeln!(out, "ok: {models} models, {} consumers", lowered.resources.consumers.len()).map_err(Failure::new)
+}

@@ -1,0 +1,151 @@
+//! The command line, and how a command's failure is told.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An AI gateway: any client dialect in, any LLM provider out.
+#[derive(Parser)]
+#[command(
+    version,
+    about = "An AI gateway: any client dialect in, any LLM provider out.",
+    after_help = "Begin here:\n  tollgate run                      a gateway on 127.0.0.1:8080 with a simulated model, no key needed\n  tollgate run --config tollgate.yaml\n  tollgate try --model simulated \"Hello\"\n\n`tollgate <command> --help` shows examples of each command."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start the gateway
+    #[command(
+        after_help = "Examples:\n  tollgate run\n      Built-in configuration: simulated models next to OpenAI's and Anthropic's, which\n      light up when OPENAI_API_KEY and ANTHROPIC_API_KEY are set.\n\n  tollgate run --config tollgate.yaml\n      Your own configuration. It is watched: a change takes effect at once, a bad change is\n      refused with its reasons and the old one keeps serving. SIGHUP reloads too.\n\n  tollgate run --rbac rbac.json\n      The NGINX AI-proxy demo's own file, on its port 4242.\n\nSignals: SIGTERM and SIGINT stop accepting and let open answers finish (server.drain), a second\none stops at once. SIGHUP reloads the configuration, SIGUSR1 reopens the access log.\nOwn messages go to standard error; RUST_LOG=debug shows more of them."
+    )]
+    Run(RunArguments),
+    /// Check a configuration and print every mistake at once
+    #[command(
+        after_help = "Examples:\n  tollgate check --config tollgate.yaml\n  tollgate check --rbac rbac.json --config providers.yaml\n\nPrints one line per mistake: file, line, field, what is wrong and what is allowed.\nExit status 0 if the configuration is good, 1 if not."
+    )]
+    Check(Source),
+    /// Print the resources that a configuration lowers into
+    #[command(
+        after_help = "Examples:\n  tollgate dump --config tollgate.yaml\n  tollgate dump --config tollgate.yaml --format json\n\nSecrets are shown as the references they were written as ($env://NAME), others as ***."
+    )]
+    Dump(DumpArguments),
+    /// Make one streamed call to a running gateway
+    #[command(
+        after_help = "Examples:\n  tollgate try --model simulated \"Hello\"\n  tollgate try --url https://gateway.example --key $env://MY_KEY --model gpt-5 \"Why is the sky blue?\"\n\nPrints the answer as it comes, then instance, tokens, cost and latency."
+    )]
+    Try(TrialArguments),
+    /// Serve the simulated provider as an upstream of its own
+    #[command(
+        after_help = "Examples:\n  tollgate simulate --listen 127.0.0.1:4300\n  tollgate simulate --listen 127.0.0.1:4301 --behave \"latency_ms=200&chunk_ms=20&fail=503&fail_every=10\"\n\nAnswers /v1/chat/completions, /v1/messages, /v1/messages/count_tokens and /v1/embeddings like the\nreal ones, without a model. A request may choose its own behaviour in its query string.\nThe key `bad` is refused as a wrong key."
+    )]
+    Simulate(SimulateArguments),
+    /// Print the JSON Schema of tollgate.yaml
+    Schema,
+}
+
+/// Where a configuration comes from.
+#[derive(Args, Clone)]
+pub struct Source {
+    /// Configuration file; without it a built-in one is used
+    #[arg(long, short, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The NGINX AI-proxy demo's rbac.json; --config then only says how to reach the providers
+    #[arg(long, value_name = "FILE")]
+    pub rbac: Option<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Args)]
+pub struct RunArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub source: Source,
+    /// Address to listen on, instead of the configuration's `server.listen`; may be given more than once
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Arguments of `dump`.
+#[derive(Args)]
+pub struct DumpArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub source: Source,
+    /// How to print
+    #[arg(long, value_enum, default_value = "yaml")]
+    pub format: DumpFormat,
+}
+
+/// How resources are printed.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DumpFormat {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+/// Arguments of `try`.
+#[derive(Args)]
+pub struct TrialArguments {
+    /// What to say to the model
+    pub prompt: String,
+    /// Model to ask
+    #[arg(long, short)]
+    pub model: String,
+    /// Address of the gateway
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "TOLLGATE_URL")]
+    pub url: String,
+    /// Your key for the gateway; `$env://NAME` reads it from a variable
+    #[arg(long, env = "TOLLGATE_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+/// Arguments of `simulate`.
+#[derive(Args)]
+pub struct SimulateArguments {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:4300")]
+    pub listen: SocketAddr,
+    /// Behaviour as a query string: latency_ms, chunk_ms, words, fail, fail_every
+    #[arg(long, default_value = "", value_name = "QUERY")]
+    pub behave: String,
+}
+
+/// Why a command failed: lines for the person who typed it.
+pub struct Failure(Vec<String>);
+
+impl Failure {
+    /// One reason.
+    pub fn new(reason: impl Display) -> Self {
+        Failure(vec![reason.to_string()])
+    }
+
+    /// Several reasons.
+    pub fn all(reasons: impl IntoIterator<Item = impl Display>) -> Self {
+        Failure(reasons.into_iter().map(|reason| reason.to_string()).collect())
+    }
+
+    /// The reasons.
+    pub fn reasons(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Writes the reasons to standard error.
+    pub fn tell(&self) {
+        let mut out = std::io::stderr().lock();
+        for reason in &self.0 {
+            // Standard error is gone: there is nobody to tell.
+            let _ = writeln!(out, "tollgate: {reason}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `tollgate run`: wires everything together, watches the configuration, obeys signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tollgate_gateway::Gateway;
+use tollgate_gateway::server::{self, Running, Settings};
+use tollgate_resources::model::{LogPath, Server};
+use tollgate_resources::{Lowered, Resources};
+use tollgate_telemetry::{AccessLog, Target};
+use tracing_subscriber::EnvFilter;
+
+use crate::banner;
+use crate::cli::{Failure, RunArguments, Source};
+use crate::load::{Files, env, log_format};
+
+/// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
+/// (network file systems, mounted config maps).
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Starts the gateway and serves until it is told to stop.
+///
+/// # Errors
+/// The configuration has mistakes, or an address cannot be listened on.
+pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    start_own_log();
+    let files = arguments.source.read();
+    let Lowered { mut resources, notes } = arguments.source.lower(&files)?;
+    if !arguments.listen.is_empty() {
+        resources.server.listen.clone_from(&arguments.listen);
+    }
+    let access_log = open_access_log(&resources.server)?;
+    let gateway =
+        Arc::new(Gateway::new(&resources, &env, pepper()?, access_log.clone()).map_err(Failure::all)?);
+    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
+    let (listeners, addresses) = listen(&resources.server.listen, workers)?;
+    let settings = settings(&resources.server)?;
+    let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
+    banner::print(&resources, &notes, &addresses, &arguments.source);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    runtime.block_on(supervise(&gateway, &arguments.source, files, &resources))?;
+    stop(running, &runtime);
+    access_log.flush_and_stop();
+    Ok(())
+}
+
+/// Watches files and signals until the gateway is told to stop.
+async fn supervise(gateway: &Gateway, source: &Source, mut files: Files, resources: &Resources) -> Result<(), Failure> {
+    let mut hangup = on(SignalKind::hangup())?;
+    let mut reopen = on(SignalKind::user_defined1())?;
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+    let mut serving = resources.clone();
+    loop {
+        let forced = tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = reopen.recv() => {
+                gateway.access_log().reopen();
+                continue;
+            }
+            _ = hangup.recv() => true,
+            _ = ticks.tick() => false,
+        };
+        let now = source.read();
+        if forced || now != files {
+            reload(gateway, source, &now, &mut serving);
+            files = now;
+        }
+    }
+}
+
+/// Takes a changed configuration into service, as a whole or not at all.
+fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resources) {
+    let result = source
+        .lower(files)
+        .and_then(|lowered| gateway.replace(&lowered.resources, &env).map_err(Failure::all).map(|()| lowered));
+    match result {
+        Ok(lowered) => {
+            let mut resources = lowered.resources;
+            // What belongs to the process stays as it was started.
+            if resources.server != serving.server && !listen_only(&resources.server, &serving.server) {
+                tracing::warn!("a change of `server` takes effect after a restart; everything else is in effect now");
+            }
+            resources.server.listen.clone_from(&serving.server.listen);
+            for note in &lowered.notes {
+                tracing::info!("{note}");
+            }
+            tracing::info!("configuration reloaded");
+            *serving = resources;
+        }
+        Err(failure) => {
+            for reason in failure.reasons() {
+                tracing::error!("configuration refused: {reason}");
+            }
+            tracing::error!("the previous configuration keeps serving");
+        }
+    }
+}
+
+/// Whether two servers differ in nothing but the addresses, which the command line may have replaced.
+fn listen_only(a: &Server, b: &Server) -> bool {
+    Server { listen: Vec::new(), ..a.clone() } == Server { listen: Vec::new(), ..b.clone() }
+}
+
+/// Drains; a second signal ends the process at once, with open answers cut.
+fn stop(running: Running, runtime: &tokio::runtime::Runtime) {
+    tracing::info!("stopping: no new connections, open answers may finish");
+    let (done, drained) = tokio::sync::oneshot::channel();
+    let drain = std::thread::spawn(move || {
+        running.stop();
+        // The receiver is gone only if a second signal has ended the wait.
+        let _ = done.send(());
+    });
+    runtime.block_on(async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (on(SignalKind::terminate()), on(SignalKind::interrupt())) else {
+            let _ = drained.await;
+            return;
+        };
+        tokio::select! {
+            _ = drained => {}
+            _ = terminate.recv() => tracing::warn!("stopped at once, open answers are cut"),
+            _ = interrupt.recv() => tracing::warn!("stopped at once, open answers are cut"),
+        }
+    });
+    if drain.is_finished() {
+        // It has nothing left to do but return.
+        let _ = drain.join();
+    }
+}
+
+fn on(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))
+}
+
+fn start_own_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Fails only if there is one already.
+    let _ = log.try_init();
+}
+
+fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
+    let target = match &server.access_log.path {
+        LogPath::Stdout => Target::Stdout,
+        LogPath::Off => Target::Off,
+        LogPath::File(path) => Target::File(path.into()),
+    };
+    let format = log_format(&server.access_log.format).map_err(Failure::new)?;
+    AccessLog::start(target, format)
+        .map_err(|error| Failure::new(format!("server.access_log.path: cannot open {}: {error}", server.access_log.path.as_str())))
+}
+
+fn listen(addresses: &[SocketAddr], workers: usize) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
+    let mut by_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::new();
+    for address in addresses {
+        let sockets = server::bind(*address, workers).map_err(Failure::new)?;
+        bound.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
+        for (worker, socket) in by_worker.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    Ok((by_worker, bound))
+}
+
+fn settings(server: &Server) -> Result<Settings, Failure> {
+    let tls = match &server.tls {
+        None => None,
+        Some(tls) => Some(
+            server::server_config(&tls.cert_file, &tls.key_file)
+                .map_err(|error| Failure::new(format!("server.tls: {error}")))?,
+        ),
+    };
+    Ok(Settings {
+        tls,
+        max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
+        max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
+        header_timeout: Duration::from_millis(server.header_timeout_ms),
+        drain: Duration::from_millis(server.drain_ms),
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Random bytes that hide client keys in memory; new for each process.
+fn pepper() -> Result<[u8; 32], Failure> {
+    let mut pepper = [0; 32];
+    aws_lc_rs::rand::fill(&mut pepper).map_err(|_| Failure::new("the system gives no random numbers"))?;
+    Ok(pepper)
+}
