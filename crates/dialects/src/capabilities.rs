@@ -3,7 +3,6 @@
 //! The table is data of its time; configuration overrides it. A model that is not in it gets the permissive default: the
 //! request goes out with the least change, and the provider decides.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 

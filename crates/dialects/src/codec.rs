@@ -10,6 +10,8 @@ pub struct AnswerStyle {
     pub created_s: u64,
     /// Whether an OpenAI answer repeats the provider's own finish reason (`end_turn`) instead of OpenAI's word for it.
     pub native_finish_reason: bool,
+    /// Whether OpenAI's client uses `functions` from before tools existed, and must get `function_call` back.
+    pub legacy_functions: bool,
     /// Whether an OpenAI stream ends with a chunk of usage.
     pub include_usage: bool,
     /// The id that an Anthropic error event tells.
@@ -60,8 +62,11 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeE
 pub fn encode_response(dialect: Dialect, response: &Response, style: &AnswerStyle, losses: &mut Losses) -> Vec<u8> {
     match dialect {
         Dialect::OpenaiChat => {
-            let style =
-                openai_chat::ResponseStyle { created_s: style.created_s, finish_reason: style.finish_reason() };
+            let style = openai_chat::ResponseStyle {
+                created_s: style.created_s,
+                finish_reason: style.finish_reason(),
+                legacy_functions: style.legacy_functions,
+            };
             openai_chat::encode_response(response, &style, losses)
         }
         Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),

@@ -13,9 +13,15 @@ use tollgate_dialects::{Losses, Target};
 fn recorded_requests_are_written_as_they_came() {
     let capabilities = capabilities();
     for recording in recordings() {
-        let Some(body) = recording.read("request.json") else { continue };
+        let Some(body) = recording.read("request.json") else {
+            continue;
+        };
         let request = decode_request(&body).unwrap_or_else(|error| panic!("{}: {error}", recording.name));
-        let target = Target { model: &request.model, capabilities: &capabilities, default_max_output_tokens: None };
+        let target = Target {
+            model: &request.model,
+            capabilities: &capabilities,
+            default_max_output_tokens: None,
+        };
         let mut losses = Losses::new();
         let written = encode_request(&request, &target, &mut losses);
         assert!(losses.is_empty(), "{}: {losses:?}", recording.name);
@@ -33,12 +39,22 @@ fn recorded_requests_are_written_as_they_came() {
 fn recorded_requests_keep_schemas_and_arguments_byte_identical() {
     let capabilities = capabilities();
     for recording in recordings() {
-        let Some(body) = recording.read("request.json") else { continue };
+        let Some(body) = recording.read("request.json") else {
+            continue;
+        };
         let request = decode_request(&body).unwrap();
-        let target = Target { model: "m", capabilities: &capabilities, default_max_output_tokens: None };
+        let target = Target {
+            model: "m",
+            capabilities: &capabilities,
+            default_max_output_tokens: None,
+        };
         let written = String::from_utf8(encode_request(&request, &target, &mut Losses::new())).unwrap();
         for tool in &request.tools {
-            if let tollgate_dialects::canonical::ToolKind::Function { parameters: Some(parameters), .. } = &tool.kind {
+            if let tollgate_dialects::canonical::ToolKind::Function {
+                parameters: Some(parameters),
+                ..
+            } = &tool.kind
+            {
                 assert!(body.contains(parameters.text()), "{}", recording.name);
                 assert!(written.contains(parameters.text()), "{}", recording.name);
             }
@@ -49,7 +65,9 @@ fn recorded_requests_keep_schemas_and_arguments_byte_identical() {
 #[test]
 fn recorded_answers_are_written_as_they_came() {
     for recording in recordings() {
-        let Some(body) = recording.read("response.json") else { continue };
+        let Some(body) = recording.read("response.json") else {
+            continue;
+        };
         let mut expected = json(body.as_bytes());
         if expected["choices"].is_null() {
             continue;

@@ -13,7 +13,8 @@ use tollgate_resources::model::{self, AiAuth, Compat, FallbackOn, OnLoss, Provid
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
 use crate::gateway::Positions;
-use crate::upstream::{Endpoint, EndpointError, TlsSettings};
+use crate::providers::simulated::Profile;
+use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
 
 /// Something in the resources that cannot run.
 #[derive(Debug, Error)]
@@ -309,6 +310,11 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        if let Scheme::Simulated { query } = &endpoint.scheme
+            && let Err(error) = Profile::parse(query)
+        {
+            self.fail(&format!("{path}.endpoint"), error);
+        }
         let mut headers = HeaderMap::new();
         let mut secrets = Vec::new();
         if let Some(reference) = &instance.credential {

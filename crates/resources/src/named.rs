@@ -59,7 +59,7 @@ impl<T> Named<T> {
     }
 
     /// Names in order.
-    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator + Clone {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 

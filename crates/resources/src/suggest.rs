@@ -23,7 +23,7 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
         .unwrap_or_default()
 }
 
-/// ` (allowed: a, b)`, or nothing when there is nothing to allow; cut after a dozen.
+/// ` (allowed: a, b)`, or nothing when there is nothing to allow; a long list is cut.
 pub(crate) fn allowed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 16;
     let words: Vec<&str> = words.into_iter().collect();

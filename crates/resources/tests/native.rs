@@ -2,6 +2,7 @@
 //!
 //! `right/<case>.yaml` lowers into `right/<case>.json`; `wrong/<case>.yaml` is refused with the lines of
 //! `wrong/<case>.txt`. `UPDATE=1` rewrites the expected files, to be reviewed like code.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,14 +77,18 @@ fn the_quickstart_lights_up_a_vendor_when_its_key_is_set() {
 }
 
 #[test]
-fn the_example_of_the_manual_is_right() {
+fn every_example_of_the_manual_is_right() {
     let manual = fs::read_to_string(repository().join("docs/configuration.md")).unwrap();
-    let (_, rest) = manual
-        .split_once("```yaml\n# complete example\n")
-        .expect("the manual has a complete example");
-    let (example, _) = rest.split_once("```").unwrap();
-    lower_native("docs/configuration.md", example, &env)
-        .unwrap_or_else(|mistakes| panic!("{}", lines(&mistakes)));
+    let mut examples = 0;
+    for rest in manual.split("```yaml\n").skip(1) {
+        let (example, _) = rest.split_once("```").unwrap();
+        if example.contains("models:") {
+            examples += 1;
+            lower_native("docs/configuration.md", example, &env)
+                .unwrap_or_else(|mistakes| panic!("{example}\n{}", lines(&mistakes)));
+        }
+    }
+    assert!(examples >= 3, "the manual has {examples} examples");
 }
 
 #[test]
@@ -126,6 +131,22 @@ fn every_key_of_the_schema_has_a_description() {
     look(&native_schema(), "", &mut missing);
     assert!(missing.is_empty(), "no description: {missing:?}");
 }
+
+proptest::proptest! {
+    /// A wrong file is refused, whatever is wrong with it; it never ends the process.
+    #[test]
+    fn any_text_is_taken_or_refused(lines in proptest::collection::vec(FRAGMENT, 0..12)) {
+        let text = lines.join("\n");
+        for mistake in lower_native("tollgate.yaml", &text, &env).err().unwrap_or_default() {
+            let shown = mistake.to_string();
+            assert!(!shown.contains("sk-planted") || text.contains("sk-planted"), "{shown}");
+        }
+    }
+}
+
+/// Lines that are nearly right, so that many of their combinations get far.
+const FRAGMENT: &str = "(models:|providers:|consumers:|server:|auth:| *[a-e]:| {0,6}(- )?(provider|instances|fallback|key|keys|models|\
+    endpoint|kind|listen|weight|options|name|timeouts|total): ?(openai|\\[a, b\\]|\\{a: 1\\}|-1|\\$env://EMPTY|5s|\\*|&x a|\\*x|null)?|\\PC{0,20})";
 
 fn keys(schema: &serde_json::Value, found: &mut dyn FnMut(&str)) {
     match schema {

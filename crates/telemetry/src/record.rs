@@ -52,7 +52,7 @@ pub struct CallRecord<'a> {
     pub request_type: RequestType,
     /// The model the client asked for.
     pub request_model: Option<&'a str>,
-    /// The model that was asked for upstream.
+    /// The model that answered, by the provider's name for it; else the one asked for upstream.
     pub model: Option<&'a str>,
     /// The provider of the last attempt.
     pub provider: Option<&'a str>,

@@ -74,6 +74,7 @@ impl Files {
 /// An unknown variable.
 pub fn log_format(format: &LogFormat) -> Result<Format, tollgate_telemetry::FormatError> {
     match format {
+        LogFormat::Default => Format::parse(tollgate_telemetry::DEFAULT),
         LogFormat::Json => Ok(Format::Json),
         LogFormat::Combined => Format::parse(tollgate_telemetry::COMBINED),
         LogFormat::Template(template) => Format::parse(template),

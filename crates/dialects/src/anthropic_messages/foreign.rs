@@ -23,6 +23,8 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
     let text = raw.text();
     match (name, text) {
         ("n", "1") => Silent,
+        // Some servers take -1 for "no limit".
+        ("max_tokens" | "max_completion_tokens", limit) if limit.starts_with('-') => Silent,
         ("n", _) => Lost(Rejected, "the provider gives one answer per call"),
         ("logprobs", "false") | ("top_logprobs", "0") => Silent,
         ("logprobs" | "top_logprobs", _) => Lost(Rejected, "the provider gives no log probabilities"),

@@ -4,10 +4,11 @@
 //! signatures and tool inputs byte by byte. Toward this dialect, requests are brought into its order (one `system`,
 //! alternating turns, tool results first) and into what the model takes; what does not fit is reported.
 //!
-//! Differences between a document and itself decoded and encoded again, all without meaning: the order of members, a
-//! tool's `"type": "custom"`, empty lists of tools and stop sequences, `"input": {}` where it was missing, and a `system`
-//! message at the head of `messages`, which becomes the top-level `system`. In streams, padding and `null`s of
-//! `message_delta` are not repeated, and `message_delta` tells the whole usage.
+//! Differences between a document and itself decoded and encoded again, all without meaning: the order of members, empty
+//! lists of tools and stop sequences (left out), an `input` or `input_schema` that was missing (added), and a `system`
+//! message at the head of `messages`, which becomes the top-level `system`. In streams, padding, comments and the `null`s
+//! of `message_delta` are not repeated, `message_delta` tells the whole usage, and a tool call without any piece of input
+//! gets the piece `{}`.
 
 mod encode;
 mod error;

@@ -52,20 +52,38 @@ pub(super) fn service_tier(request: &Request, losses: &mut Losses) -> Option<&'s
     }
 }
 
-/// Turns the effort into thinking, as the model takes it.
+/// Turns what the request says about reasoning into thinking, as the model takes it.
 pub(super) fn reasoning(
     draft: &mut Draft<'_>,
     request: &Request,
     capabilities: &Capabilities,
     losses: &mut Losses,
 ) {
-    let Some(effort) = request
-        .reasoning
-        .as_ref()
-        .and_then(|reasoning| reasoning.effort.as_ref())
-    else {
+    let Some(reasoning) = &request.reasoning else {
         return;
     };
+    match (&reasoning.effort, &reasoning.thinking) {
+        (_, Some(Thinking::Disabled { .. })) => set_effort(draft, &Effort::None, capabilities, losses),
+        (Some(effort), _) => set_effort(draft, effort, capabilities, losses),
+        // Clients of other dialects write this dialect's `thinking` too.
+        (None, Some(Thinking::Enabled { budget_tokens, .. })) => {
+            set_budget(draft, *budget_tokens, capabilities, losses);
+        }
+        (None, Some(Thinking::Adaptive { .. })) if capabilities.adaptive_thinking => {
+            draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
+        }
+        (None, Some(Thinking::Adaptive { .. })) => {
+            losses.approximated("thinking", "the model does not choose how much it thinks");
+            set_effort(draft, &Effort::Medium, capabilities, losses);
+        }
+        (None, Some(Thinking::Other(_))) => {
+            losses.rejected("thinking", "not a kind of thinking the provider knows")
+        }
+        (None, None) => {}
+    }
+}
+
+fn set_effort(draft: &mut Draft<'_>, effort: &Effort, capabilities: &Capabilities, losses: &mut Losses) {
     match effort {
         Effort::Other(_) => losses.rejected(FIELD, "not an effort the provider knows"),
         Effort::None if !capabilities.reasoning => {}
@@ -89,9 +107,34 @@ pub(super) fn reasoning(
             draft.effort = Some(nearest);
             draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
         }
-        _ if capabilities.budget_thinking => budget(draft, effort, capabilities, losses),
+        _ if capabilities.budget_thinking => {
+            let percent = match effort {
+                Effort::None | Effort::Minimal => 0,
+                Effort::Low => 20,
+                Effort::Medium => 50,
+                Effort::High => 80,
+                Effort::Xhigh | Effort::Max | Effort::Other(_) => 95,
+            };
+            let share = draft.max_tokens.saturating_mul(percent) / 100;
+            enable(draft, share.min(MOST_BUDGET), capabilities, losses);
+        }
         _ => losses.dropped(FIELD, "how much the model thinks cannot be set"),
     }
+}
+
+/// A budget that the client named itself.
+fn set_budget(draft: &mut Draft<'_>, budget_tokens: u64, capabilities: &Capabilities, losses: &mut Losses) {
+    if capabilities.reasoning && capabilities.budget_thinking {
+        return enable(draft, budget_tokens, capabilities, losses);
+    }
+    losses.approximated("thinking.budget_tokens", "a budget of tokens becomes an effort");
+    let effort = match budget_tokens {
+        0..2_000 => Effort::Low,
+        2_000..8_000 => Effort::Medium,
+        8_000..24_000 => Effort::High,
+        _ => Effort::Max,
+    };
+    set_effort(draft, &effort, capabilities, losses);
 }
 
 const FIELD: &str = "reasoning_effort";
@@ -110,34 +153,30 @@ fn nearest_effort(wanted: &Effort, capabilities: &Capabilities) -> Effort {
         .clone()
 }
 
-/// Thinking with a budget: a share of `max_tokens`, which counts thinking too and is raised where the budget does not fit.
-fn budget(draft: &mut Draft<'_>, effort: &Effort, capabilities: &Capabilities, losses: &mut Losses) {
+/// Thinking with a budget. `max_tokens` counts thinking too and is raised where the budget does not fit.
+fn enable(draft: &mut Draft<'_>, budget_tokens: u64, capabilities: &Capabilities, losses: &mut Losses) {
     if in_unsigned_tool_loop(&draft.turns) {
         let reason = "the model thinks within a tool loop only if its earlier thinking is sent back";
         losses.approximated(FIELD, reason);
         return;
     }
-    let percent = match effort {
-        Effort::None | Effort::Minimal => 0,
-        Effort::Low => 20,
-        Effort::Medium => 50,
-        Effort::High => 80,
-        Effort::Xhigh | Effort::Max | Effort::Other(_) => 95,
-    };
-    let mut budget_tokens = (draft.max_tokens.saturating_mul(percent) / 100).clamp(LEAST_BUDGET, MOST_BUDGET);
+    let mut budget_tokens = budget_tokens.max(LEAST_BUDGET);
     if budget_tokens >= draft.max_tokens {
         let raised = draft.max_tokens.saturating_add(budget_tokens);
-        draft.max_tokens = capabilities
+        let most = capabilities
             .max_output_tokens
-            .map_or(raised, |most| raised.min(most.max(draft.max_tokens)));
-        budget_tokens = budget_tokens.min(draft.max_tokens.saturating_sub(1));
+            .unwrap_or(u64::MAX)
+            .max(draft.max_tokens);
+        let max_tokens = raised.min(most);
+        budget_tokens = budget_tokens.min(max_tokens.saturating_sub(1));
         if budget_tokens < LEAST_BUDGET {
             losses.approximated(FIELD, "the model's answers are too short to think");
             return;
         }
+        draft.max_tokens = max_tokens;
         losses.approximated(
             "max_completion_tokens",
-            "raised, because it must exceed the least budget of thinking",
+            "raised, because it must exceed the budget of thinking",
         );
     }
     draft.thinking = Some(Cow::Owned(Thinking::Enabled {

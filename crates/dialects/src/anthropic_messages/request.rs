@@ -1,7 +1,7 @@
 //! Reading a request.
 //!
-//! Three things are not kept apart, because they mean the same: a tool's `"type": "custom"` and a missing one, an empty
-//! list of tools or stop sequences and a missing one, and a leading `system` message and the top-level `system`.
+//! Two things are not kept apart, because they mean the same: an empty list of tools or stop sequences and a missing one,
+//! and a `system` message at the head of `messages` and the top-level `system`.
 
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use crate::canonical::{
     DecodeError, Effort, Ext, Message, ReasoningRequest, Request, ResponseFormat, Role, Thinking, Tool,
     ToolChoice, ToolKind,
 };
-use crate::json::{Object, RawJson};
+use crate::json::{Object, RawJson, kind_of};
 
 /// Reads a request. The top-level `system` becomes the leading system message; what the canonical form has no field for
 /// stays in the bags under its own name (`metadata` and `output_config` with what is left of them).
@@ -134,9 +134,14 @@ fn decode_tools(object: &mut Object<'_>) -> Result<Vec<Tool>, DecodeError> {
 fn decode_tool(raw: &RawValue, path: String) -> Result<Tool, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
-    if let Some(kind) = object.take_string("type")?
-        && kind != "custom"
-    {
+    // A function may say that it is "custom" or say nothing; what it said stays in its bag.
+    if let Some(kind) = object.peek("type").filter(|kind| kind.get() != "\"custom\"") {
+        let kind = serde_json::from_str(kind.get()).map_err(|_| {
+            DecodeError::new(
+                object.path_of("type"),
+                format!("expected a string, found {}", kind_of(kind.get())),
+            )
+        })?;
         let kind = ToolKind::Hosted {
             kind,
             raw: RawJson::from(raw),

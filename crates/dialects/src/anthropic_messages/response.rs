@@ -118,7 +118,11 @@ pub fn encode_response(response: &Response, losses: &mut Losses) -> Vec<u8> {
             usage::encode(w, &crate::canonical::Usage::default(), None, false);
         }
         if native {
-            w.ext(&response.ext);
+            // A stream begins with `stop_details` null and may end with details.
+            let told = |key: &str| key == "stop_details" && stop.details.is_some();
+            for (key, raw) in response.ext.iter().filter(|(key, _)| !told(key)) {
+                w.key(key).raw(raw);
+            }
         }
     });
     out

@@ -227,12 +227,7 @@ impl Answer {
         let nulls = object.take_nulls();
         object.take("type");
         object.take("role");
-        if object
-            .peek("content")
-            .is_some_and(|content| content.get() == "[]")
-        {
-            object.take("content");
-        }
+        let content = object.take_array("content")?.unwrap_or_default();
         self.stop = take_stop(&mut object)?;
         let counts = object.take_object("usage")?.map(Object::into_ext);
         let id = object.take_string("id")?.unwrap_or_default();
@@ -259,6 +254,11 @@ impl Answer {
         if let Some(usage) = usage {
             sink(Event::Usage(usage));
         }
+        // An answer that was known before it was streamed comes whole.
+        for (index, block) in (0..).zip(content) {
+            self.begin_block(index, block, "message_start.message.content[]", sink)?;
+            self.end_block(index, sink);
+        }
         Ok(())
     }
 
@@ -276,7 +276,17 @@ impl Answer {
                 format!("block {index} is open already"),
             ));
         }
-        let mut block = Object::parse(raw_block.get(), "content_block_start.content_block")?;
+        self.begin_block(index, raw_block, "content_block_start.content_block", sink)
+    }
+
+    fn begin_block(
+        &mut self,
+        index: u64,
+        raw_block: &RawValue,
+        path: &str,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), DecodeError> {
+        let mut block = Object::parse(raw_block.get(), path)?;
         let part = self.begun;
         self.begun += 1;
         let mut begin = |kind| {
@@ -383,16 +393,21 @@ impl Answer {
     }
 
     fn block_stop(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        let part = self.open_block("content_block_stop", frame)?.part;
-        if let Some(position) = self.open.iter().position(|block| block.part == part) {
-            let block = self.open.remove(position);
-            // A call that got no pieces has the arguments it began with.
-            if let BlockKind::EmptyCall { input } = block.kind {
-                sink(delta(part, Delta::Arguments(Cow::Owned(input))));
-            }
+        let index = self.open_block("content_block_stop", frame)?.index;
+        self.end_block(index, sink);
+        Ok(())
+    }
+
+    fn end_block(&mut self, index: u64, sink: &mut dyn FnMut(Event<'_>)) {
+        let Some(position) = self.open.iter().position(|block| block.index == index) else {
+            return;
+        };
+        let Block { part, kind, .. } = self.open.remove(position);
+        // A call that got no pieces has the arguments it began with.
+        if let BlockKind::EmptyCall { input } = kind {
+            sink(delta(part, Delta::Arguments(Cow::Owned(input))));
         }
         sink(Event::PartStop { choice: 0, part });
-        Ok(())
     }
 
     fn message_delta(&mut self, text: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {

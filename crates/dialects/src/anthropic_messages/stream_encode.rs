@@ -239,6 +239,14 @@ impl StreamEncoder {
             self.left_out.insert(part);
             return;
         }
+        if matches!(kind, PartKind::RedactedReasoning { .. }) && !self.native {
+            losses.dropped(
+                "choices[0].delta.reasoning_details",
+                "proofs of other makers for their reasoning cannot be carried",
+            );
+            self.left_out.insert(part);
+            return;
+        }
         if self.open.is_some() {
             self.waiting.insert(
                 part,

@@ -8,7 +8,7 @@ use super::encode::Turn;
 use super::{foreign, ids, media};
 use crate::Dialect;
 use crate::canonical::{
-    ContentForm, Message, Part, Reasoning, Request, Role, Text, ToolCall, ToolCallKind, ToolResult,
+    ContentForm, Ext, Message, Part, Reasoning, Request, Role, Text, ToolCall, ToolCallKind, ToolResult,
 };
 use crate::json::Object;
 use crate::loss::Losses;
@@ -328,7 +328,8 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn report_message(&mut self, i: usize, message: &Message) {
-        if message.name.is_some() {
+        // The name in a message of the old role `function` is the function's.
+        if message.name.is_some() && message.role != Role::Tool {
             self.losses.dropped(
                 format!("messages[{i}].name"),
                 "the provider knows no names of participants",
@@ -426,9 +427,11 @@ fn own_reasoning<'a>(reasoning: &'a Reasoning, i: usize, losses: &mut Losses) ->
         losses.dropped(format!("messages[{i}].{member}"), FOREIGN_REASONING);
         return None;
     }
-    let mut own = reasoning.clone();
-    own.ext = foreign::part_ext(&reasoning.ext, &format!("messages[{i}]"), losses);
-    Some(Cow::Owned(Part::Reasoning(own)))
+    // The bag holds the form in which the client carried the block.
+    Some(Cow::Owned(Part::Reasoning(Reasoning {
+        ext: Ext::default(),
+        ..reasoning.clone()
+    })))
 }
 
 fn as_call(part: &Part) -> Option<&ToolCall> {

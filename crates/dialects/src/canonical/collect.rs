@@ -174,11 +174,10 @@ impl CollectedPart {
             (Part::ToolCall(call), Delta::Arguments(piece)) => call.arguments.push_str(piece),
             (Part::ToolCall(call), Delta::Opaque(raw)) => add_members(&mut call.ext, raw),
             (Part::Opaque { .. }, Delta::Arguments(piece)) => self.input.push_str(piece),
-            (Part::Opaque { .. }, Delta::Opaque(raw)) => {
-                if let Some(piece) = member_string(raw, "partial_json") {
-                    self.input.push_str(&piece);
-                }
-            }
+            (Part::Opaque { raw: whole, .. }, Delta::Opaque(raw)) => match member_string(raw, "partial_json") {
+                Some(piece) => self.input.push_str(&piece),
+                None => *whole = with_members_of(whole, raw),
+            },
             _ => {}
         }
     }
@@ -283,6 +282,19 @@ fn with_member(raw: &RawJson, name: &str, value: &RawJson) -> RawJson {
     };
     let mut ext = object.into_ext();
     set(&mut ext, name, value.clone());
+    RawJson::object(&ext)
+}
+
+/// Sets the members that a delta of an opaque part tells (Anthropic's `compaction_delta`), except for its `type`.
+fn with_members_of(raw: &RawJson, delta: &RawJson) -> RawJson {
+    let (Ok(whole), Ok(mut delta)) = (Object::parse(raw.text(), ""), Object::parse(delta.text(), "")) else {
+        return raw.clone();
+    };
+    delta.take("type");
+    let mut ext = whole.into_ext();
+    for (name, value) in delta.into_ext().0 {
+        set(&mut ext, &name, value);
+    }
     RawJson::object(&ext)
 }
 

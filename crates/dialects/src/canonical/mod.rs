@@ -12,6 +12,7 @@ mod response;
 mod usage;
 
 pub use collect::Collector;
+pub(crate) use collect::split_choice;
 pub use error::{DecodeError, ErrorKind, ProviderError};
 pub use event::{Delta, Event, PartKind};
 pub use message::{

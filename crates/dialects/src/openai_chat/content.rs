@@ -9,7 +9,10 @@ use crate::json::{Object, RawJson, Writer};
 
 /// Reads the parts of a content list.
 pub(super) fn decode_parts(list: &[&RawValue], path: &str) -> Result<Vec<Part>, DecodeError> {
-    list.iter().enumerate().map(|(i, raw)| decode_part(raw, &format!("{path}[{i}]"))).collect()
+    list.iter()
+        .enumerate()
+        .map(|(i, raw)| decode_part(raw, &format!("{path}[{i}]")))
+        .collect()
 }
 
 /// Reads one part. A part of unknown type, or a known one in an unknown shape, stays whole.
@@ -20,11 +23,19 @@ fn decode_part(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
         "text" => {
             let text = object.require_string("text")?;
             let cache = take_cache(&mut object);
-            Some(Part::Text(Text { text, cache, ext: leftover(object, ext) }))
+            Some(Part::Text(Text {
+                text,
+                cache,
+                ext: leftover(object, ext),
+            }))
         }
         "refusal" => {
             let text = object.require_string("refusal")?;
-            Some(Part::Refusal(Text { text, cache: None, ext: leftover(object, ext) }))
+            Some(Part::Refusal(Text {
+                text,
+                cache: None,
+                ext: leftover(object, ext),
+            }))
         }
         "thinking" => decode_thinking(object, ext),
         "image_url" | "video_url" | "document_url" => Some(decode_address(&kind, object, ext)?),
@@ -35,7 +46,11 @@ fn decode_part(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
         }
         _ => None,
     };
-    Ok(part.unwrap_or_else(|| Part::Opaque { dialect: Dialect::OpenaiChat, kind, raw: RawJson::from(raw) }))
+    Ok(part.unwrap_or_else(|| Part::Opaque {
+        dialect: Dialect::OpenaiChat,
+        kind,
+        raw: RawJson::from(raw),
+    }))
 }
 
 /// `image_url`, `video_url` and Mistral's `document_url`: an object with `url`, or the address itself.
@@ -50,7 +65,11 @@ fn decode_address(kind: &str, mut object: Object<'_>, mut ext: Ext) -> Result<Pa
         Err(_) => {
             let (mut inside, nulls) = open(raw.get(), path)?;
             let address = inside.require_string("url")?;
-            let detail = if kind == "image_url" { inside.take_string("detail")? } else { None };
+            let detail = if kind == "image_url" {
+                inside.take_string("detail")?
+            } else {
+                None
+            };
             let rest = leftover(inside, nulls);
             if kind == "document_url" {
                 // Tells this member apart from `file`, also when nothing is left.
@@ -66,10 +85,21 @@ fn decode_address(kind: &str, mut object: Object<'_>, mut ext: Ext) -> Result<Pa
         "video_url" => MediaKind::Video,
         _ => MediaKind::Document,
     };
-    let name = if kind == "document_url" { object.take_string("document_name")? } else { None };
+    let name = if kind == "document_url" {
+        object.take_string("document_name")?
+    } else {
+        None
+    };
     let cache = take_cache(&mut object);
     let source = source_of(&address);
-    Ok(Part::Media(Media { kind: media_kind, source, name, detail, cache, ext: leftover(object, ext) }))
+    Ok(Part::Media(Media {
+        kind: media_kind,
+        source,
+        name,
+        detail,
+        cache,
+        ext: leftover(object, ext),
+    }))
 }
 
 /// `file`: by id, or its data as a data URL (or, with some providers, an address).
@@ -85,7 +115,9 @@ fn decode_file(mut object: Object<'_>, mut ext: Ext) -> Result<Option<Part>, Dec
         _ => return Ok(None),
     };
     keep_inner(&mut ext, "file", &leftover(file, nulls));
-    let Part::Media(media) = finish_media(MediaKind::Document, source, object, ext) else { return Ok(None) };
+    let Part::Media(media) = finish_media(MediaKind::Document, source, object, ext) else {
+        return Ok(None);
+    };
     Ok(Some(Part::Media(Media { name, ..media })))
 }
 
@@ -105,12 +137,21 @@ fn decode_audio(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<MediaSo
 }
 
 fn take_required<'a>(object: &mut Object<'a>, name: &str) -> Result<&'a RawValue, DecodeError> {
-    object.take(name).ok_or_else(|| DecodeError::new(object.path_of(name), "is missing; an object is required"))
+    object
+        .take(name)
+        .ok_or_else(|| DecodeError::new(object.path_of(name), "is missing; an object is required"))
 }
 
 fn finish_media(kind: MediaKind, source: MediaSource, mut object: Object<'_>, ext: Ext) -> Part {
     let cache = take_cache(&mut object);
-    Part::Media(Media { kind, source, name: None, detail: None, cache, ext: leftover(object, ext) })
+    Part::Media(Media {
+        kind,
+        source,
+        name: None,
+        detail: None,
+        cache,
+        ext: leftover(object, ext),
+    })
 }
 
 /// Mistral's `thinking` part: a list of text pieces. More than one piece stays beside the joined text as it was.
@@ -206,7 +247,8 @@ fn write_inside(w: &mut Writer<'_>, member: &str, media: &Media) {
         ("file", source) => w.key("file_data").string(&address_of(source)),
         ("input_audio", MediaSource::Base64 { media_type, data }) => {
             w.key("data").string(data);
-            w.key("format").string(media_type.strip_prefix("audio/").unwrap_or(media_type));
+            w.key("format")
+                .string(media_type.strip_prefix("audio/").unwrap_or(media_type));
         }
         (_, source) => w.key("url").string(&address_of(source)),
     }
@@ -228,11 +270,14 @@ pub(super) fn address_of(source: &MediaSource) -> String {
 }
 
 fn source_of(address: &str) -> MediaSource {
-    let parts = address.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    let parts = address
+        .strip_prefix("data:")
+        .and_then(|rest| rest.split_once(";base64,"));
     match parts {
-        Some((media_type, data)) => {
-            MediaSource::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
-        }
+        Some((media_type, data)) => MediaSource::Base64 {
+            media_type: media_type.to_owned(),
+            data: data.to_owned(),
+        },
         None => MediaSource::Url(address.to_owned()),
     }
 }
@@ -246,20 +291,33 @@ fn is_address(text: &str) -> bool {
 pub(super) fn take_cache(object: &mut Object<'_>) -> Option<CacheHint> {
     for name in ["prompt_cache_breakpoint", "cache_control"] {
         let Some(raw) = object.peek(name) else { continue };
-        let Ok(mut hint) = Object::parse(raw.get(), "") else { continue };
+        let Ok(mut hint) = Object::parse(raw.get(), "") else {
+            continue;
+        };
         if hint.has("mode") != (name == "prompt_cache_breakpoint") {
             continue;
         }
         let ttl = hint.take_string("ttl").ok().flatten();
         object.take(name);
-        return Some(CacheHint { ttl, dialect: Dialect::OpenaiChat, raw: RawJson::from(raw) });
+        return Some(CacheHint {
+            ttl,
+            dialect: Dialect::OpenaiChat,
+            raw: RawJson::from(raw),
+        });
     }
     None
 }
 
 /// Writes a cache breakpoint of this dialect.
 pub(super) fn write_cache(w: &mut Writer<'_>, cache: Option<&CacheHint>) {
-    let Some(hint) = cache.filter(|hint| hint.dialect == Dialect::OpenaiChat) else { return };
+    let Some(hint) = cache.filter(|hint| hint.dialect == Dialect::OpenaiChat) else {
+        return;
+    };
     let is_breakpoint = Object::parse(hint.raw.text(), "").is_ok_and(|object| object.has("mode"));
-    w.key(if is_breakpoint { "prompt_cache_breakpoint" } else { "cache_control" }).raw(&hint.raw);
+    w.key(if is_breakpoint {
+        "prompt_cache_breakpoint"
+    } else {
+        "cache_control"
+    })
+    .raw(&hint.raw);
 }

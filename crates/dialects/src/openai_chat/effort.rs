@@ -24,7 +24,11 @@ pub(super) fn for_foreign(
     };
     if !capabilities.reasoning {
         if wanted != Effort::None {
-            let field = if reasoning.effort.is_some() { "output_config.effort" } else { "thinking" };
+            let field = if reasoning.effort.is_some() {
+                "output_config.effort"
+            } else {
+                "thinking"
+            };
             losses.dropped(field, "the model does not reason");
         }
         return None;
@@ -35,11 +39,18 @@ pub(super) fn for_foreign(
     if known.contains(&wanted) {
         return Some(wanted);
     }
-    let field = if reasoning.effort.is_some() { "output_config.effort" } else { "thinking" };
+    let field = if reasoning.effort.is_some() {
+        "output_config.effort"
+    } else {
+        "thinking"
+    };
     losses.approximated(field, "the model has no such effort; the nearest is used");
     // The highest effort below the wanted one, or else the least there is; reasoning is not switched off unasked.
     let on = || known.iter().filter(|effort| **effort != Effort::None);
-    on().filter(|effort| **effort < wanted).max().or_else(|| on().min()).cloned()
+    on().filter(|effort| **effort < wanted)
+        .max()
+        .or_else(|| on().min())
+        .cloned()
 }
 
 /// The effort that a budget of thinking tokens stands for.

@@ -25,11 +25,15 @@ pub fn error_in_answer(body: &str) -> Option<ProviderError> {
         return Some(decode_unnumbered(body));
     }
     let choices = object.take_array("choices").ok()??;
-    let mut choices = choices.into_iter().filter_map(|choice| Object::parse(choice.get(), "").ok());
-    choices.find(|choice| choice.peek("error").is_some_and(|error| error.get() != "null")).map(|mut choice| {
-        let error = choice.take("error").map_or("null", |error| error.get());
-        decode_unnumbered(&format!("{{\"error\":{error}}}"))
-    })
+    let mut choices = choices
+        .into_iter()
+        .filter_map(|choice| Object::parse(choice.get(), "").ok());
+    choices
+        .find(|choice| choice.peek("error").is_some_and(|error| error.get() != "null"))
+        .map(|mut choice| {
+            let error = choice.take("error").map_or("null", |error| error.get());
+            decode_unnumbered(&format!("{{\"error\":{error}}}"))
+        })
 }
 
 /// Reads an error that came without a status of its own (inside a stream or a 200): the status is told by its code or
@@ -66,7 +70,13 @@ pub(super) fn write_error(out: &mut Vec<u8>, error: &ProviderError) {
                 return;
             };
             own.take("message");
-            w.key("type").string(own.take_string("type").ok().flatten().as_deref().unwrap_or(kind_type));
+            w.key("type").string(
+                own.take_string("type")
+                    .ok()
+                    .flatten()
+                    .as_deref()
+                    .unwrap_or(kind_type),
+            );
             write_or_null(w, "param", error.param.as_deref());
             own.take("param");
             match own.take("code") {
@@ -163,8 +173,14 @@ fn find(text: &str) -> Option<Found> {
     if let Some(error) = outer.take_some("error") {
         let Ok(mut object) = Object::parse(error.get(), "") else {
             // xAI, Ollama, Venice: the text itself.
-            let message = serde_json::from_str(error.get()).ok().or_else(|| Some(error.get().to_owned()));
-            return Some(Found { message, code: code_outside, ..Found::default() });
+            let message = serde_json::from_str(error.get())
+                .ok()
+                .or_else(|| Some(error.get().to_owned()));
+            return Some(Found {
+                message,
+                code: code_outside,
+                ..Found::default()
+            });
         };
         let mut found = members(&mut object);
         found.code = found.code.or(code_outside);
@@ -181,8 +197,14 @@ fn find(text: &str) -> Option<Found> {
         return Some(found);
     }
     if let Some(detail) = outer.take_some("detail") {
-        let message = serde_json::from_str(detail.get()).ok().or_else(|| validation_texts(detail.get()));
-        return Some(Found { message, code: code_outside, ..Found::default() });
+        let message = serde_json::from_str(detail.get())
+            .ok()
+            .or_else(|| validation_texts(detail.get()));
+        return Some(Found {
+            message,
+            code: code_outside,
+            ..Found::default()
+        });
     }
     let mut found = members(&mut outer);
     found.code = found.code.or(code_outside);
@@ -192,10 +214,21 @@ fn find(text: &str) -> Option<Found> {
 fn members(object: &mut Object<'_>) -> Found {
     let message = word(object, "message").or_else(|| word(object, "Message"));
     let native_type = word(object, "type").or_else(|| word(object, "status").filter(|word| !is_number(word)));
-    let status = ["status_code", "raw_status_code", "status"].into_iter().find_map(|name| word(object, name));
+    let status = ["status_code", "raw_status_code", "status"]
+        .into_iter()
+        .find_map(|name| word(object, name));
     let code = word(object, "code");
-    let status = [status, code.clone()].into_iter().flatten().find_map(|word| error_status(&word));
-    Found { message, native_type, code, param: word(object, "param"), status }
+    let status = [status, code.clone()]
+        .into_iter()
+        .flatten()
+        .find_map(|word| error_status(&word));
+    Found {
+        message,
+        native_type,
+        code,
+        param: word(object, "param"),
+        status,
+    }
 }
 
 /// A string, or a number as text.
@@ -234,7 +267,11 @@ fn validation_texts(detail: &str) -> Option<String> {
                 .into_iter()
                 .map(|step| step.get().trim_matches('"').to_owned())
                 .collect();
-            Some(if place.is_empty() { text } else { format!("{}: {text}", place.join(".")) })
+            Some(if place.is_empty() {
+                text
+            } else {
+                format!("{}: {text}", place.join("."))
+            })
         })
         .collect();
     (!texts.is_empty()).then(|| texts.join("; "))
@@ -265,23 +302,47 @@ fn classify(status: u16, code: &str, native_type: &str, message: &str) -> ErrorK
 
 fn by_name(name: &str) -> Option<ErrorKind> {
     Some(match name {
-        "context_length_exceeded" | "context_window_exceeded" | "too_many_prompt_tokens" | "exceed_context_size_error" => {
-            ErrorKind::ContextTooLong
-        }
-        "insufficient_quota" | "insufficient_balance" | "insufficient_credits" | "insufficient_user_quota"
-        | "billing_hard_limit_reached" | "billing_not_active" | "billing_error" | "payment_required"
+        "context_length_exceeded"
+        | "context_window_exceeded"
+        | "too_many_prompt_tokens"
+        | "exceed_context_size_error" => ErrorKind::ContextTooLong,
+        "insufficient_quota"
+        | "insufficient_balance"
+        | "insufficient_credits"
+        | "insufficient_user_quota"
+        | "billing_hard_limit_reached"
+        | "billing_not_active"
+        | "billing_error"
+        | "payment_required"
         | "exceeded_current_quota_error" => ErrorKind::Billing,
-        "content_filter" | "content_policy_violation" | "responsibleaipolicyviolation" | "moderation_blocked"
+        "content_filter"
+        | "content_policy_violation"
+        | "responsibleaipolicyviolation"
+        | "moderation_blocked"
         | "data_inspection_failed" => ErrorKind::ContentPolicy,
-        "invalid_api_key" | "authentication_error" | "invalid_authentication" | "invalid_authentication_error"
-        | "unauthenticated" | "unauthorized" | "wrong_api_key" => ErrorKind::Authentication,
+        "invalid_api_key"
+        | "authentication_error"
+        | "invalid_authentication"
+        | "invalid_authentication_error"
+        | "unauthenticated"
+        | "unauthorized"
+        | "wrong_api_key" => ErrorKind::Authentication,
         "permission_error" | "permission_denied" | "access_denied" => ErrorKind::Permission,
         "model_not_found" | "deploymentnotfound" | "not_found_error" | "not_found" => ErrorKind::NotFound,
         "request_too_large" => ErrorKind::TooLarge,
-        "rate_limit_exceeded" | "rate_limit_error" | "ratelimitreached" | "rate_limit_reached_error"
-        | "resource_exhausted" | "too_many_requests" => ErrorKind::RateLimit,
-        "server_overloaded" | "overloaded_error" | "overloaded" | "engine_overloaded_error" | "slow_down"
-        | "service_unavailable" | "unavailable" => ErrorKind::Overloaded,
+        "rate_limit_exceeded"
+        | "rate_limit_error"
+        | "ratelimitreached"
+        | "rate_limit_reached_error"
+        | "resource_exhausted"
+        | "too_many_requests" => ErrorKind::RateLimit,
+        "server_overloaded"
+        | "overloaded_error"
+        | "overloaded"
+        | "engine_overloaded_error"
+        | "slow_down"
+        | "service_unavailable"
+        | "unavailable" => ErrorKind::Overloaded,
         "timeout" | "timeout_error" | "deadline_exceeded" => ErrorKind::Timeout,
         _ => return None,
     })
@@ -325,7 +386,10 @@ const fn by_status(status: u16, native_type: &str) -> ErrorKind {
 }
 
 const fn is_request_error(native_type: &str) -> bool {
-    matches!(native_type.as_bytes(), b"invalid_request_error" | b"INVALID_ARGUMENT" | b"BadRequestError")
+    matches!(
+        native_type.as_bytes(),
+        b"invalid_request_error" | b"INVALID_ARGUMENT" | b"BadRequestError"
+    )
 }
 
 /// The text, cut to [`MAX_TEXT`] bytes at a character.
@@ -333,7 +397,10 @@ fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_TEXT {
         return Cow::Borrowed(text);
     }
-    let end = (0..=MAX_TEXT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let end = (0..=MAX_TEXT)
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
     Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
 

@@ -53,5 +53,10 @@ pub(super) fn inner(ext: &Ext, name: &str) -> Ext {
 
 /// The members of a bag without those named.
 pub(super) fn without(ext: &Ext, names: &[&str]) -> Ext {
-    Ext(ext.0.iter().filter(|(key, _)| !names.contains(&key.as_str())).cloned().collect())
+    Ext(ext
+        .0
+        .iter()
+        .filter(|(key, _)| !names.contains(&key.as_str()))
+        .cloned()
+        .collect())
 }

@@ -41,13 +41,19 @@ const fn class(place: Place, member: &str) -> (Effect, &'static str) {
     match (place, member.as_bytes()) {
         (Place::Request, b"cache_control") => (Dropped, "the provider caches on its own"),
         (Place::Request, b"diagnostics") => (Dropped, "only for diagnosis"),
-        (Place::Request, b"anthropic_version" | b"anthropic_beta" | b"betas") => (Dropped, "names another API's version"),
+        (Place::Request, b"anthropic_version" | b"anthropic_beta" | b"betas") => {
+            (Dropped, "names another API's version")
+        }
         (Place::Request, b"inference_geo") => (Rejected, "the place of processing cannot be promised"),
         (Place::Request, b"container") => (Rejected, "the provider has no such container"),
         (Place::Request, b"mcp_servers") => (Rejected, "the provider cannot call these servers"),
-        (Place::Request, b"context_management" | b"compaction") => (Rejected, "the provider does not edit the context"),
+        (Place::Request, b"context_management" | b"compaction") => {
+            (Rejected, "the provider does not edit the context")
+        }
         (Place::Request, b"thread") => (Rejected, "the provider does not have this thread"),
-        (Place::Request, b"fallbacks" | b"fallback_credit_token") => (Rejected, "the provider has no fallbacks"),
+        (Place::Request, b"fallbacks" | b"fallback_credit_token") => {
+            (Rejected, "the provider has no fallbacks")
+        }
         (Place::Request, b"billing_policy") => (Rejected, "the provider has no such policy"),
         (Place::Request, b"user_profile_id" | b"workspace_id") => (Rejected, "belongs to another provider"),
         (Place::Request, b"speed") => (Approximated, "becomes the service tier"),
@@ -78,7 +84,11 @@ const fn class(place: Place, member: &str) -> (Effect, &'static str) {
 /// Reports every member of a bag. Members that say nothing are no loss.
 pub(super) fn report(ext: &Ext, place: Place, path: &str, losses: &mut Losses) {
     for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
-        let field = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let field = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
         let nested = match (place, name) {
             (Place::Request, "output_config") => Some(Place::OutputConfig),
             (Place::Request, "metadata") => Some(Place::Metadata),

@@ -32,7 +32,11 @@ impl LegacyCalls {
     }
 }
 
-fn decode_message(raw: &RawValue, path: &str, legacy_calls: &mut LegacyCalls) -> Result<Message, DecodeError> {
+fn decode_message(
+    raw: &RawValue,
+    path: &str,
+    legacy_calls: &mut LegacyCalls,
+) -> Result<Message, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let role_name = object.require_string("role")?;
     let name = object.take_string("name")?;
@@ -54,7 +58,11 @@ fn decode_message(raw: &RawValue, path: &str, legacy_calls: &mut LegacyCalls) ->
             return Err(DecodeError::new(object.path_of("role"), problem));
         }
     };
-    let mut parts = if role == Role::Assistant { reasoning::take(&mut object) } else { Vec::new() };
+    let mut parts = if role == Role::Assistant {
+        reasoning::take(&mut object)
+    } else {
+        Vec::new()
+    };
     let (content, form) = take_content(&mut object, &mut ext)?;
     match role {
         Role::Tool => {
@@ -85,7 +93,13 @@ fn decode_message(raw: &RawValue, path: &str, legacy_calls: &mut LegacyCalls) ->
         }
         Role::System | Role::Developer | Role::User => parts.extend(content),
     }
-    Ok(Message { role, name, parts, form, ext: leftover(object, ext) })
+    Ok(Message {
+        role,
+        name,
+        parts,
+        form,
+        ext: leftover(object, ext),
+    })
 }
 
 /// Takes `content`: a string, a list of parts, `null` or nothing.
@@ -93,13 +107,22 @@ fn take_content(object: &mut Object<'_>, nulls: &mut Ext) -> Result<(Vec<Part>, 
     if unmark(nulls, "content") {
         return Ok((Vec::new(), ContentForm::Null));
     }
-    let Some(raw) = object.take("content") else { return Ok((Vec::new(), ContentForm::Absent)) };
+    let Some(raw) = object.take("content") else {
+        return Ok((Vec::new(), ContentForm::Absent));
+    };
     let path = object.path_of("content");
     match raw.get().as_bytes().first() {
         Some(b'"') => {
             let text: String = serde_json::from_str(raw.get())
                 .map_err(|error| DecodeError::new(path, format!("is not a valid string: {error}")))?;
-            let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(Text { text, ..Text::default() })] };
+            let parts = if text.is_empty() {
+                Vec::new()
+            } else {
+                vec![Part::Text(Text {
+                    text,
+                    ..Text::default()
+                })]
+            };
             Ok((parts, ContentForm::String))
         }
         Some(b'[') => {
@@ -109,7 +132,10 @@ fn take_content(object: &mut Object<'_>, nulls: &mut Ext) -> Result<(Vec<Part>, 
         }
         _ => {
             let found = crate::json::kind_of(raw.get());
-            Err(DecodeError::new(path, format!("expected a string or an array of parts, found {found}")))
+            Err(DecodeError::new(
+                path,
+                format!("expected a string or an array of parts, found {found}"),
+            ))
         }
     }
 }
@@ -119,18 +145,29 @@ pub(super) fn take_refusal(message: &mut Object<'_>, parts: &mut Vec<Part>) -> R
     if message.peek("refusal").is_some_and(|raw| raw.get() != "\"\"")
         && let Some(text) = message.take_string("refusal")?
     {
-        parts.push(Part::Refusal(Text { text, ..Text::default() }));
+        parts.push(Part::Refusal(Text {
+            text,
+            ..Text::default()
+        }));
     }
     Ok(())
 }
 
 /// Takes the `tool_calls` of an assistant message; an empty list says nothing and stays.
 pub(super) fn take_calls(message: &mut Object<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
-    if message.peek("tool_calls").is_none_or(|raw| RawJson::from(raw).is_blank()) {
+    if message
+        .peek("tool_calls")
+        .is_none_or(|raw| RawJson::from(raw).is_blank())
+    {
         return Ok(());
     }
     let path = message.path_of("tool_calls");
-    for (i, raw) in message.take_array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
+    for (i, raw) in message
+        .take_array("tool_calls")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
         parts.push(tools::decode_call(raw, &format!("{path}[{i}]"))?);
     }
     Ok(())
@@ -141,9 +178,14 @@ pub(super) fn take_function_call(
     message: &mut Object<'_>,
     id: impl FnOnce() -> String,
 ) -> Result<Option<Part>, DecodeError> {
-    let Some(raw) = message.peek("function_call") else { return Ok(None) };
-    let unnamed = Object::parse(raw.get(), "")
-        .is_ok_and(|object| object.peek("name").is_none_or(|name| RawJson::from(name).is_blank()));
+    let Some(raw) = message.peek("function_call") else {
+        return Ok(None);
+    };
+    let unnamed = Object::parse(raw.get(), "").is_ok_and(|object| {
+        object
+            .peek("name")
+            .is_none_or(|name| RawJson::from(name).is_blank())
+    });
     if unnamed {
         return Ok(None);
     }

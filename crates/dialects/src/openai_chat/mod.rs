@@ -20,6 +20,8 @@ mod request;
 mod response;
 mod stop;
 mod stream;
+mod stream_calls;
+mod stream_choice;
 mod stream_encoder;
 mod tools;
 mod usage;

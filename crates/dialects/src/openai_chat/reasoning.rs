@@ -40,9 +40,15 @@ impl Detail {
         let mut string = |name: &str| object.take_string(name).ok().flatten();
         let kind = string("type")?;
         let format = string("format").unwrap_or_default();
-        let origin =
-            if format.starts_with("anthropic") { Dialect::AnthropicMessages } else { Dialect::OpenaiChat };
-        let mut detail = Detail { origin: Some(origin), ..Detail::default() };
+        let origin = if format.starts_with("anthropic") {
+            Dialect::AnthropicMessages
+        } else {
+            Dialect::OpenaiChat
+        };
+        let mut detail = Detail {
+            origin: Some(origin),
+            ..Detail::default()
+        };
         match kind.as_str() {
             "reasoning.text" => {
                 detail.text = string("text").unwrap_or_default();
@@ -66,7 +72,9 @@ pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
     let mut texts: Vec<(&str, &RawValue, String)> = Vec::new();
     for name in TEXT_MEMBERS {
         let Some(raw) = message.peek(name) else { continue };
-        let Ok(text) = serde_json::from_str::<String>(raw.get()) else { continue };
+        let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
+            continue;
+        };
         if !text.is_empty() {
             message.take(name);
             texts.push((name, raw, text));
@@ -77,7 +85,8 @@ pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut earlier: Option<String> = None;
     for (name, raw, text) in texts {
-        if earlier.as_ref() == Some(&text) || (earlier.is_none() && !detailed.is_empty() && detailed != text) {
+        if earlier.as_ref() == Some(&text) || (earlier.is_none() && !detailed.is_empty() && detailed != text)
+        {
             // The same text again, or another telling of the detailed one: kept as it was, read once.
             match (parts.last_mut(), blocks.first_mut()) {
                 (Some(Part::Reasoning(part)), _) => part.ext.0.push((name.to_owned(), RawJson::from(raw))),
@@ -105,9 +114,17 @@ pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
 
 /// Takes `reasoning_details`. Neighbouring pieces of one block, as a client collects them from a stream, are joined.
 fn take_details(message: &mut Object<'_>) -> Vec<Reasoning> {
-    let list = message.peek(DETAILS).and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
-    let Some(list) = list.filter(|list| !list.is_empty()) else { return Vec::new() };
-    let Some(details) = list.iter().map(|raw| Detail::read(raw)).collect::<Option<Vec<Detail>>>() else {
+    let list = message
+        .peek(DETAILS)
+        .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
+    let Some(list) = list.filter(|list| !list.is_empty()) else {
+        return Vec::new();
+    };
+    let Some(details) = list
+        .iter()
+        .map(|raw| Detail::read(raw))
+        .collect::<Option<Vec<Detail>>>()
+    else {
         return Vec::new();
     };
     message.take(DETAILS);
@@ -151,8 +168,10 @@ pub(super) fn write_own(w: &mut Writer<'_>, parts: &[Part]) {
             w.key(name).raw(raw);
             continue;
         }
-        let text: String =
-            blocks().filter(|block| block.member.as_deref() == Some(name)).map(|block| block.text.as_str()).collect();
+        let text: String = blocks()
+            .filter(|block| block.member.as_deref() == Some(name))
+            .map(|block| block.text.as_str())
+            .collect();
         if !text.is_empty() {
             w.key(name).string(&text);
         }
@@ -171,7 +190,10 @@ fn has_details(block: &Reasoning) -> bool {
 }
 
 fn write_kept_details(w: &mut Writer<'_>, block: &Reasoning) {
-    let kept = block.ext.get(DETAILS).and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.text()).ok());
+    let kept = block
+        .ext
+        .get(DETAILS)
+        .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.text()).ok());
     match kept {
         Some(entries) => entries.into_iter().for_each(|entry| w.raw(&RawJson::from(entry))),
         None => write_detail(w, block, None, None),
@@ -217,7 +239,9 @@ fn write_detail(w: &mut Writer<'_>, block: &Reasoning, format: Option<&str>, ind
 /// The reasoning in a part, unless it stands in the content list.
 pub(super) fn reasoning_of(part: &Part) -> Option<&Reasoning> {
     match part {
-        Part::Reasoning(reasoning) if reasoning.member.as_deref() != Some(super::content::THINKING) => Some(reasoning),
+        Part::Reasoning(reasoning) if reasoning.member.as_deref() != Some(super::content::THINKING) => {
+            Some(reasoning)
+        }
         _ => None,
     }
 }

@@ -62,7 +62,8 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
     let mut out = Vec::new();
     Writer::new(&mut out).object(|w| {
         w.key("model").string(target.model);
-        w.key("messages").array(|w| write_messages::write(w, request, target.capabilities, losses));
+        w.key("messages")
+            .array(|w| write_messages::write(w, request, target.capabilities, losses));
         tools::write_tools(w, request, uses_legacy_functions(request), losses);
         write_limits(w, request, target, losses);
         write_sampling(w, request, target, losses);
@@ -72,7 +73,11 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         if let Some(format) = &request.response_format {
             write_response_format(w, format, own, losses);
         }
-        let user_member = if own && is_marked(&request.ext, "user") { "user" } else { "safety_identifier" };
+        let user_member = if own && is_marked(&request.ext, "user") {
+            "user"
+        } else {
+            "safety_identifier"
+        };
         w.optional_string(user_member, request.user.as_deref());
         w.optional_string("service_tier", service_tier(request, losses));
         if own {
@@ -84,11 +89,12 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
     out
 }
 
-fn take_tools(
-    object: &mut Object<'_>,
-    ext: &mut Ext,
-) -> Result<Vec<crate::canonical::Tool>, DecodeError> {
-    let is_list = |object: &Object<'_>, name| object.peek(name).is_some_and(|raw| !RawJson::from(raw).is_blank());
+fn take_tools(object: &mut Object<'_>, ext: &mut Ext) -> Result<Vec<crate::canonical::Tool>, DecodeError> {
+    let is_list = |object: &Object<'_>, name| {
+        object
+            .peek(name)
+            .is_some_and(|raw| !RawJson::from(raw).is_blank())
+    };
     if is_list(object, "tools") {
         return tools::decode_tools(&object.take_array("tools")?.unwrap_or_default());
     }
@@ -102,9 +108,15 @@ fn take_tools(
 
 fn take_tool_choice(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<ToolChoice>, DecodeError> {
     if is_marked(ext, "functions") {
-        return object.take("function_call").map(tools::decode_function_choice).transpose();
+        return object
+            .take("function_call")
+            .map(tools::decode_function_choice)
+            .transpose();
     }
-    object.take("tool_choice").map(|raw| tools::decode_choice(raw, ext)).transpose()
+    object
+        .take("tool_choice")
+        .map(|raw| tools::decode_choice(raw, ext))
+        .transpose()
 }
 
 /// `max_completion_tokens`, or else `max_tokens`, which is its older name. A number that is no count, such as the -1 with
@@ -142,17 +154,23 @@ fn take_user(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<String>, D
 
 /// A list of texts, or one text.
 fn take_stop(object: &mut Object<'_>, ext: &mut Ext) -> Result<Vec<String>, DecodeError> {
-    let Some(raw) = object.peek("stop").filter(|raw| !RawJson::from(*raw).is_blank()) else { return Ok(Vec::new()) };
+    let Some(raw) = object.peek("stop").filter(|raw| !RawJson::from(*raw).is_blank()) else {
+        return Ok(Vec::new());
+    };
     if raw.get().starts_with('"') {
         let text = object.take_string("stop")?;
         mark(ext, "stop");
         return Ok(text.into_iter().collect());
     }
-    Ok(object.take_as("stop", "a string or an array of strings")?.unwrap_or_default())
+    Ok(object
+        .take_as("stop", "a string or an array of strings")?
+        .unwrap_or_default())
 }
 
 fn take_stream_options(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<bool>, DecodeError> {
-    let Some(mut options) = object.take_object("stream_options")? else { return Ok(None) };
+    let Some(mut options) = object.take_object("stream_options")? else {
+        return Ok(None);
+    };
     let nulls = options.take_nulls();
     let include_usage = options.take_bool("include_usage")?;
     let rest = leftover(options, nulls);
@@ -166,7 +184,9 @@ fn take_stream_options(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<
 
 /// `reasoning_effort`, and `thinking` where it says what Anthropic's member of that name says.
 fn take_reasoning(object: &mut Object<'_>) -> Result<Option<ReasoningRequest>, DecodeError> {
-    let effort = object.take_string("reasoning_effort")?.map(|word| Effort::from_name(&word));
+    let effort = object
+        .take_string("reasoning_effort")?
+        .map(|word| Effort::from_name(&word));
     let thinking = object.peek("thinking").and_then(known_thinking);
     if thinking.is_some() {
         object.take("thinking");
@@ -191,7 +211,9 @@ fn known_thinking(raw: &RawValue) -> Option<Thinking> {
 }
 
 fn take_response_format(object: &mut Object<'_>) -> Result<Option<ResponseFormat>, DecodeError> {
-    let Some(raw) = object.take("response_format") else { return Ok(None) };
+    let Some(raw) = object.take("response_format") else {
+        return Ok(None);
+    };
     let mut format = Object::parse(raw.get(), "response_format")?;
     let kind = format.require_string("type")?;
     let decoded = match kind.as_str() {
@@ -199,7 +221,10 @@ fn take_response_format(object: &mut Object<'_>) -> Result<Option<ResponseFormat
         "json_object" => Some(ResponseFormat::JsonObject),
         "json_schema" => {
             let Some(mut schema) = format.take_object("json_schema")? else {
-                return Err(DecodeError::new("response_format.json_schema", "is missing; an object is required"));
+                return Err(DecodeError::new(
+                    "response_format.json_schema",
+                    "is missing; an object is required",
+                ));
             };
             let nulls = schema.take_nulls();
             Some(ResponseFormat::JsonSchema {
@@ -213,26 +238,50 @@ fn take_response_format(object: &mut Object<'_>) -> Result<Option<ResponseFormat
         _ => None,
     };
     let whole = format.into_ext().is_empty();
-    Ok(Some(decoded.filter(|_| whole).unwrap_or_else(|| ResponseFormat::Opaque(RawJson::from(raw)))))
+    Ok(Some(
+        decoded
+            .filter(|_| whole)
+            .unwrap_or_else(|| ResponseFormat::Opaque(RawJson::from(raw))),
+    ))
 }
 
 fn write_limits(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
-    let Some(tokens) = request.max_output_tokens else { return };
+    let Some(tokens) = request.max_output_tokens else {
+        return;
+    };
     let own = request.origin == Dialect::OpenaiChat;
     if !own && tokens == 0 {
-        losses.rejected("max_tokens", "the provider cannot warm its cache without an answer");
+        losses.rejected(
+            "max_tokens",
+            "the provider cannot warm its cache without an answer",
+        );
     }
-    let new_name =
-        if own { is_marked(&request.ext, "max_completion_tokens") } else { target.capabilities.reasoning };
-    w.key(if new_name { "max_completion_tokens" } else { "max_tokens" }).number(tokens);
+    let new_name = if own {
+        is_marked(&request.ext, "max_completion_tokens")
+    } else {
+        target.capabilities.reasoning
+    };
+    w.key(if new_name {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    })
+    .number(tokens);
 }
 
 fn write_sampling(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
     let own = request.origin == Dialect::OpenaiChat;
-    for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p), ("top_k", &request.top_k)] {
+    for (name, value) in [
+        ("temperature", &request.temperature),
+        ("top_p", &request.top_p),
+        ("top_k", &request.top_k),
+    ] {
         let Some(value) = value else { continue };
         if !own && name == "top_k" {
-            losses.approximated(name, "the provider does not sample from the most likely tokens only");
+            losses.approximated(
+                name,
+                "the provider does not sample from the most likely tokens only",
+            );
         } else if !target.capabilities.sampling {
             losses.approximated(name, "the model chooses its own sampling");
         } else {
@@ -243,7 +292,9 @@ fn write_sampling(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, lo
 
 fn write_stop(w: &mut Writer<'_>, request: &Request, losses: &mut Losses) {
     let own = request.origin == Dialect::OpenaiChat;
-    let [first, ..] = request.stop.as_slice() else { return };
+    let [first, ..] = request.stop.as_slice() else {
+        return;
+    };
     if own && request.stop.len() == 1 && is_marked(&request.ext, "stop") {
         w.key("stop").string(first);
         return;
@@ -252,12 +303,17 @@ fn write_stop(w: &mut Writer<'_>, request: &Request, losses: &mut Losses) {
         losses.rejected("stop_sequences", "the provider takes at most 4");
     }
     let limit = if own { usize::MAX } else { MAX_STOP };
-    w.key("stop").array(|w| request.stop.iter().take(limit).for_each(|text| w.string(text)));
+    w.key("stop")
+        .array(|w| request.stop.iter().take(limit).for_each(|text| w.string(text)));
 }
 
 fn write_stream(w: &mut Writer<'_>, request: &Request) {
     w.optional_bool("stream", request.stream);
-    let rest = if request.origin == Dialect::OpenaiChat { inner(&request.ext, "stream_options") } else { Ext::default() };
+    let rest = if request.origin == Dialect::OpenaiChat {
+        inner(&request.ext, "stream_options")
+    } else {
+        Ext::default()
+    };
     let streaming = request.stream == Some(true);
     let came = request.include_usage.is_some() || request.ext.get("stream_options").is_some();
     if streaming {
@@ -274,13 +330,14 @@ fn write_stream(w: &mut Writer<'_>, request: &Request) {
 }
 
 fn write_reasoning(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
-    let Some(reasoning) = &request.reasoning else { return };
+    let Some(reasoning) = &request.reasoning else {
+        return;
+    };
     if request.origin != Dialect::OpenaiChat {
         let chosen = effort::for_foreign(reasoning, target.capabilities, losses);
         w.optional_string("reasoning_effort", chosen.as_ref().map(Effort::name));
-        if let Some(
-            Thinking::Enabled { ext, .. } | Thinking::Adaptive { ext } | Thinking::Disabled { ext },
-        ) = &reasoning.thinking
+        if let Some(Thinking::Enabled { ext, .. } | Thinking::Adaptive { ext } | Thinking::Disabled { ext }) =
+            &reasoning.thinking
         {
             foreign::report(ext, Place::Thinking, "thinking", losses);
         }
@@ -288,7 +345,9 @@ fn write_reasoning(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, l
     }
     w.optional_string("reasoning_effort", reasoning.effort.as_ref().map(Effort::name));
     match &reasoning.thinking {
-        Some(Thinking::Enabled { budget_tokens, ext }) => write_thinking(w, "enabled", Some(*budget_tokens), ext),
+        Some(Thinking::Enabled { budget_tokens, ext }) => {
+            write_thinking(w, "enabled", Some(*budget_tokens), ext)
+        }
         Some(Thinking::Adaptive { ext }) => write_thinking(w, "adaptive", None, ext),
         Some(Thinking::Disabled { ext }) => write_thinking(w, "disabled", None, ext),
         Some(Thinking::Other(raw)) => w.key("thinking").raw(raw),
@@ -307,8 +366,16 @@ fn write_thinking(w: &mut Writer<'_>, kind: &str, budget_tokens: Option<u64>, ex
 fn write_response_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool, losses: &mut Losses) {
     match format {
         ResponseFormat::Text => w.key("response_format").object(|w| w.key("type").string("text")),
-        ResponseFormat::JsonObject => w.key("response_format").object(|w| w.key("type").string("json_object")),
-        ResponseFormat::JsonSchema { name, description, schema, strict, ext } => {
+        ResponseFormat::JsonObject => w
+            .key("response_format")
+            .object(|w| w.key("type").string("json_object")),
+        ResponseFormat::JsonSchema {
+            name,
+            description,
+            schema,
+            strict,
+            ext,
+        } => {
             if !own {
                 foreign::report(ext, Place::Format, "output_config.format", losses);
                 if strict.is_none() {
@@ -330,7 +397,9 @@ fn write_response_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool,
             });
         }
         ResponseFormat::Opaque(raw) if own => w.key("response_format").raw(raw),
-        ResponseFormat::Opaque(_) => losses.rejected("output_config.format", "this form of the answer is unknown"),
+        ResponseFormat::Opaque(_) => {
+            losses.rejected("output_config.format", "this form of the answer is unknown")
+        }
     }
 }
 
@@ -362,7 +431,12 @@ fn own_members(request: &Request) -> Ext {
         ("functions", !request.tools.is_empty()),
         ("tool_choice", request.tool_choice.is_some()),
     ];
-    written.extend(marks.iter().filter(|(name, said)| *said && is_marked(&request.ext, name)).map(|(name, _)| *name));
+    written.extend(
+        marks
+            .iter()
+            .filter(|(name, said)| *said && is_marked(&request.ext, name))
+            .map(|(name, _)| *name),
+    );
     without(&request.ext, &written)
 }
 

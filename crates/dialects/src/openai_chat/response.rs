@@ -8,9 +8,7 @@ use super::messages::{take_calls, take_function_call, take_refusal};
 use super::stop::{self, Contains, FinishReasonStyle};
 use super::write_messages::{is_content, write_calls, write_own_content, write_own_tail};
 use super::{content, reasoning, usage};
-use crate::canonical::{
-    Choice, ContentForm, DecodeError, Ext, Part, Response, Text, ToolCall, ToolCallKind,
-};
+use crate::canonical::{Choice, ContentForm, DecodeError, Ext, Part, Response, Text, ToolCall, ToolCallKind};
 use crate::json::{Object, RawJson, Writer};
 use crate::{Dialect, Losses};
 
@@ -34,10 +32,17 @@ pub struct ResponseStyle {
 pub fn decode_response(body: &str) -> Result<Response, DecodeError> {
     let (mut object, nulls) = open(body, "")?;
     let Some(choices) = object.take_array("choices")? else {
-        let problem = if object.has("error") { "the provider answered with an error" } else { "is missing; an array is required" };
+        let problem = if object.has("error") {
+            "the provider answered with an error"
+        } else {
+            "is missing; an array is required"
+        };
         return Err(DecodeError::new("choices", problem));
     };
-    let choices = (0..).zip(choices).map(|(i, raw)| decode_choice(raw, i)).collect::<Result<_, _>>()?;
+    let choices = (0..)
+        .zip(choices)
+        .map(|(i, raw)| decode_choice(raw, i))
+        .collect::<Result<_, _>>()?;
     if object.peek("object").is_some_and(|raw| raw.get() == WHOLE) {
         object.take("object");
     }
@@ -83,7 +88,14 @@ fn decode_choice(raw: &RawValue, position: u64) -> Result<Choice, DecodeError> {
         None => Default::default(),
     };
     let stop = stop::decode(native, contains(&parts));
-    Ok(Choice { index, parts, stop, logprobs, ext: leftover(object, nulls), message_ext })
+    Ok(Choice {
+        index,
+        parts,
+        stop,
+        logprobs,
+        ext: leftover(object, nulls),
+        message_ext,
+    })
 }
 
 /// Takes `finish_reason`; some providers write a number.
@@ -97,7 +109,10 @@ fn contains(parts: &[Part]) -> Contains {
     let mut contains = Contains::default();
     for part in parts {
         match part {
-            Part::ToolCall(ToolCall { kind: ToolCallKind::LegacyFunction, .. }) => contains.legacy_call = true,
+            Part::ToolCall(ToolCall {
+                kind: ToolCallKind::LegacyFunction,
+                ..
+            }) => contains.legacy_call = true,
             Part::ToolCall(_) => contains.calls = true,
             Part::Refusal(_) => contains.refusal = true,
             _ => {}
@@ -109,7 +124,10 @@ fn contains(parts: &[Part]) -> Contains {
 /// Reads the message of an answer into parts and leftovers. Content that says nothing (`null`, `""`) stays in the bag.
 pub(super) fn decode_message(mut message: Object<'_>) -> Result<(Vec<Part>, Ext), DecodeError> {
     let nulls = message.take_nulls();
-    if message.peek("role").is_some_and(|raw| raw.get() == "\"assistant\"") {
+    if message
+        .peek("role")
+        .is_some_and(|raw| raw.get() == "\"assistant\"")
+    {
         message.take("role");
     }
     let mut parts = reasoning::take(&mut message);
@@ -121,13 +139,21 @@ pub(super) fn decode_message(mut message: Object<'_>) -> Result<(Vec<Part>, Ext)
 }
 
 fn take_content(message: &mut Object<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
-    let Some(raw) = message.peek("content").filter(|raw| !RawJson::from(*raw).is_blank()) else { return Ok(()) };
+    let Some(raw) = message
+        .peek("content")
+        .filter(|raw| !RawJson::from(*raw).is_blank())
+    else {
+        return Ok(());
+    };
     if raw.get().starts_with('[') {
         let path = message.path_of("content");
         let list = message.take_array("content")?.unwrap_or_default();
         parts.extend(content::decode_parts(&list, &path)?);
     } else if let Some(text) = message.take_as("content", "a string or an array of parts")? {
-        parts.push(Part::Text(Text { text, ..Text::default() }));
+        parts.push(Part::Text(Text {
+            text,
+            ..Text::default()
+        }));
     }
     Ok(())
 }
@@ -145,7 +171,8 @@ pub fn encode_response(response: &Response, style: &ResponseStyle, losses: &mut 
             w.key("object").string("chat.completion");
         }
         if !own || response.ext.get("created").is_none() {
-            w.key("created").number(response.created.unwrap_or(style.created_s));
+            w.key("created")
+                .number(response.created.unwrap_or(style.created_s));
         }
         w.key("model").string(&response.model);
         w.key("choices").array(|w| {
@@ -157,7 +184,10 @@ pub fn encode_response(response: &Response, style: &ResponseStyle, losses: &mut 
             w.key("usage");
             usage::encode(w, usage, response.origin);
         }
-        w.optional_string("service_tier", service_tier(response.service_tier.as_deref(), response.origin));
+        w.optional_string(
+            "service_tier",
+            service_tier(response.service_tier.as_deref(), response.origin),
+        );
         if own {
             w.ext(&response.ext);
         } else {
@@ -279,7 +309,10 @@ fn write_foreign_message(w: &mut Writer<'_>, choice: &Choice, legacy: bool, loss
     if legacy {
         // One call is all that this form can say.
         if calls.len() > 1 {
-            losses.dropped("content[].tool_use", "a client that asks with functions gets one call");
+            losses.dropped(
+                "content[].tool_use",
+                "a client that asks with functions gets one call",
+            );
             calls.truncate(1);
         }
     }

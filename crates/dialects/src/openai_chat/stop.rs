@@ -25,7 +25,9 @@ pub(super) struct Contains {
 pub(super) fn decode(native: Option<String>, contains: Contains) -> Stop {
     let natural = match contains {
         Contains { calls: true, .. } => StopReason::ToolCalls,
-        Contains { legacy_call: true, .. } => StopReason::LegacyFunctionCall,
+        Contains {
+            legacy_call: true, ..
+        } => StopReason::LegacyFunctionCall,
         Contains { refusal: true, .. } => StopReason::Refusal,
         Contains { .. } => StopReason::End,
     };
@@ -40,7 +42,11 @@ pub(super) fn decode(native: Option<String>, contains: Contains) -> Stop {
         Some(_) if natural != StopReason::End => natural,
         Some(_) => StopReason::Unknown,
     };
-    Stop { reason, native, ..Stop::default() }
+    Stop {
+        reason,
+        native,
+        ..Stop::default()
+    }
 }
 
 /// The word to write, or `None` for `null`. `has_refusal` tells whether the answer has a refusal text of its own.
@@ -59,7 +65,10 @@ pub(super) fn encode<'a>(
         };
     }
     if stop.sequence.is_some() {
-        losses.dropped("stop_sequence", "the answer cannot name the stop sequence that was met");
+        losses.dropped(
+            "stop_sequence",
+            "the answer cannot name the stop sequence that was met",
+        );
     }
     if stop.details.as_ref().is_some_and(|details| !details.is_blank()) {
         losses.dropped("stop_details", "the answer cannot explain why the model declined");

@@ -11,7 +11,10 @@ use crate::{Dialect, Losses};
 
 /// Reads `tools`.
 pub(super) fn decode_tools(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
-    list.iter().enumerate().map(|(i, raw)| decode_tool(raw, &format!("tools[{i}]"))).collect()
+    list.iter()
+        .enumerate()
+        .map(|(i, raw)| decode_tool(raw, &format!("tools[{i}]")))
+        .collect()
 }
 
 fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
@@ -22,13 +25,21 @@ fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
             mark(&mut ext, "type");
             "function".to_owned()
         }
-        None => return Err(DecodeError::new(object.path_of("type"), "is missing; a string is required")),
+        None => {
+            return Err(DecodeError::new(
+                object.path_of("type"),
+                "is missing; a string is required",
+            ));
+        }
     };
     let cache = take_cache(&mut object);
     let kind = match kind.as_str() {
         "function" => {
             let Some(mut function) = object.take_object("function")? else {
-                return Err(DecodeError::new(object.path_of("function"), "is missing; an object is required"));
+                return Err(DecodeError::new(
+                    object.path_of("function"),
+                    "is missing; an object is required",
+                ));
             };
             let nulls = function.take_nulls();
             let kind = take_function(&mut function)?;
@@ -49,11 +60,22 @@ fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
             kind
         }
         _ => {
-            let kind = ToolKind::Hosted { kind, raw: RawJson::from(raw) };
-            return Ok(Tool { kind, cache: None, ext: Ext::default() });
+            let kind = ToolKind::Hosted {
+                kind,
+                raw: RawJson::from(raw),
+            };
+            return Ok(Tool {
+                kind,
+                cache: None,
+                ext: Ext::default(),
+            });
         }
     };
-    Ok(Tool { kind, cache, ext: leftover(object, ext) })
+    Ok(Tool {
+        kind,
+        cache,
+        ext: leftover(object, ext),
+    })
 }
 
 /// Reads `functions`, from before tools existed.
@@ -61,7 +83,11 @@ pub(super) fn decode_functions(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeEr
     let decode = |(i, raw): (usize, &&RawValue)| {
         let (mut object, ext) = open(raw.get(), format!("functions[{i}]"))?;
         let kind = take_function(&mut object)?;
-        Ok(Tool { kind, cache: None, ext: leftover(object, ext) })
+        Ok(Tool {
+            kind,
+            cache: None,
+            ext: leftover(object, ext),
+        })
     };
     list.iter().enumerate().map(decode).collect()
 }
@@ -90,8 +116,12 @@ pub(super) fn decode_choice(raw: &RawValue, ext: &mut Ext) -> Result<ToolChoice,
             _ => ToolChoice::Opaque(RawJson::from(raw)),
         });
     }
-    let mut object = Object::parse(raw.get(), "tool_choice")
-        .map_err(|_| DecodeError::new("tool_choice", "expected \"none\", \"auto\", \"required\" or an object"))?;
+    let mut object = Object::parse(raw.get(), "tool_choice").map_err(|_| {
+        DecodeError::new(
+            "tool_choice",
+            "expected \"none\", \"auto\", \"required\" or an object",
+        )
+    })?;
     let kind = object.take_string("type")?;
     if kind.as_deref().is_none_or(|kind| kind == "function")
         && let Some(mut function) = object.take_object("function")?
@@ -117,7 +147,11 @@ pub(super) fn decode_function_choice(raw: &RawValue) -> Result<ToolChoice, Decod
     }
     let mut object = Object::parse(raw.get(), "function_call")?;
     let name = object.require_string("name")?;
-    Ok(if object.into_ext().is_empty() { ToolChoice::Function(name) } else { ToolChoice::Opaque(RawJson::from(raw)) })
+    Ok(if object.into_ext().is_empty() {
+        ToolChoice::Function(name)
+    } else {
+        ToolChoice::Opaque(RawJson::from(raw))
+    })
 }
 
 /// Writes the tools and the choice among them; `legacy` writes them as `functions` and `function_call`.
@@ -170,7 +204,11 @@ fn write_tool(w: &mut Writer<'_>, tool: &Tool, own: bool, legacy: bool) {
             w.ext(&tool.ext);
             return;
         }
-        let member = if matches!(tool.kind, ToolKind::Custom { .. }) { "custom" } else { "function" };
+        let member = if matches!(tool.kind, ToolKind::Custom { .. }) {
+            "custom"
+        } else {
+            "function"
+        };
         if !(own && is_marked(&tool.ext, "type")) {
             w.key("type").string(member);
         }
@@ -189,13 +227,22 @@ fn write_tool(w: &mut Writer<'_>, tool: &Tool, own: bool, legacy: bool) {
 
 fn write_definition(w: &mut Writer<'_>, kind: &ToolKind) {
     match kind {
-        ToolKind::Function { name, description, parameters, strict } => {
+        ToolKind::Function {
+            name,
+            description,
+            parameters,
+            strict,
+        } => {
             w.key("name").string(name);
             w.optional_string("description", description.as_deref());
             w.optional_raw("parameters", parameters.as_ref());
             w.optional_bool("strict", *strict);
         }
-        ToolKind::Custom { name, description, format } => {
+        ToolKind::Custom {
+            name,
+            description,
+            format,
+        } => {
             w.key("name").string(name);
             w.optional_string("description", description.as_deref());
             w.optional_raw("format", format.as_ref());
@@ -232,7 +279,10 @@ pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeErro
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = object.take_string("type")?;
     let has_name = |object: &Object<'_>, member| {
-        object.peek(member).and_then(|raw| Object::parse(raw.get(), "").ok()).is_some_and(|inside| inside.has("name"))
+        object
+            .peek(member)
+            .and_then(|raw| Object::parse(raw.get(), "").ok())
+            .is_some_and(|inside| inside.has("name"))
     };
     let member = match kind.as_deref() {
         Some("function") | None if has_name(&object, "function") => "function",
@@ -243,7 +293,11 @@ pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeErro
         }
         Some(kind) => {
             let kind = format!("{OPAQUE_CALL}{kind}");
-            return Ok(Part::Opaque { dialect: Dialect::OpenaiChat, kind, raw: RawJson::from(raw) });
+            return Ok(Part::Opaque {
+                dialect: Dialect::OpenaiChat,
+                kind,
+                raw: RawJson::from(raw),
+            });
         }
     };
     if kind.is_none() {
@@ -251,14 +305,31 @@ pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeErro
     }
     let id = object.take_string("id")?.unwrap_or_default();
     let Some(mut function) = object.take_object(member)? else {
-        return Err(DecodeError::new(object.path_of(member), "is missing; an object is required"));
+        return Err(DecodeError::new(
+            object.path_of(member),
+            "is missing; an object is required",
+        ));
     };
     let nulls = function.take_nulls();
     let name = function.require_string("name")?;
-    let arguments = take_arguments(&mut function, if member == "custom" { "input" } else { "arguments" });
+    let arguments = take_arguments(
+        &mut function,
+        if member == "custom" { "input" } else { "arguments" },
+    );
     keep_inner(&mut ext, member, &leftover(function, nulls));
-    let kind = if member == "custom" { ToolCallKind::Custom } else { ToolCallKind::Function };
-    Ok(Part::ToolCall(ToolCall { id, name, arguments, kind, cache: None, ext: leftover(object, ext) }))
+    let kind = if member == "custom" {
+        ToolCallKind::Custom
+    } else {
+        ToolCallKind::Function
+    };
+    Ok(Part::ToolCall(ToolCall {
+        id,
+        name,
+        arguments,
+        kind,
+        cache: None,
+        ext: leftover(object, ext),
+    }))
 }
 
 /// Reads `function_call`, the call from before tools existed. `id` is what its result will refer to.
@@ -267,19 +338,31 @@ pub(super) fn decode_function_call(raw: &RawValue, path: &str, id: String) -> Re
     let name = object.require_string("name")?;
     let arguments = take_arguments(&mut object, "arguments");
     let ext = leftover(object, nulls);
-    Ok(ToolCall { id, name, arguments, kind: ToolCallKind::LegacyFunction, cache: None, ext })
+    Ok(ToolCall {
+        id,
+        name,
+        arguments,
+        kind: ToolCallKind::LegacyFunction,
+        cache: None,
+        ext,
+    })
 }
 
 /// The arguments as they were written. Some providers write an object instead of a string; its text is kept.
 pub(super) fn take_arguments(function: &mut Object<'_>, name: &str) -> String {
-    let Some(raw) = function.take(name) else { return String::new() };
+    let Some(raw) = function.take(name) else {
+        return String::new();
+    };
     serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
 }
 
 /// Writes one element of `tool_calls`.
 pub(super) fn write_call(w: &mut Writer<'_>, call: &ToolCall, own: bool) {
-    let (member, arguments) =
-        if call.kind == ToolCallKind::Custom { ("custom", "input") } else { ("function", "arguments") };
+    let (member, arguments) = if call.kind == ToolCallKind::Custom {
+        ("custom", "input")
+    } else {
+        ("function", "arguments")
+    };
     w.object(|w| {
         w.key("id").string(&call.id);
         if !(own && is_marked(&call.ext, "type")) {

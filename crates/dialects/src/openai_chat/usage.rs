@@ -9,14 +9,17 @@ use crate::json::{Object, RawJson, Writer};
 
 /// Reads a `usage` object. Numbers that are missing or no numbers count as not said.
 pub(super) fn decode(raw: &RawJson) -> Usage {
-    let Some(ext) = members(raw) else { return Usage::default() };
+    let Some(ext) = members(raw) else {
+        return Usage::default();
+    };
     let prompt_details = inner(&ext, "prompt_tokens_details");
     let completion_details = inner(&ext, "completion_tokens_details");
     let creation = inner(&ext, "cache_creation");
 
     let prompt = count(&ext, "prompt_tokens").unwrap_or(0);
     let completion = count(&ext, "completion_tokens").unwrap_or(0);
-    let reasoning = count(&completion_details, "reasoning_tokens").or_else(|| count(&ext, "reasoning_tokens"));
+    let reasoning =
+        count(&completion_details, "reasoning_tokens").or_else(|| count(&ext, "reasoning_tokens"));
     // Some providers tell more cached tokens than prompt tokens; a part cannot exceed the whole.
     let cache_read = count(&prompt_details, "cached_tokens")
         .or_else(|| count(&ext, "prompt_cache_hit_tokens"))
@@ -32,7 +35,8 @@ pub(super) fn decode(raw: &RawJson) -> Usage {
     let sum = prompt.saturating_add(completion);
     let stated_total = count(&ext, "total_tokens").unwrap_or(sum);
     // xAI counts reasoning beside the completion: its total proves it.
-    let beside = reasoning.filter(|&reasoning| reasoning > 0 && sum.checked_add(reasoning) == Some(stated_total));
+    let beside =
+        reasoning.filter(|&reasoning| reasoning > 0 && sum.checked_add(reasoning) == Some(stated_total));
     Usage {
         input: uncached.saturating_sub(cache_write.unwrap_or(0)),
         cache_read,
@@ -67,7 +71,12 @@ fn write_counts(w: &mut Writer<'_>, usage: &Usage) {
     w.key("prompt_tokens").number(usage.input_total());
     w.key("completion_tokens").number(usage.output);
     w.key("total_tokens").number(usage.total());
-    if usage.cache_read.or(usage.cache_write).or(usage.input_audio).is_some() {
+    if usage
+        .cache_read
+        .or(usage.cache_write)
+        .or(usage.input_audio)
+        .is_some()
+    {
         w.key("prompt_tokens_details").object(|w| {
             w.optional_number("cached_tokens", usage.cache_read);
             w.optional_number("cache_write_tokens", usage.cache_write);

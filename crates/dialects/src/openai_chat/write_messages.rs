@@ -11,8 +11,8 @@ use super::ext::{is_marked, without};
 use super::foreign::{self, Place};
 use super::{reasoning, tools};
 use crate::canonical::{
-    ContentForm, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Role, ToolCall, ToolCallKind,
-    ToolResult,
+    ContentForm, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Role, ToolCall,
+    ToolCallKind, ToolResult,
 };
 use crate::json::Writer;
 use crate::{Capabilities, Dialect, Losses};
@@ -20,7 +20,10 @@ use crate::{Capabilities, Dialect, Losses};
 /// Writes the elements of `messages`.
 pub(super) fn write(w: &mut Writer<'_>, request: &Request, capabilities: &Capabilities, losses: &mut Losses) {
     if request.origin == Dialect::OpenaiChat {
-        request.messages.iter().for_each(|message| write_own(w, message, losses));
+        request
+            .messages
+            .iter()
+            .for_each(|message| write_own(w, message, losses));
         return;
     }
     for (i, message) in request.messages.iter().enumerate() {
@@ -36,7 +39,10 @@ pub(super) fn write(w: &mut Writer<'_>, request: &Request, capabilities: &Capabi
 
 /// Where a message stood in its source: Anthropic's top-level `system` is the leading system message here.
 fn source_path(request: &Request, index: usize) -> String {
-    let has_system = request.messages.first().is_some_and(|first| first.role == Role::System);
+    let has_system = request
+        .messages
+        .first()
+        .is_some_and(|first| first.role == Role::System);
     match (has_system, index) {
         (true, 0) => "system".to_owned(),
         (true, _) => format!("messages[{}]", index - 1),
@@ -101,8 +107,10 @@ pub(super) fn is_content(part: &Part) -> bool {
 /// Writes `content` the way it was written, as far as the parts fit that way.
 pub(super) fn write_own_content(w: &mut Writer<'_>, parts: &[Part], form: ContentForm) {
     let in_list = form == ContentForm::List;
-    let content: Vec<&Part> =
-        parts.iter().filter(|part| is_content(part) || in_list && matches!(part, Part::Refusal(_))).collect();
+    let content: Vec<&Part> = parts
+        .iter()
+        .filter(|part| is_content(part) || in_list && matches!(part, Part::Refusal(_)))
+        .collect();
     match (content.as_slice(), form) {
         ([], ContentForm::Absent) => {}
         ([], ContentForm::Null) => w.key("content").null(),
@@ -110,7 +118,9 @@ pub(super) fn write_own_content(w: &mut Writer<'_>, parts: &[Part], form: Conten
         ([Part::Text(text)], ContentForm::String | ContentForm::Null | ContentForm::Absent) => {
             w.key("content").string(&text.text);
         }
-        (parts, _) => w.key("content").array(|w| parts.iter().for_each(|part| write_own_part(w, part))),
+        (parts, _) => w
+            .key("content")
+            .array(|w| parts.iter().for_each(|part| write_own_part(w, part))),
     }
 }
 
@@ -182,7 +192,11 @@ fn write_foreign_speech(w: &mut Writer<'_>, message: &Message, path: &str, losse
         return;
     }
     w.object(|w| {
-        w.key("role").string(if message.role == Role::Tool { "user" } else { role_name(message) });
+        w.key("role").string(if message.role == Role::Tool {
+            "user"
+        } else {
+            role_name(message)
+        });
         w.optional_string("name", message.name.as_deref());
         w.key("content");
         write_pieces(w, &pieces);
@@ -200,7 +214,10 @@ fn write_result<'a>(
     foreign::report_cache(result.cache.as_ref(), path, losses);
     foreign::report(&result.ext, Place::ToolResult, path, losses);
     if result.is_error == Some(true) {
-        losses.approximated(format!("{path}.is_error"), "tool messages cannot say that the tool failed");
+        losses.approximated(
+            format!("{path}.is_error"),
+            "tool messages cannot say that the tool failed",
+        );
     }
     let (mut texts, mut media) = (Vec::new(), Vec::new());
     for (i, part) in result.content.iter().enumerate() {
@@ -215,7 +232,10 @@ fn write_result<'a>(
         }
     }
     if !media.is_empty() {
-        moved.push(Piece::Text(Cow::Owned(format!("Result of tool call {}:", result.call_id))));
+        moved.push(Piece::Text(Cow::Owned(format!(
+            "Result of tool call {}:",
+            result.call_id
+        ))));
         moved.append(&mut media);
     }
     w.object(|w| {
@@ -289,7 +309,11 @@ fn with_arguments(call: &ToolCall) -> ToolCall {
 
 fn part_path(message: &str, index: usize) -> String {
     // `system` is a list itself, not a message with a list.
-    if message == "system" { format!("system[{index}]") } else { format!("{message}.content[{index}]") }
+    if message == "system" {
+        format!("system[{index}]")
+    } else {
+        format!("{message}.content[{index}]")
+    }
 }
 
 /// A part of another dialect in the words of this one.
@@ -333,7 +357,10 @@ impl<'a> Piece<'a> {
     fn of_media(media: &'a Media, path: &str, losses: &mut Losses) -> Option<Self> {
         match (media.kind, &media.source) {
             (_, MediaSource::FileId(_)) => {
-                losses.rejected(format!("{path}.source"), "an uploaded file belongs to one provider");
+                losses.rejected(
+                    format!("{path}.source"),
+                    "an uploaded file belongs to one provider",
+                );
                 None
             }
             (_, MediaSource::Opaque(_)) => {
@@ -344,15 +371,24 @@ impl<'a> Piece<'a> {
                 if media.name.is_some() {
                     losses.dropped(format!("{path}.title"), "images have no name");
                 }
-                Some(Piece::Image { url: address_of(source), detail: media.detail.as_deref() })
+                Some(Piece::Image {
+                    url: address_of(source),
+                    detail: media.detail.as_deref(),
+                })
             }
             (MediaKind::Document, source @ MediaSource::Base64 { .. }) => {
                 // A file without a name is refused.
                 let name = media.name.as_deref().unwrap_or("document.pdf");
-                Some(Piece::File { data: address_of(source), name })
+                Some(Piece::File {
+                    data: address_of(source),
+                    name,
+                })
             }
             (MediaKind::Document, MediaSource::Url(_)) => {
-                losses.rejected(format!("{path}.source"), "documents are not fetched from an address");
+                losses.rejected(
+                    format!("{path}.source"),
+                    "documents are not fetched from an address",
+                );
                 None
             }
             (_, MediaSource::Text { data, .. }) => {

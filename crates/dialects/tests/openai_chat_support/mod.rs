@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
 use tollgate_dialects::Capabilities;
-use tollgate_dialects::canonical::Event;
+use tollgate_dialects::canonical::{DecodeError, Delta, Event};
+use tollgate_dialects::openai_chat::StreamDecoder;
 
 /// One recorded exchange.
 pub(crate) struct Recording {
@@ -31,7 +33,9 @@ impl Recording {
 
     pub(crate) fn status(&self) -> u16 {
         let meta: Value = serde_json::from_str(&self.read("meta.json").unwrap()).unwrap();
-        meta["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap())
+        meta["status"]
+            .as_u64()
+            .map_or(200, |status| u16::try_from(status).unwrap())
     }
 }
 
@@ -48,10 +52,19 @@ pub(crate) fn recordings() -> Vec<Recording> {
     };
     let mut found = Vec::new();
     for provider in providers.flatten() {
-        let Ok(cases) = fs::read_dir(provider.path().join("openai-chat")) else { continue };
+        let Ok(cases) = fs::read_dir(provider.path().join("openai-chat")) else {
+            continue;
+        };
         for case in cases.flatten().filter(|case| case.path().is_dir()) {
-            let name = format!("{}/{}", provider.file_name().display(), case.file_name().display());
-            found.push(Recording { name, folder: case.path() });
+            let name = format!(
+                "{}/{}",
+                provider.file_name().display(),
+                case.file_name().display()
+            );
+            found.push(Recording {
+                name,
+                folder: case.path(),
+            });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -97,9 +110,11 @@ fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> 
                 }
             })
         }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]")))
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]"))),
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} instead of {b}")),
     }
@@ -107,7 +122,6 @@ fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> 
 
 /// An event that borrows from nothing.
 pub(crate) fn owned(event: &Event<'_>) -> Event<'static> {
-    use tollgate_dialects::canonical::Delta;
     match event.clone() {
         Event::PartDelta { choice, part, delta } => {
             let delta = match delta {
@@ -119,9 +133,21 @@ pub(crate) fn owned(event: &Event<'_>) -> Event<'static> {
             };
             Event::PartDelta { choice, part, delta }
         }
-        Event::Start { origin, id, model, created, service_tier, ext } => {
-            Event::Start { origin, id, model, created, service_tier, ext }
-        }
+        Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        } => Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        },
         Event::PartStart { choice, part, kind } => Event::PartStart { choice, part, kind },
         Event::PartStop { choice, part } => Event::PartStop { choice, part },
         Event::Stop { choice, stop } => Event::Stop { choice, stop },
@@ -131,4 +157,90 @@ pub(crate) fn owned(event: &Event<'_>) -> Event<'static> {
         Event::Opaque { field, raw } => Event::Opaque { field, raw },
         Event::End => Event::End,
     }
+}
+
+/// Reads a stream fed in these pieces: the events, and how it ended.
+pub(crate) fn try_decode_stream(pieces: &[&[u8]]) -> (Vec<Event<'static>>, Result<(), DecodeError>) {
+    let mut decoder = StreamDecoder::new(1 << 20);
+    let mut events = Vec::new();
+    let mut result = Ok(());
+    for piece in pieces {
+        result = result.and_then(|()| decoder.feed(piece, &mut |event| events.push(owned(&event))));
+    }
+    result = result.and_then(|()| decoder.finish(&mut |event| events.push(owned(&event))));
+    (events, result)
+}
+
+pub(crate) fn decode_stream(stream: &str) -> Vec<Event<'static>> {
+    let (events, result) = try_decode_stream(&[stream.as_bytes()]);
+    result.unwrap_or_else(|error| panic!("{error}\n{stream}"));
+    events
+}
+
+/// Checks the order that `Event` promises.
+pub(crate) fn check_order(events: &[Event<'_>]) -> Result<(), String> {
+    #[derive(Default)]
+    struct Choice {
+        open: BTreeSet<usize>,
+        next: usize,
+        stopped: bool,
+    }
+    let mut started = false;
+    let mut over = false;
+    let mut choices: BTreeMap<u64, Choice> = BTreeMap::new();
+    for (i, event) in events.iter().enumerate() {
+        let wrong = |what: &str| Err(format!("event {i}: {what}: {event:?}"));
+        if over {
+            return wrong("after the end");
+        }
+        match event {
+            Event::Start { .. } if started => return wrong("a second start"),
+            Event::Start { .. } => started = true,
+            Event::Ping | Event::Error(_) => over = matches!(event, Event::Error(_)),
+            _ if !started => return wrong("before the start"),
+            Event::PartStart { choice, part, .. } => {
+                let state = choices.entry(*choice).or_default();
+                if state.stopped || *part != state.next {
+                    return wrong("part out of order");
+                }
+                state.next += 1;
+                state.open.insert(*part);
+            }
+            Event::PartDelta { choice, part, delta } => {
+                if !choices.entry(*choice).or_default().open.contains(part) {
+                    return wrong("piece of a part that is not open");
+                }
+                let empty = match delta {
+                    Delta::Text(text)
+                    | Delta::Reasoning(text)
+                    | Delta::Signature(text)
+                    | Delta::Arguments(text) => text.is_empty(),
+                    Delta::Opaque(_) => false,
+                };
+                if empty {
+                    return wrong("empty piece");
+                }
+            }
+            Event::PartStop { choice, part } => {
+                if !choices.entry(*choice).or_default().open.remove(part) {
+                    return wrong("stop of a part that is not open");
+                }
+            }
+            Event::Stop { choice, .. } => {
+                let state = choices.entry(*choice).or_default();
+                if state.stopped || !state.open.is_empty() {
+                    return wrong("stop with open parts, or twice");
+                }
+                state.stopped = true;
+            }
+            Event::End => {
+                if choices.values().any(|choice| !choice.stopped) {
+                    return wrong("end before every choice has stopped");
+                }
+                over = true;
+            }
+            Event::Usage(_) | Event::Opaque { .. } => {}
+        }
+    }
+    Ok(())
 }

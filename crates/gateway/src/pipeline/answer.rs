@@ -159,7 +159,7 @@ pub async fn whole(
                 body
             } else {
                 let mut losses = Losses::new();
-                let translated = codec::encode_response(head.dialect, &response, &style(route, record, true), &mut losses);
+                let translated = codec::encode_response(head.dialect, &response, &style(route, record, encoded), &mut losses);
                 if losses.rejections().next().is_some() {
                     return Err(garbled(losses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
                 }
@@ -227,7 +227,8 @@ pub async fn stream(
             AttemptError::garbled("not_a_stream", StatusCode::OK, "a stream was asked for, something else came")
         });
     }
-    let mut style = style(route, record, asked.include_usage);
+    let mut style = style(route, record, encoded);
+    style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(encoded.operation.dialect(), head.dialect, encoded.hide_usage, &style);
     let limit = candidate.model.timeouts.between_chunks;
@@ -305,12 +306,12 @@ fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(route: &Route, record: &Record, include_usage: bool) -> AnswerStyle {
+fn style(route: &Route, record: &Record, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: route.models.compat == Compat::NginxDemo,
-        include_usage,
-        request_id: None,
+        legacy_functions: encoded.legacy_functions,
+        ..AnswerStyle::default()
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Target, codec};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -26,6 +26,8 @@ pub struct Encoded {
     pub losses: Losses,
     /// Whether usage was asked for that the client did not ask for, and must be hidden from it.
     pub hide_usage: bool,
+    /// Whether the client uses OpenAI's `functions` from before tools existed, and must get `function_call` back.
+    pub legacy_functions: bool,
 }
 
 /// The client's request in canonical form, decoded at most once per call.
@@ -81,7 +83,7 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         edits.push(Edit { key: name, value: Some(value.clone()) });
     }
     let body = if edits.is_empty() { asked.body.clone().into() } else { edited(&asked.body, &asked.members, &edits) };
-    Encoded { operation, body, losses: Losses::new(), hide_usage: ask_for_usage }
+    Encoded { operation, body, losses: Losses::new(), hide_usage: ask_for_usage, legacy_functions: false }
 }
 
 fn translate(
@@ -104,7 +106,13 @@ fn translate(
     if !candidate.instance.options.is_empty() {
         body = with_options(body, &candidate.instance.options);
     }
-    Ok(Encoded { operation: Operation::Chat(dialect), body: body.into(), losses, hide_usage: false })
+    Ok(Encoded {
+        operation: Operation::Chat(dialect),
+        body: body.into(),
+        losses,
+        hide_usage: false,
+        legacy_functions: openai_chat::uses_legacy_functions(request),
+    })
 }
 
 /// Lenient: what would change the answer's shape, safety or price is refused, hints are left out and told. Strict: every

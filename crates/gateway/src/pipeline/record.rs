@@ -276,8 +276,8 @@ impl Record {
             .collect();
         let last = self.attempts.last();
         let headers = &self.request.headers;
-        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let lookup = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: HeaderName| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let lookup = |name: &str| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         self.worker.access_log.log(&CallRecord {
             remote_addr: self.peer.address.ip(),
             remote_port: self.peer.address.port(),

@@ -49,11 +49,13 @@ impl Serialize for LogPath {
     }
 }
 
-/// How a line of the access log looks. Written `json`, `combined`, or as a text with `$variables`.
+/// How a line of the access log looks. Written `default`, `json`, `combined`, or as a text with `$variables`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object per line, with every field.
+    /// One readable line with what an operator looks for first.
     #[default]
+    Default,
+    /// One JSON object per line, with every field.
     Json,
     /// NGINX's and Apache's combined format.
     Combined,
@@ -65,6 +67,7 @@ impl LogFormat {
     /// Reads the written form; every text that is not a word of its own is a template.
     pub fn new(text: &str) -> LogFormat {
         match text {
+            "default" => LogFormat::Default,
             "json" => LogFormat::Json,
             "combined" => LogFormat::Combined,
             template => LogFormat::Template(template.to_owned()),
@@ -74,6 +77,7 @@ impl LogFormat {
     /// The written form.
     pub fn as_str(&self) -> &str {
         match self {
+            LogFormat::Default => "default",
             LogFormat::Json => "json",
             LogFormat::Combined => "combined",
             LogFormat::Template(template) => template,

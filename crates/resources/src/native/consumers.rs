@@ -16,7 +16,7 @@ pub(super) fn lower(file: &File, models: &Models, report: &mut Report, env: Env<
     let keys_needed = matches!(file.auth, None | Some(AuthEntry::Key));
     let mut seen: Vec<(Path, Secret)> = Vec::new();
     let mut consumers = Vec::new();
-    let mut in_clear = 0;
+    let mut in_clear = false;
     for (username, entry) in file.consumers.iter() {
         let path = Path::of(["consumers", username]);
         if let Err(text) = check::username(username) {
@@ -24,7 +24,7 @@ pub(super) fn lower(file: &File, models: &Models, report: &mut Report, env: Env<
         }
         let keys = written_keys(entry, &path, keys_needed, report);
         for (place, key) in &keys {
-            in_clear += usize::from(key.variables().next().is_none());
+            in_clear |= key.variables().next().is_none();
             if let Some(value) = check_key(place, key, report, env) {
                 // Two keys given to different people would make them one and the same caller.
                 match seen.iter().find(|(_, other)| other.expose() == value.expose()) {
@@ -40,10 +40,8 @@ pub(super) fn lower(file: &File, models: &Models, report: &mut Report, env: Env<
             labels: entry.labels.clone(),
         });
     }
-    if in_clear > 0 {
-        report.note(format!(
-            "consumers: {in_clear} keys are written in clear; `$env://NAME` keeps them out of the file"
-        ));
+    if in_clear {
+        report.note("consumers: keys are written in clear; `$env://NAME` keeps them out of the file");
     }
     consumers
 }

@@ -216,6 +216,6 @@ pub(crate) struct ServerTlsEntry {
 pub(crate) struct AccessLogEntry {
     /// `stdout`, `off`, or a file. Default: `stdout`.
     pub(crate) path: Option<String>,
-    /// `json`, `combined`, or a text with `$variables` as in NGINX's `log_format`. Default: `json`.
+    /// `default` (one readable line), `json`, `combined`, or a text with `$variables` as in NGINX's `log_format`.
     pub(crate) format: Option<String>,
 }

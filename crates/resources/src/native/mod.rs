@@ -23,6 +23,7 @@ use crate::model::{AiModels, Plugins, Resources, Route, UriPattern};
 use crate::report::{Report, syntax_mistake};
 use crate::tree::{Path, Value, parse_yaml, read_all};
 
+pub(crate) use auth::unverified;
 pub(crate) use file::File;
 pub(crate) use providers::{Connection, MissingKey, Providers, Use};
 pub(crate) use server::lower_server;
@@ -96,7 +97,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<(File, Report), Vec<M
     let tree = parse_yaml(text).map_err(|error| vec![syntax_mistake(file_name, error)])?;
     if matches!(tree.value, Value::Null) {
         let mut report = Report::new(file_name, tree);
-        report.mistake(&Path::root(), "the file is empty; it needs at least `models`");
+        report.mistake(&Path::root(), "the file is empty");
         return Err(report.mistakes);
     }
     let found = read_all::<File>(&tree);

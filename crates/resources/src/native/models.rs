@@ -249,16 +249,10 @@ impl Lowering<'_> {
             options.insert(member, value.clone());
         }
         Some(Instance {
-            name,
-            provider: connection.kind,
             model: entry.model.clone(),
-            endpoint: connection.endpoint,
-            credential: connection.credential,
-            headers: connection.headers,
             options,
             weight: entry.weight.unwrap_or(1),
-            tls: connection.tls,
-            dialects: connection.dialects,
+            ..connection.instance(name)
         })
     }
 

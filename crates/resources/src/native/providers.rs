@@ -3,7 +3,7 @@
 use super::Env;
 use super::file::{File, ProviderEntry};
 use crate::check;
-use crate::model::{Dialect, Provider, SIMULATED_SCHEME, UpstreamTls};
+use crate::model::{Dialect, Instance, Provider, SIMULATED_SCHEME, UpstreamTls};
 use crate::named::Named;
 use crate::report::{Report, quote, unknown};
 use crate::secret::SecretRef;
@@ -18,6 +18,24 @@ pub(crate) struct Connection {
     pub(crate) headers: Named<SecretRef>,
     pub(crate) tls: UpstreamTls,
     pub(crate) dialects: Vec<Dialect>,
+}
+
+impl Connection {
+    /// An instance over this connection, with nothing else set.
+    pub(crate) fn instance(self, name: impl Into<String>) -> Instance {
+        Instance {
+            name: name.into(),
+            provider: self.kind,
+            model: None,
+            endpoint: self.endpoint,
+            credential: self.credential,
+            headers: self.headers,
+            options: Named::new(),
+            weight: 1,
+            tls: self.tls,
+            dialects: self.dialects,
+        }
+    }
 }
 
 /// What comes of using a provider.
@@ -118,6 +136,16 @@ impl Providers {
         Providers { known }
     }
 
+    /// Tells whether there is a provider of this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.known.contains(name)
+    }
+
+    /// Names of all providers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.known.names()
+    }
+
     /// Uses the provider `name` that is named at `path`. The variables its key and headers refer to are looked up, and
     /// what is wrong with them is reported once.
     pub(crate) fn connect(
@@ -200,7 +228,12 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
         .dialects
         .clone()
         .unwrap_or_else(|| kind.default_dialects().to_vec());
-    if dialects.is_empty() {
+    if dialects.is_empty()
+        && report
+            .tree
+            .at(&path.key("dialects"))
+            .is_some_and(|node| node.items().is_empty())
+    {
         report.mistake(
             &path.key("dialects"),
             "the list is empty; leave it out, or name at least one",
@@ -308,7 +341,13 @@ fn look_up(
         match secret.resolve(env) {
             Ok(value) => {
                 if let Err(text) = check::header_value(value.expose()) {
-                    report.mistake(&place, text);
+                    let variables: Vec<&str> = secret.variables().collect();
+                    let from = if variables.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" (from {})", variables.join(", "))
+                    };
+                    report.mistake(&place, format!("{text}{from}"));
                     mistaken = true;
                 }
             }

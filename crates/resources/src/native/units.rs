@@ -6,26 +6,26 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// A length of time in milliseconds, written `250ms`, `5s`, `2m` or `1h`.
-pub(super) type Duration = Measure<Time>;
+pub(crate) type Duration = Measure<Time>;
 
 /// A number of bytes, written `512B`, `64KiB`, `32MiB` or `1GiB`.
-pub(super) type Size = Measure<Bytes>;
+pub(crate) type Size = Measure<Bytes>;
 
 /// A whole number of a [`Unit`]'s smallest step, above zero.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measure<U> {
+pub(crate) struct Measure<U> {
     value: u64,
     unit: PhantomData<U>,
 }
 
 impl<U> Measure<U> {
     /// The value in the smallest step of the unit.
-    pub(super) fn value(self) -> u64 {
+    pub(crate) fn value(self) -> u64 {
         self.value
     }
 }
 
-pub(super) trait Unit {
+pub(crate) trait Unit {
     const NAME: &'static str;
     /// What is measured and how it is written, for messages.
     const EXPECTED: &'static str;
@@ -37,7 +37,7 @@ pub(super) trait Unit {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Time;
+pub(crate) struct Time;
 
 impl Unit for Time {
     const NAME: &'static str = "Duration";
@@ -49,7 +49,7 @@ impl Unit for Time {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes;
+pub(crate) struct Bytes;
 
 impl Unit for Bytes {
     const NAME: &'static str = "Size";

@@ -12,7 +12,7 @@ mod yaml;
 pub(crate) use json::parse_json;
 pub(crate) use node::{Entry, Item, Node, Value};
 pub(crate) use path::Path;
-pub(crate) use read::{Fault, FaultKind, Found, read_all};
+pub(crate) use read::{Fault, FaultKind, read_all};
 pub(crate) use yaml::parse_yaml;
 
 /// Largest configuration file, in bytes. A thousand models with all their settings take about a third of it.

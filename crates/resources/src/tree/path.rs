@@ -58,8 +58,15 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) if position == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Key(key) => {
+                    let dot = if position == 0 { "" } else { "." };
+                    // A key is text of the file: it must not break the line it is shown in.
+                    if key.is_empty() || key.chars().any(char::is_control) {
+                        write!(f, "{dot}{key:?}")?;
+                    } else {
+                        write!(f, "{dot}{key}")?;
+                    }
+                }
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }

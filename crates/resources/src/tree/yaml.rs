@@ -6,9 +6,13 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::{Entry, Item, MAX_DEPTH, Node, SyntaxError, Value};
+use crate::report::quote;
 
-/// Most values in a file once its aliases are expanded. A file of the largest size without aliases has fewer.
-const MAX_NODES: usize = 500_000;
+/// Most values in a file once its aliases are expanded. A thousand models with all their settings have about 40,000.
+const MAX_NODES: usize = 200_000;
+
+/// Most parser events that aliases may repeat; sharing the settings of a thousand models needs about 20,000.
+const MAX_REPLAYED: usize = 50_000;
 
 /// Reads YAML text. Keys given twice, several documents and unknown tags are errors; aliases and merge keys are not.
 pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
@@ -19,10 +23,11 @@ pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
+            max_recorded_anchor_events: MAX_REPLAYED,
             max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: MAX_NODES,
+            max_total_replayed_events: MAX_REPLAYED,
         },
         // `off` and `no` are words in our files; only `true` and `false` are truth values.
         strict_booleans: true,
@@ -34,10 +39,35 @@ pub(crate) fn parse_yaml(text: &str) -> Result<Node, SyntaxError> {
         Ok(raw) => Ok(node(raw)),
         Err(error) => Err(SyntaxError {
             line: error.location().map(|location| to_usize(location.line())),
-            text: UserMessageFormatter
-                .format_message(error.without_snippet())
-                .into_owned(),
+            text: describe(error.without_snippet()),
         }),
+    }
+}
+
+/// What is wrong, in our words where the parser speaks of its own affairs.
+fn describe(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
+
+    match error {
+        Error::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("duplicate key `{}`", quote(key)),
+            None => "duplicate key".to_owned(),
+        },
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias must not contain itself".to_owned(),
+        Error::MultipleDocuments { .. }
+        | Error::Budget {
+            breach: BudgetBreach::Documents { .. },
+            ..
+        } => "a second document begins here; the file must be one".to_owned(),
+        Error::Budget {
+            breach: BudgetBreach::Depth { .. },
+            ..
+        } => format!("nested deeper than {MAX_DEPTH} levels"),
+        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => {
+            format!("too large once its aliases are expanded (at most {MAX_NODES} values)")
+        }
+        _ => UserMessageFormatter.format_message(error).into_owned(),
     }
 }
 

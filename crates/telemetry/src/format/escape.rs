@@ -4,8 +4,12 @@
 ///
 /// Bytes of UTF-8 sequences are escaped as well: they may carry line separators and direction marks.
 pub(super) fn write(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    let mut rest = bytes;
+    let mut rest = text.as_bytes();
+    // Nearly always nothing is to be escaped; a check without early exit is one the compiler can vectorise.
+    if !rest.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+        out.extend_from_slice(rest);
+        return;
+    }
     while let Some(length) = rest.iter().position(|byte| is_escaped(*byte)) {
         let (plain, from_special) = rest.split_at(length);
         out.extend_from_slice(plain);
@@ -21,7 +25,7 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\'
+    !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\')
 }
 
 fn hex_digit(nibble: u8) -> u8 {

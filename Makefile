@@ -1,0 +1,42 @@
+# Two commands: `make run` starts a useful gateway, `make test` installs what the tests need and runs everything.
+
+CARGO ?= cargo
+# Set TARGET_DIR to build somewhere else, such as a folder shared by several clones.
+ifdef TARGET_DIR
+export CARGO_TARGET_DIR := $(TARGET_DIR)
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: run build test test-rust test-sdk lint deny tools demo clean
+
+run: ## build and start a gateway on 127.0.0.1:8080
+	$(CARGO) build --release --locked -p tollgate
+	$(TARGET)/release/tollgate run $(ARGS)
+
+build: ## build the release binary
+	$(CARGO) build --release --locked -p tollgate
+
+test: test-rust test-sdk ## run every test
+
+test-rust:
+	@command -v cargo-nextest >/dev/null || $(CARGO) install cargo-nextest --locked
+	$(CARGO) nextest run --workspace --locked
+	$(CARGO) test --doc --workspace --locked
+
+test-sdk: ## the official Python SDKs against the binary
+	$(CARGO) build --locked -p tollgate
+	tests/sdk/run $(TARGET)/debug/tollgate
+
+lint: deny ## formatting, lints, dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny:
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
+	$(CARGO) deny --all-features check bans licenses sources
+
+demo: build ## the four scenarios of the NGINX AI-proxy demo
+	examples/nginx-demo/run $(TARGET)/release/tollgate
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
