@@ -390,7 +390,14 @@ fn thinking_becomes_an_effort_the_model_has() {
         reasoning: false,
         ..capabilities()
     };
-    let samples: Vec<(Option<Thinking>, Option<Effort>, Capabilities, Value, Vec<&str>)> = vec![
+    type Sample = (
+        Option<Thinking>,
+        Option<Effort>,
+        Capabilities,
+        Value,
+        Vec<&'static str>,
+    );
+    let samples: Vec<Sample> = vec![
         (
             Some(thinking(1_999)),
             None,

@@ -188,7 +188,7 @@ fn expected_total(stream: &str) -> Option<u64> {
                 .as_u64()
                 .or(chunk["x_groq"]["usage"]["total_tokens"].as_u64())
         })
-        .last()
+        .next_back()
 }
 
 #[test]
