@@ -491,6 +491,10 @@ impl StreamEncoder {
             self.release(losses, out);
         }
         self.over = true;
+        if !self.started {
+            // Nothing was told that could end.
+            return;
+        }
         let stop = self.stop.take().unwrap_or_default();
         if self.broken_call && stop.reason != StopReason::Length {
             losses.rejected(
