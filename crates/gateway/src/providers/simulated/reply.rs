@@ -94,7 +94,6 @@ impl Reply {
         }
     }
 
-    /// Why it ends, in the words of the provider that is simulated.
     fn stop(&self) -> Stop {
         let native = match (self.dialect, self.stop) {
             (Dialect::OpenaiChat, StopReason::ToolCalls) => "tool_calls",
