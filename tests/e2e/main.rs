@@ -3,7 +3,10 @@
 
 mod bad_input;
 mod client_gone;
+mod drain;
 mod fallback;
 mod framing;
 mod harness;
 mod nginx_demo;
+mod passthrough;
+mod reload;

@@ -17,6 +17,9 @@ use crate::load::env;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longer than the gateway's own limits, so that it is the gateway who says that a provider was too slow.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// Largest event of the stream, in bytes.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
@@ -46,12 +49,13 @@ async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
         request
     };
     let started = Instant::now();
-    let received = Pools::default().send(&endpoint, request, CONNECT_TIMEOUT).await.map_err(|error| match error {
+    let received = Pools::default().send(&endpoint, request, CONNECT_TIMEOUT, ANSWER_TIMEOUT).await.map_err(|error| match error {
         SendError::Connect(error) => Failure::new(format!(
             "no gateway at {}: {}; start one with `tollgate run`",
             arguments.url,
             error.error.detail.unwrap_or_default()
         )),
+        SendError::Late => Failure::new("the gateway does not answer"),
         SendError::Broken(detail) => Failure::new(format!("the gateway closed the connection: {detail}")),
     })?;
     let (parts, incoming) = received.response.into_parts();

@@ -30,7 +30,7 @@ pub struct Gateway {
 impl Setup {
     /// A gateway with this `tollgate.yaml`, to which a `server` section is added.
     pub fn new(config: impl Into<String>) -> Setup {
-        Setup { config: config.into(), server: "workers: 2".to_owned(), rbac: None, env: Vec::new() }
+        Setup { config: config.into(), server: "access_log: {format: json}".to_owned(), rbac: None, env: Vec::new() }
     }
 
     /// A gateway with these files, taken as they are.
@@ -44,6 +44,11 @@ impl Setup {
         self.server.push_str(", ");
         self.server.push_str(entry);
         self
+    }
+
+    /// One worker thread, so that all calls share one pool of connections to providers.
+    pub fn single(self) -> Setup {
+        self.server("workers: 1")
     }
 
     /// Sets an environment variable.

@@ -155,7 +155,8 @@ impl Asked {
 
     /// Whether it asks for a stream.
     pub fn stream(&self) -> bool {
-        self.json()["stream"] == true
+        // Not every request that is JSON for a provider is JSON for serde (lone surrogates).
+        self.body.windows(13).any(|window| window == br#""stream":true"#)
     }
 }
 

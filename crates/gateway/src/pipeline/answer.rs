@@ -5,6 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::{Dialect, Losses, codec, scan};
@@ -20,7 +21,7 @@ use super::send::UpstreamAnswer;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Verbatim};
 use crate::providers::Operation;
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Timeouts};
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -76,8 +77,8 @@ impl Answer {
 /// The provider answered with a status other than 200: reads what it says.
 pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: &Candidate) -> AttemptError {
     let mut body = BytesMut::new();
-    let limit = candidate.model.timeouts.between_chunks;
-    while let Ok(Some(Ok(data))) = tokio::time::timeout(limit, upstream.body.data()).await {
+    let mut patience = Patience::new(&upstream, candidate);
+    while let Ok(Some(Ok(data))) = patience.data(&mut upstream).await {
         body.extend_from_slice(&data);
         if body.len() > MAX_ERROR_BYTES {
             body.truncate(MAX_ERROR_BYTES);
@@ -124,6 +125,32 @@ fn masked(body: Bytes, candidate: &Candidate) -> Bytes {
         body = clean.into();
     }
     body
+}
+
+/// How long the bytes of a body are waited for: the first as long as an answer may take to begin, the others as long as
+/// it may be silent.
+struct Patience {
+    limits: Timeouts,
+    sent: Instant,
+    begun: bool,
+}
+
+impl Patience {
+    fn new(upstream: &UpstreamAnswer, candidate: &Candidate) -> Self {
+        Patience { limits: candidate.model.timeouts, sent: upstream.sent, begun: false }
+    }
+
+    async fn data(&mut self, upstream: &mut UpstreamAnswer) -> Result<Option<Result<Bytes, String>>, AttemptError> {
+        let (outcome, limit, until) = if self.begun {
+            let limit = self.limits.between_chunks;
+            ("between_chunks_timeout", limit, Instant::now() + limit)
+        } else {
+            ("first_byte_timeout", self.limits.first_byte, self.sent + self.limits.first_byte)
+        };
+        let data = timeout_at(until, upstream.body.data()).await.map_err(|_| AttemptError::timeout(outcome, limit))?;
+        self.begun = true;
+        Ok(data)
+    }
 }
 
 /// Reads a whole answer and turns it into the client's dialect.
@@ -179,12 +206,12 @@ pub async fn whole(
 }
 
 async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result<Bytes, AttemptError> {
-    let limit = candidate.model.timeouts.between_chunks;
+    let mut patience = Patience::new(upstream, candidate);
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     loop {
-        let data = match tokio::time::timeout(limit, upstream.body.data()).await {
-            Err(_) => return Err(AttemptError::timeout("between_chunks_timeout", limit)),
+        let data = match patience.data(upstream).await {
+            Err(late) => return Err(late),
             Ok(None) => break,
             Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
             Ok(Some(Ok(data))) => data,
@@ -231,11 +258,11 @@ pub async fn stream(
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(encoded.operation.dialect(), head.dialect, encoded.hide_usage, &style);
-    let limit = candidate.model.timeouts.between_chunks;
+    let mut patience = Patience::new(&upstream, candidate);
     let mut ready = Vec::new();
     loop {
-        let data = match tokio::time::timeout(limit, upstream.body.data()).await {
-            Err(_) => return Err(AttemptError::timeout("between_chunks_timeout", limit)),
+        let data = match patience.data(&mut upstream).await {
+            Err(late) => return Err(late),
             Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
             Ok(Some(Ok(data))) => data,
             Ok(None) => {

@@ -11,6 +11,10 @@ use super::head::{Endpoint, Head};
 use crate::error::CallError;
 use crate::snapshot::Route;
 
+/// Longest name of a model a client may ask for, in bytes. It is repeated in errors, headers and the log; no configured
+/// name is as long.
+const MAX_MODEL_BYTES: usize = 256;
+
 /// A request body with the few facts that routing needs.
 pub struct Asked {
     /// The body as the client sent it: checked to be one JSON object in UTF-8.
@@ -42,6 +46,10 @@ impl Asked {
             _ if demo => return Err(bad_request("model_missing", "Model not specified in request")),
             _ => return Err(bad_request("model_missing", "`model` is missing; name the model to use").at("model")),
         };
+        if model.len() > MAX_MODEL_BYTES {
+            let message = format!("`model` is longer than {MAX_MODEL_BYTES} bytes");
+            return Err(bad_request("model_too_long", message).at("model"));
+        }
         let stream = match members.value(&body, "stream") {
             None | Some("false" | "null") => false,
             Some("true") => true,

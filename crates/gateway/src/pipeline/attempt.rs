@@ -79,10 +79,12 @@ async fn attempt(
 
 fn another_may_help(failure: &AttemptError, candidate: &Candidate) -> bool {
     match failure.status {
-        // A status other than 200 is the provider's word on the request; the configured rule decides.
-        Some(status) if status != http::StatusCode::OK => candidate.model.fallback_on.includes(status.as_u16()),
-        // No connection, no answer in time, an answer that broke or made no sense; or it was never sent because this
-        // instance cannot express it.
+        // An error status is the provider's word on the request; the configured rule decides.
+        Some(status) if status.is_client_error() || status.is_server_error() => {
+            candidate.model.fallback_on.includes(status.as_u16())
+        }
+        // No connection, no answer in time, an answer that broke or made no sense (a redirect to somewhere else, a 204);
+        // or it was never sent because this instance cannot express it.
         _ => true,
     }
 }

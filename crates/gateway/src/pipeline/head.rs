@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::uri::Authority;
+use http::{Method, StatusCode, Version};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 
@@ -111,6 +113,34 @@ pub fn route<'a>(snapshot: &'a Snapshot, request: &Parts) -> Result<&'a Arc<Rout
         Endpoint::Unknown => return Err(not_found()),
     };
     if allowed { Ok(route) } else { Err(method_not_allowed()) }
+}
+
+/// Checks that a request of HTTP/1.1 names one host. One without, or with two, means different things to the servers on
+/// its way (RFC 9112, section 3.2).
+///
+/// # Errors
+/// 400 for no host, several, or what is none.
+pub fn check_host(request: &Parts) -> Result<(), CallError> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let well_formed = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        // HTTP/2 names it in `:authority`, HTTP/1.0 need not.
+        (None, _) => request.version != Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    if well_formed {
+        return Ok(());
+    }
+    Err(CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "invalid_host",
+        "the request must have one `Host` header with a host name or address",
+    ))
+}
+
+fn is_host(value: &[u8]) -> bool {
+    Authority::try_from(value).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// The path leads nowhere.

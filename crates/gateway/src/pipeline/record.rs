@@ -198,12 +198,24 @@ impl Record {
         if !seen.finished || usage.is_none() {
             let told = usage.unwrap_or_default();
             let input_known = told.input_total() > 0;
-            let input =
-                if input_known { told.input } else { estimate::tokens(std::str::from_utf8(&self.body).unwrap_or_default()) };
+            let input = if input_known { told.input } else { self.estimated_input() };
             let output = told.output.max(seen.estimated_output);
             usage = Some(Usage { input, output, total: None, estimated: true, ..told });
         }
         self.usage = usage;
+    }
+
+    /// The client left while an attempt was under way that has told nothing yet: the provider has been given the input, and
+    /// may bill it.
+    fn settle_cancelled(&mut self) {
+        let under_way = self.attempts.last().is_some_and(|attempt| attempt.outcome == "client_gone");
+        if under_way && !self.complete && self.usage.is_none() {
+            self.usage = Some(Usage { input: self.estimated_input(), estimated: true, ..Usage::default() });
+        }
+    }
+
+    fn estimated_input(&self) -> u64 {
+        estimate::tokens(std::str::from_utf8(&self.body).unwrap_or_default())
     }
 
     /// Bytes of the body were handed to the client's connection.
@@ -328,6 +340,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.settle_cancelled();
         // An attempt still open here was left by the client.
         self.end_attempt(if self.complete { "ok" } else { "cancelled" }, None, None);
         self.write();

@@ -2,6 +2,7 @@
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use tokio::time::Instant;
 
 use super::choose::Candidate;
 use super::encode::Encoded;
@@ -22,6 +23,8 @@ pub struct UpstreamAnswer {
     pub headers: HeaderMap,
     /// The body.
     pub body: UpstreamBody,
+    /// When the request was sent.
+    pub sent: Instant,
 }
 
 /// Sends a request. Cancel-safe: dropping the future closes the connection.
@@ -65,12 +68,11 @@ pub async fn send(
         request
     };
     let limits = candidate.model.timeouts;
-    let sending = pools.send(endpoint, request, limits.connect);
-    let received = match tokio::time::timeout(limits.connect + limits.first_byte, sending).await {
-        Err(_) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
-        Ok(Err(SendError::Connect(error))) => return Err(*error),
-        Ok(Err(SendError::Broken(detail))) => return Err(AttemptError::broken("connection_lost", detail)),
-        Ok(Ok(received)) => received,
+    let received = match pools.send(endpoint, request, limits.connect, limits.first_byte).await {
+        Err(SendError::Late) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
+        Err(SendError::Connect(error)) => return Err(*error),
+        Err(SendError::Broken(detail)) => return Err(AttemptError::broken("connection_lost", detail)),
+        Ok(received) => received,
     };
     record.upstream_address = Some(received.lease.address());
     let (parts, body) = received.response.into_parts();
@@ -78,5 +80,6 @@ pub async fn send(
         status: parts.status,
         headers: parts.headers,
         body: UpstreamBody::Network { body, lease: Some(received.lease) },
+        sent: received.sent,
     })
 }

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::RequestBody;
 use super::connect::connect;
@@ -67,6 +68,8 @@ pub struct Received {
     pub response: Response<Incoming>,
     /// The connection it arrives on.
     pub lease: Lease,
+    /// When the request began to be sent.
+    pub sent: tokio::time::Instant,
 }
 
 /// Why no answer head arrived.
@@ -75,6 +78,8 @@ pub enum SendError {
     Connect(Box<AttemptError>),
     /// The connection was made, but broke before the head was complete.
     Broken(String),
+    /// The connection was made, but the head of the answer did not come in time.
+    Late,
 }
 
 impl Pools {
@@ -84,29 +89,35 @@ impl Pools {
     /// the caller noticing: the provider closed it while it was idle.
     ///
     /// # Errors
-    /// No connection could be made in `connect_timeout`, or the new one broke.
+    /// No connection could be made in `connect_timeout`, or the new one broke, or the answer did not begin within
+    /// `answer_timeout` of the request being sent.
     pub async fn send(
         &self,
         endpoint: &Endpoint,
         request: impl Fn() -> Request<RequestBody>,
         connect_timeout: Duration,
+        answer_timeout: Duration,
     ) -> Result<Received, SendError> {
         if let Some(connection) = self.take(&endpoint.pool_key) {
-            match self.exchange(endpoint, connection, request()).await {
-                Ok(received) => return Ok(received),
+            match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
+                Err(_) => return Err(SendError::Late),
+                Ok(Ok(received)) => return Ok(received),
                 // The provider answered, but not HTTP: a second connection would not help.
-                Err(error) if error.is_parse() => return Err(SendError::Broken(describe(&error))),
-                Err(_) => {}
+                Ok(Err(error)) if error.is_parse() => return Err(SendError::Broken(describe(&error))),
+                Ok(Err(_)) => {}
             }
         }
-        let connection = match tokio::time::timeout(connect_timeout, open(endpoint)).await {
+        let connection = match timeout(connect_timeout, open(endpoint)).await {
             Ok(connection) => connection.map_err(|error| SendError::Connect(Box::new(error)))?,
             Err(_) => {
                 let detail = format!("no connection to {} in {} ms", endpoint.host, connect_timeout.as_millis());
                 return Err(SendError::Connect(Box::new(AttemptError::connect("connect_timeout", detail))));
             }
         };
-        self.exchange(endpoint, connection, request()).await.map_err(|error| SendError::Broken(describe(&error)))
+        match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
+            Err(_) => Err(SendError::Late),
+            Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(describe(&error))),
+        }
     }
 
     async fn exchange(
@@ -115,10 +126,11 @@ impl Pools {
         mut connection: Connection,
         request: Request<RequestBody>,
     ) -> Result<Received, hyper::Error> {
+        let sent = tokio::time::Instant::now();
         connection.sender.ready().await?;
         let response = connection.sender.send_request(request).await?;
         let lease = Lease { connection, pools: self.clone(), key: endpoint.pool_key.clone() };
-        Ok(Received { response, lease })
+        Ok(Received { response, lease, sent })
     }
 
     fn take(&self, key: &str) -> Option<Connection> {

@@ -13,6 +13,7 @@ mod serve;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
 use tollgate_dialects::canonical::{Event, ProviderError};
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
 use tollgate_dialects::{Dialect, Losses, codec, estimate};
@@ -45,7 +46,7 @@ pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8
         answer_headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     let script = Script::new(&profile, chunks);
-    UpstreamAnswer { status, headers: answer_headers, body: UpstreamBody::Simulated(script) }
+    UpstreamAnswer { status, headers: answer_headers, body: UpstreamBody::Simulated(script), sent: Instant::now() }
 }
 
 fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &[u8]) -> (StatusCode, bool, Vec<Vec<u8>>) {
@@ -146,6 +147,7 @@ fn refusal(dialect: Dialect, status: u16, message: &str, code: &str) -> Upstream
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
         headers,
         body: UpstreamBody::Simulated(Script::at_once(error_body(dialect, status, message, code))),
+        sent: Instant::now(),
     }
 }
 
