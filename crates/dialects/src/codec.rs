@@ -149,10 +149,12 @@ impl StreamEncoder {
                 include_usage: style.include_usage,
                 created_s: style.created_s,
                 finish_reason: style.finish_reason(),
+                legacy_functions: style.legacy_functions,
             })),
             Dialect::AnthropicMessages => {
                 StreamEncoder::AnthropicMessages(anthropic_messages::StreamEncoder::new(anthropic_messages::StreamStyle {
                     request_id: style.request_id.clone(),
+                    ..anthropic_messages::StreamStyle::default()
                 }))
             }
         }

@@ -1,5 +1,13 @@
 //! Every recorded request, answer and stream survives its own codec.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "tests fail by panicking, and json! values read best in place"
+)]
+
 mod anthropic_messages_support;
 
 use anthropic_messages_support::{

@@ -1,5 +1,12 @@
 //! Errors of all providers, and what is told about wrong documents.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests count as tests"
+)]
+
 mod openai_chat_support;
 
 use openai_chat_support::{json, recordings};

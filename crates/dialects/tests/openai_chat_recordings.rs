@@ -1,5 +1,12 @@
 //! Recorded requests and answers of all providers go through the codec unchanged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests count as tests"
+)]
+
 mod openai_chat_support;
 
 use openai_chat_support::{assert_json_eq, capabilities, json, recordings};

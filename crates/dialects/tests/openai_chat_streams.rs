@@ -1,5 +1,12 @@
 //! Recorded streams: cut anywhere, collected, written again and read again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests count as tests"
+)]
+
 mod openai_chat_support;
 
 use std::collections::BTreeMap;
@@ -181,7 +188,7 @@ fn expected_total(stream: &str) -> Option<u64> {
                 .as_u64()
                 .or(chunk["x_groq"]["usage"]["total_tokens"].as_u64())
         })
-        .last()
+        .next_back()
 }
 
 #[test]

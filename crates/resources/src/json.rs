@@ -3,8 +3,10 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::named::Named;
 
 /// Any JSON value, held as its compact text. Members of objects keep the order they were written in, which some
 /// requests depend on (a model fills a JSON schema in its order).
@@ -32,7 +34,36 @@ impl fmt::Debug for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        // As a tree and not as raw text, because only serde_json understands raw text.
+        let tree: Tree = serde_json::from_str(self.text()).map_err(serde::ser::Error::custom)?;
+        tree.serialize(serializer)
+    }
+}
+
+/// A JSON value whose members keep their order, for writing it in another format.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Tree {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Tree>),
+    Map(Named<Tree>),
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let tree = match raw.as_bytes().first() {
+            Some(b'{') => serde_json::from_str(raw).map(Tree::Map),
+            Some(b'[') => serde_json::from_str(raw).map(Tree::List),
+            Some(b'"') => serde_json::from_str(raw).map(Tree::Text),
+            Some(b't' | b'f') => serde_json::from_str(raw).map(Tree::Bool),
+            Some(b'n') => Ok(Tree::Null),
+            _ => serde_json::from_str(raw).map(Tree::Number),
+        };
+        tree.map_err(D::Error::custom)
     }
 }
 

@@ -23,6 +23,7 @@ mod report;
 mod secret;
 mod suggest;
 mod tree;
+mod yaml;
 
 pub use glob::Glob;
 pub use json::Json;
@@ -33,3 +34,4 @@ pub use named::Named;
 pub use native::{QUICKSTART, QUICKSTART_NAME, lower_native, native_schema};
 pub use rbac::lower_rbac;
 pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};
+pub use yaml::{DumpError, to_yaml};

@@ -164,6 +164,12 @@ fn read(text: &str, fallback: ErrorKind) -> Option<ProviderError> {
     let code = error_code(&mut details).or_else(|| error_code(&mut outer));
     let param = details.take_string("param").ok().flatten();
     let kind = code.as_deref().and_then(kind_of_code).unwrap_or_else(|| {
+        // Some gateways write the status as the code.
+        let status = code
+            .as_deref()
+            .and_then(|code| code.parse().ok())
+            .filter(|code| (400..600).contains(code));
+        let fallback = status.map_or(fallback, kind_of_status);
         refine(
             native_type.as_deref().and_then(kind_of_type).unwrap_or(fallback),
             &message,

@@ -33,7 +33,7 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
             Lost(Approximated, "the provider knows no penalties")
         }
         ("logit_bias", _) => Lost(Approximated, "the provider knows no token biases"),
-        ("seed", _) => Lost(Dropped, "the provider knows no seed"),
+        ("seed" | "random_seed", _) => Lost(Dropped, "the provider knows no seed"),
         ("prediction", _) => Lost(Dropped, "the provider takes no predicted output"),
         ("metadata", _) => Lost(Dropped, "the provider stores no metadata"),
         ("store", "false") => Silent,
@@ -54,7 +54,10 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
         ("functions" | "function_call", _) => {
             Lost(Rejected, "functions from before tools existed are not translated")
         }
-        // Hints of compatible vendors without effect on the content.
+        // Compatible vendors.
+        ("safe_prompt", "false") => Silent,
+        ("thinking", _) => Lost(Approximated, "how the model thinks is left to it"),
+        ("include_reasoning", _) => Lost(Dropped, "reasoning is told as the provider tells it"),
         ("session_id" | "trace" | "usage" | "citation_options" | "priority", _) => {
             Lost(Dropped, "a hint for another provider")
         }
@@ -69,6 +72,9 @@ fn part_fate(name: &str, raw: &RawJson) -> Fate {
     match name {
         // Carried over as a cache breakpoint, see `cache_control`.
         "cache_control" if Object::parse(raw.text(), "").is_ok() => Silent,
+        // The last assistant message is the beginning of the answer anyway.
+        "prefix" => Silent,
+        "eager_input_streaming" => Lost(Dropped, "a hint for another provider"),
         "annotations" => Lost(Dropped, "annotations of earlier answers are not sent back"),
         "audio" => Lost(Rejected, "the provider knows no audio of earlier answers"),
         "logprobs" | "id" | "index" | "status" => Lost(Dropped, "without meaning in a request"),
@@ -87,7 +93,11 @@ pub(super) fn report(ext: &Ext, losses: &mut Losses) {
 
 /// Reports the members of a message's bag.
 pub(super) fn report_message(ext: &Ext, path: &str, losses: &mut Losses) {
-    report_with(part_fate, ext, path, losses);
+    let fate = |name: &str, raw: &RawJson| match name {
+        "cache_control" => Fate::Lost(Effect::Dropped, "only parts of messages can be cache breakpoints"),
+        _ => part_fate(name, raw),
+    };
+    report_with(fate, ext, path, losses);
 }
 
 /// Reports the members of a part's bag and returns the bag that may be written here: an empty one.
@@ -118,7 +128,7 @@ pub(super) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut L
     }
 }
 
-fn report_with(fate: fn(&str, &RawJson) -> Fate, ext: &Ext, path: &str, losses: &mut Losses) {
+fn report_with(fate: impl Fn(&str, &RawJson) -> Fate, ext: &Ext, path: &str, losses: &mut Losses) {
     for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
         let Fate::Lost(effect, reason) = fate(name, raw) else {
             continue;

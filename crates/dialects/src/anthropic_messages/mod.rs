@@ -13,6 +13,7 @@
 mod encode;
 mod error;
 mod foreign;
+mod frame;
 mod ids;
 mod media;
 mod options;

@@ -215,7 +215,6 @@ fn decode_reasoning(text: String, signature: Option<String>, ext: Ext) -> Reason
             text,
             signature,
             origin: Some(ORIGIN),
-            member: Some("thinking".to_owned()),
             ext,
             ..Reasoning::default()
         },

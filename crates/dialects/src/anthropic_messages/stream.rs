@@ -312,9 +312,7 @@ impl Answer {
                 }
             }
             "thinking" => {
-                begin(PartKind::Reasoning {
-                    member: Some("thinking".to_owned()),
-                });
+                begin(PartKind::Reasoning { member: None });
                 let text = block.take_string("thinking")?.unwrap_or_default();
                 if !text.is_empty() {
                     sink(delta(part, Delta::Reasoning(Cow::Owned(text))));

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::error::encode_error;
+use super::frame::{write_delta, write_event, write_frame};
 use super::response::{Contents, service_tier, stop_reason, write_stop};
 use super::{ids, usage};
 use crate::Dialect;
@@ -15,6 +16,8 @@ use crate::canonical::{
 };
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+
+const FOREIGN_PROOF: &str = "proofs of other makers for their reasoning cannot be carried";
 
 /// How a stream is written.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct StreamEncoder {
     style: StreamStyle,
     /// `message_start`, until it is known whether the usage comes right behind.
     pending_start: Option<Start>,
+    /// Whether `message_start` was written.
+    started: bool,
     native: bool,
     model: String,
     id: String,
@@ -80,6 +85,10 @@ enum OpenKind {
     /// Reasoning of another maker, sealed at its end.
     ForeignReasoning {
         member: Option<String>,
+        /// Whether the provider says that it only passes on reasoning of this dialect's makers.
+        passed_on: bool,
+        /// Whether a signature was passed on.
+        signed: bool,
     },
     /// A tool call of another dialect with its arguments so far.
     ForeignCall {
@@ -101,6 +110,7 @@ impl StreamEncoder {
         StreamEncoder {
             style,
             pending_start: None,
+            started: false,
             native: false,
             model: String::new(),
             id: String::new(),
@@ -157,9 +167,12 @@ impl StreamEncoder {
             Event::End => self.end(losses, out),
             Event::Stop { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::Opaque { field, raw } => self.opaque(field, raw, losses, out),
+            // The first event must be `message_start`.
             Event::Ping => {
                 self.start(out);
-                write_event(out, "ping", |_| {});
+                if self.started {
+                    write_event(out, "ping", |_| {});
+                }
             }
             Event::PartStart {
                 choice: 0,
@@ -197,6 +210,7 @@ impl StreamEncoder {
         let Some(start) = self.pending_start.take() else {
             return;
         };
+        self.started = true;
         let mut counts = self.usage.clone().unwrap_or_default();
         if !self.native {
             // The output is counted at the end.
@@ -240,10 +254,7 @@ impl StreamEncoder {
             return;
         }
         if matches!(kind, PartKind::RedactedReasoning { .. }) && !self.native {
-            losses.dropped(
-                "choices[0].delta.reasoning_details",
-                "proofs of other makers for their reasoning cannot be carried",
-            );
+            losses.dropped("choices[0].delta.reasoning_details", FOREIGN_PROOF);
             self.left_out.insert(part);
             return;
         }
@@ -330,6 +341,8 @@ impl StreamEncoder {
                 if !self.native {
                     open = OpenKind::ForeignReasoning {
                         member: member.clone(),
+                        passed_on: false,
+                        signed: false,
                     };
                 }
                 block(out, &|w| {
@@ -386,11 +399,18 @@ impl StreamEncoder {
         match delta {
             Delta::Text(text) => write_delta(out, index, "text_delta", "text", text),
             Delta::Reasoning(text) => write_delta(out, index, "thinking_delta", "thinking", text),
-            Delta::Signature(_) if matches!(open.kind, OpenKind::ForeignReasoning { .. }) => losses.dropped(
-                "choices[0].delta.signature",
-                "proofs of other makers for their reasoning cannot be carried",
-            ),
-            Delta::Signature(text) => write_delta(out, index, "signature_delta", "signature", text),
+            Delta::Signature(text) => {
+                if let OpenKind::ForeignReasoning {
+                    passed_on, signed, ..
+                } = &mut open.kind
+                {
+                    if !*passed_on {
+                        return losses.dropped("choices[0].delta.signature", FOREIGN_PROOF);
+                    }
+                    *signed = true;
+                }
+                write_delta(out, index, "signature_delta", "signature", text);
+            }
             Delta::Arguments(text) => {
                 if let OpenKind::ForeignCall { arguments } = &mut open.kind {
                     // Some models write `null` when a tool takes nothing.
@@ -402,10 +422,15 @@ impl StreamEncoder {
                 write_delta(out, index, "input_json_delta", "partial_json", text);
             }
             Delta::Opaque(raw) if self.native => self.write_opaque_delta(raw, index, out),
-            Delta::Opaque(_) => losses.dropped(
-                "choices[0].delta.annotations",
-                "only the provider's own dialect has these members",
-            ),
+            Delta::Opaque(raw) => {
+                if let OpenKind::ForeignReasoning { passed_on, .. } = &mut open.kind {
+                    *passed_on |= is_passed_on(raw);
+                }
+                let members = Object::parse(raw.text(), "")
+                    .map(Object::into_ext)
+                    .unwrap_or_default();
+                self.keep(&members, "choices[0].delta.", losses);
+            }
         }
     }
 
@@ -425,7 +450,8 @@ impl StreamEncoder {
         let Some(open) = self.open.take() else { return };
         match open.kind {
             OpenKind::Plain => {}
-            OpenKind::ForeignReasoning { member } => {
+            OpenKind::ForeignReasoning { signed: true, .. } => {}
+            OpenKind::ForeignReasoning { member, .. } => {
                 let envelope = ids::seal_reasoning(Dialect::OpenaiChat, member.as_deref(), &self.model);
                 write_delta(out, index, "signature_delta", "signature", &envelope);
             }
@@ -514,41 +540,19 @@ impl StreamEncoder {
     }
 }
 
-fn write_delta(out: &mut Vec<u8>, index: u64, kind: &str, member: &str, piece: &str) {
-    write_event(out, "content_block_delta", |w| {
-        w.key("index").number(index);
-        w.key("delta").object(|w| {
-            w.key("type").string(kind);
-            w.key(member).string(piece);
-        });
-    });
-}
-
-/// Writes one event whose data is an object with this `type` and the given members.
-fn write_event(out: &mut Vec<u8>, kind: &str, members: impl FnOnce(&mut Writer<'_>)) {
-    write_frame(out, kind, |out| {
-        Writer::new(out).object(|w| {
-            w.key("type").string(kind);
-            members(w);
-        });
-    });
-}
-
-/// Writes one event. Line ends can stand in raw JSON only between tokens, where a space is as good and keeps one data line.
-fn write_frame(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(b"event: ");
-    out.extend(name.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')));
-    out.extend_from_slice(b"\ndata: ");
-    let begin = out.len();
-    data(out);
-    for byte in out
-        .iter_mut()
-        .skip(begin)
-        .filter(|byte| matches!(byte, b'\n' | b'\r'))
-    {
-        *byte = b' ';
-    }
-    out.extend_from_slice(b"\n\n");
+/// Whether entries of `reasoning_details` say that this dialect's makers wrote them (OpenRouter's `format`).
+fn is_passed_on(raw: &RawJson) -> bool {
+    let entries = Object::parse(raw.text(), "")
+        .ok()
+        .and_then(|mut object| object.take_array("reasoning_details").ok()?);
+    entries.is_some_and(|entries| {
+        entries.iter().any(|entry| {
+            let format = Object::parse(entry.get(), "")
+                .ok()
+                .and_then(|mut entry| entry.take_string("format").ok()?);
+            format.is_some_and(|format| format.starts_with("anthropic"))
+        })
+    })
 }
 
 fn own(delta: &Delta<'_>) -> (Delta<'static>, usize) {

@@ -174,7 +174,8 @@ impl CollectedPart {
             (Part::ToolCall(call), Delta::Arguments(piece)) => call.arguments.push_str(piece),
             (Part::ToolCall(call), Delta::Opaque(raw)) => add_members(&mut call.ext, raw),
             (Part::Opaque { .. }, Delta::Arguments(piece)) => self.input.push_str(piece),
-            (Part::Opaque { raw: whole, .. }, Delta::Opaque(raw)) => match member_string(raw, "partial_json") {
+            (Part::Opaque { raw: whole, .. }, Delta::Opaque(raw)) => match member_string(raw, "partial_json")
+            {
                 Some(piece) => self.input.push_str(&piece),
                 None => *whole = with_members_of(whole, raw),
             },

@@ -168,7 +168,10 @@ impl<'a> Object<'a> {
 
     /// The raw JSON of a member that stays where it is.
     pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw)
+        self.members
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, raw)| *raw)
     }
 
     /// What was not taken, in its original order, `null`s included.

@@ -181,6 +181,11 @@ fn decode_thinking(mut object: Object<'_>, mut ext: Ext) -> Option<Part> {
 /// The member name of reasoning that stands as a `thinking` part in the content list.
 pub(super) const THINKING: &str = "thinking";
 
+/// Whether reasoning stands as a `thinking` part in the content list. Anthropic's blocks have that name too.
+pub(super) fn stands_in_content(reasoning: &Reasoning) -> bool {
+    reasoning.origin == Some(Dialect::OpenaiChat) && reasoning.member.as_deref() == Some(THINKING)
+}
+
 /// Writes a part of this dialect as it came.
 pub(super) fn write_own_part(w: &mut Writer<'_>, part: &Part) {
     match part {

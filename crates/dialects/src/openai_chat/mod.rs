@@ -23,6 +23,7 @@ mod stream;
 mod stream_calls;
 mod stream_choice;
 mod stream_encoder;
+mod stream_pieces;
 mod tools;
 mod usage;
 mod write_messages;

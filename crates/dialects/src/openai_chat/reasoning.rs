@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use super::content::stands_in_content;
 use crate::Dialect;
 use crate::canonical::{Ext, Part, Reasoning};
 use crate::json::{Object, RawJson, Writer};
@@ -239,9 +240,7 @@ fn write_detail(w: &mut Writer<'_>, block: &Reasoning, format: Option<&str>, ind
 /// The reasoning in a part, unless it stands in the content list.
 pub(super) fn reasoning_of(part: &Part) -> Option<&Reasoning> {
     match part {
-        Part::Reasoning(reasoning) if reasoning.member.as_deref() != Some(super::content::THINKING) => {
-            Some(reasoning)
-        }
+        Part::Reasoning(reasoning) if !stands_in_content(reasoning) => Some(reasoning),
         _ => None,
     }
 }

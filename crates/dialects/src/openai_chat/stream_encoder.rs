@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 
 use super::content::THINKING;
 use super::error::write_error;
-use super::ext::{inner, without};
+use super::ext::without;
 use super::foreign::{self, Place};
-use super::reasoning::{ANTHROPIC_FORMAT, DETAILS, FOREIGN_TEXT};
+use super::reasoning::{DETAILS, FOREIGN_TEXT};
 use super::response::service_tier;
 use super::stop::{self, FinishReasonStyle};
+use super::stream_pieces::{
+    write_arguments, write_call_start, write_detail, write_own_reasoning, write_text,
+};
 use super::usage;
 use crate::canonical::{Delta, Event, Ext, PartKind, ToolCallKind, Usage, split_choice};
 use crate::json::{Object, RawJson, Writer};
@@ -519,120 +522,6 @@ impl StreamEncoder {
         members(&mut Writer::new(out));
         out.extend_from_slice(b"}\n\n");
     }
-}
-
-fn write_text(w: &mut Writer<'_>, text: &str, piece: &Ext) {
-    if piece.is_empty() {
-        w.key("content").string(text);
-        return;
-    }
-    w.key("content").array(|w| {
-        w.object(|w| {
-            w.key("type").string("text");
-            w.key("text").string(text);
-            w.ext(piece);
-        });
-    });
-}
-
-fn write_own_reasoning(w: &mut Writer<'_>, member: &str, text: &str, piece: &Ext) {
-    match member {
-        THINKING => w.key("content").array(|w| {
-            w.object(|w| {
-                w.key("type").string("thinking");
-                w.key("thinking").array(|w| {
-                    w.object(|w| {
-                        w.key("type").string("text");
-                        w.key("text").string(text);
-                    });
-                });
-                w.ext(piece);
-            });
-        }),
-        // The entries hold the text.
-        DETAILS => w.ext(piece),
-        member => {
-            w.key(member).string(text);
-            w.ext(&without(piece, &[member]));
-        }
-    }
-}
-
-fn write_call_start(
-    w: &mut Writer<'_>,
-    kind: ToolCallKind,
-    index: u64,
-    id: &str,
-    name: &str,
-    ext: Option<&Ext>,
-) {
-    let (member, arguments) = match kind {
-        ToolCallKind::LegacyFunction => {
-            w.key("function_call").object(|w| {
-                w.key("name").string(name);
-                w.key("arguments").string("");
-                if let Some(ext) = ext {
-                    w.ext(ext);
-                }
-            });
-            return;
-        }
-        ToolCallKind::Function => ("function", "arguments"),
-        ToolCallKind::Custom => ("custom", "input"),
-    };
-    w.key("tool_calls").array(|w| {
-        w.object(|w| {
-            w.key("index").number(index);
-            w.key("id").string(id);
-            w.key("type").string(member);
-            w.key(member).object(|w| {
-                w.key("name").string(name);
-                w.key(arguments).string("");
-                if let Some(ext) = ext {
-                    w.ext(&inner(ext, member));
-                }
-            });
-            if let Some(ext) = ext {
-                w.ext(&without(ext, &[member]));
-            }
-        });
-    });
-}
-
-fn write_arguments(w: &mut Writer<'_>, kind: ToolCallKind, index: u64, arguments: &str, piece: &Ext) {
-    let (member, name) = match kind {
-        ToolCallKind::LegacyFunction => {
-            w.key("function_call").object(|w| {
-                w.key("arguments").string(arguments);
-                w.ext(piece);
-            });
-            return;
-        }
-        ToolCallKind::Function => ("function", "arguments"),
-        ToolCallKind::Custom => ("custom", "input"),
-    };
-    w.key("tool_calls").array(|w| {
-        w.object(|w| {
-            w.key("index").number(index);
-            w.key(member).object(|w| {
-                w.key(name).string(arguments);
-                w.ext(&inner(piece, member));
-            });
-            w.ext(&without(piece, &[member]));
-        });
-    });
-}
-
-/// Writes one entry of `reasoning_details` for a block of Anthropic's; pieces of a block share their index.
-fn write_detail(w: &mut Writer<'_>, kind: &str, member: &str, value: &str, index: u64) {
-    w.key(DETAILS).array(|w| {
-        w.object(|w| {
-            w.key("type").string(kind);
-            w.key(member).string(value);
-            w.key("format").string(ANTHROPIC_FORMAT);
-            w.key("index").number(index);
-        });
-    });
 }
 
 /// The members of a delta that chunks are made of.

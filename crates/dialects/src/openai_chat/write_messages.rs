@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::content::{THINKING, address_of, write_own_part, write_thinking};
+use super::content::{address_of, stands_in_content, write_own_part, write_thinking};
 use super::ext::{is_marked, without};
 use super::foreign::{self, Place};
 use super::{reasoning, tools};
@@ -96,7 +96,7 @@ fn write_own(w: &mut Writer<'_>, message: &Message, losses: &mut Losses) {
 pub(super) fn is_content(part: &Part) -> bool {
     match part {
         Part::Text(_) | Part::Media(_) => true,
-        Part::Reasoning(reasoning) => reasoning.member.as_deref() == Some(THINKING),
+        Part::Reasoning(reasoning) => stands_in_content(reasoning),
         Part::Opaque { dialect, kind, .. } => {
             *dialect == Dialect::OpenaiChat && !kind.starts_with(tools::OPAQUE_CALL)
         }
@@ -258,9 +258,10 @@ fn write_foreign_assistant(w: &mut Writer<'_>, message: &Message, path: &str, lo
                 calls.push(Part::ToolCall(with_arguments(call)));
             }
             Part::Reasoning(reasoning) if reasoning.origin == Some(Dialect::OpenaiChat) => {
-                match reasoning.member.as_deref() {
-                    Some(THINKING) => thinking.push(reasoning),
-                    _ => kept.push(part.clone()),
+                if stands_in_content(reasoning) {
+                    thinking.push(reasoning);
+                } else {
+                    kept.push(part.clone());
                 }
             }
             Part::Reasoning(_) => losses.dropped(path, "reasoning is valid only for the maker that wrote it"),

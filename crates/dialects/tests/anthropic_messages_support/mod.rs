@@ -2,13 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod translate;
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_json::Value;
 use tollgate_dialects::anthropic_messages::{StreamDecoder, StreamEncoder, StreamStyle};
-use tollgate_dialects::canonical::{DecodeError, Delta, Event, Response};
-use tollgate_dialects::{Capabilities, Losses, Target};
+use tollgate_dialects::canonical::{
+    Choice, DecodeError, Delta, Event, Ext, Part, Response, Stop, StopReason, Usage,
+};
+use tollgate_dialects::json::RawJson;
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target};
 
 /// Events above this are refused in tests.
 pub(crate) const MAX_EVENT: usize = 1 << 20;
@@ -55,7 +60,10 @@ impl Recording {
             if chunk.contains(r#""type":"message_start""#) {
                 streams.push(String::new());
             }
-            streams.last_mut().unwrap().push_str(&format!("data: {chunk}\n\n"));
+            streams
+                .last_mut()
+                .unwrap()
+                .push_str(&format!("data: {chunk}\n\n"));
         }
         streams
     }
@@ -67,7 +75,9 @@ impl Recording {
 
     pub(crate) fn status(&self) -> u16 {
         let meta: Value = serde_json::from_str(&self.read("meta.json").unwrap()).unwrap();
-        meta["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap())
+        meta["status"]
+            .as_u64()
+            .map_or(200, |status| u16::try_from(status).unwrap())
     }
 }
 
@@ -84,13 +94,26 @@ pub(crate) fn recordings_of(dialect: &str) -> Vec<Recording> {
     };
     let mut found = Vec::new();
     for provider in providers.flatten() {
-        let Ok(cases) = fs::read_dir(provider.path().join(dialect)) else { continue };
+        let Ok(cases) = fs::read_dir(provider.path().join(dialect)) else {
+            continue;
+        };
         for case in cases.flatten().filter(|case| case.path().is_dir()) {
-            let name = format!("{}/{}", provider.file_name().display(), case.file_name().display());
-            found.push(Recording { name, folder: case.path() });
+            let name = format!(
+                "{}/{}",
+                provider.file_name().display(),
+                case.file_name().display()
+            );
+            found.push(Recording {
+                name,
+                folder: case.path(),
+            });
         }
     }
-    assert!(!found.is_empty(), "no recordings of {dialect} at {}", root.display());
+    assert!(
+        !found.is_empty(),
+        "no recordings of {dialect} at {}",
+        root.display()
+    );
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
 }
@@ -102,7 +125,11 @@ pub(crate) fn recordings() -> Vec<Recording> {
 
 /// A target that takes everything.
 pub(crate) fn target<'a>(model: &'a str, capabilities: &'a Capabilities) -> Target<'a> {
-    Target { model, capabilities, default_max_output_tokens: None }
+    Target {
+        model,
+        capabilities,
+        default_max_output_tokens: None,
+    }
 }
 
 pub(crate) fn json(text: impl AsRef<[u8]>) -> Value {
@@ -113,23 +140,25 @@ pub(crate) fn json(text: impl AsRef<[u8]>) -> Value {
 /// Compares two documents and tells the first place where they differ.
 #[track_caller]
 pub(crate) fn assert_json_eq(actual: &Value, expected: &Value, name: &str) {
-    if let Some(place) = difference(actual, expected, String::new()) {
+    if let Some(place) = difference(actual, expected, "") {
         panic!("{name}: {place}");
     }
 }
 
-fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> {
+fn difference(actual: &Value, expected: &Value, path: &str) -> Option<String> {
     match (actual, expected) {
         (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
             let path = format!("{path}.{key}");
             match (a.get(key), b.get(key)) {
-                (Some(a), Some(b)) => difference(a, b, path),
+                (Some(a), Some(b)) => difference(a, b, &path),
                 (a, b) => Some(format!("{path}: {a:?} instead of {b:?}")),
             }
         }),
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]")))
-        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| difference(a, b, &format!("{path}[{i}]"))),
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} instead of {b}")),
     }
@@ -149,7 +178,10 @@ pub(crate) fn decode_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> D
     let mut sink = |event: Event<'_>| events.push(owned(event));
     for piece in pieces {
         if let Err(error) = decoder.feed(piece, &mut sink) {
-            return Decoded { events, result: Err(error) };
+            return Decoded {
+                events,
+                result: Err(error),
+            };
         }
     }
     let result = decoder.finish(&mut sink);
@@ -178,7 +210,10 @@ pub(crate) fn frames(stream: &str) -> Vec<(String, Value)> {
         .filter(|frame| !frame.is_empty())
         .map(|frame| {
             let (name, data) = frame.split_once('\n').unwrap();
-            (name.strip_prefix("event: ").unwrap().to_owned(), json(data.strip_prefix("data: ").unwrap()))
+            (
+                name.strip_prefix("event: ").unwrap().to_owned(),
+                json(data.strip_prefix("data: ").unwrap()),
+            )
         })
         .collect()
 }
@@ -203,9 +238,21 @@ pub(crate) fn owned(event: Event<'_>) -> Event<'static> {
             };
             Event::PartDelta { choice, part, delta }
         }
-        Event::Start { origin, id, model, created, service_tier, ext } => {
-            Event::Start { origin, id, model, created, service_tier, ext }
-        }
+        Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        } => Event::Start {
+            origin,
+            id,
+            model,
+            created,
+            service_tier,
+            ext,
+        },
         Event::PartStart { choice, part, kind } => Event::PartStart { choice, part, kind },
         Event::PartStop { choice, part } => Event::PartStop { choice, part },
         Event::Stop { choice, stop } => Event::Stop { choice, stop },
@@ -215,4 +262,42 @@ pub(crate) fn owned(event: Event<'_>) -> Event<'static> {
         Event::Opaque { field, raw } => Event::Opaque { field, raw },
         Event::End => Event::End,
     }
+}
+
+/// An answer of an OpenAI-type provider.
+pub(crate) fn answer(parts: Vec<Part>, reason: StopReason) -> Response {
+    Response {
+        origin: Dialect::OpenaiChat,
+        id: "chatcmpl-1".into(),
+        model: "gpt".into(),
+        created: Some(1),
+        choices: vec![Choice {
+            index: 0,
+            parts,
+            stop: Stop {
+                reason,
+                ..Stop::default()
+            },
+            logprobs: None,
+            ext: Ext::default(),
+            message_ext: Ext::default(),
+        }],
+        usage: Some(Usage {
+            input: 10,
+            cache_read: Some(4),
+            output: 7,
+            reasoning: Some(3),
+            ..Usage::default()
+        }),
+        service_tier: Some("default".into()),
+        ext: Ext(vec![("system_fingerprint".into(), RawJson::string("fp"))]),
+    }
+}
+
+/// The losses as `field=effect`.
+pub(crate) fn names(losses: &Losses) -> Vec<String> {
+    losses
+        .iter()
+        .map(|loss| format!("{}={}", loss.field, loss.effect.name()))
+        .collect()
 }

@@ -41,6 +41,11 @@ impl Recording {
 
 /// All recordings of this dialect; empty (with a notice) on a machine that does not have them.
 pub(crate) fn recordings() -> Vec<Recording> {
+    recordings_of("openai-chat")
+}
+
+/// All recordings of a dialect, by the name of its folder.
+pub(crate) fn recordings_of(dialect: &str) -> Vec<Recording> {
     let root = env::var_os("TOLLGATE_FIXTURES").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
         PathBuf::from,
@@ -52,7 +57,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
     };
     let mut found = Vec::new();
     for provider in providers.flatten() {
-        let Ok(cases) = fs::read_dir(provider.path().join("openai-chat")) else {
+        let Ok(cases) = fs::read_dir(provider.path().join(dialect)) else {
             continue;
         };
         for case in cases.flatten().filter(|case| case.path().is_dir()) {
@@ -93,19 +98,19 @@ pub(crate) fn json(text: &[u8]) -> Value {
 
 /// Compares two documents and tells the first place where they differ.
 pub(crate) fn assert_json_eq(actual: &Value, expected: &Value, name: &str) {
-    if let Some(place) = difference(actual, expected, String::new()) {
+    if let Some(place) = difference(actual, expected, "") {
         panic!("{name}: {place}");
     }
 }
 
-fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> {
+fn difference(actual: &Value, expected: &Value, path: &str) -> Option<String> {
     match (actual, expected) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys());
             keys.filter(|key| a.get(*key) != b.get(*key)).find_map(|key| {
                 let path = format!("{path}.{key}");
                 match (a.get(key), b.get(key)) {
-                    (Some(a), Some(b)) => difference(a, b, path),
+                    (Some(a), Some(b)) => difference(a, b, &path),
                     (a, b) => Some(format!("{path}: {a:?} instead of {b:?}")),
                 }
             })
@@ -114,7 +119,7 @@ fn difference(actual: &Value, expected: &Value, path: String) -> Option<String> 
             .iter()
             .zip(b)
             .enumerate()
-            .find_map(|(i, (a, b))| difference(a, b, format!("{path}[{i}]"))),
+            .find_map(|(i, (a, b))| difference(a, b, &format!("{path}[{i}]"))),
         (a, b) if a == b => None,
         (a, b) => Some(format!("{path}: {a} instead of {b}")),
     }

@@ -83,7 +83,7 @@ impl Reply {
             choices: vec![Choice {
                 index: 0,
                 parts: self.parts.clone(),
-                stop: Stop { reason: self.stop, ..Stop::default() },
+                stop: self.stop(),
                 logprobs: None,
                 ext: Ext::default(),
                 message_ext: Ext::default(),
@@ -92,6 +92,18 @@ impl Reply {
             service_tier: None,
             ext: Ext::default(),
         }
+    }
+
+    fn stop(&self) -> Stop {
+        let native = match (self.dialect, self.stop) {
+            (Dialect::OpenaiChat, StopReason::ToolCalls) => "tool_calls",
+            (Dialect::OpenaiChat, StopReason::Length) => "length",
+            (Dialect::OpenaiChat, _) => "stop",
+            (Dialect::AnthropicMessages, StopReason::ToolCalls) => "tool_use",
+            (Dialect::AnthropicMessages, StopReason::Length) => "max_tokens",
+            (Dialect::AnthropicMessages, _) => "end_turn",
+        };
+        Stop { reason: self.stop, native: Some(native.to_owned()), ..Stop::default() }
     }
 
     /// The reply as a stream, word by word.
@@ -145,7 +157,7 @@ impl Reply {
             }
             events.push(Event::PartStop { choice: 0, part });
         }
-        events.push(Event::Stop { choice: 0, stop: Stop { reason: self.stop, ..Stop::default() } });
+        events.push(Event::Stop { choice: 0, stop: self.stop() });
         events.push(Event::Usage(self.usage.clone()));
         events.push(Event::End);
         events

@@ -1,0 +1,18 @@
+//! Writes resources as YAML, for people.
+
+use thiserror::Error;
+
+use crate::model::Resources;
+
+/// Resources that cannot be written; a fault of the program, not of its user.
+#[derive(Debug, Error)]
+#[error("the resources cannot be written as YAML: {0}")]
+pub struct DumpError(String);
+
+/// Writes resources as YAML. Secrets appear as the references they were written as, others as `***`.
+///
+/// # Errors
+/// A value that YAML cannot write.
+pub fn to_yaml(resources: &Resources) -> Result<String, DumpError> {
+    serde_saphyr::to_string(resources).map_err(|error| DumpError(error.to_string()))
+}

@@ -1,0 +1,224 @@
+//! What must hold for any bytes, one function per parser of outside bytes. Used by the fuzz targets and, over the
+//! checked-in corpora, by an ordinary test of the dialects.
+
+use std::iter::once;
+
+use serde::de::IgnoredAny;
+use tollgate_dialects::canonical::{Event, ProviderError};
+use tollgate_dialects::codec::{self, AnswerStyle, StreamDecoder, StreamEncoder};
+use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
+use tollgate_dialects::sse::{Decoder, EventTooLarge};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target, estimate};
+
+const DIALECTS: [Dialect; 2] = [Dialect::OpenaiChat, Dialect::AnthropicMessages];
+const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// Runs the checks of a target.
+///
+/// # Panics
+/// A check has failed, or there is no such target.
+pub(crate) fn run(target: &str, bytes: &[u8]) {
+    match target {
+        "sse" => sse(bytes),
+        "scan" => document(bytes),
+        "openai_chat_request" => request(Dialect::OpenaiChat, bytes),
+        "openai_chat_response" => response(Dialect::OpenaiChat, bytes),
+        "openai_chat_stream" => stream(Dialect::OpenaiChat, bytes),
+        "openai_chat_error" => error(Dialect::OpenaiChat, bytes),
+        "anthropic_messages_request" => request(Dialect::AnthropicMessages, bytes),
+        "anthropic_messages_response" => response(Dialect::AnthropicMessages, bytes),
+        "anthropic_messages_stream" => stream(Dialect::AnthropicMessages, bytes),
+        "anthropic_messages_error" => error(Dialect::AnthropicMessages, bytes),
+        other => panic!("no fuzz target is called {other}"),
+    }
+}
+
+/// Framing loses no byte, and neither events nor the limit depend on the cuts.
+fn sse(bytes: &[u8]) {
+    for limit in [MAX_EVENT_BYTES, 24] {
+        let (seen, raw, result) = frame(limit, once(bytes));
+        if result.is_ok() {
+            assert_eq!(raw, bytes, "the raw events are not the stream");
+        }
+        for step in [1, 2, 7] {
+            let (cut, _, cut_result) = frame(limit, bytes.chunks(step));
+            assert_eq!(
+                (&cut, cut_result),
+                (&seen, result),
+                "chunks of {step} bytes differ"
+            );
+        }
+    }
+}
+
+type Framed = (
+    Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    Vec<u8>,
+    Result<(), EventTooLarge>,
+);
+
+fn frame<'a>(limit: usize, mut chunks: impl Iterator<Item = &'a [u8]>) -> Framed {
+    let (mut seen, mut raw) = (Vec::new(), Vec::new());
+    let mut note = |event: tollgate_dialects::sse::SseEvent<'_>| {
+        // Blank lines say nothing, and a cut may set a LF apart from its CR.
+        if event.raw.iter().any(|byte| !b"\r\n".contains(byte)) {
+            seen.push((
+                event.name.map(<[u8]>::to_vec),
+                event.data.map(|data| data.into_owned()),
+            ));
+        }
+        raw.extend_from_slice(event.raw);
+    };
+    let mut decoder = Decoder::new(limit);
+    let result = chunks.try_for_each(|chunk| decoder.feed(chunk, &mut note));
+    decoder.finish(&mut note);
+    (seen, raw, result)
+}
+
+/// Whatever is accepted is JSON, every member is found again, and edits leave a document that is accepted.
+fn document(bytes: &[u8]) {
+    let Ok(members) = scan(bytes) else { return };
+    let text = std::str::from_utf8(bytes).expect("a scanned document is UTF-8");
+    assert_json(text.as_bytes());
+    let keys: Vec<String> = members
+        .iter()
+        .filter_map(|member| serde_json::from_str(&text[member.key.clone()]).ok())
+        .collect();
+    for key in &keys {
+        let value = members.value(bytes, key).expect("a member is found by its name");
+        assert_eq!(nested(text.trim(), key), Some(value));
+    }
+    let changes = [Some("[1]".to_owned()), None];
+    let edits: Vec<Edit<'_>> = keys
+        .iter()
+        .map(String::as_str)
+        .step_by(2)
+        .chain(once("appended"))
+        .zip(changes.iter().cycle())
+        .map(|(key, value)| Edit {
+            key,
+            value: value.clone(),
+        })
+        .collect();
+    let edited = edit(bytes, &members, &edits)
+        .into_iter()
+        .fold(Vec::new(), |mut out, piece| {
+            match piece {
+                Piece::Kept(range) => out.extend_from_slice(&bytes[range]),
+                Piece::New(new) => out.extend(new),
+            }
+            out
+        });
+    let found = scan(&edited).expect("an edited document is accepted");
+    for Edit { key, value } in &edits {
+        assert_eq!(found.value(&edited, key), value.as_deref(), "{key}");
+    }
+}
+
+/// What can be read can be written in every dialect.
+fn request(dialect: Dialect, bytes: &[u8]) {
+    let Ok(body) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(request) = codec::decode_request(dialect, body) else {
+        return;
+    };
+    estimate::request_tokens(&request);
+    let target = Target {
+        model: "m",
+        capabilities: &Capabilities::default(),
+        default_max_output_tokens: None,
+    };
+    for dialect in DIALECTS {
+        assert_json(&codec::encode_request(
+            dialect,
+            &request,
+            &target,
+            &mut Losses::default(),
+        ));
+    }
+}
+
+fn response(dialect: Dialect, bytes: &[u8]) {
+    let Ok(body) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(response) = codec::decode_response(dialect, body) else {
+        return;
+    };
+    for dialect in DIALECTS {
+        let style = AnswerStyle::default();
+        assert_json(&codec::encode_response(
+            dialect,
+            &response,
+            &style,
+            &mut Losses::default(),
+        ));
+    }
+}
+
+fn error(dialect: Dialect, bytes: &[u8]) {
+    for status in [200, 400, 429, 500] {
+        assert_error_is_written(&codec::decode_error(dialect, status, bytes));
+    }
+}
+
+/// The events of a stream do not depend on the cuts, and every dialect can write them.
+fn stream(dialect: Dialect, bytes: &[u8]) {
+    let (whole, streams) = decode_stream(dialect, once(bytes));
+    for step in [1, 3] {
+        assert_eq!(
+            decode_stream(dialect, bytes.chunks(step)).0,
+            whole,
+            "chunks of {step} bytes differ"
+        );
+    }
+    for written in streams {
+        let mut decoder = Decoder::new(usize::MAX);
+        let check = &mut |event: tollgate_dialects::sse::SseEvent<'_>| {
+            if let Some(data) = event.data.filter(|data| **data != *b"[DONE]") {
+                assert_json(&data);
+            }
+        };
+        decoder.feed(&written, check).expect("there is no limit");
+        decoder.finish(check);
+    }
+}
+
+/// The events and results as text, and the stream as the dialects write it.
+fn decode_stream<'a>(
+    dialect: Dialect,
+    mut chunks: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<String>, [Vec<u8>; DIALECTS.len()]) {
+    let mut seen = Vec::new();
+    let mut encoders = DIALECTS.map(|dialect| StreamEncoder::new(dialect, &AnswerStyle::default()));
+    let mut written = DIALECTS.map(|_| Vec::new());
+    let mut note = |event: Event<'_>| {
+        // A LF that a cut sets apart from its CR is one more sign of life.
+        if event != Event::Ping {
+            seen.push(format!("{event:?}"));
+        }
+        for (encoder, written) in encoders.iter_mut().zip(&mut written) {
+            encoder.encode(&event, &mut Losses::default(), written);
+        }
+    };
+    let mut decoder = StreamDecoder::new(dialect, MAX_EVENT_BYTES);
+    let mut result = chunks.try_for_each(|chunk| decoder.feed(chunk, &mut note));
+    if result.is_ok() {
+        result = decoder.finish(&mut note);
+    }
+    seen.push(format!("{result:?}"));
+    (seen, written)
+}
+
+fn assert_error_is_written(error: &ProviderError) {
+    for dialect in DIALECTS {
+        assert_json(&codec::encode_error(dialect, error, Some("req_1")));
+    }
+}
+
+fn assert_json(bytes: &[u8]) {
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+        panic!("{error}: {}", String::from_utf8_lossy(bytes));
+    }
+}

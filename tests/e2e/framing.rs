@@ -1,0 +1,310 @@
+//! Requests whose bytes could mean two things to two readers are refused and the connection is closed; what follows them
+//! is never taken for a request.
+
+use crate::harness::{Connection, Dialect, Gateway, Setup, Upstream, post};
+
+struct Door {
+    gateway: Gateway,
+    upstream: Upstream,
+}
+
+/// A whole request that would be served if it were taken for one.
+const SMUGGLED: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+                        content-length: 58\r\n\r\n{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"evil\"}]}";
+
+impl Door {
+    fn new() -> Door {
+        let upstream = Upstream::good("served");
+        let config = format!("models: {{m: {{provider: p}}}}\nproviders:\n{}", Dialect::OpenAi.provider("p", &upstream));
+        Door { gateway: Setup::new(config).start(), upstream }
+    }
+
+    /// Sends bytes and asserts that they are answered with one 4xx or 501 and a closed connection, or closed at once.
+    #[track_caller]
+    fn refuses(&self, bytes: impl AsRef<[u8]>) {
+        let shown = String::from_utf8_lossy(&bytes.as_ref()[..bytes.as_ref().len().min(300)]).into_owned();
+        let mut connection = self.gateway.connect();
+        connection.write(bytes.as_ref());
+        connection.end_writing();
+        let answer = connection.until_closed();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), usize::from(!answer.is_empty()), "{shown:?} got {answer}");
+        if !answer.is_empty() {
+            let status = &answer["HTTP/1.1 ".len()..][..3];
+            assert!(matches!(status, "400" | "404" | "431" | "501" | "505"), "{shown:?} got {answer}");
+        }
+        self.upstream.was_not_asked();
+    }
+
+    /// Asserts that a good request is served, and that nothing else has reached the provider.
+    #[track_caller]
+    fn still_serves(&self) {
+        self.upstream.was_not_asked();
+        let response = self.gateway.send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
+        assert_eq!(response.status(), 200, "{}", response.text());
+        assert_eq!(self.upstream.asked().text(), Dialect::OpenAi.request("m", false));
+    }
+}
+
+/// A chat call with these header lines, each ending in a line break, and this body.
+fn call(headers: &str, body: &str) -> String {
+    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n{headers}\r\n{body}")
+}
+
+fn hello() -> String {
+    Dialect::OpenAi.request("m", false)
+}
+
+#[test]
+fn lengths_that_differ_or_are_no_numbers() {
+    let door = Door::new();
+    let body = hello();
+    let length = body.len();
+    for headers in [
+        format!("content-length: {length}\r\ncontent-length: {}\r\n", length + 1),
+        format!("content-length: {length}, {}\r\n", length + 1),
+        format!("content-length: +{length}\r\n"),
+        format!("content-length: -{length}\r\n"),
+        format!("content-length: 0x{length:x}\r\n"),
+        "content-length: \r\n".to_owned(),
+        "content-length: many\r\n".to_owned(),
+        format!("content-length: {length}_0\r\n"),
+        format!("content-length: {length} {length}\r\n"),
+        format!("content-length: {}\r\n", u128::from(u64::MAX) + 1 + length as u128),
+        format!("content-length : {length}\r\n"),
+    ] {
+        door.refuses(call(&headers, &body));
+    }
+    door.still_serves();
+}
+
+#[test]
+fn transfer_codings_that_are_not_chunked() {
+    let door = Door::new();
+    let body = hello();
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for headers in [
+        "transfer-encoding: gzip\r\n",
+        "transfer-encoding: xchunked\r\n",
+        "transfer-encoding: chunked, identity\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+        "transfer-encoding: identity\r\n",
+        "transfer-encoding:\r\n",
+        "transfer-encoding : chunked\r\n",
+        "transfer-encoding: \u{b}chunked\r\n",
+        "transfer-encoding: chunked\0\r\n",
+        "transfer-encoding:\r\n chunked\r\n",
+        " transfer-encoding: chunked\r\n",
+        "x: y\rtransfer-encoding: chunked\r\n",
+    ] {
+        door.refuses(call(headers, &chunked));
+    }
+    door.refuses(call("transfer-encoding: chunked\r\n", &chunked).replace("HTTP/1.1", "HTTP/1.0"));
+    door.still_serves();
+}
+
+#[test]
+fn a_length_beside_chunks_never_makes_two_requests_of_one() {
+    let door = Door::new();
+    let body = hello();
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for headers in [
+        format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", chunked.len()),
+        format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", chunked.len()),
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned(),
+        "transfer-encoding: chunked\r\ncontent-length: 4\r\n".to_owned(),
+    ] {
+        let mut connection = door.gateway.connect();
+        connection.write(call(&headers, &chunked).as_bytes());
+        connection.write(SMUGGLED.as_bytes());
+        connection.end_writing();
+        let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{headers}: {answer}");
+        if answer.starts_with("HTTP/1.1 200") {
+            assert_eq!(door.upstream.asked().text(), body);
+        } else {
+            assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        }
+        door.upstream.was_not_asked();
+    }
+    door.still_serves();
+}
+
+#[test]
+fn chunks_that_are_malformed() {
+    let door = Door::new();
+    let body = hello();
+    let length = body.len();
+    for chunks in [
+        format!("0x{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!("+{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!("-{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!("0_{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!("1{:016x}\r\n{body}\r\n0\r\n\r\n", length),
+        format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n"),
+        format!("\r\n{body}\r\n0\r\n\r\n"),
+        format!("{length:x}\r\n{body}0\r\n\r\n"),
+        format!("{length:x}\n{body}\r\n0\r\n\r\n"),
+        format!("{length:x};{}\r\n{body}\r\n0\r\n\r\n", "x".repeat(300 * 1024)),
+        format!("{length:x};a\nb\r\n{body}\r\n0\r\n\r\n"),
+        format!("{length:x}\r\n{body}\r\n0\r\nno trailer\r\n\r\n"),
+        format!("{length:x}\r\n{body}\r\n"),
+        format!("{length:x}\r\n{body}"),
+    ] {
+        door.refuses(call("transfer-encoding: chunked\r\n", &chunks));
+    }
+    door.still_serves();
+}
+
+#[test]
+fn header_lines_that_are_malformed() {
+    let door = Door::new();
+    let body = hello();
+    let length = format!("content-length: {}\r\n", body.len());
+    for line in [
+        "no colon\r\n",
+        ": no name\r\n",
+        "na me: 1\r\n",
+        "n\0me: 1\r\n",
+        "n\u{e9}me: 1\r\n",
+        "name: a\rb\r\n",
+        "name: a\0b\r\n",
+        "name: 1\r\n folded\r\n",
+    ] {
+        door.refuses(call(&format!("{line}{length}"), &body));
+    }
+    door.still_serves();
+}
+
+#[test]
+fn hosts_that_are_missing_doubled_or_malformed() {
+    let door = Door::new();
+    let body = hello();
+    let with_hosts = |hosts: &str| {
+        let length = body.len();
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\n{hosts}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    for hosts in [
+        "",
+        "host: a\r\nhost: b\r\n",
+        "host: a\r\nhost: a\r\n",
+        "host: a b\r\n",
+        "host: a/b\r\n",
+        "host: user@a\r\n",
+        "host: a?b\r\n",
+        "host: a, b\r\n",
+    ] {
+        door.refuses(with_hosts(hosts));
+    }
+    for hosts in ["host: h\r\n", "Host: [::1]:8080\r\n", "host: gateway.example:443\r\n", "host: under_score\r\n"] {
+        let mut connection = door.gateway.connect();
+        connection.write(with_hosts(hosts).as_bytes());
+        assert_eq!(connection.response().expect("an answer").status(), 200, "{hosts}");
+        door.upstream.asked();
+    }
+    door.still_serves();
+}
+
+#[test]
+fn request_lines_that_are_malformed() {
+    let door = Door::new();
+    for line in [
+        "POST /v1/chat/completions\r\n",
+        "POST /v1/chat/completions HTTP/0.9\r\n",
+        "POST /v1/chat/completions HTTP/1.9x\r\n",
+        "POST /v1/chat/completions HTTP/2.0\r\n",
+        "POST /v1/chat/completions HTTP/11\r\n",
+        "POST /v1/chat completions HTTP/1.1\r\n",
+        "POST\t/v1/chat/completions HTTP/1.1\r\n",
+        "PO ST /v1/chat/completions HTTP/1.1\r\n",
+        "/v1/chat/completions HTTP/1.1\r\n",
+        "POST v1/chat/completions HTTP/1.1\r\n",
+        "garbage\r\n",
+    ] {
+        let body = hello();
+        door.refuses(format!("{line}host: h\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+    }
+    door.refuses(b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03hello over TLS\r\n\r\n");
+    door.refuses([0u8; 64]);
+    door.refuses([0xffu8; 64 * 1024]);
+    door.still_serves();
+}
+
+#[test]
+fn the_body_of_a_refused_request_is_not_the_next_request() {
+    let door = Door::new();
+    for (path, headers) in [
+        ("/nowhere", String::new()),
+        ("/v1/chat/completions", "content-encoding: gzip\r\n".to_owned()),
+        ("/v1/chat/completions", "content-type: text/plain\r\n".to_owned()),
+    ] {
+        let request =
+            format!("POST {path} HTTP/1.1\r\nhost: h\r\n{headers}content-length: {}\r\n\r\n{SMUGGLED}", SMUGGLED.len());
+        is_one_refusal(&door, &request);
+    }
+    is_one_refusal(
+        &door,
+        &format!("GET /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{SMUGGLED}", SMUGGLED.len()),
+    );
+    door.still_serves();
+}
+
+#[track_caller]
+fn is_one_refusal(door: &Door, request: &str) {
+    let mut connection = door.gateway.connect();
+    connection.write(request.as_bytes());
+    connection.end_writing();
+    let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{request}: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    door.upstream.was_not_asked();
+}
+
+#[test]
+fn the_body_of_a_list_request_is_not_the_next_request() {
+    let door = Door::new();
+    let mut connection = door.gateway.connect();
+    let length = SMUGGLED.len();
+    connection
+        .write(format!("GET /v1/models HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{SMUGGLED}").as_bytes());
+    connection.end_writing();
+    let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    door.still_serves();
+}
+
+#[test]
+fn requests_in_a_row_are_answered_in_order() {
+    let door = Door::new();
+    let models = "GET /v1/models HTTP/1.1\r\nhost: h\r\n\r\n";
+    let unknown = "GET /nowhere HTTP/1.1\r\nhost: h\r\n\r\n";
+    let chat = call(&format!("content-length: {}\r\n", hello().len()), &hello());
+    let mut connection: Connection = door.gateway.connect();
+    connection.write([models, &chat, unknown, &chat, models].concat().as_bytes());
+    let statuses: Vec<u16> = (0..5).map(|_| connection.response().expect("an answer").status()).collect();
+    assert_eq!(statuses, [200, 200, 404, 200, 200]);
+}
+
+#[test]
+fn the_gateway_is_no_open_proxy() {
+    let elsewhere = Upstream::good("never asked");
+    let door = Door::new();
+    let target = elsewhere.base().replace("http://", "").replace("/v1", "");
+    door.refuses(format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n"));
+    door.refuses(format!("GET http://{target}/ HTTP/1.1\r\nhost: {target}\r\n\r\n"));
+    let body = hello();
+    let mut connection = door.gateway.connect();
+    let length = body.len();
+    connection.write(
+        format!("POST http://{target}/v1/chat/completions HTTP/1.1\r\nhost: {target}\r\ncontent-length: {length}\r\n\r\n{body}")
+            .as_bytes(),
+    );
+    if connection.response().is_some_and(|response| response.status() == 200) {
+        // RFC 9112, 3.2.2: a server takes the absolute form as its own.
+        door.upstream.asked();
+    }
+    elsewhere.was_not_asked();
+    door.still_serves();
+}

@@ -1,0 +1,131 @@
+//! A running gateway with a configuration of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::{Connection, Request, Response};
+use super::process::{Finished, Lines, Process};
+
+/// A gateway about to be started.
+pub struct Setup {
+    config: String,
+    server: String,
+    rbac: Option<PathBuf>,
+    env: Vec<(String, String)>,
+}
+
+/// A running gateway. It listens on a port of its own and writes its access log as JSON to standard output.
+pub struct Gateway {
+    process: Process,
+    pub address: SocketAddr,
+    config: PathBuf,
+    server: String,
+    _directory: TempDir,
+}
+
+impl Setup {
+    /// A gateway with this `tollgate.yaml`, to which a `server` section is added.
+    pub fn new(config: impl Into<String>) -> Setup {
+        Setup { config: config.into(), server: "workers: 2".to_owned(), rbac: None, env: Vec::new() }
+    }
+
+    /// A gateway with these files, taken as they are.
+    pub fn example(rbac: &Path, config: &Path) -> Setup {
+        let config = fs::read_to_string(config).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+        Setup { config, server: String::new(), rbac: Some(rbac.to_owned()), env: Vec::new() }
+    }
+
+    /// Adds to the `server` section, written as in `max_body: 1KiB`.
+    pub fn server(mut self, entry: &str) -> Setup {
+        self.server.push_str(", ");
+        self.server.push_str(entry);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Setup {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the gateway and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("tollgate.yaml");
+        fs::write(&config, with_server(&self.config, &self.server)).expect("a file can be written");
+        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--config", config.to_str().expect("text")];
+        if let Some(rbac) = &self.rbac {
+            arguments.extend(["--rbac", rbac.to_str().expect("text")]);
+        }
+        let env: Vec<(&str, &str)> = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let process = Process::start(&arguments, &env);
+        let line = process.stderr.with("listening on");
+        let address = line.rsplit("http://").next().and_then(|address| address.trim().parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
+        Gateway { process, address, config, server: self.server, _directory: directory }
+    }
+}
+
+impl Gateway {
+    /// A new connection.
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address)
+    }
+
+    /// Sends a request on a new connection and reads the whole answer.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Response {
+        self.connect().send(request)
+    }
+
+    /// The next line of the access log.
+    #[track_caller]
+    pub fn logged(&self) -> Value {
+        let line = self.process.stdout.next();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// The next line of the access log, as it is.
+    #[track_caller]
+    pub fn logged_text(&self) -> String {
+        self.process.stdout.next()
+    }
+
+    /// The gateway's own messages.
+    pub fn stderr(&self) -> &Lines {
+        &self.process.stderr
+    }
+
+    /// Replaces the configuration file, at once and as a whole. The gateway notices by itself.
+    pub fn write_config(&self, config: &str) {
+        let next = self.config.with_extension("next");
+        fs::write(&next, with_server(config, &self.server)).expect("a file can be written");
+        fs::rename(&next, &self.config).expect("a file can be renamed");
+    }
+
+    /// Sends a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Asks for an orderly end, and asserts that it was one.
+    #[track_caller]
+    pub fn stop(self) -> Finished {
+        self.process.stop()
+    }
+
+    /// Waits for an end that was asked for before.
+    #[track_caller]
+    pub fn finish(self) -> Finished {
+        self.process.finish()
+    }
+}
+
+fn with_server(config: &str, server: &str) -> String {
+    if server.is_empty() { config.to_owned() } else { format!("{config}\nserver: {{{server}}}\n") }
+}

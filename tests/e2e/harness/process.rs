@@ -1,0 +1,176 @@
+//! The binary as a process, with its output collected line by line.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+
+/// Variables that would change what the binary does.
+const FOREIGN: [&str; 6] =
+    ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TOLLGATE_CONFIG", "TOLLGATE_URL", "TOLLGATE_KEY", "RUST_LOG"];
+
+/// A running process. Killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Lines of standard output.
+    pub stdout: Lines,
+    /// Lines of standard error.
+    pub stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Lines that a thread collects while others wait for them.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Default)]
+struct Collected {
+    lines: Vec<String>,
+    taken: usize,
+    ended: bool,
+}
+
+impl Process {
+    /// Starts the binary.
+    pub fn start(arguments: &[&str], env: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(BINARY);
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        command.env("NO_COLOR", "1").args(arguments).envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{BINARY}: {error}"));
+        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let readers = vec![
+            stdout.collect(child.stdout.take().expect("piped")),
+            stderr.collect(child.stderr.take().expect("piped")),
+        ];
+        Process { child, stdout, stderr, readers }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(status.expect("kill runs").success(), "signal {name} could not be sent");
+    }
+
+    /// Waits for the end of the process.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        // Its output ends when it does.
+        let stdout = self.stdout.whole();
+        let stderr = self.stderr.whole();
+        let status = self.child.wait().expect("a child can be waited for");
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader does not panic");
+        }
+        Finished { status, stdout, stderr }
+    }
+
+    /// Asks for an orderly end, and asserts that it was one.
+    #[track_caller]
+    pub fn stop(self) -> Finished {
+        self.signal("TERM");
+        let finished = self.finish();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        finished
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command of the binary to its end.
+#[track_caller]
+pub fn run(arguments: &[&str], env: &[(&str, &str)]) -> Finished {
+    Process::start(arguments, env).finish()
+}
+
+impl Lines {
+    fn collect(&self, source: impl Read + Send + 'static) -> JoinHandle<()> {
+        let lines = self.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                lines.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                lines.0.1.notify_all();
+            }
+            lines.lock().ended = true;
+            lines.0.1.notify_all();
+        })
+    }
+
+    /// The next line that was not taken yet.
+    #[track_caller]
+    pub fn next(&self) -> String {
+        let found = self.wait(|collected| {
+            let line = collected.lines.get(collected.taken).cloned()?;
+            collected.taken += 1;
+            Some(line)
+        });
+        found.unwrap_or_else(|| panic!("no further line: {:?}", self.lock().lines))
+    }
+
+    /// The first line, taken or not, that holds `text`.
+    #[track_caller]
+    pub fn with(&self, text: &str) -> String {
+        let found = self.wait(|collected| collected.lines.iter().find(|line| line.contains(text)).cloned());
+        found.unwrap_or_else(|| panic!("no line with `{text}`:\n{}", self.lock().lines.join("\n")))
+    }
+
+    /// All lines up to now.
+    pub fn so_far(&self) -> String {
+        self.lock().lines.join("\n")
+    }
+
+    #[track_caller]
+    fn whole(&self) -> String {
+        let ended = self.wait(|collected| collected.ended.then_some(()));
+        assert!(ended.is_some(), "the process does not end:\n{}", self.so_far());
+        let collected = self.lock();
+        let mut text = collected.lines.join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Waits until `look` finds something; `None` when the output has ended or patience has.
+    fn wait<T>(&self, mut look: impl FnMut(&mut Collected) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut collected = self.lock();
+        loop {
+            if let Some(found) = look(&mut collected) {
+                return Some(found);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            if collected.ended {
+                return None;
+            }
+            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,239 @@
+//! A provider made of bare sockets and threads, that sends what a test tells it to, and tells what it saw.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{Dialect, PATIENCE, answers};
+
+/// A provider.
+pub struct Upstream {
+    address: SocketAddr,
+    asked: Receiver<Asked>,
+    closed: Receiver<()>,
+    /// Keeps the port of a provider that does not listen.
+    _reserved: Option<Socket>,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It waits for the next request.
+    Keep,
+    /// It is closed in order (FIN).
+    Close,
+    /// It is torn down (RST).
+    Reset,
+}
+
+/// The gateway's end of a connection.
+pub struct Peer {
+    socket: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Upstream {
+    /// A provider that answers each request with `answer`.
+    pub fn start(answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static) -> Upstream {
+        let answer = Arc::new(answer);
+        let (asked_here, asked) = channel();
+        let (closed_here, closed) = channel();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                let (answer, asked_here, closed_here) = (answer.clone(), asked_here.clone(), closed_here.clone());
+                std::thread::spawn(move || serve(socket, &*answer, &asked_here, &closed_here));
+            }
+        });
+        Upstream { address, asked, closed, _reserved: None }
+    }
+
+    /// A provider that answers every request properly, with `text`.
+    pub fn good(text: &'static str) -> Upstream {
+        Upstream::start(move |asked, peer| {
+            peer.send(&answers::good(asked, text));
+            Next::Keep
+        })
+    }
+
+    /// A provider that answers every request with these bytes.
+    pub fn saying(answer: impl Into<Vec<u8>>) -> Upstream {
+        let answer = answer.into();
+        Upstream::start(move |_, peer| {
+            peer.send(&answer);
+            Next::Keep
+        })
+    }
+
+    /// A port at which nobody listens.
+    pub fn refusing() -> Upstream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).expect("a port");
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+        Upstream { address, asked: channel().1, closed: channel().1, _reserved: Some(socket) }
+    }
+
+    /// A provider that accepts connections and tears them down at once.
+    pub fn resetting() -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                reset(socket);
+            }
+        });
+        Upstream { address, asked: channel().1, closed: channel().1, _reserved: None }
+    }
+
+    /// Its base address for a configuration.
+    pub fn base(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// The next request that arrived.
+    #[track_caller]
+    pub fn asked(&self) -> Asked {
+        self.asked.recv_timeout(PATIENCE).expect("the gateway asks this provider")
+    }
+
+    /// Asserts that no (further) request has arrived.
+    #[track_caller]
+    pub fn was_not_asked(&self) {
+        if let Ok(asked) = self.asked.try_recv() {
+            panic!("this provider was asked: {} {}", asked.path, String::from_utf8_lossy(&asked.body));
+        }
+    }
+
+    /// Waits until the gateway has closed a connection.
+    #[track_caller]
+    pub fn was_left(&self) {
+        self.closed.recv_timeout(PATIENCE).expect("the gateway closes the connection");
+    }
+}
+
+impl Asked {
+    /// The only value of a header.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        assert!(values.next().is_none(), "header {name} is there twice");
+        value
+    }
+
+    /// The body as text.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The dialect it is written in.
+    pub fn dialect(&self) -> Dialect {
+        if self.path.contains("/messages") { Dialect::Anthropic } else { Dialect::OpenAi }
+    }
+
+    /// Whether it asks for a stream.
+    pub fn stream(&self) -> bool {
+        self.json()["stream"] == true
+    }
+}
+
+impl Peer {
+    /// Sends bytes. That the gateway has left shows when reading.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// Sends bytes; false when the gateway has left.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Waits until the gateway closes the connection.
+    pub fn wait_until_closed(&mut self) {
+        while self.fill() {}
+    }
+
+    fn request(&mut self) -> Option<Asked> {
+        let end = loop {
+            if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end;
+            }
+            if !self.fill() {
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.read.drain(..end + 4).collect()).expect("a head in ASCII");
+        let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
+        let path = lines.next()?.split(' ').nth(1)?.to_owned();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.map_or(0, |(_, length)| length.parse().expect("a length"));
+        while self.read.len() < length {
+            if !self.fill() {
+                return None;
+            }
+        }
+        Some(Asked { path, headers, body: self.read.drain(..length).collect() })
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(0) | Err(_) => false,
+            Ok(length) => {
+                self.read.extend_from_slice(&buffer[..length]);
+                true
+            }
+        }
+    }
+}
+
+fn serve(
+    socket: TcpStream,
+    answer: &dyn Fn(&Asked, &mut Peer) -> Next,
+    asked_here: &Sender<Asked>,
+    closed_here: &Sender<()>,
+) {
+    let mut peer = Peer { socket, read: Vec::new() };
+    let _ = peer.socket.set_nodelay(true);
+    while let Some(asked) = peer.request() {
+        // The test may have ended.
+        let _ = asked_here.send(asked.clone());
+        match answer(&asked, &mut peer) {
+            Next::Keep => {}
+            Next::Close => return,
+            Next::Reset => return reset(peer.socket),
+        }
+    }
+    let _ = closed_here.send(());
+}
+
+/// Closes with RST instead of FIN.
+fn reset(socket: TcpStream) {
+    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+}

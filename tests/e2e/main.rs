@@ -1,0 +1,9 @@
+//! End to end: the real binary as a process, real sockets on both sides, and everything that goes wrong on them.
+#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod bad_input;
+mod client_gone;
+mod fallback;
+mod framing;
+mod harness;
+mod nginx_demo;
