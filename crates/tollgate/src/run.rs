@@ -39,7 +39,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let settings = settings(&resources.server)?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
     banner::print(&resources, &notes, &addresses, &arguments.source);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
     runtime.block_on(supervise(&gateway, &arguments.source, files, &resources))?;
     stop(running, &runtime);
     access_log.flush_and_stop();
@@ -47,7 +50,12 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
 }
 
 /// Watches files and signals until the gateway is told to stop.
-async fn supervise(gateway: &Gateway, source: &Source, mut files: Files, resources: &Resources) -> Result<(), Failure> {
+async fn supervise(
+    gateway: &Gateway,
+    source: &Source,
+    mut files: Files,
+    resources: &Resources,
+) -> Result<(), Failure> {
     let mut hangup = on(SignalKind::hangup())?;
     let mut reopen = on(SignalKind::user_defined1())?;
     let mut terminate = on(SignalKind::terminate())?;
@@ -75,15 +83,20 @@ async fn supervise(gateway: &Gateway, source: &Source, mut files: Files, resourc
 
 /// Takes a changed configuration into service, as a whole or not at all.
 fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resources) {
-    let result = source
-        .lower(files)
-        .and_then(|lowered| gateway.replace(&lowered.resources, &env).map_err(Failure::all).map(|()| lowered));
+    let result = source.lower(files).and_then(|lowered| {
+        gateway
+            .replace(&lowered.resources, &env)
+            .map_err(Failure::all)
+            .map(|()| lowered)
+    });
     match result {
         Ok(lowered) => {
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if resources.server != serving.server && !listen_only(&resources.server, &serving.server) {
-                tracing::warn!("a change of `server` takes effect after a restart; everything else is in effect now");
+                tracing::warn!(
+                    "a change of `server` takes effect after a restart; everything else is in effect now"
+                );
             }
             resources.server.listen.clone_from(&serving.server.listen);
             for note in &lowered.notes {
@@ -103,7 +116,13 @@ fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resou
 
 /// Whether two servers differ in nothing but the addresses, which the command line may have replaced.
 fn listen_only(a: &Server, b: &Server) -> bool {
-    Server { listen: Vec::new(), ..a.clone() } == Server { listen: Vec::new(), ..b.clone() }
+    Server {
+        listen: Vec::new(),
+        ..a.clone()
+    } == Server {
+        listen: Vec::new(),
+        ..b.clone()
+    }
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut.
@@ -116,7 +135,9 @@ fn stop(running: Running, runtime: &tokio::runtime::Runtime) {
         let _ = done.send(());
     });
     runtime.block_on(async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (on(SignalKind::terminate()), on(SignalKind::interrupt())) else {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (on(SignalKind::terminate()), on(SignalKind::interrupt()))
+        else {
             let _ = drained.await;
             return;
         };
@@ -138,7 +159,10 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
 
 fn start_own_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // Fails only if there is one already.
     let _ = log.try_init();
 }
@@ -150,11 +174,18 @@ fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
         LogPath::File(path) => Target::File(path.into()),
     };
     let format = log_format(&server.access_log.format).map_err(Failure::new)?;
-    AccessLog::start(target, format)
-        .map_err(|error| Failure::new(format!("server.access_log.path: cannot open {}: {error}", server.access_log.path.as_str())))
+    AccessLog::start(target, format).map_err(|error| {
+        Failure::new(format!(
+            "server.access_log.path: cannot open {}: {error}",
+            server.access_log.path.as_str()
+        ))
+    })
 }
 
-fn listen(addresses: &[SocketAddr], workers: usize) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
+fn listen(
+    addresses: &[SocketAddr],
+    workers: usize,
+) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
     let mut by_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
     for address in addresses {

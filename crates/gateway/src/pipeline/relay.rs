@@ -26,8 +26,14 @@ const END_GRACE: Duration = Duration::from_secs(1);
 pub struct AnswerBody(Inner);
 
 enum Inner {
-    Whole { bytes: Option<Bytes>, record: Record },
-    Stream { streaming: Box<Streaming>, record: Record },
+    Whole {
+        bytes: Option<Bytes>,
+        record: Record,
+    },
+    Stream {
+        streaming: Box<Streaming>,
+        record: Record,
+    },
 }
 
 /// A stream the gateway has committed to.
@@ -44,7 +50,13 @@ pub struct Streaming {
 
 impl Streaming {
     /// A stream whose first bytes are `ready`. `started` is when the attempt began.
-    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, limits: Timeouts, started: Instant) -> Self {
+    pub fn new(
+        ready: Vec<Bytes>,
+        transform: Transform,
+        upstream: UpstreamBody,
+        limits: Timeouts,
+        started: Instant,
+    ) -> Self {
         let now = Instant::now();
         let deadline = started + limits.total;
         let mut streaming = Streaming {
@@ -73,12 +85,19 @@ impl Streaming {
         match self.transform.feed(bytes) {
             Ok(out) => self.push(out),
             Err(error) => {
-                return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
+                return self.fail(
+                    AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
+                    record,
+                );
             }
         }
         if let Some(error) = &self.transform.seen().failed {
             // The provider's own error event has been passed on, in the client's dialect; nothing may follow it.
-            record.failed_midway("error_event", error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into), Some(&error.message));
+            record.failed_midway(
+                "error_event",
+                error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into),
+                Some(&error.message),
+            );
             self.upstream = None;
         } else if self.transform.seen().ended && !ended_before {
             self.expect_end();
@@ -140,7 +159,9 @@ impl Streaming {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
-            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+            let Some(upstream) = &mut self.upstream else {
+                return Poll::Ready(None);
+            };
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
@@ -163,7 +184,10 @@ impl AnswerBody {
         if bytes.is_empty() || record.is_head() {
             record.complete();
         }
-        AnswerBody(Inner::Whole { bytes: Some(bytes), record })
+        AnswerBody(Inner::Whole {
+            bytes: Some(bytes),
+            record,
+        })
     }
 
     /// A stream.
@@ -176,13 +200,20 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
                 record.sent(bytes.as_ref().map_or(0, Bytes::len));
                 record.complete();
-                Poll::Ready(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+                Poll::Ready(
+                    bytes
+                        .filter(|bytes| !bytes.is_empty())
+                        .map(|bytes| Ok(Frame::data(bytes))),
+                )
             }
             Inner::Stream { streaming, record } => {
                 let polled = streaming.poll(cx, record);
@@ -205,7 +236,9 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Inner::Whole { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Inner::Stream { .. } => SizeHint::default(),
         }
     }
