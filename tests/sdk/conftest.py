@@ -19,6 +19,7 @@ from upstream import Upstream  # noqa: E402
 CONFIG = """
 models:
   oa: {{provider: openai, model: gpt-4.1-mini}}
+  oa-reasoning: {{provider: openai, model: gpt-5-mini}}
   an: {{provider: anthropic, model: claude-sonnet-4-5}}
   an-adaptive: {{provider: anthropic, model: claude-opus-5}}
   sim: {{provider: simulated}}

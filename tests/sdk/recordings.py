@@ -48,9 +48,18 @@ class Call:
     arguments: str
 
     @property
+    def complete(self) -> bool:
+        """Whether the arguments were not cut by the limit of output tokens."""
+        try:
+            json.loads(self.arguments or "{}")
+        except ValueError:
+            return False
+        return True
+
+    @property
     def value(self) -> object:
-        """The arguments as JSON; no arguments at all are an empty object."""
-        return json.loads(self.arguments or "{}")
+        """The arguments as JSON; no arguments at all, which some models write as `null`, are an empty object."""
+        return json.loads(self.arguments or "{}") or {}
 
 
 @dataclass
@@ -184,11 +193,14 @@ def joined_openai(chunks: list[dict]) -> dict:
             delta = choice.get("delta") or {}
             result["choices"][0]["finish_reason"] = choice.get("finish_reason") or result["choices"][0]["finish_reason"]
             for name in ("content", "refusal", "reasoning_content", "reasoning"):
+                # Mistral switches between lists and strings inside one answer.
                 value = delta.get(name)
-                if isinstance(value, str):
-                    message[name] = message.get(name, "") + value
-                elif isinstance(value, list):
-                    message[name] = [*message.get(name, []), *value]
+                if isinstance(value, str) and isinstance(message.get(name), list):
+                    value = [{"type": "text", "text": value}]
+                elif isinstance(value, list) and isinstance(message.get(name), str):
+                    message[name] = [{"type": "text", "text": message[name]}]
+                if value is not None:
+                    message[name] = message.get(name, type(value)()) + value
             for position, call in enumerate(delta.get("tool_calls") or []):
                 known = calls.setdefault(call.get("index", position), {"id": "", "function": {"name": "", "arguments": ""}})
                 known["id"] = call.get("id") or known["id"]
@@ -235,6 +247,9 @@ def openai_facts(body: dict) -> Facts:
     facts.text = content or ""
     facts.refusal = message.get("refusal") or ""
     facts.reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+    call = message.get("function_call") or {}
+    if call.get("name"):
+        facts.calls.append(Call("", call["name"], call["arguments"]))
     for call in message.get("tool_calls") or []:
         if "function" in call:
             facts.calls.append(Call(call.get("id") or "", call["function"]["name"], call["function"]["arguments"]))
@@ -243,7 +258,9 @@ def openai_facts(body: dict) -> Facts:
     if usage := body.get("usage"):
         prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
         inputs, outputs = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-        read = min(inputs.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0, prompt)
+        # Vendors disagree where this stands, and some tell more than the whole prompt.
+        cached = (inputs.get("cached_tokens"), *(usage.get(name) for name in CACHED))
+        read = min(next((count for count in cached if count), 0), prompt)
         written = min(inputs.get("cache_write_tokens") or 0, prompt - read)
         reasoning = outputs.get("reasoning_tokens") or 0
         # xAI counts reasoning beside the completion; its total tells.
@@ -267,14 +284,24 @@ def anthropic_facts(body: dict) -> Facts:
             case other:
                 facts.foreign.add(other)
     usage = body.get("usage") or {}
+    # The totals do not hold what a compaction of the context has cost.
+    compactions = [entry for entry in usage.get("iterations") or [] if entry["type"] == "compaction"]
+
+    def count(name: str) -> int:
+        return sum(entry.get(name) or 0 for entry in [usage, *compactions])
+
     facts.usage = Usage(
-        usage.get("input_tokens") or 0,
-        usage.get("cache_read_input_tokens") or 0,
-        usage.get("cache_creation_input_tokens") or 0,
-        usage.get("output_tokens") or 0,
+        count("input_tokens"),
+        count("cache_read_input_tokens"),
+        count("cache_creation_input_tokens"),
+        count("output_tokens"),
         (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
     )
     return facts
+
+
+#: Where vendors of OpenAI's dialect tell what was read from a cache, beside its usual place.
+CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 
 
 #: Headers that belong to the connection on which the answer was recorded.

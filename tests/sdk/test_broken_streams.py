@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from recordings import CUTS, Recording, recording
-from upstream import End, Upstream, stream_answer
+from upstream import Answer, End, Upstream, stream_answer
 
 QUESTION = [{"role": "user", "content": "hello"}]
 TEXT = {
@@ -53,8 +53,10 @@ def test_an_error_in_the_middle_raises_in_the_openai_sdk(
 ) -> None:
     upstream.answer(ERROR_MIDWAY[model].answer(cut))
     text, error = read_openai(openai_client, model)
-    assert text == "Hel"
-    assert error.message == told(ERROR_MIDWAY[model])
+    # What fails before anything has reached the client is an error answer instead of a stream.
+    assert text == ("" if cut == "whole" else "Hel")
+    assert isinstance(error, openai.InternalServerError) is (cut == "whole")
+    assert error.body["message"] == told(ERROR_MIDWAY[model])
     assert error.type == "server_error"
 
 
@@ -65,7 +67,8 @@ def test_an_error_in_the_middle_raises_in_the_anthropic_sdk(
 ) -> None:
     upstream.answer(ERROR_MIDWAY[model].answer(cut))
     text, error = read_anthropic(anthropic_client, model)
-    assert text == "Hel"
+    assert text == ("" if cut == "whole" else "Hel")
+    assert isinstance(error, anthropic.InternalServerError) is (cut == "whole")
     assert error.body["type"] == "error"
     assert error.body["error"]["type"] == {"oa": "api_error", "an": "overloaded_error"}[model]
     assert error.body["error"]["message"] == told(ERROR_MIDWAY[model])
@@ -142,15 +145,29 @@ def test_garbage_instead_of_events_raises_in_both_sdks(
         anthropic_client.messages.create(model=model, max_tokens=100, messages=QUESTION, stream=True)
 
 
-@models
-def test_a_stream_without_its_end_mark_is_complete_when_the_model_has_finished(
-    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str
-) -> None:
+def without_end_mark(model: str) -> Answer:
+    """A stream that tells why the model stopped, and then lacks the mark of its end."""
     recorded = TEXT[model]
-    mark = {"oa": b"data: [DONE]", "an": b"event: message_stop"}[model]
-    answer = recorded.answer("whole", after=recorded.body.index(mark))
-    upstream.answer(answer, answer)
-    chunks = list(openai_client.chat.completions.create(model=model, messages=QUESTION, stream=True))
-    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
-    events = list(anthropic_client.messages.create(model=model, max_tokens=100, messages=QUESTION, stream=True))
+    return recorded.answer("whole", after=recorded.body.index({"oa": b"data: [DONE]", "an": b"event: message_stop"}[model]))
+
+
+def test_an_openai_stream_is_complete_without_its_end_mark_when_the_model_has_finished(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream
+) -> None:
+    # Several providers of this dialect never send the mark.
+    upstream.answer(without_end_mark("oa"), without_end_mark("oa"))
+    chunks = list(openai_client.chat.completions.create(model="oa", messages=QUESTION, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    events = list(anthropic_client.messages.create(model="oa", max_tokens=100, messages=QUESTION, stream=True))
     assert [event.delta.stop_reason for event in events if event.type == "message_delta"] == ["end_turn"]
+    assert events[-1].type == "message_stop"
+
+
+def test_an_anthropic_stream_is_cut_without_its_end_mark(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream
+) -> None:
+    upstream.answer(without_end_mark("an"), without_end_mark("an"))
+    with pytest.raises(openai.APIError):
+        list(openai_client.chat.completions.create(model="an", messages=QUESTION, stream=True))
+    with pytest.raises(anthropic.APIError):
+        list(anthropic_client.messages.create(model="an", max_tokens=100, messages=QUESTION, stream=True))

@@ -11,7 +11,7 @@ from gateway import Gateway
 from recordings import recording
 from upstream import Upstream
 
-ALL = ["an", "an-adaptive", "oa", "sim"]
+ALL = ["an", "an-adaptive", "oa", "oa-reasoning", "sim"]
 COUNT = recording("anthropic/anthropic-count-tokens/count-tokens-with-adaptive-thinking-and-output-tools-0-af6ca7")
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 

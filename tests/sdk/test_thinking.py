@@ -131,7 +131,7 @@ def test_effort_gives_an_older_model_a_budget_below_its_limit(openai_client: ope
 def test_thinking_asks_openai_for_effort(anthropic_client: anthropic.Anthropic, upstream: Upstream) -> None:
     upstream.answer(XAI.answer())
     anthropic_client.messages.create(
-        model="oa", max_tokens=16000, messages=QUESTION, thinking={"type": "enabled", "budget_tokens": 4000}
+        model="oa-reasoning", max_tokens=16000, messages=QUESTION, thinking={"type": "enabled", "budget_tokens": 4000}
     )
     body = upstream.only_request.json
     assert "thinking" not in body

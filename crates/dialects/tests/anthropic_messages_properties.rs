@@ -23,6 +23,33 @@ fn count() -> impl Strategy<Value = Option<u64>> {
     proptest::option::of(0..1_u64 << 53)
 }
 
+#[test]
+fn deeply_nested_documents_do_not_exhaust_the_stack() {
+    let nested = |begin: &str, middle: &str, end: &str| {
+        let depth = 100_000;
+        format!("{}{middle}{}", begin.repeat(depth), end.repeat(depth))
+    };
+    let results = nested(
+        r#"[{"type":"tool_result","tool_use_id":"a","content":"#,
+        "[]",
+        "}]",
+    );
+    let lists = nested("[", "", "]");
+    let schema = nested(r#"{"type":"object","properties":{"a":"#, "{}", "}}");
+    for body in [
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":{results}}}]}}"#),
+        format!(r#"{{"model":"m","messages":{lists}}}"#),
+        format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"output_config":{{"format":{{"type":"json_schema","schema":{schema}}}}}}}"#
+        ),
+        format!(r#"{{"content":{results}}}"#),
+        format!(r#"{{"type":"error","error":{lists}}}"#),
+        format!("data: {{\"type\":\"message_start\",\"message\":{{\"content\":{results}}}}}\n\n"),
+    ] {
+        try_everything(body.as_bytes());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

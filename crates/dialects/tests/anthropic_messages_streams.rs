@@ -472,3 +472,9 @@ fn usage_in_a_stream_is_cumulative_and_the_last_value_counts() {
     assert_eq!((usage.input, usage.cache_read, usage.output), (7, Some(2), 20));
     assert_eq!(response.choices[0].stop.reason, StopReason::End);
 }
+
+#[test]
+fn a_stream_that_never_began_has_no_end() {
+    assert_eq!(encode(&[], &mut Losses::new()), "");
+    assert_eq!(encode(&[Event::Ping, Event::End], &mut Losses::new()), "");
+}

@@ -439,3 +439,23 @@ fn reasoning_sealed_for_a_client_of_this_dialect_is_recognised_and_not_sent_back
     ));
     assert_eq!(sent["messages"][1]["reasoning_content"], "hm");
 }
+
+#[test]
+fn a_message_of_foreign_reasoning_only_is_left_out() {
+    let sealed =
+        json!([{"type": "thinking", "thinking": "hm", "signature": "tollgate:openai_chat:reasoning:m"}]);
+    let body = json!({"model": "m", "max_tokens": 5, "messages": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "content": sealed}, {"role": "user", "content": "q"},
+    ]});
+    let request = decode_request(&body.to_string()).unwrap();
+    let capabilities = model();
+    let sent = json(encode_request(
+        &request,
+        &target("m", &capabilities),
+        &mut Losses::new(),
+    ));
+    assert_eq!(
+        sent["messages"],
+        json!([{"role": "user", "content": "q"}, {"role": "user", "content": "q"}])
+    );
+}

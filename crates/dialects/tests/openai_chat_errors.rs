@@ -282,6 +282,22 @@ fn an_error_of_another_dialect_gets_openai_names() {
 }
 
 #[test]
+fn an_error_of_our_own_keeps_its_code() {
+    let error = |code: Option<&str>| ProviderError {
+        kind: ErrorKind::NotFound,
+        status: 404,
+        message: "m".to_owned(),
+        native_type: None,
+        code: code.map(str::to_owned),
+        param: None,
+        raw: None,
+    };
+    let code = |code| json(&encode_error(&error(code)))["error"]["code"].clone();
+    assert_eq!(code(Some("unknown_url")), "unknown_url");
+    assert_eq!(code(None), "model_not_found");
+}
+
+#[test]
 fn every_kind_of_error_is_read_back_as_what_it_was() {
     use ErrorKind::*;
     for kind in [

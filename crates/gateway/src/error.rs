@@ -8,6 +8,9 @@ use http::StatusCode;
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{ErrorKind, ProviderError};
 
+/// The code of an error that the provider told without a code of its own.
+pub const TOLD_BY_PROVIDER: &str = "upstream_error";
+
 /// Whose fault an error is; decides log level and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -106,12 +109,14 @@ impl CallError {
 
     /// The same error as the dialects' encoders take it. `client` decides the status words that only it knows (529).
     pub fn to_provider_error(&self) -> ProviderError {
+        // A provider's code is a word of its dialect: a client of another one is told the word for the kind instead.
+        let has_own_code = self.verbatim.is_none() && self.code != TOLD_BY_PROVIDER;
         ProviderError {
             kind: self.kind,
             status: self.status.as_u16(),
             message: self.message.clone().into_owned(),
             native_type: None,
-            code: Some(self.code.clone().into_owned()),
+            code: has_own_code.then(|| self.code.clone().into_owned()),
             param: self.param.clone(),
             raw: None,
         }

@@ -77,6 +77,10 @@ fn native_draft<'a>(request: &'a Request, target: &Target<'a>, losses: &mut Loss
     for (i, message) in request.messages.iter().enumerate() {
         let number = i.saturating_sub(usize::from(leading_system));
         let parts = turns::keep_own_parts(&message.parts, number, losses);
+        if parts.is_empty() && !message.parts.is_empty() {
+            // A message of foreign reasoning only; the provider takes no empty ones.
+            continue;
+        }
         turns.push(Turn {
             role: message.role,
             parts,

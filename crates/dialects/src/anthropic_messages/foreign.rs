@@ -1,7 +1,7 @@
 //! What becomes of members that only OpenAI Chat Completions, or a vendor compatible with it, knows.
 //!
-//! The two tables here are the whole classification; a member that is in none of them is unknown, and an unknown member
-//! might change the answer, so it is rejected. Members that say nothing (`null`, `[]`, `{}`, `""`) are no loss.
+//! The two tables here are the whole classification; a member that is in none of them is unknown: it is dropped and told, so
+//! that a call does not fail over a member its provider never heard of; strict mode refuses it. Members that say nothing (`null`, `[]`, `{}`, `""`) are no loss.
 
 use crate::Dialect;
 use crate::canonical::{CacheHint, Ext};
@@ -61,7 +61,7 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
         ("session_id" | "trace" | "usage" | "citation_options" | "priority", _) => {
             Lost(Dropped, "a hint for another provider")
         }
-        _ => Lost(Rejected, "not known to the provider"),
+        _ => Lost(Dropped, "not known to the provider"),
     }
 }
 
@@ -82,7 +82,7 @@ fn part_fate(name: &str, raw: &RawJson) -> Fate {
         "reasoning_details" | "provider_specific_fields" | "extra_content" => {
             Lost(Dropped, "notes of another provider for itself")
         }
-        _ => Lost(Rejected, "not known to the provider"),
+        _ => Lost(Dropped, "not known to the provider"),
     }
 }
 

@@ -17,6 +17,21 @@ const ORIGIN: Dialect = Dialect::AnthropicMessages;
 
 /// Reads a content member: a string or a list of blocks.
 pub(super) fn decode_content(raw: &RawValue, path: &str) -> Result<(Vec<Part>, ContentForm), DecodeError> {
+    decode_nested(raw, path, Nesting::Message)
+}
+
+/// Where content stands. A result holds no results, so documents cannot make us recurse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nesting {
+    Message,
+    ToolResult,
+}
+
+fn decode_nested(
+    raw: &RawValue,
+    path: &str,
+    nesting: Nesting,
+) -> Result<(Vec<Part>, ContentForm), DecodeError> {
     let text = raw.get();
     if text.starts_with('"') {
         let text: String =
@@ -43,12 +58,12 @@ pub(super) fn decode_content(raw: &RawValue, path: &str) -> Result<(Vec<Part>, C
     let parts = blocks
         .iter()
         .enumerate()
-        .map(|(i, block)| decode_part(block, format!("{path}[{i}]")));
+        .map(|(i, block)| decode_part(block, format!("{path}[{i}]"), nesting));
     Ok((parts.collect::<Result<_, _>>()?, ContentForm::List))
 }
 
 /// Reads one block.
-pub(super) fn decode_part(raw: &RawValue, path: String) -> Result<Part, DecodeError> {
+fn decode_part(raw: &RawValue, path: String, nesting: Nesting) -> Result<Part, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let kind = object.require_string("type")?;
@@ -72,7 +87,7 @@ pub(super) fn decode_part(raw: &RawValue, path: String) -> Result<Part, DecodeEr
             cache: take_cache(&mut object)?,
             ext: rest(object, nulls),
         }),
-        "tool_result" => decode_tool_result(object, nulls)?,
+        "tool_result" if nesting == Nesting::Message => decode_tool_result(object, nulls)?,
         "thinking" => {
             let text = object.require_string("thinking")?;
             let signature = object.take_string("signature")?;
@@ -225,7 +240,7 @@ fn decode_tool_result(mut object: Object<'_>, nulls: Ext) -> Result<Part, Decode
     let path = object.path_of("content");
     let call_id = object.require_string("tool_use_id")?;
     let (content, form) = match object.take("content") {
-        Some(raw) => decode_content(raw, &path)?,
+        Some(raw) => decode_nested(raw, &path, Nesting::ToolResult)?,
         None => (Vec::new(), ContentForm::Absent),
     };
     Ok(Part::ToolResult(ToolResult {

@@ -343,7 +343,8 @@ fn convert_call(
             );
             return None;
         }
-        "" => "{}",
+        // Some models write `null` when a tool takes nothing.
+        "" | "null" => "{}",
         text if Object::parse(text, "").is_ok() => text,
         _ if cut => {
             losses.approximated(path, "the answer was cut in the arguments; the call is left out");

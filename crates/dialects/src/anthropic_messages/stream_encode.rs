@@ -413,6 +413,10 @@ impl StreamEncoder {
             }
             Delta::Arguments(text) => {
                 if let OpenKind::ForeignCall { arguments } = &mut open.kind {
+                    // Some models write `null` when a tool takes nothing.
+                    if arguments.is_empty() && text.trim() == "null" {
+                        return;
+                    }
                     arguments.push_str(text);
                 }
                 write_delta(out, index, "input_json_delta", "partial_json", text);
@@ -491,6 +495,10 @@ impl StreamEncoder {
             self.release(losses, out);
         }
         self.over = true;
+        if !self.started {
+            // Nothing was told that could end.
+            return;
+        }
         let stop = self.stop.take().unwrap_or_default();
         if self.broken_call && stop.reason != StopReason::Length {
             losses.rejected(

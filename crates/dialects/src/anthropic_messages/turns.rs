@@ -193,7 +193,8 @@ impl<'a> Builder<'a, '_> {
             );
         }
         let arguments = match call.arguments.trim() {
-            "" => "{}",
+            // Some models write `null` when a tool takes nothing.
+            "" | "null" => "{}",
             text if Object::parse(text, "").is_ok() => text,
             _ => {
                 self.losses.rejected(

@@ -1,7 +1,7 @@
 //! What becomes of members that only another dialect knows, when they are written for this one.
 //!
 //! [`class`] is the table: every member of an Anthropic request or answer that has no canonical field, and its class
-//! toward Chat Completions (`docs/dialects.md`, section 3.2). What is not listed is unknown and forbids the call.
+//! toward Chat Completions (`docs/dialects.md`, section 3.2). What is not listed is unknown: dropped and told.
 
 use crate::canonical::{CacheHint, Ext};
 use crate::json::Object;
@@ -77,7 +77,8 @@ const fn class(place: Place, member: &str) -> (Effect, &'static str) {
         (Place::ToolCall, b"caller") => (Dropped, "calls do not name their caller"),
 
         (Place::Answer, _) => (Dropped, "answers of this dialect have no such member"),
-        _ => (Rejected, "has no counterpart"),
+        // It might matter, but a call should not fail over a member that its provider never heard of; strict mode refuses it.
+        _ => (Dropped, "not known to the provider"),
     }
 }
 

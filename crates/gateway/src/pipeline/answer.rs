@@ -19,7 +19,7 @@ use super::record::Record;
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
-use crate::error::{AttemptError, CallError, Verbatim};
+use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::providers::Operation;
 use crate::snapshot::{Route, Timeouts};
 
@@ -93,7 +93,7 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
         // A redirect or an odd success means nothing to the client, and is never followed.
         StatusCode::BAD_GATEWAY
     };
-    let mut error = CallError::upstream(status, told.kind, "upstream_error", told.message, format!("HTTP {}", upstream.status.as_u16()));
+    let mut error = CallError::upstream(status, told.kind, TOLD_BY_PROVIDER, told.message, format!("HTTP {}", upstream.status.as_u16()));
     if let Some(code) = told.code {
         error.code = code.into();
     }
@@ -304,7 +304,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> AttemptError {
     let status = StatusCode::from_u16(told.status).ok().filter(|status| status.as_u16() >= 400).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut error = CallError::upstream(status, told.kind, "upstream_error", told.message, "an error inside an answer with status 200");
+    let mut error = CallError::upstream(status, told.kind, TOLD_BY_PROVIDER, told.message, "an error inside an answer with status 200");
     if let Some(code) = told.code {
         error.code = code.into();
     }

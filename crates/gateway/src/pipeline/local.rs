@@ -50,7 +50,13 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
         // Providers' own creation times are not known here; the field is required, and SDKs read 0 as "unknown".
         Dialect::OpenaiChat => json!({ "id": name, "object": "model", "created": 0, "owned_by": owner }),
         Dialect::AnthropicMessages => {
-            json!({ "type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z" })
+            json!({
+                "type": "model",
+                "id": name,
+                "display_name": name,
+                "created_at": "1970-01-01T00:00:00Z",
+                "lifecycle": "active",
+            })
         }
     }
 }

@@ -19,6 +19,7 @@ mod refuse;
 mod relay;
 mod send;
 mod transform;
+mod whole_events;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::record::Record;
 use super::transform::Transform;
-use crate::error::{AttemptError, CallError, Fault};
+use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
 use crate::snapshot::Timeouts;
 use crate::upstream::UpstreamBody;
 
@@ -78,7 +78,7 @@ impl Streaming {
         }
         if let Some(error) = &self.transform.seen().failed {
             // The provider's own error event has been passed on, in the client's dialect; nothing may follow it.
-            record.failed_midway("error_event", error.code.clone().map_or("upstream_error".into(), Into::into), Some(&error.message));
+            record.failed_midway("error_event", error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into), Some(&error.message));
             self.upstream = None;
         } else if self.transform.seen().ended && !ended_before {
             self.expect_end();

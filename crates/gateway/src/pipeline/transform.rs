@@ -7,6 +7,7 @@ use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind, Provider
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::{Dialect, Losses, estimate, sse};
 
+use super::whole_events::WholeEvents;
 use crate::error::CallError;
 
 /// Largest single event of a stream, in bytes. Images arrive as one event.
@@ -44,7 +45,7 @@ pub struct Transform {
 
 enum Output {
     /// Same dialect: the provider's own bytes.
-    Same,
+    Same(WholeEvents),
     /// Same dialect, but an event must be taken out that the client did not ask for.
     HidingUsage(sse::Decoder),
     /// Another dialect.
@@ -55,7 +56,7 @@ impl Transform {
     /// A transform at the beginning of a stream.
     pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
         let output = match (provider == client, hide_usage) {
-            (true, false) => Output::Same,
+            (true, false) => Output::Same(WholeEvents::new(MAX_EVENT_BYTES)),
             (true, true) => Output::HidingUsage(sse::Decoder::new(MAX_EVENT_BYTES)),
             (false, _) => Output::Translated(StreamEncoder::new(client, style)),
         };
@@ -93,7 +94,9 @@ impl Transform {
             *decoder = None;
         }
         match output {
-            Output::Same => Ok(bytes.clone()),
+            Output::Same(events) => {
+                events.feed(bytes).map_err(|error| DecodeError::new("", error.to_string()))
+            }
             Output::Translated(_) => Ok(translated.into()),
             Output::HidingUsage(framing) => {
                 let mut kept = Kept::new(bytes);
@@ -117,7 +120,7 @@ impl Transform {
             observe(|sink| decoder.finish(sink), encoder, seen, losses, &mut rest)?;
         }
         match output {
-            Output::Same => Ok(Bytes::new()),
+            Output::Same(events) => Ok(events.rest()),
             Output::HidingUsage(framing) => {
                 let nothing = Bytes::new();
                 let mut kept = Kept::new(&nothing);
@@ -140,9 +143,8 @@ impl Transform {
         let event = Event::Error(error.to_provider_error());
         match &mut self.output {
             Output::Translated(encoder) => encoder.encode(&event, &mut self.losses, &mut out),
-            Output::Same | Output::HidingUsage(_) => {
-                // The cut may be in the middle of an event: end it, so that ours is read as one of its own.
-                out.extend_from_slice(b"\n\n");
+            // Only whole events have passed, so ours is read as one of its own.
+            Output::Same(_) | Output::HidingUsage(_) => {
                 StreamEncoder::new(self.client, &self.style).encode(&event, &mut self.losses, &mut out);
             }
         }
