@@ -15,6 +15,7 @@ use super::ask::Asked;
 use super::choose::Candidate;
 use super::encode::Encoded;
 use super::head::Head;
+use super::mask::{masked, masked_text};
 use super::record::Record;
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
@@ -28,9 +29,6 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
-
-/// Shortest credential that is searched for in error texts. Shorter ones would mask ordinary words.
-const MIN_MASKED_SECRET: usize = 8;
 
 /// An answer the gateway has committed to.
 pub struct Answer {
@@ -85,7 +83,7 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
             break;
         }
     }
-    let body = masked(body.freeze(), candidate);
+    let body = masked(body.freeze(), &candidate.instance);
     let told = codec::decode_error(dialect, upstream.status.as_u16(), &body);
     let status = if upstream.status.is_client_error() || upstream.status.is_server_error() {
         upstream.status
@@ -104,27 +102,6 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
         error.verbatim = Some(Verbatim { dialect, content_type, body });
     }
     AttemptError { outcome: "status", status: Some(upstream.status), error }
-}
-
-/// Takes the instance's secrets out of a text that a client may see.
-fn masked(body: Bytes, candidate: &Candidate) -> Bytes {
-    let mut body = body;
-    for secret in &candidate.instance.secrets {
-        let secret = secret.expose().as_bytes();
-        if secret.len() < MIN_MASKED_SECRET || memchr::memmem::find(&body, secret).is_none() {
-            continue;
-        }
-        let mut clean = Vec::with_capacity(body.len());
-        let mut rest = &body[..];
-        while let Some(position) = memchr::memmem::find(rest, secret) {
-            clean.extend_from_slice(&rest[..position]);
-            clean.extend_from_slice(b"***");
-            rest = &rest[position + secret.len()..];
-        }
-        clean.extend_from_slice(rest);
-        body = clean.into();
-    }
-    body
 }
 
 /// How long the bytes of a body are waited for: the first as long as an answer may take to begin, the others as long as
@@ -174,6 +151,7 @@ pub async fn whole(
     let members = scan::scan(&body).map_err(|error| garbled(format!("the answer is not JSON: {error}")))?;
     let dialect = encoded.operation.dialect();
     if members.value(&body, "error").is_some_and(|error| error != "null") {
+        let body = masked(body, &candidate.instance);
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
     }
     let mut answer_headers = passed_headers(&upstream.headers);
@@ -245,7 +223,7 @@ pub async fn stream(
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
     if !is_event_stream(&upstream.headers) {
-        let body = collect(&mut upstream, candidate).await?;
+        let body = masked(collect(&mut upstream, candidate).await?, &candidate.instance);
         let dialect = encoded.operation.dialect();
         let is_error = scan::scan(&body).is_ok_and(|members| members.value(&body, "error").is_some());
         return Err(if is_error {
@@ -264,23 +242,26 @@ pub async fn stream(
         let data = match patience.data(&mut upstream).await {
             Err(late) => return Err(late),
             Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
-            Ok(Some(Ok(data))) => data,
-            Ok(None) => {
-                let rest = transform
-                    .finish()
-                    .map_err(|error| AttemptError::garbled(if ready.is_empty() { "empty" } else { "cut" }, StatusCode::OK, error.to_string()))?;
-                ready.push(rest);
-                break;
-            }
+            Ok(Some(Ok(data))) => Some(data),
+            Ok(None) => None,
         };
-        record.first_byte();
-        let out = transform
-            .feed(&data)
-            .map_err(|error| AttemptError::garbled("garbled", StatusCode::OK, error.to_string()))?;
-        if let Some(error) = transform.seen().failed.clone() {
+        let ended = data.is_none();
+        let out = match data {
+            Some(data) => {
+                record.first_byte();
+                transform.feed(&data).map_err(|error| ("garbled", error))
+            }
+            None => transform.finish().map_err(|error| (if ready.is_empty() { "empty" } else { "cut" }, error)),
+        };
+        let out = out.map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
+        if let Some(mut error) = transform.seen().failed.clone() {
+            error.message = masked_text(&error.message, &candidate.instance);
             return Err(error_inside_200(error));
         }
         ready.push(out);
+        if ended {
+            break;
+        }
         if transform.seen().content || transform.seen().finished {
             break;
         }
@@ -290,7 +271,7 @@ pub async fn stream(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let streaming = Streaming::new(ready, transform, upstream.body, candidate.model.timeouts, record.attempt_started());
+    let streaming = Streaming::new(ready, transform, upstream.body, candidate, record.attempt_started());
     Ok(Answer { status: StatusCode::OK, headers, content: Content::Stream(Box::new(streaming)) })
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::choose::Candidate;
+use super::mask::{masked, masked_text};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
-use crate::snapshot::Timeouts;
+use crate::snapshot::Instance;
 use crate::upstream::UpstreamBody;
 
 /// How long the connection may take to end after the provider's end mark. Then the answer is complete without it.
@@ -36,6 +39,7 @@ pub struct Streaming {
     transform: Transform,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
+    instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
     deadline: Instant,
@@ -44,13 +48,15 @@ pub struct Streaming {
 
 impl Streaming {
     /// A stream whose first bytes are `ready`. `started` is when the attempt began.
-    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, limits: Timeouts, started: Instant) -> Self {
+    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, candidate: &Candidate, started: Instant) -> Self {
         let now = Instant::now();
+        let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
             ready: ready.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
             transform,
             upstream: Some(upstream),
+            instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
             deadline,
@@ -71,26 +77,34 @@ impl Streaming {
         self.last_bytes = Instant::now();
         let ended_before = self.transform.seen().ended;
         match self.transform.feed(bytes) {
+            // The provider's own words about a failure may quote the key.
+            Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
             Ok(out) => self.push(out),
             Err(error) => {
                 return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
             }
         }
-        if let Some(error) = &self.transform.seen().failed {
-            // The provider's own error event has been passed on, in the client's dialect; nothing may follow it.
-            record.failed_midway("error_event", error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into), Some(&error.message));
-            self.upstream = None;
-        } else if self.transform.seen().ended && !ended_before {
+        if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
             self.expect_end();
         }
+    }
+
+    /// Whether the provider's own error event has come. It is passed on in the client's dialect, and nothing may follow it.
+    fn told_failure(&mut self, record: &mut Record) -> bool {
+        let Some(error) = &self.transform.seen().failed else { return false };
+        let code = error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into);
+        record.failed_midway("error_event", code, Some(&masked_text(&error.message, &self.instance)));
+        self.upstream = None;
+        true
     }
 
     fn ended(&mut self, record: &mut Record) {
         self.upstream = None;
         match self.transform.finish() {
             Ok(out) => {
-                self.push(out);
-                if self.transform.seen().failed.is_none() {
+                let failed = self.told_failure(record);
+                self.push(if failed { masked(out, &self.instance) } else { out });
+                if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
             }
