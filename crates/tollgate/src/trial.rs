@@ -149,8 +149,9 @@ fn summary(
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
     let upstream_model = header("x-tollgate-model");
     let mut out = std::io::stdout().lock();
+    writeln!(out, "\n").map_err(Failure::new)?;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}").map_err(Failure::new);
-    line("\n\n  instance", header("x-tollgate-instance").to_owned())?;
+    line("instance", header("x-tollgate-instance").to_owned())?;
     line("model", format!("{upstream_model} (asked for {})", arguments.model))?;
     match usage {
         None => line("tokens", "not told".to_owned())?,
