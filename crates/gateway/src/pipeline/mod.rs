@@ -14,6 +14,7 @@ mod encode;
 mod head;
 mod identify;
 mod local;
+mod mask;
 mod record;
 mod refuse;
 mod relay;

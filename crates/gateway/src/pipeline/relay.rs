@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::choose::Candidate;
+use super::mask::{masked, masked_text};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
-use crate::snapshot::Timeouts;
+use crate::snapshot::Instance;
 use crate::upstream::UpstreamBody;
 
 /// How long the connection may take to end after the provider's end mark. Then the answer is complete without it.
@@ -26,14 +29,8 @@ const END_GRACE: Duration = Duration::from_secs(1);
 pub struct AnswerBody(Inner);
 
 enum Inner {
-    Whole {
-        bytes: Option<Bytes>,
-        record: Record,
-    },
-    Stream {
-        streaming: Box<Streaming>,
-        record: Record,
-    },
+    Whole { bytes: Option<Bytes>, record: Record },
+    Stream { streaming: Box<Streaming>, record: Record },
 }
 
 /// A stream the gateway has committed to.
@@ -42,6 +39,7 @@ pub struct Streaming {
     transform: Transform,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
+    instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
     deadline: Instant,
@@ -50,19 +48,15 @@ pub struct Streaming {
 
 impl Streaming {
     /// A stream whose first bytes are `ready`. `started` is when the attempt began.
-    pub fn new(
-        ready: Vec<Bytes>,
-        transform: Transform,
-        upstream: UpstreamBody,
-        limits: Timeouts,
-        started: Instant,
-    ) -> Self {
+    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, candidate: &Candidate, started: Instant) -> Self {
         let now = Instant::now();
+        let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
             ready: ready.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
             transform,
             upstream: Some(upstream),
+            instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
             deadline,
@@ -83,33 +77,34 @@ impl Streaming {
         self.last_bytes = Instant::now();
         let ended_before = self.transform.seen().ended;
         match self.transform.feed(bytes) {
+            // The provider's own words about a failure may quote the key.
+            Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
             Ok(out) => self.push(out),
             Err(error) => {
-                return self.fail(
-                    AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
-                    record,
-                );
+                return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
             }
         }
-        if let Some(error) = &self.transform.seen().failed {
-            // The provider's own error event has been passed on, in the client's dialect; nothing may follow it.
-            record.failed_midway(
-                "error_event",
-                error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into),
-                Some(&error.message),
-            );
-            self.upstream = None;
-        } else if self.transform.seen().ended && !ended_before {
+        if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
             self.expect_end();
         }
+    }
+
+    /// Whether the provider's own error event has come. It is passed on in the client's dialect, and nothing may follow it.
+    fn told_failure(&mut self, record: &mut Record) -> bool {
+        let Some(error) = &self.transform.seen().failed else { return false };
+        let code = error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into);
+        record.failed_midway("error_event", code, Some(&masked_text(&error.message, &self.instance)));
+        self.upstream = None;
+        true
     }
 
     fn ended(&mut self, record: &mut Record) {
         self.upstream = None;
         match self.transform.finish() {
             Ok(out) => {
-                self.push(out);
-                if self.transform.seen().failed.is_none() {
+                let failed = self.told_failure(record);
+                self.push(if failed { masked(out, &self.instance) } else { out });
+                if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
             }
@@ -159,9 +154,7 @@ impl Streaming {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
-            let Some(upstream) = &mut self.upstream else {
-                return Poll::Ready(None);
-            };
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
@@ -184,10 +177,7 @@ impl AnswerBody {
         if bytes.is_empty() || record.is_head() {
             record.complete();
         }
-        AnswerBody(Inner::Whole {
-            bytes: Some(bytes),
-            record,
-        })
+        AnswerBody(Inner::Whole { bytes: Some(bytes), record })
     }
 
     /// A stream.
@@ -200,20 +190,13 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
                 record.sent(bytes.as_ref().map_or(0, Bytes::len));
                 record.complete();
-                Poll::Ready(
-                    bytes
-                        .filter(|bytes| !bytes.is_empty())
-                        .map(|bytes| Ok(Frame::data(bytes))),
-                )
+                Poll::Ready(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
             }
             Inner::Stream { streaming, record } => {
                 let polled = streaming.poll(cx, record);
@@ -236,9 +219,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole { bytes, .. } => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Inner::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Inner::Stream { .. } => SizeHint::default(),
         }
     }
