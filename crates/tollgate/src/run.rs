@@ -1,5 +1,6 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +153,8 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
 
 fn start_own_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr).with_target(false);
     // Fails only if there is one already.
     let _ = log.try_init();
 }

@@ -168,7 +168,7 @@ pub async fn whole(
                 if losses.rejections().next().is_some() {
                     return Err(garbled(losses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
                 }
-                record.losses.extend(losses);
+                record.losses.extend(losses.within("answer"));
                 translated.into()
             }
         }
