@@ -1,5 +1,7 @@
 """Answers bound to a JSON schema."""
 
+from typing import Literal
+
 import anthropic
 import openai
 import pytest
@@ -9,16 +11,22 @@ from pydantic import BaseModel
 from recordings import recording
 from upstream import Upstream
 
-OPENAI_PERSON = recording("azure/openai-chat/vcr-cassettes-chat-with-schema-with-azure-grok-4-1-fast-non-reasoning-0-b6e38f")
+OPENAI_VERDICT = recording("groq/openai-chat/agent-tool-sessions-json-schema-structured-output-roundtrip-0-e1eb14")
 ANTHROPIC_JOKE = recording("anthropic/anthropic-messages/test-anthropic-structured-outputs-legacy-0-134621")
 ANTHROPIC_CALL = recording("anthropic/anthropic-messages/testtoolcallsinchatresponse.test-anthropic-0-53743a")
-RECORDED = {"oa": OPENAI_PERSON, "an": ANTHROPIC_JOKE}
+RECORDED = {"oa": OPENAI_VERDICT, "an": ANTHROPIC_JOKE}
 QUESTION = [{"role": "user", "content": "Make one up."}]
 
 
-class Person(BaseModel):
-    name: str
-    age: int
+class Checks(BaseModel):
+    compile: bool
+    replay: bool
+
+
+class Verdict(BaseModel):
+    lane: str
+    checks: Checks
+    risk: Literal["low", "high"]
 
 
 class Joke(BaseModel):
@@ -31,7 +39,7 @@ class GetWeather(BaseModel):
 
 
 EXPECTED = {
-    "oa": Person(name="Bob", age=30),
+    "oa": Verdict(lane="canary", checks=Checks(compile=True, replay=True), risk="low"),
     "an": Joke(
         joke="Why did the developer break up with OpenTelemetry? Because they had too many traces of their ex in the logs!",
         rating=7,
