@@ -41,7 +41,8 @@ class GetWeather(BaseModel):
 EXPECTED = {
     "oa": Verdict(lane="canary", checks=Checks(compile=True, replay=True), risk="low"),
     "an": Joke(
-        joke="Why did the developer break up with OpenTelemetry? Because they had too many traces of their ex in the logs!",
+        joke="Why did the developer break up with OpenTelemetry? "
+        "Because they had too many traces of their ex in the logs!",
         rating=7,
     ),
 }
@@ -58,7 +59,9 @@ def test_an_openai_client_parses_the_answer(openai_client: openai.OpenAI, upstre
 
 
 @models
-def test_an_anthropic_client_parses_the_answer(anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str) -> None:
+def test_an_anthropic_client_parses_the_answer(
+    anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str
+) -> None:
     upstream.answer(RECORDED[model].answer())
     answer = anthropic_client.messages.parse(
         model=model, max_tokens=100, messages=QUESTION, output_format=type(EXPECTED[model])
@@ -75,7 +78,8 @@ def check_schema(upstream: Upstream, model: str) -> None:
         assert body["response_format"]["type"] == "json_schema"
         wrapper = body["response_format"]["json_schema"]
         # The dialect demands a name even where the client's dialect has none.
-        assert wrapper["name"] and set(wrapper["name"]) <= NAME_CHARACTERS and len(wrapper["name"]) <= 64
+        assert 1 <= len(wrapper["name"]) <= 64
+        assert set(wrapper["name"]) <= NAME_CHARACTERS
         schema = wrapper["schema"]
     else:
         assert "response_format" not in body

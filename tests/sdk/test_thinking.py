@@ -86,7 +86,9 @@ def test_an_openai_client_brings_thinking_back_unchanged(
     assert message.content == recorded.facts.text
     assert (getattr(message, "reasoning_content", None) or "") == recorded.facts.reasoning
     expect.openai_usage(first.usage, recorded.facts.usage)
-    openai_client.chat.completions.create(model="an-adaptive", messages=[*QUESTION, message, MORE], reasoning_effort="high")
+    openai_client.chat.completions.create(
+        model="an-adaptive", messages=[*QUESTION, message, MORE], reasoning_effort="high"
+    )
     check_returned(upstream, recorded)
 
 
