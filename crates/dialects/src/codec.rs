@@ -40,7 +40,12 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
 }
 
 /// Writes a request for a model; what it cannot express is added to `losses`.
-pub fn encode_request(dialect: Dialect, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
+pub fn encode_request(
+    dialect: Dialect,
+    request: &Request,
+    target: &Target<'_>,
+    losses: &mut Losses,
+) -> Vec<u8> {
     match dialect {
         Dialect::OpenaiChat => openai_chat::encode_request(request, target, losses),
         Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, losses),
@@ -59,7 +64,12 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeE
 }
 
 /// Writes a whole answer; what it cannot express is added to `losses`.
-pub fn encode_response(dialect: Dialect, response: &Response, style: &AnswerStyle, losses: &mut Losses) -> Vec<u8> {
+pub fn encode_response(
+    dialect: Dialect,
+    response: &Response,
+    style: &AnswerStyle,
+    losses: &mut Losses,
+) -> Vec<u8> {
     match dialect {
         Dialect::OpenaiChat => {
             let style = openai_chat::ResponseStyle {
@@ -102,7 +112,9 @@ impl StreamDecoder {
     /// A decoder at the beginning of a stream. Events above `max_event_bytes` are refused.
     pub fn new(dialect: Dialect, max_event_bytes: usize) -> Self {
         match dialect {
-            Dialect::OpenaiChat => StreamDecoder::OpenaiChat(openai_chat::StreamDecoder::new(max_event_bytes)),
+            Dialect::OpenaiChat => {
+                StreamDecoder::OpenaiChat(openai_chat::StreamDecoder::new(max_event_bytes))
+            }
             Dialect::AnthropicMessages => {
                 StreamDecoder::AnthropicMessages(anthropic_messages::StreamDecoder::new(max_event_bytes))
             }
@@ -145,18 +157,20 @@ impl StreamEncoder {
     /// An encoder at the beginning of a stream.
     pub fn new(dialect: Dialect, style: &AnswerStyle) -> Self {
         match dialect {
-            Dialect::OpenaiChat => StreamEncoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
-                include_usage: style.include_usage,
-                created_s: style.created_s,
-                finish_reason: style.finish_reason(),
-                legacy_functions: style.legacy_functions,
-            })),
-            Dialect::AnthropicMessages => {
-                StreamEncoder::AnthropicMessages(anthropic_messages::StreamEncoder::new(anthropic_messages::StreamStyle {
-                    request_id: style.request_id.clone(),
-                    ..anthropic_messages::StreamStyle::default()
+            Dialect::OpenaiChat => {
+                StreamEncoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
+                    include_usage: style.include_usage,
+                    created_s: style.created_s,
+                    finish_reason: style.finish_reason(),
+                    legacy_functions: style.legacy_functions,
                 }))
             }
+            Dialect::AnthropicMessages => StreamEncoder::AnthropicMessages(
+                anthropic_messages::StreamEncoder::new(anthropic_messages::StreamStyle {
+                    request_id: style.request_id.clone(),
+                    ..anthropic_messages::StreamStyle::default()
+                }),
+            ),
         }
     }
 

@@ -12,8 +12,8 @@
 pub mod anthropic_messages;
 pub mod canonical;
 mod capabilities;
-mod dialect;
 pub mod codec;
+mod dialect;
 pub mod estimate;
 pub mod json;
 mod loss;

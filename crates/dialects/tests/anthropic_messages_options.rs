@@ -328,8 +328,9 @@ fn every_other_member_has_its_class() {
         ("provider", json!({"order": ["x"]}), "rejected"),
         ("transforms", json!(["middle-out"]), "rejected"),
         ("models", json!(["a"]), "rejected"),
-        ("reasoning_format", json!("parsed"), "rejected"),
-        ("min_p", json!(0.1), "rejected"),
+        ("reasoning_format", json!("parsed"), "approximated"),
+        ("min_p", json!(0.1), "approximated"),
+        ("a_member_of_tomorrow", json!(1), "dropped"),
     ];
     for (name, value, class) in classes {
         assert_eq!(lost(json!({name: value})), [format!("{name}={class}")], "{name}");

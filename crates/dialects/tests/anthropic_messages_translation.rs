@@ -253,7 +253,7 @@ fn ids_that_do_not_fit_or_stand_twice_are_mapped_alike_on_both_sides() {
 
 #[test]
 fn arguments_that_are_no_object_are_rejected() {
-    for arguments in ["{\"a\":", "[1]", "null", "\"x\""] {
+    for arguments in ["{\"a\":", "[1]", "\"x\""] {
         let mut message = call("a");
         message["tool_calls"][0]["function"]["arguments"] = arguments.into();
         let losses = lost(json!({"tools": tools(), "messages": [user(), message, result("a")]}));

@@ -58,7 +58,12 @@ pub struct Verbatim {
 
 impl CallError {
     /// A mistake of the caller.
-    pub fn client(status: StatusCode, kind: ErrorKind, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn client(
+        status: StatusCode,
+        kind: ErrorKind,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(status, kind, code, message, Fault::Client)
     }
 
@@ -77,7 +82,13 @@ impl CallError {
 
     /// A failure of ours.
     pub fn gateway(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Server, code, message, Fault::Gateway)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorKind::Server,
+            code,
+            message,
+            Fault::Gateway,
+        )
     }
 
     /// Names the request field at fault.
@@ -153,11 +164,21 @@ pub struct AttemptError {
 impl AttemptError {
     /// The connection could not be made.
     pub fn connect(outcome: &'static str, detail: impl Into<String>) -> Self {
-        let status = if outcome == "connect_timeout" { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+        let status = if outcome == "connect_timeout" {
+            StatusCode::GATEWAY_TIMEOUT
+        } else {
+            StatusCode::BAD_GATEWAY
+        };
         AttemptError {
             outcome,
             status: None,
-            error: CallError::upstream(status, ErrorKind::Server, "upstream_unreachable", "the provider could not be reached", detail),
+            error: CallError::upstream(
+                status,
+                ErrorKind::Server,
+                "upstream_unreachable",
+                "the provider could not be reached",
+                detail,
+            ),
         }
     }
 

@@ -30,7 +30,10 @@ impl Positions {
     }
 
     fn forget_all_but_used(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, position| Arc::strong_count(position) > 1);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, position| Arc::strong_count(position) > 1);
     }
 }
 
@@ -47,7 +50,12 @@ impl Gateway {
     ) -> Result<Self, Vec<CompileError>> {
         let positions = Positions::default();
         let snapshot = Snapshot::compile(resources, env, &pepper, &positions)?;
-        Ok(Gateway { snapshot: ArcSwap::from_pointee(snapshot), positions, pepper, access_log })
+        Ok(Gateway {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            positions,
+            pepper,
+            access_log,
+        })
     }
 
     /// Compiles new resources and serves them from the next call on. On an error nothing changes.

@@ -142,7 +142,11 @@ impl Snapshot {
         pepper: &[u8; 32],
         positions: &Positions,
     ) -> Result<Self, Vec<CompileError>> {
-        let mut compiler = Compiler { env, positions, errors: Vec::new() };
+        let mut compiler = Compiler {
+            env,
+            positions,
+            errors: Vec::new(),
+        };
         let mut snapshot = Snapshot {
             table: RouteTable::default(),
             routes: Vec::new(),
@@ -156,9 +160,18 @@ impl Snapshot {
             let number = snapshot.consumers.len();
             let path = format!("consumers.{}", consumer.username);
             for key in &consumer.keys {
-                let Some(key) = compiler.resolve(&path, key) else { continue };
-                if snapshot.keys.insert(key.expose(), number).is_some_and(|other| other != number) {
-                    compiler.fail(&path, "this key belongs to another consumer too; give each its own");
+                let Some(key) = compiler.resolve(&path, key) else {
+                    continue;
+                };
+                if snapshot
+                    .keys
+                    .insert(key.expose(), number)
+                    .is_some_and(|other| other != number)
+                {
+                    compiler.fail(
+                        &path,
+                        "this key belongs to another consumer too; give each its own",
+                    );
                 }
             }
             snapshot.by_name.insert(consumer.username.clone(), number);
@@ -175,14 +188,20 @@ impl Snapshot {
             let route = compiler.route(route);
             snapshot.routes.push(Arc::new(route));
         }
-        if compiler.errors.is_empty() { Ok(snapshot) } else { Err(compiler.errors) }
+        if compiler.errors.is_empty() {
+            Ok(snapshot)
+        } else {
+            Err(compiler.errors)
+        }
     }
 
     /// The route for a path and method. `Err(true)` if a route has the path but not the method.
     pub fn route(&self, path: &str, method: &str) -> Result<&Arc<Route>, RouteMiss> {
         let mut miss = RouteMiss::Path;
         for number in self.table.candidates(path) {
-            let Some(route) = self.routes.get(number) else { continue };
+            let Some(route) = self.routes.get(number) else {
+                continue;
+            };
             if route.methods.is_empty() || route.methods.iter().any(|allowed| allowed == method) {
                 return Ok(route);
             }
@@ -214,7 +233,12 @@ pub enum RouteMiss {
 impl Models {
     /// The model that serves a name: an exact entry, else the most specific glob.
     pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
-        self.exact.get(name).or_else(|| self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, model)| model))
+        self.exact.get(name).or_else(|| {
+            self.globs
+                .iter()
+                .find(|(glob, _)| glob.matches(name))
+                .map(|(_, model)| model)
+        })
     }
 }
 
@@ -234,7 +258,10 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn fail(&mut self, path: &str, problem: impl std::fmt::Display) {
-        self.errors.push(CompileError { path: path.to_owned(), problem: problem.to_string() });
+        self.errors.push(CompileError {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        });
     }
 
     fn resolve(&mut self, path: &str, reference: &SecretRef) -> Option<Secret> {
@@ -250,7 +277,12 @@ impl Compiler<'_> {
     fn route(&mut self, route: &model::Route) -> Route {
         let empty = model::AiModels::default();
         let config = route.plugins.ai_models.as_ref().unwrap_or(&empty);
-        let mut models = Models { exact: HashMap::new(), globs: Vec::new(), names: Vec::new(), compat: config.compat };
+        let mut models = Models {
+            exact: HashMap::new(),
+            globs: Vec::new(),
+            names: Vec::new(),
+            compat: config.compat,
+        };
         for (name, model) in config.models.iter() {
             let compiled = Arc::new(self.model(&route.id, name, model, config.on_loss));
             models.names.push(name.to_owned());
@@ -261,7 +293,9 @@ impl Compiler<'_> {
                 models.globs.push((glob, compiled));
             }
         }
-        models.globs.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_length()));
+        models
+            .globs
+            .sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_length()));
         Route {
             id: route.id.as_str().into(),
             methods: route.methods.clone(),
@@ -298,7 +332,10 @@ impl Compiler<'_> {
     }
 
     fn instance(&mut self, path: &str, instance: &model::Instance) -> Option<Instance> {
-        let tls = TlsSettings { ca_file: instance.tls.ca_file.clone(), verify: instance.tls.verify };
+        let tls = TlsSettings {
+            ca_file: instance.tls.ca_file.clone(),
+            verify: instance.tls.verify,
+        };
         let endpoint = match Endpoint::parse(&instance.endpoint, &tls) {
             Ok(endpoint) => endpoint,
             Err(error @ EndpointError::CaFile { .. }) => {
@@ -323,14 +360,20 @@ impl Compiler<'_> {
                 Ok((name, value)) => {
                     headers.insert(name, value);
                 }
-                Err(_) => self.fail(&format!("{path}.key"), "holds a character that cannot stand in a header"),
+                Err(_) => self.fail(
+                    &format!("{path}.key"),
+                    "holds a character that cannot stand in a header",
+                ),
             }
             secrets.push(credential);
         }
         for (name, reference) in instance.headers.iter() {
             let path = format!("{path}.headers.{name}");
             let value = self.resolve(&path, reference)?;
-            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose())) {
+            match (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value.expose()),
+            ) {
                 (Ok(name), Ok(mut header)) => {
                     header.set_sensitive(true);
                     headers.insert(name, header);
@@ -354,7 +397,11 @@ impl Compiler<'_> {
             model: instance.model.clone(),
             endpoint,
             headers,
-            options: instance.options.iter().map(|(name, value)| (name.to_owned(), value.text().to_owned())).collect(),
+            options: instance
+                .options
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.text().to_owned()))
+                .collect(),
             dialects,
             embeddings,
             secrets,

@@ -27,7 +27,12 @@ pub fn smooth_sequence(weights: &[u32]) -> Vec<usize> {
 }
 
 fn reduce(weights: &[u32]) -> Vec<i64> {
-    let divisor = weights.iter().copied().filter(|weight| *weight > 0).fold(0, gcd).max(1);
+    let divisor = weights
+        .iter()
+        .copied()
+        .filter(|weight| *weight > 0)
+        .fold(0, gcd)
+        .max(1);
     let sum: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
     let scale = |weight: u32| -> i64 {
         let weight = u64::from(weight / divisor);

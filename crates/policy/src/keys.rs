@@ -14,7 +14,10 @@ pub struct KeyIndex {
 impl KeyIndex {
     /// An empty index. `pepper` is random and made anew for each process.
     pub fn new(pepper: &[u8; 32]) -> Self {
-        KeyIndex { pepper: hmac::Key::new(hmac::HMAC_SHA256, pepper), owners: HashMap::new() }
+        KeyIndex {
+            pepper: hmac::Key::new(hmac::HMAC_SHA256, pepper),
+            owners: HashMap::new(),
+        }
     }
 
     /// Adds a key of `owner`. Returns the earlier owner if the key was already known.

@@ -41,7 +41,9 @@ mod tests {
     #[test]
     fn first_picks_follow_the_weights() {
         let turns = smooth_sequence(&[8, 2]);
-        let first = (0..1000).filter(|position| order(&turns, *position, 2)[0] == 0).count();
+        let first = (0..1000)
+            .filter(|position| order(&turns, *position, 2)[0] == 0)
+            .count();
         assert_eq!(first, 800);
     }
 }

@@ -16,9 +16,15 @@ impl RouteTable {
     /// Adds a pattern that leads to `route`.
     pub fn insert(&mut self, pattern: &UriPattern, route: usize) {
         match pattern.prefix() {
-            None => self.exact.entry(pattern.as_str().to_owned()).or_default().push(route),
+            None => self
+                .exact
+                .entry(pattern.as_str().to_owned())
+                .or_default()
+                .push(route),
             Some(prefix) => {
-                let position = self.prefixes.partition_point(|(other, _)| other.len() >= prefix.len());
+                let position = self
+                    .prefixes
+                    .partition_point(|(other, _)| other.len() >= prefix.len());
                 self.prefixes.insert(position, (prefix.to_owned(), route));
             }
         }
@@ -27,7 +33,12 @@ impl RouteTable {
     /// The routes whose patterns fit `path`, most specific first.
     pub fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = usize> + 'a {
         let exact = self.exact.get(path).into_iter().flatten().copied();
-        exact.chain(self.prefixes.iter().filter(move |(prefix, _)| path.starts_with(prefix.as_str())).map(|(_, route)| *route))
+        exact.chain(
+            self.prefixes
+                .iter()
+                .filter(move |(prefix, _)| path.starts_with(prefix.as_str()))
+                .map(|(_, route)| *route),
+        )
     }
 }
 

@@ -17,7 +17,11 @@ pub fn print(resources: &Resources, notes: &[String], addresses: &[SocketAddr], 
 }
 
 fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], source: &Source) -> String {
-    let scheme = if resources.server.tls.is_some() { "https" } else { "http" };
+    let scheme = if resources.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut text = format!("\nTollgate {}\n\n", env!("CARGO_PKG_VERSION"));
     let mut line = |line: String| {
         text.push_str(&line);
@@ -28,8 +32,13 @@ fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], sourc
     }
     line(format!("  configuration  {}", configuration(source)));
     for route in &resources.routes {
-        let Some(models) = &route.plugins.ai_models else { continue };
-        line(format!("  models         {}", models.models.names().collect::<Vec<_>>().join(", ")));
+        let Some(models) = &route.plugins.ai_models else {
+            continue;
+        };
+        line(format!(
+            "  models         {}",
+            models.models.names().collect::<Vec<_>>().join(", ")
+        ));
     }
     for note in notes {
         line(format!("  note           {note}"));
@@ -41,15 +50,27 @@ fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], sourc
 }
 
 fn configuration(source: &Source) -> String {
-    let files: Vec<String> =
-        source.rbac.iter().chain(&source.config).map(|path| format!("{} (watched)", path.display())).collect();
-    if files.is_empty() { "built in; `tollgate run --config tollgate.yaml` uses yours".to_owned() } else { files.join(", ") }
+    let files: Vec<String> = source
+        .rbac
+        .iter()
+        .chain(&source.config)
+        .map(|path| format!("{} (watched)", path.display()))
+        .collect();
+    if files.is_empty() {
+        "built in; `tollgate run --config tollgate.yaml` uses yours".to_owned()
+    } else {
+        files.join(", ")
+    }
 }
 
 /// An address a client on this machine can use.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     address
 }
@@ -57,9 +78,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn trials(resources: &Resources, base: &str) -> String {
     let mut text = String::new();
     for route in &resources.routes {
-        let Some(models) = &route.plugins.ai_models else { continue };
+        let Some(models) = &route.plugins.ai_models else {
+            continue;
+        };
         let auth = auth(route.plugins.ai_auth.as_ref(), resources);
-        let Some(model) = preferred(models, &[Dialect::OpenaiChat, Dialect::AnthropicMessages]) else { continue };
+        let Some(model) = preferred(models, &[Dialect::OpenaiChat, Dialect::AnthropicMessages]) else {
+            continue;
+        };
         let say = |model: &str, more: &str| {
             format!(r#"{{"model":"{model}",{more}"messages":[{{"role":"user","content":"Hello"}}]}}"#)
         };
@@ -70,10 +95,21 @@ fn trials(resources: &Resources, base: &str) -> String {
             );
         };
         curl("OpenAI chat", "/v1/chat/completions", "", say(model, ""));
-        curl("OpenAI chat, streamed", "/v1/chat/completions", "N", say(model, r#""stream":true,"#));
+        curl(
+            "OpenAI chat, streamed",
+            "/v1/chat/completions",
+            "N",
+            say(model, r#""stream":true,"#),
+        );
         if models.compat != Compat::NginxDemo {
-            let model = preferred(models, &[Dialect::AnthropicMessages, Dialect::OpenaiChat]).unwrap_or(model);
-            curl("Anthropic messages", "/v1/messages", "", say(model, r#""max_tokens":256,"#));
+            let model =
+                preferred(models, &[Dialect::AnthropicMessages, Dialect::OpenaiChat]).unwrap_or(model);
+            curl(
+                "Anthropic messages",
+                "/v1/messages",
+                "",
+                say(model, r#""max_tokens":256,"#),
+            );
         }
     }
     text.push('\n');
@@ -84,7 +120,10 @@ fn auth(auth: Option<&AiAuth>, resources: &Resources) -> String {
     match auth {
         Some(AiAuth::Key { .. }) => "-H 'authorization: Bearer <your key>' ".to_owned(),
         Some(AiAuth::Header { name }) => {
-            let user = resources.consumers.first().map_or("<user>", |consumer| &consumer.username);
+            let user = resources
+                .consumers
+                .first()
+                .map_or("<user>", |consumer| &consumer.username);
             format!("-H '{name}: {user}' ")
         }
         Some(AiAuth::Anonymous) | None => String::new(),
@@ -97,10 +136,13 @@ fn preferred<'a>(models: &'a AiModels, dialects: &[Dialect]) -> Option<&'a str> 
     let speaks = |dialect: Dialect, only_simulated: bool| {
         named().find(move |(_, model)| {
             model.instances.first().is_some_and(|instance| {
-                instance.dialects.first() == Some(&dialect) && (!only_simulated || instance.provider == Provider::Simulated)
+                instance.dialects.first() == Some(&dialect)
+                    && (!only_simulated || instance.provider == Provider::Simulated)
             })
         })
     };
     let found = dialects.iter().find_map(|dialect| speaks(*dialect, true));
-    found.or_else(|| dialects.iter().find_map(|dialect| speaks(*dialect, false))).map(|(name, _)| name)
+    found
+        .or_else(|| dialects.iter().find_map(|dialect| speaks(*dialect, false)))
+        .map(|(name, _)| name)
 }

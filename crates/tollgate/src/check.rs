@@ -27,5 +27,10 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     for note in &lowered.notes {
         writeln!(out, "note: {note}").map_err(Failure::new)?;
     }
-    writeln!(out, "ok: {models} models, {} consumers", lowered.resources.consumers.len()).map_err(Failure::new)
+    writeln!(
+        out,
+        "ok: {models} models, {} consumers",
+        lowered.resources.consumers.len()
+    )
+    .map_err(Failure::new)
 }

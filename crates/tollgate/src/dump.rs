@@ -14,7 +14,10 @@ pub fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
         DumpFormat::Json => serde_json::to_string_pretty(&lowered.resources).map_err(Failure::new)? + "\n",
         DumpFormat::Yaml => tollgate_resources::to_yaml(&lowered.resources).map_err(Failure::new)?,
     };
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::new)
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(Failure::new)
 }
 
 /// Prints the JSON Schema of the configuration file.

@@ -37,11 +37,20 @@ impl Source {
         let lowered = match &self.rbac {
             Some(path) => {
                 let text = files.text(path)?;
-                tollgate_resources::lower_rbac(&display(path), text, config.as_ref().map(|(name, text)| (name.as_str(), *text)), &env)
+                tollgate_resources::lower_rbac(
+                    &display(path),
+                    text,
+                    config.as_ref().map(|(name, text)| (name.as_str(), *text)),
+                    &env,
+                )
             }
             None => match &config {
                 Some((name, text)) => tollgate_resources::lower_native(name, text, &env),
-                None => tollgate_resources::lower_native("built-in configuration", tollgate_resources::QUICKSTART, &env),
+                None => tollgate_resources::lower_native(
+                    "built-in configuration",
+                    tollgate_resources::QUICKSTART,
+                    &env,
+                ),
             },
         };
         let lowered = lowered.map_err(Failure::all)?;
@@ -82,14 +91,19 @@ pub fn log_format(format: &LogFormat) -> Result<Format, tollgate_telemetry::Form
 }
 
 fn check_log_format(source: &Source, resources: &Resources) -> Result<(), Box<Mistake>> {
-    log_format(&resources.server.access_log.format).map(drop).map_err(|error| {
-        Box::new(Mistake {
-            file: source.config.as_deref().map_or_else(|| "built-in configuration".to_owned(), display),
-            line: None,
-            path: "server.access_log.format".to_owned(),
-            text: error.to_string(),
+    log_format(&resources.server.access_log.format)
+        .map(drop)
+        .map_err(|error| {
+            Box::new(Mistake {
+                file: source
+                    .config
+                    .as_deref()
+                    .map_or_else(|| "built-in configuration".to_owned(), display),
+                line: None,
+                path: "server.access_log.format".to_owned(),
+                text: error.to_string(),
+            })
         })
-    })
 }
 
 fn read(path: &Path) -> Result<String, String> {

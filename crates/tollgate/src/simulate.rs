@@ -17,6 +17,11 @@ pub fn simulate(arguments: &SimulateArguments) -> Result<(), Failure> {
     let listener = listeners.pop().ok_or_else(|| Failure::new("no socket"))?;
     let address = listener.local_addr().map_err(Failure::new)?;
     writeln!(std::io::stderr(), "simulated provider on http://{address}/v1").map_err(Failure::new)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
-    tokio::task::LocalSet::new().block_on(&runtime, simulated::serve(listener, &arguments.behave)).map_err(Failure::new)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, simulated::serve(listener, &arguments.behave))
+        .map_err(Failure::new)
 }

@@ -12,8 +12,24 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     ("tollgate-resources", &[]),
     ("tollgate-policy", &["tollgate-dialects", "tollgate-resources"]),
     ("tollgate-telemetry", &["tollgate-resources"]),
-    ("tollgate-gateway", &["tollgate-dialects", "tollgate-policy", "tollgate-resources", "tollgate-telemetry"]),
-    ("tollgate", &["tollgate-dialects", "tollgate-gateway", "tollgate-resources", "tollgate-telemetry"]),
+    (
+        "tollgate-gateway",
+        &[
+            "tollgate-dialects",
+            "tollgate-policy",
+            "tollgate-resources",
+            "tollgate-telemetry",
+        ],
+    ),
+    (
+        "tollgate",
+        &[
+            "tollgate-dialects",
+            "tollgate-gateway",
+            "tollgate-resources",
+            "tollgate-telemetry",
+        ],
+    ),
 ];
 
 /// Crates of the network and the clock, and the only ones of ours that may use them.
@@ -27,12 +43,22 @@ const RESERVED: [(&str, &[&str]); 3] = [
 fn crates_depend_only_in_the_allowed_directions() {
     let dependencies = direct_dependencies();
     for (name, allowed) in ALLOWED {
-        let ours: Vec<_> = dependencies[name].iter().filter(|dependency| dependencies.contains_key(*dependency)).collect();
+        let ours: Vec<_> = dependencies[name]
+            .iter()
+            .filter(|dependency| dependencies.contains_key(*dependency))
+            .collect();
         for dependency in ours {
-            assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} must not depend on {dependency}"
+            );
         }
     }
-    assert_eq!(dependencies.len(), ALLOWED.len(), "a new crate needs its place in this table and in ARCHITECTURE.md");
+    assert_eq!(
+        dependencies.len(),
+        ALLOWED.len(),
+        "a new crate needs its place in this table and in ARCHITECTURE.md"
+    );
 }
 
 #[test]
@@ -40,7 +66,10 @@ fn pure_crates_use_no_network_and_no_runtime() {
     let dependencies = direct_dependencies();
     for (reserved, users) in RESERVED {
         for (name, used) in &dependencies {
-            assert!(!used.iter().any(|other| other == reserved) || users.contains(&name.as_str()), "{name} must not use {reserved}");
+            assert!(
+                !used.iter().any(|other| other == reserved) || users.contains(&name.as_str()),
+                "{name} must not use {reserved}"
+            );
         }
     }
 }
@@ -58,8 +87,14 @@ fn direct_dependencies() -> BTreeMap<String, Vec<String>> {
     packages
         .iter()
         .map(|package| {
-            let normal = package["dependencies"].as_array().expect("a list").iter().filter(|dependency| dependency["kind"].is_null());
-            let names = normal.map(|dependency| dependency["name"].as_str().expect("a name").to_owned()).collect();
+            let normal = package["dependencies"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .filter(|dependency| dependency["kind"].is_null());
+            let names = normal
+                .map(|dependency| dependency["name"].as_str().expect("a name").to_owned())
+                .collect();
             (package["name"].as_str().expect("a name").to_owned(), names)
         })
         .collect()

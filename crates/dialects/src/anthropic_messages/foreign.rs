@@ -56,6 +56,13 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
         }
         // Compatible vendors.
         ("safe_prompt", "false") => Silent,
+        ("safe_prompt" | "guardrails", _) => Lost(Rejected, "the provider has no such safety setting"),
+        ("provider" | "models" | "route" | "plugins" | "transforms", _) => {
+            Lost(Rejected, "chooses among providers of another gateway")
+        }
+        ("min_p" | "repetition_penalty" | "reasoning_format" | "reasoning_split", _) => {
+            Lost(Approximated, "the provider knows no such setting")
+        }
         ("thinking", _) => Lost(Approximated, "how the model thinks is left to it"),
         ("include_reasoning", _) => Lost(Dropped, "reasoning is told as the provider tells it"),
         ("session_id" | "trace" | "usage" | "citation_options" | "priority", _) => {

@@ -67,7 +67,11 @@ pub(super) fn write_error(out: &mut Vec<u8>, error: &ProviderError) {
                 w.key("type").string(kind_type);
                 write_or_null(w, "param", error.param.as_deref());
                 // The code of an error that never was a document is ours; that of another dialect means nothing here.
-                let code = if error.raw.is_none() { error.code.as_deref() } else { None };
+                let code = if error.raw.is_none() {
+                    error.code.as_deref()
+                } else {
+                    None
+                };
                 write_or_null(w, "code", code.or(kind_code));
                 return;
             };

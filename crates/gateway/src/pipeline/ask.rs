@@ -37,14 +37,22 @@ impl Asked {
     pub fn read(head: &Head, route: &Route, body: Bytes) -> Result<Self, CallError> {
         let demo = route.models.compat == Compat::NginxDemo;
         let members = scan(&body).map_err(|error| {
-            let message = if demo { "Invalid JSON in request body".to_owned() } else { format!("the request body is not valid JSON: {error}") };
+            let message = if demo {
+                "Invalid JSON in request body".to_owned()
+            } else {
+                format!("the request body is not valid JSON: {error}")
+            };
             bad_request("invalid_json", message)
         })?;
         let model = match members.string(&body, "model") {
             Some(Ok(model)) if !model.is_empty() => model.into_owned(),
             Some(Err(_)) if !demo => return Err(wrong_type("model", "a string")),
             _ if demo => return Err(bad_request("model_missing", "Model not specified in request")),
-            _ => return Err(bad_request("model_missing", "`model` is missing; name the model to use").at("model")),
+            _ => {
+                return Err(
+                    bad_request("model_missing", "`model` is missing; name the model to use").at("model"),
+                );
+            }
         };
         if model.len() > MAX_MODEL_BYTES {
             let message = format!("`model` is longer than {MAX_MODEL_BYTES} bytes");
@@ -62,14 +70,24 @@ impl Asked {
         match head.endpoint {
             Endpoint::Chat(_) | Endpoint::CountTokens => require_array(&members, &body, "messages")?,
             Endpoint::Embeddings if members.value(&body, "input").is_none() => {
-                return Err(bad_request("input_missing", "`input` is missing; give a text or a list of texts").at("input"));
+                return Err(bad_request(
+                    "input_missing",
+                    "`input` is missing; give a text or a list of texts",
+                )
+                .at("input"));
             }
             _ => {}
         }
         if head.dialect == Dialect::OpenaiChat {
             require_object_or_null(&members, &body, "stream_options")?;
         }
-        Ok(Asked { body, members, model, stream: stream && matches!(head.endpoint, Endpoint::Chat(_)), include_usage })
+        Ok(Asked {
+            body,
+            members,
+            model,
+            stream: stream && matches!(head.endpoint, Endpoint::Chat(_)),
+            include_usage,
+        })
     }
 
     /// The body as text.
@@ -83,7 +101,11 @@ fn require_array(members: &Members, body: &[u8], name: &'static str) -> Result<(
     match members.value(body, name) {
         Some(value) if value.starts_with('[') => Ok(()),
         Some(_) => Err(wrong_type(name, "an array")),
-        None => Err(bad_request("messages_missing", format!("`{name}` is missing; it must be an array of messages")).at(name)),
+        None => Err(bad_request(
+            "messages_missing",
+            format!("`{name}` is missing; it must be an array of messages"),
+        )
+        .at(name)),
     }
 }
 

@@ -48,10 +48,13 @@ pub async fn run(
             }
         }
     }
-    if let (Endpoint::CountTokens, Some("unsupported_endpoint")) = (&head.endpoint, last.as_ref().map(|error| &*error.code)) {
+    if let (Endpoint::CountTokens, Some("unsupported_endpoint")) =
+        (&head.endpoint, last.as_ref().map(|error| &*error.code))
+    {
         return local::estimate_tokens(asked);
     }
-    Err(last.unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment")))
+    Err(last
+        .unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment")))
 }
 
 /// One try of one candidate, up to the point where its answer can be committed to.

@@ -20,7 +20,12 @@ const MAX_RESERVED: u64 = 1024 * 1024;
 /// # Errors
 /// 415 for a media type or coding we do not read, 413 above the size limit, 408 when the client is too slow, 400 when it
 /// breaks off.
-pub async fn read(snapshot: &Snapshot, route: &Route, headers: &HeaderMap, body: Incoming) -> Result<Bytes, CallError> {
+pub async fn read(
+    snapshot: &Snapshot,
+    route: &Route,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Bytes, CallError> {
     if route.models.compat != Compat::NginxDemo {
         check_media_type(headers)?;
     }
@@ -76,9 +81,20 @@ async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), CallError> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json")) {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let media_type = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    {
         return Ok(());
     }
     Err(CallError::client(

@@ -35,10 +35,15 @@ impl Candidate {
 /// 404 if the model does not exist or the caller may not use it; both look the same from outside.
 pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Vec<Candidate>, CallError> {
     let demo = route.models.compat == Compat::NginxDemo;
-    let access = caller.access_to(&asked.model).ok_or_else(|| unknown_model(route, &asked.model))?;
+    let access = caller
+        .access_to(&asked.model)
+        .ok_or_else(|| unknown_model(route, &asked.model))?;
     let Some(model) = route.models.find(&asked.model) else {
         return Err(if demo {
-            CallError::gateway("model_not_configured", format!("Model '{}' configuration not found", asked.model))
+            CallError::gateway(
+                "model_not_configured",
+                format!("Model '{}' configuration not found", asked.model),
+            )
         } else {
             unknown_model(route, &asked.model)
         });
@@ -48,19 +53,30 @@ pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Vec<Candida
     for name in access.unwrap_or(&model.fallback) {
         match route.models.find(name) {
             Some(fallback) => add(&mut plan, fallback, name),
-            None => tracing::warn!(route = %route.id, model = %asked.model, fallback = %name, "the fallback model is not configured"),
+            None => {
+                tracing::warn!(route = %route.id, model = %asked.model, fallback = %name, "the fallback model is not configured")
+            }
         }
     }
     if plan.is_empty() {
-        return Err(CallError::gateway("no_instances", "this model has no provider at the moment"));
+        return Err(CallError::gateway(
+            "no_instances",
+            "this model has no provider at the moment",
+        ));
     }
     Ok(plan)
 }
 
 fn add(plan: &mut Vec<Candidate>, model: &Arc<Model>, public_name: &str) {
     for number in model.order() {
-        let Some(instance) = model.instances.get(number) else { continue };
-        plan.push(Candidate { model: model.clone(), instance: instance.clone(), public_name: public_name.to_owned() });
+        let Some(instance) = model.instances.get(number) else {
+            continue;
+        };
+        plan.push(Candidate {
+            model: model.clone(),
+            instance: instance.clone(),
+            public_name: public_name.to_owned(),
+        });
     }
 }
 
@@ -71,5 +87,11 @@ pub fn unknown_model(route: &Route, name: &str) -> CallError {
     } else {
         format!("the model `{name}` does not exist or you have no access to it; GET /v1/models lists yours")
     };
-    CallError::client(StatusCode::NOT_FOUND, ErrorKind::NotFound, "model_not_found", message).at("model")
+    CallError::client(
+        StatusCode::NOT_FOUND,
+        ErrorKind::NotFound,
+        "model_not_found",
+        message,
+    )
+    .at("model")
 }

@@ -36,10 +36,17 @@ pub struct Decoded(OnceCell<Result<Request, DecodeError>>);
 
 impl Decoded {
     fn get(&self, dialect: Dialect, asked: &Asked) -> Result<&Request, CallError> {
-        let decoded = self.0.get_or_init(|| codec::decode_request(dialect, asked.text()));
+        let decoded = self
+            .0
+            .get_or_init(|| codec::decode_request(dialect, asked.text()));
         decoded.as_ref().map_err(|error| {
-            CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, "invalid_request", error.to_string())
-                .at(error.path.clone())
+            CallError::client(
+                StatusCode::BAD_REQUEST,
+                ErrorKind::BadRequest,
+                "invalid_request",
+                error.to_string(),
+            )
+            .at(error.path.clone())
         })
     }
 }
@@ -48,18 +55,31 @@ impl Decoded {
 ///
 /// # Errors
 /// The instance cannot serve this endpoint, or the request cannot be translated for it.
-pub fn encode(head: &Head, asked: &Asked, decoded: &Decoded, candidate: &Candidate) -> Result<Encoded, AttemptError> {
+pub fn encode(
+    head: &Head,
+    asked: &Asked,
+    decoded: &Decoded,
+    candidate: &Candidate,
+) -> Result<Encoded, AttemptError> {
     let instance = &candidate.instance;
     let operation = match head.endpoint {
         Endpoint::Chat(client) => {
-            let Some(preferred) = instance.dialects.first() else { return Err(unsupported("chat")) };
-            let dialect = if instance.dialects.contains(&client) { client } else { *preferred };
+            let Some(preferred) = instance.dialects.first() else {
+                return Err(unsupported("chat"));
+            };
+            let dialect = if instance.dialects.contains(&client) {
+                client
+            } else {
+                *preferred
+            };
             if dialect != client {
                 return translate(client, dialect, asked, decoded, candidate);
             }
             Operation::Chat(dialect)
         }
-        Endpoint::CountTokens if instance.dialects.contains(&Dialect::AnthropicMessages) => Operation::CountTokens,
+        Endpoint::CountTokens if instance.dialects.contains(&Dialect::AnthropicMessages) => {
+            Operation::CountTokens
+        }
         Endpoint::CountTokens => return Err(unsupported("token counting")),
         Endpoint::Embeddings if instance.embeddings => Operation::Embeddings,
         _ => return Err(unsupported("embeddings")),
@@ -71,19 +91,38 @@ pub fn encode(head: &Head, asked: &Asked, decoded: &Decoded, candidate: &Candida
 fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
     let mut edits = Vec::new();
     if candidate.upstream_model() != asked.model {
-        edits.push(Edit { key: "model", value: Some(json_string(candidate.upstream_model())) });
+        edits.push(Edit {
+            key: "model",
+            value: Some(json_string(candidate.upstream_model())),
+        });
     }
     let ask_for_usage =
         operation == Operation::Chat(Dialect::OpenaiChat) && asked.stream && !asked.include_usage;
     if ask_for_usage {
         let options = asked.members.value(&asked.body, "stream_options");
-        edits.push(Edit { key: "stream_options", value: Some(with_usage(options)) });
+        edits.push(Edit {
+            key: "stream_options",
+            value: Some(with_usage(options)),
+        });
     }
     for (name, value) in &candidate.instance.options {
-        edits.push(Edit { key: name, value: Some(value.clone()) });
+        edits.push(Edit {
+            key: name,
+            value: Some(value.clone()),
+        });
     }
-    let body = if edits.is_empty() { asked.body.clone().into() } else { edited(&asked.body, &asked.members, &edits) };
-    Encoded { operation, body, losses: Losses::new(), hide_usage: ask_for_usage, legacy_functions: false }
+    let body = if edits.is_empty() {
+        asked.body.clone().into()
+    } else {
+        edited(&asked.body, &asked.members, &edits)
+    };
+    Encoded {
+        operation,
+        body,
+        losses: Losses::new(),
+        hide_usage: ask_for_usage,
+        legacy_functions: false,
+    }
 }
 
 fn translate(
@@ -122,16 +161,26 @@ fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Resu
     if on_loss == OnLoss::Strict {
         refused_fields = losses.iter().collect();
     }
-    let Some(first) = refused_fields.first() else { return Ok(()) };
-    let fields: Vec<String> =
-        refused_fields.iter().map(|loss| format!("`{}` ({})", loss.field, loss.reason)).collect();
+    let Some(first) = refused_fields.first() else {
+        return Ok(());
+    };
+    let fields: Vec<String> = refused_fields
+        .iter()
+        .map(|loss| format!("`{}` ({})", loss.field, loss.reason))
+        .collect();
     let message = format!(
         "the model `{}` is served by a provider that cannot express: {}",
         candidate.public_name,
         fields.join(", ")
     );
     Err(refused(
-        CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, "not_translatable", message).at(first.field.clone()),
+        CallError::client(
+            StatusCode::BAD_REQUEST,
+            ErrorKind::BadRequest,
+            "not_translatable",
+            message,
+        )
+        .at(first.field.clone()),
     ))
 }
 
@@ -149,8 +198,16 @@ fn edited(document: &Bytes, members: &scan::Members, edits: &[Edit<'_>]) -> Requ
 fn with_options(body: Vec<u8>, options: &[(String, String)]) -> Vec<u8> {
     let document = Bytes::from(body);
     // Our own encoder wrote it; if it were not JSON the provider would say so.
-    let Ok(members) = scan::scan(&document) else { return document.into() };
-    let edits: Vec<_> = options.iter().map(|(key, value)| Edit { key, value: Some(value.clone()) }).collect();
+    let Ok(members) = scan::scan(&document) else {
+        return document.into();
+    };
+    let edits: Vec<_> = options
+        .iter()
+        .map(|(key, value)| Edit {
+            key,
+            value: Some(value.clone()),
+        })
+        .collect();
     edited(&document, &members, &edits).to_bytes().into()
 }
 
@@ -161,7 +218,10 @@ fn with_usage(options: Option<&str>) -> String {
         .and_then(|options| {
             let members = scan::scan(options.as_bytes()).ok()?;
             let document = Bytes::copy_from_slice(options.as_bytes());
-            let edits = [Edit { key: "include_usage", value: Some("true".to_owned()) }];
+            let edits = [Edit {
+                key: "include_usage",
+                value: Some("true".to_owned()),
+            }];
             String::from_utf8(edited(&document, &members, &edits).to_bytes().into()).ok()
         });
     inner.unwrap_or_else(|| r#"{"include_usage":true}"#.to_owned())
@@ -181,5 +241,9 @@ fn unsupported(what: &str) -> AttemptError {
 }
 
 fn refused(error: CallError) -> AttemptError {
-    AttemptError { outcome: "not_sent", status: None, error }
+    AttemptError {
+        outcome: "not_sent",
+        status: None,
+        error,
+    }
 }

@@ -60,7 +60,9 @@ impl Head {
 
 fn endpoint(path: &str) -> Endpoint {
     // The path is matched as the client wrote it; what is escaped needlessly is not found, and never reaches a provider.
-    let Some(below) = path.strip_prefix("/v1/") else { return Endpoint::Unknown };
+    let Some(below) = path.strip_prefix("/v1/") else {
+        return Endpoint::Unknown;
+    };
     match below {
         "messages" => Endpoint::Chat(Dialect::AnthropicMessages),
         "messages/count_tokens" => Endpoint::CountTokens,
@@ -101,18 +103,26 @@ fn percent_decoded(text: &str) -> String {
 /// # Errors
 /// 404 for an unknown path, 405 for a known path with another method.
 pub fn route<'a>(snapshot: &'a Snapshot, request: &Parts) -> Result<&'a Arc<Route>, CallError> {
-    let route = snapshot.route(request.uri.path(), request.method.as_str()).map_err(|miss| match miss {
-        RouteMiss::Path => not_found(),
-        RouteMiss::Method => method_not_allowed(),
-    })?;
+    let route = snapshot
+        .route(request.uri.path(), request.method.as_str())
+        .map_err(|miss| match miss {
+            RouteMiss::Path => not_found(),
+            RouteMiss::Method => method_not_allowed(),
+        })?;
     let allowed = match endpoint(request.uri.path()) {
-        Endpoint::Models | Endpoint::Model(_) => request.method == Method::GET || request.method == Method::HEAD,
+        Endpoint::Models | Endpoint::Model(_) => {
+            request.method == Method::GET || request.method == Method::HEAD
+        }
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
         Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => request.method == Method::POST,
         Endpoint::Unknown => return Err(not_found()),
     };
-    if allowed { Ok(route) } else { Err(method_not_allowed()) }
+    if allowed {
+        Ok(route)
+    } else {
+        Err(method_not_allowed())
+    }
 }
 
 /// Checks that a request of HTTP/1.1 names one host. One without, or with two, means different things to the servers on
@@ -169,7 +179,10 @@ mod tests {
 
     #[test]
     fn names_of_models_may_be_escaped() {
-        assert_eq!(endpoint("/v1/models/openai%2Fgpt%3A5"), Endpoint::Model("openai/gpt:5".into()));
+        assert_eq!(
+            endpoint("/v1/models/openai%2Fgpt%3A5"),
+            Endpoint::Model("openai/gpt:5".into())
+        );
         assert_eq!(endpoint("/v1/models/a/b"), Endpoint::Model("a/b".into()));
         assert_eq!(endpoint("/v1/models/50%"), Endpoint::Model("50%".into()));
         assert_eq!(endpoint("/v1/models/"), Endpoint::Unknown);

@@ -49,18 +49,41 @@ pub fn identify(snapshot: &Snapshot, route: &Route, headers: &HeaderMap) -> Resu
     }
 }
 
-fn by_header(snapshot: &Snapshot, route: &Route, headers: &HeaderMap, name: &str) -> Result<Caller, CallError> {
-    let user = headers.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-        let message = if route.models.compat == Compat::NginxDemo {
-            "User not specified".to_owned()
-        } else {
-            format!("the header `{name}` is missing; it must name the user")
-        };
-        CallError::client(StatusCode::UNAUTHORIZED, ErrorKind::Authentication, "user_missing", message)
-    })?;
-    user.to_str().ok().and_then(|user| snapshot.consumer_by_name(user)).cloned().map(Caller::Consumer).ok_or_else(|| {
-        CallError::client(StatusCode::FORBIDDEN, ErrorKind::Permission, "user_not_authorized", "User not authorized")
-    })
+fn by_header(
+    snapshot: &Snapshot,
+    route: &Route,
+    headers: &HeaderMap,
+    name: &str,
+) -> Result<Caller, CallError> {
+    let user = headers
+        .get(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| {
+            let message = if route.models.compat == Compat::NginxDemo {
+                "User not specified".to_owned()
+            } else {
+                format!("the header `{name}` is missing; it must name the user")
+            };
+            CallError::client(
+                StatusCode::UNAUTHORIZED,
+                ErrorKind::Authentication,
+                "user_missing",
+                message,
+            )
+        })?;
+    user.to_str()
+        .ok()
+        .and_then(|user| snapshot.consumer_by_name(user))
+        .cloned()
+        .map(Caller::Consumer)
+        .ok_or_else(|| {
+            CallError::client(
+                StatusCode::FORBIDDEN,
+                ErrorKind::Permission,
+                "user_not_authorized",
+                "User not authorized",
+            )
+        })
 }
 
 fn by_key(snapshot: &Snapshot, headers: &HeaderMap, names: &[String]) -> Result<Caller, CallError> {
@@ -68,7 +91,11 @@ fn by_key(snapshot: &Snapshot, headers: &HeaderMap, names: &[String]) -> Result<
     for name in names {
         for value in headers.get_all(name) {
             let text = value.to_str().map_err(|_| invalid_key())?;
-            let key = if *name == AUTHORIZATION.as_str() { bearer(text).ok_or_else(invalid_key)? } else { text.trim() };
+            let key = if *name == AUTHORIZATION.as_str() {
+                bearer(text).ok_or_else(invalid_key)?
+            } else {
+                text.trim()
+            };
             match found {
                 // Two different keys leave open who is to pay.
                 Some(other) if other != key => return Err(two_keys()),
@@ -77,7 +104,11 @@ fn by_key(snapshot: &Snapshot, headers: &HeaderMap, names: &[String]) -> Result<
         }
     }
     let key = found.filter(|key| !key.is_empty()).ok_or_else(missing_key)?;
-    snapshot.consumer_by_key(key).cloned().map(Caller::Consumer).ok_or_else(invalid_key)
+    snapshot
+        .consumer_by_key(key)
+        .cloned()
+        .map(Caller::Consumer)
+        .ok_or_else(invalid_key)
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -97,7 +128,10 @@ fn invalid_key() -> CallError {
 }
 
 fn two_keys() -> CallError {
-    unauthorized("invalid_api_key", "several different API keys were sent; send one")
+    unauthorized(
+        "invalid_api_key",
+        "several different API keys were sent; send one",
+    )
 }
 
 fn unauthorized(code: &'static str, message: &'static str) -> CallError {

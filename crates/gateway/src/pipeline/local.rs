@@ -15,7 +15,11 @@ use crate::snapshot::Route;
 
 /// The models this caller may use. Names with `*` stand for too many to list.
 pub fn list_models(route: &Route, caller: &Caller, head: &Head) -> Answer {
-    let names = route.models.names.iter().filter(|name| !name.contains('*') && caller.access_to(name).is_some());
+    let names = route
+        .models
+        .names
+        .iter()
+        .filter(|name| !name.contains('*') && caller.access_to(name).is_some());
     let models: Vec<Value> = names.map(|name| model(route, head.dialect, name)).collect();
     let body = match head.dialect {
         Dialect::OpenaiChat => json!({ "object": "list", "data": models }),
@@ -37,7 +41,10 @@ pub fn show_model(route: &Route, caller: &Caller, head: &Head, id: &str) -> Resu
     if route.models.find(id).is_none() || caller.access_to(id).is_none() {
         return Err(unknown_model(route, id));
     }
-    Ok(Answer::json(StatusCode::OK, model(route, head.dialect, id).to_string()))
+    Ok(Answer::json(
+        StatusCode::OK,
+        model(route, head.dialect, id).to_string(),
+    ))
 }
 
 fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
@@ -67,10 +74,20 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
 /// 400 for a request that is not what the dialect allows.
 pub fn estimate_tokens(asked: &Asked) -> Result<Answer, CallError> {
     let request = codec::decode_request(Dialect::AnthropicMessages, asked.text()).map_err(|error| {
-        CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, "invalid_request", error.to_string()).at(error.path)
+        CallError::client(
+            StatusCode::BAD_REQUEST,
+            ErrorKind::BadRequest,
+            "invalid_request",
+            error.to_string(),
+        )
+        .at(error.path)
     })?;
-    let mut answer =
-        Answer::json(StatusCode::OK, json!({ "input_tokens": estimate::request_tokens(&request) }).to_string());
-    answer.headers.insert("x-tollgate-estimated", HeaderValue::from_static("true"));
+    let mut answer = Answer::json(
+        StatusCode::OK,
+        json!({ "input_tokens": estimate::request_tokens(&request) }).to_string(),
+    );
+    answer
+        .headers
+        .insert("x-tollgate-estimated", HeaderValue::from_static("true"));
     Ok(answer)
 }

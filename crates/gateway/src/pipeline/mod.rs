@@ -54,7 +54,11 @@ impl Worker {
     /// A worker without connections.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let access_log = gateway.access_log().clone();
-        Worker { gateway, pools: Pools::default(), access_log }
+        Worker {
+            gateway,
+            pools: Pools::default(),
+            access_log,
+        }
     }
 }
 

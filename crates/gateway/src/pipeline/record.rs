@@ -111,14 +111,20 @@ impl Record {
 
     /// Notes what the body asks for.
     pub fn asked(&mut self, asked: &Asked) {
-        self.kind = if asked.stream { RequestType::AiStream } else { RequestType::AiChat };
+        self.kind = if asked.stream {
+            RequestType::AiStream
+        } else {
+            RequestType::AiChat
+        };
         self.request_model = Some(asked.model.clone());
         self.body = asked.body.clone();
     }
 
     /// When the call began, in seconds since 1970.
     pub fn created_s(&self) -> u64 {
-        self.time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        self.time
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     }
 
     /// An attempt begins.
@@ -140,7 +146,9 @@ impl Record {
 
     /// When the attempt in progress began.
     pub fn attempt_started(&self) -> Instant {
-        self.attempts.last().map_or(self.started, |attempt| attempt.started)
+        self.attempts
+            .last()
+            .map_or(self.started, |attempt| attempt.started)
     }
 
     /// The first byte of the provider's answer has come. Later calls change nothing.
@@ -153,7 +161,13 @@ impl Record {
     /// The attempt in progress has ended. Later calls for the same attempt change nothing.
     pub fn end_attempt(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
         let address = self.upstream_address;
-        let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.outcome == "client_gone") else { return };
+        let Some(attempt) = self
+            .attempts
+            .last_mut()
+            .filter(|attempt| attempt.outcome == "client_gone")
+        else {
+            return;
+        };
         attempt.outcome = outcome;
         attempt.status = status.map(|status| status.as_u16());
         attempt.duration = attempt.started.elapsed();
@@ -198,9 +212,19 @@ impl Record {
         if !seen.finished || usage.is_none() {
             let told = usage.unwrap_or_default();
             let input_known = told.input_total() > 0;
-            let input = if input_known { told.input } else { self.estimated_input() };
+            let input = if input_known {
+                told.input
+            } else {
+                self.estimated_input()
+            };
             let output = told.output.max(seen.estimated_output);
-            usage = Some(Usage { input, output, total: None, estimated: true, ..told });
+            usage = Some(Usage {
+                input,
+                output,
+                total: None,
+                estimated: true,
+                ..told
+            });
         }
         self.usage = usage;
     }
@@ -208,9 +232,16 @@ impl Record {
     /// The client left while an attempt was under way that has told nothing yet: the provider has been given the input, and
     /// may bill it.
     fn settle_cancelled(&mut self) {
-        let under_way = self.attempts.last().is_some_and(|attempt| attempt.outcome == "client_gone");
+        let under_way = self
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.outcome == "client_gone");
         if under_way && !self.complete && self.usage.is_none() {
-            self.usage = Some(Usage { input: self.estimated_input(), estimated: true, ..Usage::default() });
+            self.usage = Some(Usage {
+                input: self.estimated_input(),
+                estimated: true,
+                ..Usage::default()
+            });
         }
     }
 
@@ -257,7 +288,11 @@ impl Record {
                 .iter()
                 .map(|attempt| {
                     // The attempt in progress is the one that answers.
-                    let outcome = if attempt.outcome == "client_gone" { "ok" } else { attempt.outcome };
+                    let outcome = if attempt.outcome == "client_gone" {
+                        "ok"
+                    } else {
+                        attempt.outcome
+                    };
                     match attempt.status {
                         Some(status) if outcome == "status" => format!("{}={status}", attempt.instance.name),
                         _ => format!("{}={outcome}", attempt.instance.name),
@@ -274,7 +309,11 @@ impl Record {
     }
 
     fn write(&self) {
-        let losses = if self.losses.is_empty() { String::new() } else { loss_header(&self.losses) };
+        let losses = if self.losses.is_empty() {
+            String::new()
+        } else {
+            loss_header(&self.losses)
+        };
         let attempts: Vec<Attempt<'_>> = self
             .attempts
             .iter()
@@ -288,8 +327,16 @@ impl Record {
             .collect();
         let last = self.attempts.last();
         let headers = &self.request.headers;
-        let text = |name: HeaderName| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let lookup = |name: &str| headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let text = |name: HeaderName| {
+            headers
+                .get(name)
+                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        };
+        let lookup = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        };
         self.worker.access_log.log(&CallRecord {
             remote_addr: self.peer.address.ip(),
             remote_port: self.peer.address.port(),
@@ -317,7 +364,10 @@ impl Record {
             consumer: self.consumer.as_deref(),
             request_type: self.kind,
             request_model: self.request_model.as_deref(),
-            model: self.answered_model.as_deref().or(last.map(|attempt| attempt.upstream_model.as_str())),
+            model: self
+                .answered_model
+                .as_deref()
+                .or(last.map(|attempt| attempt.upstream_model.as_str())),
             provider: last.map(|attempt| attempt.instance.provider.name()),
             instance: last.map(|attempt| &*attempt.instance.name),
             attempts: &attempts,
@@ -365,7 +415,11 @@ fn loss_header(losses: &Losses) -> String {
     let mut text = String::new();
     let mut left_out = 0;
     for loss in losses.iter() {
-        let field: String = loss.field.chars().map(|c| if c.is_ascii_graphic() && c != ',' { c } else { '_' }).collect();
+        let field: String = loss
+            .field
+            .chars()
+            .map(|c| if c.is_ascii_graphic() && c != ',' { c } else { '_' })
+            .collect();
         let entry = format!("{field}={}", loss.effect.name());
         if text.len() + entry.len() + 2 > MAX_LOSS_HEADER {
             left_out += 1;

@@ -14,13 +14,20 @@ use crate::error::{CallError, Fault};
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
     record.error_code = Some(error.code.clone());
-    let demo = record.route.as_ref().is_some_and(|route| route.models.compat == Compat::NginxDemo);
+    let demo = record
+        .route
+        .as_ref()
+        .is_some_and(|route| route.models.compat == Compat::NginxDemo);
     match error.fault {
-        Fault::Client => tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused"),
+        Fault::Client => {
+            tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused")
+        }
         Fault::Upstream => {
             tracing::warn!(request_id = %record.request_id, code = %error.code, detail = error.detail, "no provider could answer");
         }
-        Fault::Gateway => tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed"),
+        Fault::Gateway => {
+            tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")
+        }
     }
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -31,11 +38,22 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
     let body = match &error.verbatim {
         Some(verbatim) if verbatim.dialect == record.dialect => {
             status = error.status;
-            headers.insert(CONTENT_TYPE, verbatim.content_type.clone().unwrap_or(HeaderValue::from_static("application/json")));
+            headers.insert(
+                CONTENT_TYPE,
+                verbatim
+                    .content_type
+                    .clone()
+                    .unwrap_or(HeaderValue::from_static("application/json")),
+            );
             verbatim.body.clone()
         }
         _ if demo && error.fault != Fault::Upstream => demo_body(error),
-        _ => codec::encode_error(record.dialect, &error.to_provider_error(), Some(&record.request_id)).into(),
+        _ => codec::encode_error(
+            record.dialect,
+            &error.to_provider_error(),
+            Some(&record.request_id),
+        )
+        .into(),
     };
     match status {
         // A client of the gateway's own door; a provider's 401 is told without it.
@@ -47,10 +65,17 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         }
         _ => {}
     }
-    Answer { status, headers, content: Content::Whole(body) }.into_response(record)
+    Answer {
+        status,
+        headers,
+        content: Content::Whole(body),
+    }
+    .into_response(record)
 }
 
 /// The NGINX demo's own errors have a message and nothing else.
 fn demo_body(error: &CallError) -> Bytes {
-    serde_json::json!({ "error": { "message": error.message } }).to_string().into()
+    serde_json::json!({ "error": { "message": error.message } })
+        .to_string()
+        .into()
 }

@@ -42,10 +42,20 @@ pub async fn send(
     let instance = &candidate.instance;
     let endpoint = &instance.endpoint;
     let mut headers = instance.headers.clone();
-    add_headers(encoded.operation, head.dialect, &record.request.headers, &mut headers);
+    add_headers(
+        encoded.operation,
+        head.dialect,
+        &record.request.headers,
+        &mut headers,
+    );
     record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
     if let Scheme::Simulated { query } = &endpoint.scheme {
-        return Ok(simulated::answer(query, encoded.operation, &headers, &encoded.body.to_bytes()));
+        return Ok(simulated::answer(
+            query,
+            encoded.operation,
+            &headers,
+            &encoded.body.to_bytes(),
+        ));
     }
     if let Some(query) = &endpoint.query {
         record.upstream_uri.push('?');
@@ -58,8 +68,17 @@ pub async fn send(
     headers.insert(HOST, endpoint.authority.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
-    headers.insert(ACCEPT, HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }));
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OUR_NAME));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        }),
+    );
+    headers
+        .entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(OUR_NAME));
     let request = || {
         let mut request = Request::new(RequestBody::clone(&encoded.body));
         *request.method_mut() = Method::POST;
@@ -68,7 +87,10 @@ pub async fn send(
         request
     };
     let limits = candidate.model.timeouts;
-    let received = match pools.send(endpoint, request, limits.connect, limits.first_byte).await {
+    let received = match pools
+        .send(endpoint, request, limits.connect, limits.first_byte)
+        .await
+    {
         Err(SendError::Late) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
         Err(SendError::Connect(error)) => return Err(*error),
         Err(SendError::Broken(detail)) => return Err(AttemptError::broken("connection_lost", detail)),
@@ -79,7 +101,10 @@ pub async fn send(
     Ok(UpstreamAnswer {
         status: parts.status,
         headers: parts.headers,
-        body: UpstreamBody::Network { body, lease: Some(received.lease) },
+        body: UpstreamBody::Network {
+            body,
+            lease: Some(received.lease),
+        },
         sent: received.sent,
     })
 }

@@ -82,10 +82,26 @@ impl Transform {
     /// understand more than we do, so then it is not an error: the bytes pass, and only the accounting ends.
     pub fn feed(&mut self, bytes: &Bytes) -> Result<Bytes, DecodeError> {
         let mut translated = Vec::new();
-        let Transform { decoder, output, seen, losses, .. } = self;
-        let encoder = if let Output::Translated(encoder) = output { Some(encoder) } else { None };
+        let Transform {
+            decoder,
+            output,
+            seen,
+            losses,
+            ..
+        } = self;
+        let encoder = if let Output::Translated(encoder) = output {
+            Some(encoder)
+        } else {
+            None
+        };
         if let Some(running) = decoder
-            && let Err(error) = observe(|sink| running.feed(bytes, sink), encoder, seen, losses, &mut translated)
+            && let Err(error) = observe(
+                |sink| running.feed(bytes, sink),
+                encoder,
+                seen,
+                losses,
+                &mut translated,
+            )
         {
             if matches!(output, Output::Translated(_)) || !seen.content {
                 return Err(error);
@@ -94,9 +110,9 @@ impl Transform {
             *decoder = None;
         }
         match output {
-            Output::Same(events) => {
-                events.feed(bytes).map_err(|error| DecodeError::new("", error.to_string()))
-            }
+            Output::Same(events) => events
+                .feed(bytes)
+                .map_err(|error| DecodeError::new("", error.to_string())),
             Output::Translated(_) => Ok(translated.into()),
             Output::HidingUsage(framing) => {
                 let mut kept = Kept::new(bytes);
@@ -114,8 +130,18 @@ impl Transform {
     /// The answer is not complete.
     pub fn finish(&mut self) -> Result<Bytes, DecodeError> {
         let mut rest = Vec::new();
-        let Transform { decoder, output, seen, losses, .. } = self;
-        let encoder = if let Output::Translated(encoder) = output { Some(encoder) } else { None };
+        let Transform {
+            decoder,
+            output,
+            seen,
+            losses,
+            ..
+        } = self;
+        let encoder = if let Output::Translated(encoder) = output {
+            Some(encoder)
+        } else {
+            None
+        };
         if let Some(decoder) = decoder {
             observe(|sink| decoder.finish(sink), encoder, seen, losses, &mut rest)?;
         }
@@ -172,11 +198,17 @@ fn observe(
 fn note(event: &Event<'_>, seen: &mut Seen) {
     match event {
         Event::Start { model, .. } => seen.model = Some(model.clone()),
-        Event::PartStart { kind: PartKind::ToolCall { name, .. }, .. } => {
+        Event::PartStart {
+            kind: PartKind::ToolCall { name, .. },
+            ..
+        } => {
             seen.content = true;
             seen.estimated_output += estimate::tokens(name);
         }
-        Event::PartStart { kind: PartKind::RedactedReasoning { .. } | PartKind::Opaque { .. }, .. } => seen.content = true,
+        Event::PartStart {
+            kind: PartKind::RedactedReasoning { .. } | PartKind::Opaque { .. },
+            ..
+        } => seen.content = true,
         Event::PartDelta { delta, .. } => match delta {
             Delta::Text(text) | Delta::Reasoning(text) | Delta::Arguments(text) => {
                 seen.content |= !text.is_empty();
@@ -203,7 +235,11 @@ struct Kept<'a> {
 
 impl<'a> Kept<'a> {
     fn new(chunk: &'a Bytes) -> Self {
-        Kept { chunk, piece: None, copied: None }
+        Kept {
+            chunk,
+            piece: None,
+            copied: None,
+        }
     }
 
     fn event(&mut self, event: &sse::SseEvent<'_>) {
@@ -226,7 +262,9 @@ impl<'a> Kept<'a> {
     fn copy(&mut self, raw: &[u8]) {
         let chunk = self.chunk;
         let piece = self.piece.take();
-        let copied = self.copied.get_or_insert_with(|| piece.map(|range| chunk[range].to_vec()).unwrap_or_default());
+        let copied = self
+            .copied
+            .get_or_insert_with(|| piece.map(|range| chunk[range].to_vec()).unwrap_or_default());
         copied.extend_from_slice(raw);
     }
 
@@ -258,7 +296,15 @@ fn is_usage_chunk(data: &[u8]) -> bool {
     if memchr::memmem::find(data, b"\"usage\"").is_none() {
         return false;
     }
-    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return false };
-    let no_choices = chunk.choices.is_none_or(|choices| choices.get().bytes().filter(|b| !b.is_ascii_whitespace()).eq(*b"[]"));
+    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
+        return false;
+    };
+    let no_choices = chunk.choices.is_none_or(|choices| {
+        choices
+            .get()
+            .bytes()
+            .filter(|b| !b.is_ascii_whitespace())
+            .eq(*b"[]")
+    });
     no_choices && chunk.usage.is_some_and(|usage| usage.get().starts_with('{'))
 }

@@ -22,7 +22,10 @@ pub struct EventTooLong(usize);
 impl WholeEvents {
     /// The beginning of a stream. Events above `max_event_bytes` are refused.
     pub fn new(max_event_bytes: usize) -> Self {
-        WholeEvents { held: Vec::new(), max_event_bytes }
+        WholeEvents {
+            held: Vec::new(),
+            max_event_bytes,
+        }
     }
 
     /// Takes the next bytes and gives those up to the end of the last event. Providers mostly write whole events; those
@@ -86,13 +89,18 @@ mod tests {
     #[test]
     fn only_whole_events_pass_however_the_stream_is_cut() {
         for line_end in ["\n", "\r\n", "\r"] {
-            let stream = ": hi\n\nevent: a\ndata: 1\ndata: ä\n\ndata: 2\n\ndata: half".replace('\n', line_end);
+            let stream =
+                ": hi\n\nevent: a\ndata: 1\ndata: ä\n\ndata: 2\n\ndata: half".replace('\n', line_end);
             let whole = stream.rfind("data: half").unwrap();
             for first in 0..=stream.len() {
                 for second in first..=stream.len() {
                     let mut events = WholeEvents::new(1000);
                     let mut passed = Vec::new();
-                    for part in [&stream.as_bytes()[..first], &stream.as_bytes()[first..second], &stream.as_bytes()[second..]] {
+                    for part in [
+                        &stream.as_bytes()[..first],
+                        &stream.as_bytes()[first..second],
+                        &stream.as_bytes()[second..],
+                    ] {
                         passed.extend_from_slice(&events.feed(&Bytes::copy_from_slice(part)).unwrap());
                         assert_eq!(end_of_last_event(&passed), passed.len(), "half an event passed");
                     }
@@ -106,7 +114,10 @@ mod tests {
     #[test]
     fn whole_events_pass_without_a_copy() {
         let bytes = Bytes::from_static(b"data: 1\n\n");
-        assert_eq!(WholeEvents::new(1000).feed(&bytes).unwrap().as_ptr(), bytes.as_ptr());
+        assert_eq!(
+            WholeEvents::new(1000).feed(&bytes).unwrap().as_ptr(),
+            bytes.as_ptr()
+        );
     }
 
     #[test]

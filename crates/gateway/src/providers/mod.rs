@@ -56,9 +56,15 @@ impl Operation {
 ///
 /// # Errors
 /// The credential holds characters that cannot stand in a header.
-pub fn credential_header(provider: Provider, credential: &Secret) -> Result<(HeaderName, HeaderValue), InvalidHeaderValue> {
+pub fn credential_header(
+    provider: Provider,
+    credential: &Secret,
+) -> Result<(HeaderName, HeaderValue), InvalidHeaderValue> {
     let (name, text) = match provider {
-        Provider::Anthropic => (HeaderName::from_static("x-api-key"), credential.expose().to_owned()),
+        Provider::Anthropic => (
+            HeaderName::from_static("x-api-key"),
+            credential.expose().to_owned(),
+        ),
         Provider::OpenAi | Provider::OpenAiCompatible | Provider::Simulated => {
             (AUTHORIZATION, format!("Bearer {}", credential.expose()))
         }
@@ -69,7 +75,12 @@ pub fn credential_header(provider: Provider, credential: &Secret) -> Result<(Hea
 }
 
 /// Adds the headers that an operation needs, forwarding those of the client that are meant for the provider.
-pub fn add_headers(operation: Operation, client_dialect: Dialect, client: &HeaderMap, headers: &mut HeaderMap) {
+pub fn add_headers(
+    operation: Operation,
+    client_dialect: Dialect,
+    client: &HeaderMap,
+    headers: &mut HeaderMap,
+) {
     let dialect = operation.dialect();
     if dialect == client_dialect {
         for (owner, name) in FORWARDED {

@@ -29,7 +29,10 @@ pub enum ServerTlsError {
 /// # Errors
 /// A file cannot be read, or certificate and key do not fit.
 pub fn server_config(certificate_file: &str, key_file: &str) -> Result<Arc<ServerConfig>, ServerTlsError> {
-    let failed = |path: &str, reason: String| ServerTlsError::File { path: path.to_owned(), reason };
+    let failed = |path: &str, reason: String| ServerTlsError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let pem = fs::read(certificate_file).map_err(|error| failed(certificate_file, error.to_string()))?;
     let chain = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()

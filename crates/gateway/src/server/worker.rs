@@ -65,20 +65,36 @@ impl Running {
 ///
 /// # Errors
 /// The system gives no thread or no runtime.
-pub fn start(gateway: &Arc<Gateway>, listeners: Vec<Vec<TcpListener>>, settings: &Settings) -> std::io::Result<Running> {
+pub fn start(
+    gateway: &Arc<Gateway>,
+    listeners: Vec<Vec<TcpListener>>,
+    settings: &Settings,
+) -> std::io::Result<Running> {
     let (stop, stopped) = watch::channel(false);
     let mut threads = Vec::new();
     for (number, sockets) in listeners.into_iter().enumerate() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (gateway, settings, stopped) = (gateway.clone(), settings.clone(), stopped.clone());
-        threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, stopped));
-        })?);
+        threads.push(
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    tokio::task::LocalSet::new()
+                        .block_on(&runtime, work(gateway, sockets, settings, stopped));
+                })?,
+        );
     }
     Ok(Running { stop, threads })
 }
 
-async fn work(gateway: Arc<Gateway>, sockets: Vec<TcpListener>, settings: Settings, stopped: watch::Receiver<bool>) {
+async fn work(
+    gateway: Arc<Gateway>,
+    sockets: Vec<TcpListener>,
+    settings: Settings,
+    stopped: watch::Receiver<bool>,
+) {
     let worker = Rc::new(Worker::new(gateway));
     let graceful = Rc::new(GracefulShutdown::new());
     let mut accepting = Vec::new();
@@ -108,10 +124,19 @@ async fn work(gateway: Arc<Gateway>, sockets: Vec<TcpListener>, settings: Settin
     }
     sweep.abort();
     // The accepting tasks have ended and given up their shares.
-    let Ok(graceful) = Rc::try_unwrap(graceful) else { return };
+    let Ok(graceful) = Rc::try_unwrap(graceful) else {
+        return;
+    };
     let open = graceful.count();
-    if tokio::time::timeout(settings.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(open, drain_ms = settings.drain.as_millis() as u64, "drain time is over, closing open calls");
+    if tokio::time::timeout(settings.drain, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open,
+            drain_ms = settings.drain.as_millis() as u64,
+            "drain time is over, closing open calls"
+        );
     }
 }
 
@@ -129,7 +154,13 @@ async fn accept(
         };
         match accepted {
             Ok((tcp, address)) => {
-                tokio::task::spawn_local(connection(tcp, address, worker.clone(), settings.clone(), graceful.watcher()));
+                tokio::task::spawn_local(connection(
+                    tcp,
+                    address,
+                    worker.clone(),
+                    settings.clone(),
+                    graceful.watcher(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -139,10 +170,19 @@ async fn accept(
     }
 }
 
-async fn connection(tcp: TcpStream, address: SocketAddr, worker: Rc<Worker>, settings: Settings, watcher: Watcher) {
+async fn connection(
+    tcp: TcpStream,
+    address: SocketAddr,
+    worker: Rc<Worker>,
+    settings: Settings,
+    watcher: Watcher,
+) {
     // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
-    let peer = Peer { address, tls: settings.tls.is_some() };
+    let peer = Peer {
+        address,
+        tls: settings.tls.is_some(),
+    };
     let Some(tls) = &settings.tls else {
         return http(TokioIo::new(tcp), peer, worker, &settings, watcher).await;
     };
@@ -164,9 +204,10 @@ where
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.max_header_bytes.max(8192))
         .max_headers(settings.max_headers);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(
-        u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX),
-    );
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX));
     let service = service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer, request));
     let connection = builder.serve_connection(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {

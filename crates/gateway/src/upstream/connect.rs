@@ -26,7 +26,8 @@ pub(super) enum Stream {
 pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Stream, SocketAddr), AttemptError> {
     let (tcp, address) = connect_tcp(endpoint).await?;
     // Small requests must not wait for an acknowledgement of the previous packet.
-    tcp.set_nodelay(true).map_err(|error| AttemptError::connect("connect_error", error.to_string()))?;
+    tcp.set_nodelay(true)
+        .map_err(|error| AttemptError::connect("connect_error", error.to_string()))?;
     match &endpoint.scheme {
         Scheme::Https { config, server_name } => {
             let tls = TlsConnector::from(config.clone())
@@ -57,7 +58,11 @@ async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Att
 }
 
 impl Read for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Stream::Tls(io) => Pin::new(io).poll_read(cx, buffer),

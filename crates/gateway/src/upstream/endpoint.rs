@@ -88,7 +88,9 @@ impl Endpoint {
     /// The address or its TLS settings cannot be used.
     pub fn parse(address: &str, tls: &TlsSettings) -> Result<Self, EndpointError> {
         if let Some(rest) = address.strip_prefix("simulated:") {
-            return Ok(Self::simulated(rest.trim_start_matches('/').trim_start_matches('?')));
+            return Ok(Self::simulated(
+                rest.trim_start_matches('/').trim_start_matches('?'),
+            ));
         }
         let not_an_address = || EndpointError::NotAnAddress(address.to_owned());
         let uri: Uri = address.parse().map_err(|_| not_an_address())?;
@@ -96,18 +98,33 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err(not_an_address());
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let (scheme, default_port) = match uri.scheme_str() {
             Some("http") => (Scheme::Http, 80),
             Some("https") => {
                 let server_name =
                     ServerName::try_from(host.clone()).map_err(|_| EndpointError::BadHost(host.clone()))?;
-                (Scheme::Https { config: client_config(tls)?, server_name }, 443)
+                (
+                    Scheme::Https {
+                        config: client_config(tls)?,
+                        server_name,
+                    },
+                    443,
+                )
             }
             _ => return Err(not_an_address()),
         };
         let port = authority.port_u16().unwrap_or(default_port);
-        let pool_key = format!("{}|{host}|{port}|{:?}|{}", uri.scheme_str().unwrap_or_default(), tls.ca_file, tls.verify);
+        let pool_key = format!(
+            "{}|{host}|{port}|{:?}|{}",
+            uri.scheme_str().unwrap_or_default(),
+            tls.ca_file,
+            tls.verify
+        );
         Ok(Endpoint {
             scheme,
             host,
@@ -121,7 +138,9 @@ impl Endpoint {
 
     fn simulated(query: &str) -> Self {
         Endpoint {
-            scheme: Scheme::Simulated { query: query.to_owned() },
+            scheme: Scheme::Simulated {
+                query: query.to_owned(),
+            },
             host: "simulated".to_owned(),
             port: 0,
             authority: HeaderValue::from_static("simulated"),
@@ -137,11 +156,16 @@ fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> 
     match &tls.ca_file {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            let failed = |reason: String| EndpointError::CaFile { path: path.clone(), reason };
+            let failed = |reason: String| EndpointError::CaFile {
+                path: path.clone(),
+                reason,
+            };
             let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| failed(error.to_string()))?;
             }
             if roots.is_empty() {
                 return Err(failed("it holds no certificate".to_owned()));
@@ -149,11 +173,15 @@ fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> 
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let mut config = if tls.verify {
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+            .with_no_client_auth()
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -182,7 +210,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -191,7 +224,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -110,8 +110,15 @@ impl Pools {
         let connection = match timeout(connect_timeout, open(endpoint)).await {
             Ok(connection) => connection.map_err(|error| SendError::Connect(Box::new(error)))?,
             Err(_) => {
-                let detail = format!("no connection to {} in {} ms", endpoint.host, connect_timeout.as_millis());
-                return Err(SendError::Connect(Box::new(AttemptError::connect("connect_timeout", detail))));
+                let detail = format!(
+                    "no connection to {} in {} ms",
+                    endpoint.host,
+                    connect_timeout.as_millis()
+                );
+                return Err(SendError::Connect(Box::new(AttemptError::connect(
+                    "connect_timeout",
+                    detail,
+                ))));
             }
         };
         match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
@@ -129,8 +136,16 @@ impl Pools {
         let sent = tokio::time::Instant::now();
         connection.sender.ready().await?;
         let response = connection.sender.send_request(request).await?;
-        let lease = Lease { connection, pools: self.clone(), key: endpoint.pool_key.clone() };
-        Ok(Received { response, lease, sent })
+        let lease = Lease {
+            connection,
+            pools: self.clone(),
+            key: endpoint.pool_key.clone(),
+        };
+        Ok(Received {
+            response,
+            lease,
+            sent,
+        })
     }
 
     fn take(&self, key: &str) -> Option<Connection> {
@@ -161,14 +176,21 @@ impl Lease {
 
     /// Keeps the connection for the next request. Call only after the whole answer was read.
     pub fn give_back(self) {
-        let Lease { connection, pools, key } = self;
+        let Lease {
+            connection,
+            pools,
+            key,
+        } = self;
         if connection.sender.is_closed() {
             return;
         }
         let mut pools = pools.0.borrow_mut();
         let idle = pools.entry(key).or_default();
         if idle.len() < MAX_IDLE_PER_ENDPOINT {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle {
+                connection,
+                since: Instant::now(),
+            });
         }
     }
 }
@@ -179,12 +201,18 @@ async fn open(endpoint: &Endpoint) -> Result<Connection, AttemptError> {
         .max_buf_size(MAX_RESPONSE_HEAD)
         .handshake(stream)
         .await
-        .map_err(|error| AttemptError::connect("connect_error", format!("{address}: {}", describe(&error))))?;
+        .map_err(|error| {
+            AttemptError::connect("connect_error", format!("{address}: {}", describe(&error)))
+        })?;
     let task = tokio::task::spawn_local(async move {
         // The error also reaches whoever waits for the answer; here there is nobody left to tell.
         let _ = connection.await;
     });
-    Ok(Connection { sender, address, _task: AbortOnDrop(task) })
+    Ok(Connection {
+        sender,
+        address,
+        _task: AbortOnDrop(task),
+    })
 }
 
 fn describe(error: &hyper::Error) -> String {

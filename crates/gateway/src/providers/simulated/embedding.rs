@@ -44,13 +44,21 @@ pub fn answer(body: &str) -> Result<Vec<u8>, String> {
         .enumerate()
         .map(|(index, text)| {
             let vector = vector(text, dimensions);
-            let embedding = if as_base64 { json!(base64(&vector)) } else { json!(vector) };
+            let embedding = if as_base64 {
+                json!(base64(&vector))
+            } else {
+                json!(vector)
+            };
             json!({ "object": "embedding", "index": index, "embedding": embedding })
         })
         .collect();
     let tokens: u64 = texts.iter().map(|text| estimate::tokens(text)).sum();
     let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
-    Ok(json!({ "object": "list", "data": data, "model": request.model, "usage": usage }).to_string().into_bytes())
+    Ok(
+        json!({ "object": "list", "data": data, "model": request.model, "usage": usage })
+            .to_string()
+            .into_bytes(),
+    )
 }
 
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
@@ -61,7 +69,12 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
             (hasher.finish() % 2000) as f32 / 1000.0 - 1.0
         })
         .collect();
-    let length = raw.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let length = raw
+        .iter()
+        .map(|value| value * value)
+        .sum::<f32>()
+        .sqrt()
+        .max(f32::MIN_POSITIVE);
     raw.iter().map(|value| value / length).collect()
 }
 

@@ -34,22 +34,43 @@ const BAD_KEY: &str = "bad";
 pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8]) -> UpstreamAnswer {
     let profile = match Profile::parse(query) {
         Ok(profile) => profile,
-        Err(error) => return refusal(operation.dialect(), 400, &error.to_string(), "invalid_request_error"),
+        Err(error) => {
+            return refusal(
+                operation.dialect(),
+                400,
+                &error.to_string(),
+                "invalid_request_error",
+            );
+        }
     };
     let (status, stream, chunks) = respond(&profile, operation, headers, body);
     let mut answer_headers = HeaderMap::new();
     answer_headers.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static(if stream { "text/event-stream" } else { "application/json" }),
+        HeaderValue::from_static(if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        }),
     );
     if matches!(status.as_u16(), 429 | 503 | 529) {
         answer_headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     let script = Script::new(&profile, chunks);
-    UpstreamAnswer { status, headers: answer_headers, body: UpstreamBody::Simulated(script), sent: Instant::now() }
+    UpstreamAnswer {
+        status,
+        headers: answer_headers,
+        body: UpstreamBody::Simulated(script),
+        sent: Instant::now(),
+    }
 }
 
-fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &[u8]) -> (StatusCode, bool, Vec<Vec<u8>>) {
+fn respond(
+    profile: &Profile,
+    operation: Operation,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> (StatusCode, bool, Vec<Vec<u8>>) {
     let dialect = operation.dialect();
     if sent_key(headers) == Some(BAD_KEY) {
         return (StatusCode::UNAUTHORIZED, false, vec![wrong_key(dialect)]);
@@ -57,14 +78,22 @@ fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &
     if let Some(Fault::Status(status)) = profile.fault_now() {
         let message = format!("simulated failure with status {status}");
         let error = error_body(dialect, status, &message, "simulated_failure");
-        return (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), false, vec![error]);
+        return (
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            false,
+            vec![error],
+        );
     }
     let text = std::str::from_utf8(body).unwrap_or_default();
     let chat = match operation {
         Operation::Embeddings => {
             return match embedding::answer(text) {
                 Ok(body) => (StatusCode::OK, false, vec![body]),
-                Err(problem) => (StatusCode::BAD_REQUEST, false, vec![error_body(dialect, 400, &problem, "invalid_request")]),
+                Err(problem) => (
+                    StatusCode::BAD_REQUEST,
+                    false,
+                    vec![error_body(dialect, 400, &problem, "invalid_request")],
+                ),
             };
         }
         Operation::CountTokens | Operation::Chat(_) => codec::decode_request(dialect, text),
@@ -72,7 +101,11 @@ fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &
     let request = match chat {
         Ok(request) => request,
         Err(error) => {
-            return (StatusCode::BAD_REQUEST, false, vec![error_body(dialect, 400, &error.to_string(), "invalid_request")]);
+            return (
+                StatusCode::BAD_REQUEST,
+                false,
+                vec![error_body(dialect, 400, &error.to_string(), "invalid_request")],
+            );
         }
     };
     if operation == Operation::CountTokens {
@@ -80,12 +113,18 @@ fn respond(profile: &Profile, operation: Operation, headers: &HeaderMap, body: &
         return (StatusCode::OK, false, vec![count.to_string().into_bytes()]);
     }
     let reply = Reply::new(dialect, &request, profile);
-    let style = AnswerStyle { created_s: now_s(), include_usage: request.include_usage == Some(true), ..AnswerStyle::default() };
+    let style = AnswerStyle {
+        created_s: now_s(),
+        include_usage: request.include_usage == Some(true),
+        ..AnswerStyle::default()
+    };
     if request.stream == Some(true) {
         (StatusCode::OK, true, stream(dialect, &reply, &style, profile))
     } else {
         let body = match profile.fault_now() {
-            Some(Fault::ErrorEvent | Fault::ErrorMidway) => error_body(dialect, 500, "simulated failure", "simulated_failure"),
+            Some(Fault::ErrorEvent | Fault::ErrorMidway) => {
+                error_body(dialect, 500, "simulated failure", "simulated_failure")
+            }
             _ => codec::encode_response(dialect, &reply.response(), &style, &mut Losses::new()),
         };
         (StatusCode::OK, false, vec![body])
@@ -171,5 +210,7 @@ fn simulated_failure() -> ProviderError {
 }
 
 fn now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

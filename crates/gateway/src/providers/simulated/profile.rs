@@ -47,7 +47,9 @@ pub enum Fault {
 
 /// A query that means nothing to the built-in provider.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("simulated provider: `{0}` is not understood; known are latency_ms, chunk_ms, words, fail_every (numbers) and fail (a status, cut, cut_start, stall, stall_start, garbage, empty, error_event, error_midway)")]
+#[error(
+    "simulated provider: `{0}` is not understood; known are latency_ms, chunk_ms, words, fail_every (numbers) and fail (a status, cut, cut_start, stall, stall_start, garbage, empty, error_event, error_midway)"
+)]
 pub struct ProfileError(String);
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -73,7 +75,8 @@ impl Profile {
             }
         }
         profile.hit = profile.fault.is_some()
-            && (profile.every <= 1 || (CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(profile.every));
+            && (profile.every <= 1
+                || (CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(profile.every));
         Ok(profile)
     }
 
@@ -105,14 +108,23 @@ mod tests {
     #[test]
     fn a_query_sets_latency_pace_and_fault() {
         let profile = Profile::parse("latency_ms=5&chunk_ms=2&words=9&fail=503").unwrap();
-        assert_eq!((profile.latency, profile.pace), (Duration::from_millis(5), Duration::from_millis(2)));
-        assert_eq!((profile.words, profile.fault_now()), (Some(9), Some(Fault::Status(503))));
+        assert_eq!(
+            (profile.latency, profile.pace),
+            (Duration::from_millis(5), Duration::from_millis(2))
+        );
+        assert_eq!(
+            (profile.words, profile.fault_now()),
+            (Some(9), Some(Fault::Status(503)))
+        );
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
         for wrong in ["latency=5", "latency_ms=x", "fail=200", "fail=maybe", "fail"] {
-            assert!(Profile::parse(wrong).unwrap_err().to_string().contains(wrong), "{wrong}");
+            assert!(
+                Profile::parse(wrong).unwrap_err().to_string().contains(wrong),
+                "{wrong}"
+            );
         }
     }
 }

@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{
-    Choice, Delta, Effort, Event, Ext, Part, PartKind, Reasoning, Request, Response, ResponseFormat, Role, Stop,
-    StopReason, Text, Thinking, ToolCall, ToolCallKind, ToolChoice, ToolKind, Usage,
+    Choice, Delta, Effort, Event, Ext, Part, PartKind, Reasoning, Request, Response, ResponseFormat, Role,
+    Stop, StopReason, Text, Thinking, ToolCall, ToolCallKind, ToolChoice, ToolKind, Usage,
 };
 use tollgate_dialects::estimate;
 
@@ -19,7 +19,8 @@ use super::schema;
 const MAX_QUOTE: usize = 160;
 
 /// Words used to make answers of a given length.
-const FILLER: &str = "the quick brown fox jumps over the lazy dog while the gateway counts every single token ";
+const FILLER: &str =
+    "the quick brown fox jumps over the lazy dog while the gateway counts every single token ";
 
 /// The reply to one request.
 pub struct Reply {
@@ -53,7 +54,10 @@ impl Reply {
                 text = shortened(&text, limit);
                 stop = StopReason::Length;
             }
-            parts.push(Part::Text(Text { text, ..Text::default() }));
+            parts.push(Part::Text(Text {
+                text,
+                ..Text::default()
+            }));
         }
         let output = parts.iter().map(part_tokens).sum();
         let usage = Usage {
@@ -70,7 +74,14 @@ impl Reply {
             Dialect::OpenaiChat => format!("chatcmpl-sim{:016x}", hasher.finish()),
             Dialect::AnthropicMessages => format!("msg_sim{:016x}", hasher.finish()),
         };
-        Reply { dialect, id, model: request.model.clone(), parts, stop, usage }
+        Reply {
+            dialect,
+            id,
+            model: request.model.clone(),
+            parts,
+            stop,
+            usage,
+        }
     }
 
     /// The reply as a whole answer.
@@ -103,7 +114,11 @@ impl Reply {
             (Dialect::AnthropicMessages, StopReason::Length) => "max_tokens",
             (Dialect::AnthropicMessages, _) => "end_turn",
         };
-        Stop { reason: self.stop, native: Some(native.to_owned()), ..Stop::default() }
+        Stop {
+            reason: self.stop,
+            native: Some(native.to_owned()),
+            ..Stop::default()
+        }
     }
 
     /// The reply as a stream, word by word.
@@ -118,25 +133,56 @@ impl Reply {
         }];
         if self.dialect == Dialect::AnthropicMessages {
             // Anthropic tells the input at the start, with a provisional output.
-            events.push(Event::Usage(Usage { output: 1, ..self.usage.clone() }));
+            events.push(Event::Usage(Usage {
+                output: 1,
+                ..self.usage.clone()
+            }));
         }
         for (part, content) in self.parts.iter().enumerate() {
-            let mut delta = |delta| events.push(Event::PartDelta { choice: 0, part, delta });
+            let mut delta = |delta| {
+                events.push(Event::PartDelta {
+                    choice: 0,
+                    part,
+                    delta,
+                })
+            };
             match content {
                 Part::Text(text) => {
-                    events.push(Event::PartStart { choice: 0, part, kind: PartKind::Text });
+                    events.push(Event::PartStart {
+                        choice: 0,
+                        part,
+                        kind: PartKind::Text,
+                    });
                     for word in words(&text.text) {
-                        events.push(Event::PartDelta { choice: 0, part, delta: Delta::Text(word.into()) });
+                        events.push(Event::PartDelta {
+                            choice: 0,
+                            part,
+                            delta: Delta::Text(word.into()),
+                        });
                     }
                 }
                 Part::Reasoning(reasoning) => {
-                    let kind = PartKind::Reasoning { member: reasoning.member.clone() };
-                    events.push(Event::PartStart { choice: 0, part, kind });
+                    let kind = PartKind::Reasoning {
+                        member: reasoning.member.clone(),
+                    };
+                    events.push(Event::PartStart {
+                        choice: 0,
+                        part,
+                        kind,
+                    });
                     for word in words(&reasoning.text) {
-                        events.push(Event::PartDelta { choice: 0, part, delta: Delta::Reasoning(word.into()) });
+                        events.push(Event::PartDelta {
+                            choice: 0,
+                            part,
+                            delta: Delta::Reasoning(word.into()),
+                        });
                     }
                     if let Some(signature) = &reasoning.signature {
-                        events.push(Event::PartDelta { choice: 0, part, delta: Delta::Signature(signature.into()) });
+                        events.push(Event::PartDelta {
+                            choice: 0,
+                            part,
+                            delta: Delta::Signature(signature.into()),
+                        });
                     }
                 }
                 Part::ToolCall(call) => {
@@ -146,18 +192,31 @@ impl Reply {
                         kind: call.kind,
                         ext: Ext::default(),
                     };
-                    events.push(Event::PartStart { choice: 0, part, kind });
+                    events.push(Event::PartStart {
+                        choice: 0,
+                        part,
+                        kind,
+                    });
                     // Cut inside the JSON, as real providers do.
-                    let (first, rest) = call.arguments.split_at(call.arguments.floor_char_boundary(call.arguments.len() / 2));
+                    let (first, rest) = call
+                        .arguments
+                        .split_at(call.arguments.floor_char_boundary(call.arguments.len() / 2));
                     for piece in [first, rest] {
-                        events.push(Event::PartDelta { choice: 0, part, delta: Delta::Arguments(Cow::Borrowed(piece)) });
+                        events.push(Event::PartDelta {
+                            choice: 0,
+                            part,
+                            delta: Delta::Arguments(Cow::Borrowed(piece)),
+                        });
                     }
                 }
                 _ => delta(Delta::Text("".into())),
             }
             events.push(Event::PartStop { choice: 0, part });
         }
-        events.push(Event::Stop { choice: 0, stop: self.stop() });
+        events.push(Event::Stop {
+            choice: 0,
+            stop: self.stop(),
+        });
         events.push(Event::Usage(self.usage.clone()));
         events.push(Event::End);
         events
@@ -165,7 +224,12 @@ impl Reply {
 }
 
 fn last_text(request: &Request) -> String {
-    let Some(message) = request.messages.iter().rev().find(|message| matches!(message.role, Role::User | Role::Tool)) else {
+    let Some(message) = request
+        .messages
+        .iter()
+        .rev()
+        .find(|message| matches!(message.role, Role::User | Role::Tool))
+    else {
         return String::new();
     };
     texts(&message.parts).join("\n")
@@ -185,17 +249,32 @@ fn texts(parts: &[Part]) -> Vec<&str> {
 
 fn answer_text(request: &Request, prompt: &str, profile: &Profile) -> String {
     match &request.response_format {
-        Some(ResponseFormat::JsonSchema { schema: Some(schema), .. }) => {
+        Some(ResponseFormat::JsonSchema {
+            schema: Some(schema), ..
+        }) => {
             let schema: Value = serde_json::from_str(schema.text()).unwrap_or_default();
             return schema::example(&schema, &quote(prompt)).to_string();
         }
-        Some(ResponseFormat::JsonObject) => return serde_json::json!({ "answer": quote(prompt) }).to_string(),
+        Some(ResponseFormat::JsonObject) => {
+            return serde_json::json!({ "answer": quote(prompt) }).to_string();
+        }
         _ => {}
     }
     if let Some(words) = profile.words {
-        return FILLER.split(' ').filter(|word| !word.is_empty()).cycle().take(words).collect::<Vec<_>>().join(" ");
+        return FILLER
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .cycle()
+            .take(words)
+            .collect::<Vec<_>>()
+            .join(" ");
     }
-    let after_tool = request.messages.last().is_some_and(|message| message.parts.iter().any(|part| matches!(part, Part::ToolResult(_))));
+    let after_tool = request.messages.last().is_some_and(|message| {
+        message
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::ToolResult(_)))
+    });
     if after_tool {
         return format!("The tool answered: {}", quote(prompt));
     }
@@ -203,7 +282,10 @@ fn answer_text(request: &Request, prompt: &str, profile: &Profile) -> String {
     if matches!(greeting.as_str(), "hello" | "hi" | "hey") {
         return "Hello! How can I help you today?".to_owned();
     }
-    format!("You said: {} This reply comes from Tollgate's simulated provider; no model was asked.", quote(prompt))
+    format!(
+        "You said: {} This reply comes from Tollgate's simulated provider; no model was asked.",
+        quote(prompt)
+    )
 }
 
 fn quote(text: &str) -> String {
@@ -228,14 +310,20 @@ fn shortened(text: &str, limit: u64) -> String {
 /// A tool is called when the request forces it, or when the prompt of the person mentions tools or the tool's name.
 fn tool_call(dialect: Dialect, request: &Request, prompt: &str) -> Option<ToolCall> {
     let asked_by_person = request.messages.last().is_some_and(|message| {
-        message.role == Role::User && !message.parts.iter().any(|part| matches!(part, Part::ToolResult(_)))
+        message.role == Role::User
+            && !message
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::ToolResult(_)))
     });
     let lower = prompt.to_lowercase();
     let functions: Vec<(&str, Option<&str>)> = request
         .tools
         .iter()
         .filter_map(|tool| match &tool.kind {
-            ToolKind::Function { name, parameters, .. } => Some((name.as_str(), parameters.as_ref().map(|schema| schema.text()))),
+            ToolKind::Function { name, parameters, .. } => {
+                Some((name.as_str(), parameters.as_ref().map(|schema| schema.text())))
+            }
             _ => None,
         })
         .collect();
@@ -246,16 +334,30 @@ fn tool_call(dialect: Dialect, request: &Request, prompt: &str) -> Option<ToolCa
         _ if !asked_by_person => None,
         _ => functions
             .iter()
-            .find(|(name, _)| lower.contains(&name.to_lowercase().replace('_', " ")) || lower.contains(&name.to_lowercase()))
-            .or(functions.first().filter(|_| lower.contains("tool") || lower.contains("weather"))),
+            .find(|(name, _)| {
+                lower.contains(&name.to_lowercase().replace('_', " ")) || lower.contains(&name.to_lowercase())
+            })
+            .or(functions
+                .first()
+                .filter(|_| lower.contains("tool") || lower.contains("weather"))),
     };
     let (name, parameters) = wanted?;
-    let schema: Value = parameters.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let schema: Value = parameters
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
     let arguments = schema::example(&schema, "Paris");
-    let arguments = if arguments.is_object() { arguments.to_string() } else { "{}".to_owned() };
+    let arguments = if arguments.is_object() {
+        arguments.to_string()
+    } else {
+        "{}".to_owned()
+    };
     let mut hasher = DefaultHasher::new();
     (name, prompt, request.messages.len()).hash(&mut hasher);
-    let prefix = if dialect == Dialect::OpenaiChat { "call" } else { "toolu" };
+    let prefix = if dialect == Dialect::OpenaiChat {
+        "call"
+    } else {
+        "toolu"
+    };
     Some(ToolCall {
         id: format!("{prefix}_sim{:016x}", hasher.finish()),
         name: (*name).to_owned(),
@@ -268,7 +370,8 @@ fn tool_call(dialect: Dialect, request: &Request, prompt: &str) -> Option<ToolCa
 /// Thinks aloud when Anthropic's thinking is on.
 fn thought(dialect: Dialect, request: &Request, prompt: &str) -> Option<Reasoning> {
     let reasoning = request.reasoning.as_ref()?;
-    let off = matches!(reasoning.thinking, None | Some(Thinking::Disabled { .. })) || reasoning.effort == Some(Effort::None);
+    let off = matches!(reasoning.thinking, None | Some(Thinking::Disabled { .. }))
+        || reasoning.effort == Some(Effort::None);
     if off || dialect != Dialect::AnthropicMessages {
         return None;
     }

@@ -14,11 +14,20 @@ fn value(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
     if depth > MAX_DEPTH {
         return Value::Null;
     }
-    if let Some(fixed) = schema.get("const").or_else(|| schema.get("enum").and_then(|list| list.get(0))) {
+    if let Some(fixed) = schema
+        .get("const")
+        .or_else(|| schema.get("enum").and_then(|list| list.get(0)))
+    {
         return fixed.clone();
     }
-    if let Some(pointer) = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
-        return root.pointer(pointer).map_or(Value::Null, |target| value(root, target, text, depth + 1));
+    if let Some(pointer) = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.strip_prefix('#'))
+    {
+        return root
+            .pointer(pointer)
+            .map_or(Value::Null, |target| value(root, target, text, depth + 1));
     }
     for choice in ["anyOf", "oneOf", "allOf"] {
         if let Some(first) = schema.get(choice).and_then(|list| list.get(0)) {
@@ -27,15 +36,25 @@ fn value(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
     }
     let kind = match schema.get("type") {
         Some(Value::String(kind)) => kind.as_str(),
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or("null"),
+        Some(Value::Array(kinds)) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|kind| *kind != "null")
+            .unwrap_or("null"),
         _ if schema.get("properties").is_some() => "object",
         _ => "string",
     };
     match kind {
         "object" => object(root, schema, text, depth),
         "array" => {
-            let item = schema.get("items").map_or(json!(text), |items| value(root, items, text, depth + 1));
-            let length = schema.get("minItems").and_then(Value::as_u64).unwrap_or(1).clamp(1, 8);
+            let item = schema
+                .get("items")
+                .map_or(json!(text), |items| value(root, items, text, depth + 1));
+            let length = schema
+                .get("minItems")
+                .and_then(Value::as_u64)
+                .unwrap_or(1)
+                .clamp(1, 8);
             Value::Array(vec![item; usize::try_from(length).unwrap_or(1)])
         }
         "integer" | "number" => schema.get("minimum").cloned().unwrap_or(json!(1)),
@@ -47,7 +66,12 @@ fn value(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
 
 fn object(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
     let mut object = Map::new();
-    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for (name, property) in schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         object.insert(name.clone(), value(root, property, text, depth + 1));
     }
     Value::Object(object)
@@ -65,7 +89,10 @@ mod tests {
             "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}}, "note": {"type": ["null", "string"]},
         }, "$defs": {"tag": {"type": "boolean"}}});
         let made = example(&schema, "Paris");
-        assert_eq!(made, json!({"city": "Paris", "days": 2, "unit": "c", "tags": [true], "note": "Paris"}));
+        assert_eq!(
+            made,
+            json!({"city": "Paris", "days": 2, "unit": "c", "tags": [true], "note": "Paris"})
+        );
     }
 
     #[test]

@@ -27,7 +27,11 @@ enum End {
 impl Script {
     /// An answer of one chunk without any wait.
     pub fn at_once(body: Vec<u8>) -> Self {
-        Script { steps: VecDeque::from([(Duration::ZERO, body.into())]), end: End::Complete, wait: None }
+        Script {
+            steps: VecDeque::from([(Duration::ZERO, body.into())]),
+            end: End::Complete,
+            wait: None,
+        }
     }
 
     /// Chunks at the pace of a profile, with its fault.
@@ -65,7 +69,11 @@ impl Script {
             .into_iter()
             .map(|chunk| (std::mem::replace(&mut delay, profile.pace), chunk.into()))
             .collect();
-        Script { steps, end, wait: None }
+        Script {
+            steps,
+            end,
+            wait: None,
+        }
     }
 
     /// The next bytes; `None` at the end.

@@ -35,12 +35,17 @@ pub async fn serve(listener: TcpListener, defaults: &str) -> std::io::Result<()>
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| respond(defaults.clone(), request));
             // A client that leaves is no concern of a simulated provider.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
-async fn respond(defaults: Rc<str>, request: Request<Incoming>) -> Result<Response<ScriptBody>, std::io::Error> {
+async fn respond(
+    defaults: Rc<str>,
+    request: Request<Incoming>,
+) -> Result<Response<ScriptBody>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let operation = match parts.uri.path() {
         "/v1/chat/completions" => Operation::Chat(Dialect::OpenaiChat),
@@ -59,7 +64,10 @@ async fn respond(defaults: Rc<str>, request: Request<Incoming>) -> Result<Respon
     let mut response = Response::new(ScriptBody(Some(answer.body)));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .entry(CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
@@ -70,8 +78,14 @@ impl Body for ScriptBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
-        body.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data).map_err(std::io::Error::other)))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let Some(body) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        body.poll_data(cx)
+            .map(|data| data.map(|data| data.map(Frame::data).map_err(std::io::Error::other)))
     }
 }
