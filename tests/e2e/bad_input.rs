@@ -26,7 +26,10 @@ impl Door {
              consumers:\n  caller: {{key: {KEY}, models: [m]}}\n  other: {{key: consumer-key-0002, models: [hidden]}}\n",
             upstream.base()
         );
-        Door { gateway: Setup::new(config).server(server).start(), upstream }
+        Door {
+            gateway: Setup::new(config).server(server).start(),
+            upstream,
+        }
     }
 
     /// Asserts that a request is refused with this status, in its dialect, and gives the message.
@@ -73,7 +76,11 @@ impl Door {
 fn is_refusal(dialect: Dialect, response: &Response, status: u16) -> String {
     assert_eq!(response.status(), status, "{dialect:?}: {}", response.text());
     assert_eq!(response.header("content-type"), Some("application/json"));
-    assert!(response.header("x-tollgate-request-id").is_some_and(|id| !id.is_empty()));
+    assert!(
+        response
+            .header("x-tollgate-request-id")
+            .is_some_and(|id| !id.is_empty())
+    );
     dialect.error_message(&response.body)
 }
 
@@ -153,12 +160,26 @@ fn a_model_that_does_not_exist_looks_like_one_that_is_not_allowed() {
 #[test]
 fn names_of_models_never_become_a_path_a_header_or_a_host() {
     let door = Door::new();
-    for model in
-        [r"m\r\nx-evil: 1", r"m\u0000", "../../m", "m?x=1", "m#x", "m%2f..", "http://127.0.0.1:1/m", "m/", " m", "M", r"\ud800"]
-    {
+    for model in [
+        r"m\r\nx-evil: 1",
+        r"m\u0000",
+        "../../m",
+        "m?x=1",
+        "m#x",
+        "m%2f..",
+        "http://127.0.0.1:1/m",
+        "m/",
+        " m",
+        "M",
+        r"\ud800",
+    ] {
         for dialect in Dialect::BOTH {
             let response = door.gateway.send(&keyed(dialect, dialect.request(model, false)));
-            assert!(matches!(response.status(), 400 | 404), "{model}: {}", response.status());
+            assert!(
+                matches!(response.status(), 400 | 404),
+                "{model}: {}",
+                response.status()
+            );
             is_refusal(dialect, &response, response.status());
             door.upstream.was_not_asked();
             assert!(response.header("x-evil").is_none());
@@ -168,7 +189,11 @@ fn names_of_models_never_become_a_path_a_header_or_a_host() {
     for dialect in Dialect::BOTH {
         let response = door.gateway.send(&keyed(dialect, dialect.request(&long, false)));
         assert!(matches!(response.status(), 400 | 404), "{}", response.status());
-        assert!(response.body.len() < 8 * 1024, "the name is not repeated: {} bytes", response.body.len());
+        assert!(
+            response.body.len() < 8 * 1024,
+            "the name is not repeated: {} bytes",
+            response.body.len()
+        );
     }
     door.still_serves();
 }
@@ -181,15 +206,31 @@ fn keys_that_are_missing_or_wrong() {
         door.refuses(dialect, &bare, 401);
         let long = "k".repeat(32 * 1024);
         let upper = KEY.to_uppercase();
-        for key in ["", "x", &KEY[..KEY.len() - 1], &format!("{KEY}0"), &upper, "' OR 1=1 --", &long] {
+        for key in [
+            "",
+            "x",
+            &KEY[..KEY.len() - 1],
+            &format!("{KEY}0"),
+            &upper,
+            "' OR 1=1 --",
+            &long,
+        ] {
             door.refuses(dialect, &with_key(dialect, bare.clone(), key), 401);
         }
         for value in [KEY, "Basic Y2FsbGVyOngK", "Bearer", &format!("Token {KEY}")] {
             door.refuses(dialect, &bare.clone().header("authorization", value), 401);
         }
-        door.refuses(dialect, &bare.clone().header("authorization", "Bearer k\u{e9}y"), 401);
+        door.refuses(
+            dialect,
+            &bare.clone().header("authorization", "Bearer k\u{e9}y"),
+            401,
+        );
         // Nobody is believed to be somebody.
-        door.refuses(dialect, &bare.clone().header("X-Consumer-Username", "caller"), 401);
+        door.refuses(
+            dialect,
+            &bare.clone().header("X-Consumer-Username", "caller"),
+            401,
+        );
     }
     door.still_serves();
 }
@@ -229,7 +270,11 @@ fn a_body_of_the_limit_is_taken_and_one_byte_more_is_not() {
         let announced = head.replace("content-length: 0", "content-length: 107374182400");
         let mut connection = door.gateway.connect();
         connection.write(announced.as_bytes());
-        is_refusal(dialect, &connection.response().expect("refused before it is sent"), 413);
+        is_refusal(
+            dialect,
+            &connection.response().expect("refused before it is sent"),
+            413,
+        );
 
         let chunked = head.replace("content-length: 0", "transfer-encoding: chunked");
         let mut connection = door.gateway.connect();
@@ -254,7 +299,14 @@ fn a_chunked_body_is_served() {
         let (first, second) = body.split_at(20);
         let mut connection = door.gateway.connect();
         connection.write(head.as_bytes());
-        connection.write(format!("{:X}\r\n{first}\r\n{:x};note=\"x\"\r\n{second}\r\n", first.len(), second.len()).as_bytes());
+        connection.write(
+            format!(
+                "{:X}\r\n{first}\r\n{:x};note=\"x\"\r\n{second}\r\n",
+                first.len(),
+                second.len()
+            )
+            .as_bytes(),
+        );
         connection.write(b"0\r\nauthorization: Bearer stolen\r\nx-late: 1\r\n\r\n");
         assert_eq!(connection.response().expect("an answer").status(), 200);
         let asked = door.upstream.asked();
@@ -268,13 +320,22 @@ fn media_types_and_codings_that_are_not_read() {
     let door = Door::new();
     for dialect in Dialect::BOTH {
         let request = keyed(dialect, dialect.request("m", false));
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"] {
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/xml",
+        ] {
             door.refuses(dialect, &request.clone().with("content-type", kind), 415);
         }
         for coding in ["gzip", "br", "zstd", "deflate", "gzip, identity"] {
             door.refuses(dialect, &request.clone().header("content-encoding", coding), 415);
         }
-        for kind in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/problem+json"] {
+        for kind in [
+            "application/json; charset=utf-8",
+            "APPLICATION/JSON",
+            "application/problem+json",
+        ] {
             let response = door.gateway.send(&request.clone().with("content-type", kind));
             assert_eq!(response.status(), 200, "{kind}: {}", response.text());
             door.upstream.asked();
@@ -302,11 +363,32 @@ fn nesting_of_a_hundred_thousand_levels() {
 
 #[test]
 fn bytes_that_are_not_utf8() {
-    let wrong: [&[u8]; 6] = [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\x80"];
+    let wrong: [&[u8]; 6] = [
+        b"\xff",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xe2\x82",
+        b"\x80",
+    ];
     let mut bodies = Vec::new();
     for bytes in wrong {
-        bodies.push([br#"{"model":"m","messages":[{"role":"user","content":""#.as_slice(), bytes, br#""}]}"#].concat());
-        bodies.push([br#"{"model":"m","messages":[],"skipped":""#.as_slice(), bytes, br#""}"#].concat());
+        bodies.push(
+            [
+                br#"{"model":"m","messages":[{"role":"user","content":""#.as_slice(),
+                bytes,
+                br#""}]}"#,
+            ]
+            .concat(),
+        );
+        bodies.push(
+            [
+                br#"{"model":"m","messages":[],"skipped":""#.as_slice(),
+                bytes,
+                br#""}"#,
+            ]
+            .concat(),
+        );
         bodies.push([br#"{"model":"m","messages":[],""#.as_slice(), bytes, br#"":1}"#].concat());
     }
     let text: Vec<u8> = r#"{"model":"m","messages":[]}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -330,15 +412,37 @@ fn members_given_twice() {
 fn lone_surrogates_and_huge_numbers_pass_unchanged() {
     let door = Door::new();
     for dialect in Dialect::BOTH {
-        let limit = if dialect == Dialect::Anthropic { r#""max_tokens":64,"# } else { "" };
-        for content in [r"\ud83d lone", r"\ude00", r"\uD83D\uDE00 pair", "\u{2028} 😀 \\u2028", r"\/ \b\f \u0000"] {
-            let body = format!(r#"{{"model":"m",{limit}"messages":[{{"role":"user","content":"{content}"}}]}}"#);
+        let limit = if dialect == Dialect::Anthropic {
+            r#""max_tokens":64,"#
+        } else {
+            ""
+        };
+        for content in [
+            r"\ud83d lone",
+            r"\ude00",
+            r"\uD83D\uDE00 pair",
+            "\u{2028} 😀 \\u2028",
+            r"\/ \b\f \u0000",
+        ] {
+            let body =
+                format!(r#"{{"model":"m",{limit}"messages":[{{"role":"user","content":"{content}"}}]}}"#);
             door.passes_unchanged(dialect, &body);
         }
         let digits = "9".repeat(10_000);
-        for number in ["1e400", "-1E-999", "12345678901234567890123", "1.0000000000000000001", "-0", "0.10", &digits] {
+        for number in [
+            "1e400",
+            "-1E-999",
+            "12345678901234567890123",
+            "1.0000000000000000001",
+            "-0",
+            "0.10",
+            &digits,
+        ] {
             let messages = r#""messages":[{"role":"user","content":"Hi"}]"#;
-            door.passes_unchanged(dialect, &format!(r#"{{"model":"m",{limit}"x":{number},{messages}}}"#));
+            door.passes_unchanged(
+                dialect,
+                &format!(r#"{{"model":"m",{limit}"x":{number},{messages}}}"#),
+            );
         }
     }
     door.still_serves();
@@ -348,11 +452,22 @@ fn lone_surrogates_and_huge_numbers_pass_unchanged() {
 fn large_documents_within_the_limit_pass_unchanged() {
     let door = Door::with("max_body: 32MiB");
     let key = "k".repeat(1024 * 1024);
-    door.passes_unchanged(Dialect::OpenAi, &format!(r#"{{"{key}":1,"model":"m","messages":[{{"role":"user","content":"Hi"}}]}}"#));
-    let keys: String = (0..50_000).map(|number| format!(r#""key{number}":{number},"#)).collect();
-    door.passes_unchanged(Dialect::OpenAi, &format!(r#"{{{keys}"model":"m","messages":[{{"role":"user","content":"Hi"}}]}}"#));
+    door.passes_unchanged(
+        Dialect::OpenAi,
+        &format!(r#"{{"{key}":1,"model":"m","messages":[{{"role":"user","content":"Hi"}}]}}"#),
+    );
+    let keys: String = (0..50_000)
+        .map(|number| format!(r#""key{number}":{number},"#))
+        .collect();
+    door.passes_unchanged(
+        Dialect::OpenAi,
+        &format!(r#"{{{keys}"model":"m","messages":[{{"role":"user","content":"Hi"}}]}}"#),
+    );
     let messages = vec![r#"{"role":"user","content":"Hi"}"#; 100_000].join(",");
-    door.passes_unchanged(Dialect::OpenAi, &format!(r#"{{"model":"m","messages":[{messages}]}}"#));
+    door.passes_unchanged(
+        Dialect::OpenAi,
+        &format!(r#"{{"model":"m","messages":[{messages}]}}"#),
+    );
 }
 
 #[test]
@@ -375,10 +490,18 @@ fn unknown_paths_and_methods() {
         "/v1/files/../../etc/passwd",
     ];
     for path in paths {
-        let request = with_key(Dialect::OpenAi, post(path, Dialect::OpenAi.request("m", false)), KEY);
+        let request = with_key(
+            Dialect::OpenAi,
+            post(path, Dialect::OpenAi.request("m", false)),
+            KEY,
+        );
         door.refuses(Dialect::OpenAi, &request, 404);
         if !path.starts_with("/v1/chat/completions") {
-            door.refuses(Dialect::Anthropic, &request.header("anthropic-version", "2023-06-01"), 404);
+            door.refuses(
+                Dialect::Anthropic,
+                &request.header("anthropic-version", "2023-06-01"),
+                404,
+            );
         }
     }
     for dialect in Dialect::BOTH {
@@ -388,7 +511,11 @@ fn unknown_paths_and_methods() {
             is_refusal(dialect, &response, 405);
             assert!(response.header("allow").is_some());
         }
-        let request = with_key(dialect, post("/v1/models", "{}").header("anthropic-version", "2023-06-01"), KEY);
+        let request = with_key(
+            dialect,
+            post("/v1/models", "{}").header("anthropic-version", "2023-06-01"),
+            KEY,
+        );
         door.refuses(Dialect::Anthropic, &request, 405);
     }
     door.still_serves();
@@ -398,20 +525,31 @@ fn unknown_paths_and_methods() {
 fn heads_that_are_too_large() {
     let door = Door::with("max_header: 16KiB, max_headers: 20");
     let request = keyed(Dialect::OpenAi, Dialect::OpenAi.request("m", false));
-    let response = door.gateway.send(&request.clone().header("x-long", &"a".repeat(12 * 1024)));
+    let response = door
+        .gateway
+        .send(&request.clone().header("x-long", &"a".repeat(12 * 1024)));
     assert_eq!(response.status(), 200, "below the limit: {}", response.text());
     door.upstream.asked();
     let many = |count: usize| {
-        (0..count).fold(request.clone(), |request, number| request.header(&format!("x-header-{number}"), "1"))
+        (0..count).fold(request.clone(), |request, number| {
+            request.header(&format!("x-header-{number}"), "1")
+        })
     };
     // Host, content type, key and length are headers too.
     assert_eq!(door.gateway.send(&many(16)).status(), 200);
     door.upstream.asked();
-    for request in [request.clone().header("x-long", &"a".repeat(20 * 1024)), many(17), many(500)] {
+    for request in [
+        request.clone().header("x-long", &"a".repeat(20 * 1024)),
+        many(17),
+        many(500),
+    ] {
         assert_eq!(door.gateway.send(&request).status(), 431);
     }
     let path = format!("/v1/models/{}", "a".repeat(20 * 1024));
-    let status = door.gateway.send(&with_key(Dialect::OpenAi, Request::new("GET", &path), KEY)).status();
+    let status = door
+        .gateway
+        .send(&with_key(Dialect::OpenAi, Request::new("GET", &path), KEY))
+        .status();
     assert!(matches!(status, 414 | 431), "{status}");
     door.still_serves();
 }
@@ -422,11 +560,19 @@ fn a_refused_call_is_one_line_in_the_log_and_says_why() {
     for (request, status, code) in [
         (post("/v1/chat/completions", "{}"), 401, "missing_api_key"),
         (keyed(Dialect::OpenAi, "{"), 400, "invalid_json"),
-        (keyed(Dialect::Anthropic, Dialect::Anthropic.request("absent", false)), 404, "model_not_found"),
+        (
+            keyed(Dialect::Anthropic, Dialect::Anthropic.request("absent", false)),
+            404,
+            "model_not_found",
+        ),
     ] {
         assert_eq!(door.gateway.send(&request).status(), status);
         let line = door.gateway.logged();
-        assert_eq!((&line["status"], &line["error_code"]), (&status.into(), &code.into()), "{line}");
+        assert_eq!(
+            (&line["status"], &line["error_code"]),
+            (&status.into(), &code.into()),
+            "{line}"
+        );
         assert_eq!(line["attempts"], Value::Null, "{line}");
     }
 }

@@ -1,7 +1,7 @@
 //! A client that leaves stops the provider's work in every phase, and what was used is told once in the access log.
 
-use std::sync::mpsc::channel;
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 use serde_json::Value;
 
@@ -9,11 +9,17 @@ use crate::harness::{Connection, Dialect, Gateway, Next, Setup, Upstream, answer
 
 /// All pairs of client's and provider's dialects.
 fn pairs() -> impl Iterator<Item = (Dialect, Dialect)> {
-    Dialect::BOTH.into_iter().flat_map(|client| Dialect::BOTH.map(|provider| (client, provider)))
+    Dialect::BOTH
+        .into_iter()
+        .flat_map(|client| Dialect::BOTH.map(|provider| (client, provider)))
 }
 
 fn one_model(provider: Dialect, upstream: &Upstream) -> Gateway {
-    Setup::new(format!("models:\n  m: {{provider: p}}\nproviders:\n{}", provider.provider("p", upstream))).start()
+    Setup::new(format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n{}",
+        provider.provider("p", upstream)
+    ))
+    .start()
 }
 
 /// Asserts what every abandoned call says in the log, and that it is its only line.
@@ -25,9 +31,16 @@ fn told_as_left(gateway: Gateway, status: u16) {
     assert_eq!(line["attempts"].as_array().map(Vec::len), Some(1), "{line}");
     let usage = &line["usage"];
     assert_eq!(usage["estimated"], true, "{line}");
-    assert!(usage["prompt_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{line}");
+    assert!(
+        usage["prompt_tokens"].as_u64().is_some_and(|tokens| tokens > 0),
+        "{line}"
+    );
     let finished = gateway.stop();
-    let lines: Vec<&str> = finished.stdout.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).collect();
+    let lines: Vec<&str> = finished
+        .stdout
+        .lines()
+        .filter(|line| serde_json::from_str::<Value>(line).is_ok())
+        .collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
@@ -57,8 +70,14 @@ fn before_the_first_content() {
         let sent_here = Mutex::new(sent_here);
         let upstream = Upstream::start(move |asked, peer| {
             peer.send(answers::stream_head().as_bytes());
-            peer.send(&answers::chunk(answers::events(asked.dialect(), &[]).before.concat()));
-            sent_here.lock().expect("one thread").send(()).expect("the test waits");
+            peer.send(&answers::chunk(
+                answers::events(asked.dialect(), &[]).before.concat(),
+            ));
+            sent_here
+                .lock()
+                .expect("one thread")
+                .send(())
+                .expect("the test waits");
             peer.wait_until_closed();
             Next::Keep
         });
@@ -97,12 +116,16 @@ fn between_chunks() {
         let upstream = Upstream::start(|asked, peer| {
             let events = answers::events(asked.dialect(), &["some words that cost tokens "]);
             peer.send(answers::stream_head().as_bytes());
-            peer.send(&answers::chunk([events.before.concat(), events.content.concat()].concat()));
+            peer.send(&answers::chunk(
+                [events.before.concat(), events.content.concat()].concat(),
+            ));
             peer.wait_until_closed();
             Next::Keep
         });
         let gateway = one_model(provider, &upstream);
-        let mut stream = gateway.connect().stream(&post(client.path(), client.request("m", true)));
+        let mut stream = gateway
+            .connect()
+            .stream(&post(client.path(), client.request("m", true)));
         while !stream.event().expect("content").data.contains("some words") {}
         drop(stream);
         upstream.was_left();
@@ -120,17 +143,33 @@ fn while_the_provider_never_stops_talking() {
             peer.send(answers::stream_head().as_bytes());
             peer.send(&answers::chunk(events.before.concat()));
             while peer.try_send(&answers::chunk(events.content.concat())) {}
-            left_here.lock().expect("one thread").send(()).expect("the test waits");
+            left_here
+                .lock()
+                .expect("one thread")
+                .send(())
+                .expect("the test waits");
             Next::Close
         });
         let gateway = one_model(provider, &upstream);
-        let mut stream = gateway.connect().stream(&post(client.path(), client.request("m", true)));
+        let mut stream = gateway
+            .connect()
+            .stream(&post(client.path(), client.request("m", true)));
         stream.event();
         drop(stream);
-        left.recv_timeout(crate::harness::PATIENCE).expect("the gateway closes the connection");
+        left.recv_timeout(crate::harness::PATIENCE)
+            .expect("the gateway closes the connection");
         let line = gateway.logged();
-        assert_eq!((&line["outcome"], &line["usage"]["estimated"]), (&"client_gone".into(), &true.into()), "{line}");
-        assert!(line["usage"]["completion_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{line}");
+        assert_eq!(
+            (&line["outcome"], &line["usage"]["estimated"]),
+            (&"client_gone".into(), &true.into()),
+            "{line}"
+        );
+        assert!(
+            line["usage"]["completion_tokens"]
+                .as_u64()
+                .is_some_and(|tokens| tokens > 0),
+            "{line}"
+        );
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
-use crate::harness::{Connection, Dialect, Gateway, Next, PATIENCE, Request, Setup, Stream, Upstream, answers, post};
+use crate::harness::{
+    Connection, Dialect, Gateway, Next, PATIENCE, Request, Setup, Stream, Upstream, answers, post,
+};
 
 /// A gateway with one open stream that has had its first content, and what lets it end.
 fn streaming(server: &str) -> (Gateway, Stream, Upstream, Sender<()>) {
@@ -12,15 +14,27 @@ fn streaming(server: &str) -> (Gateway, Stream, Upstream, Sender<()>) {
     let upstream = Upstream::start(move |asked, peer| {
         let events = answers::events(asked.dialect(), &["first", "last"]);
         peer.send(answers::stream_head().as_bytes());
-        peer.send(&answers::chunk([events.before.concat(), events.content[0].clone()].concat()));
-        let _ = told_to_proceed.lock().expect("not poisoned").recv_timeout(PATIENCE);
-        peer.send(&answers::chunk([events.content[1].clone(), events.after.concat()].concat()));
+        peer.send(&answers::chunk(
+            [events.before.concat(), events.content[0].clone()].concat(),
+        ));
+        let _ = told_to_proceed
+            .lock()
+            .expect("not poisoned")
+            .recv_timeout(PATIENCE);
+        peer.send(&answers::chunk(
+            [events.content[1].clone(), events.after.concat()].concat(),
+        ));
         peer.send(answers::END_OF_CHUNKS);
         Next::Keep
     });
-    let config = format!("models: {{m: {{provider: p}}}}\nproviders:\n{}", Dialect::OpenAi.provider("p", &upstream));
+    let config = format!(
+        "models: {{m: {{provider: p}}}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &upstream)
+    );
     let gateway = Setup::new(config).server(server).start();
-    let mut stream = gateway.connect().stream(&post("/v1/chat/completions", Dialect::OpenAi.request("m", true)));
+    let mut stream = gateway
+        .connect()
+        .stream(&post("/v1/chat/completions", Dialect::OpenAi.request("m", true)));
     while !stream.event().expect("content").data.contains("first") {}
     (gateway, stream, upstream, proceed)
 }
@@ -31,8 +45,15 @@ fn refuses_connections(gateway: &Gateway) {
     let deadline = std::time::Instant::now() + PATIENCE;
     // The signal is noticed by each worker for itself; until then connections are accepted and closed.
     while let Ok(mut connection) = Connection::try_open(gateway.address) {
-        assert!(std::time::Instant::now() < deadline, "connections are still accepted");
-        connection.write(&Request::new("GET", "/v1/models").header("connection", "close").bytes());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "connections are still accepted"
+        );
+        connection.write(
+            &Request::new("GET", "/v1/models")
+                .header("connection", "close")
+                .bytes(),
+        );
         connection.until_closed();
     }
 }
@@ -45,11 +66,18 @@ fn an_open_stream_ends_normally_and_new_connections_are_refused() {
     refuses_connections(&gateway);
     proceed.send(()).expect("the provider waits");
     let events = stream.rest();
-    assert!(events.iter().any(|event| event.data.contains("last")), "{events:?}");
+    assert!(
+        events.iter().any(|event| event.data.contains("last")),
+        "{events:?}"
+    );
     assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
     let finished = gateway.finish();
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
-    assert!(finished.stdout.contains(r#""outcome":"ok""#), "the call is logged before the end: {}", finished.stdout);
+    assert!(
+        finished.stdout.contains(r#""outcome":"ok""#),
+        "the call is logged before the end: {}",
+        finished.stdout
+    );
 }
 
 #[test]
@@ -58,7 +86,10 @@ fn an_interrupt_is_as_orderly() {
     gateway.signal("INT");
     gateway.stderr().with("stopping");
     proceed.send(()).expect("the provider waits");
-    assert_eq!(stream.rest().last().map(|event| event.data.clone()), Some("[DONE]".to_owned()));
+    assert_eq!(
+        stream.rest().last().map(|event| event.data.clone()),
+        Some("[DONE]".to_owned())
+    );
     assert_eq!(gateway.finish().status.code(), Some(0));
 }
 

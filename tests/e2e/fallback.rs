@@ -31,13 +31,23 @@ fn is_rescued(failing: &Upstream, outcomes: [&str; 2]) {
             assert_eq!(head.status, 200, "{case}");
             assert_eq!(head.header("x-tollgate-instance"), Some("next"), "{case}");
             let attempts = head.header("x-tollgate-attempts").unwrap_or_default();
-            let told = outcome.split('|').find(|outcome| attempts == format!("failing={outcome}, next=ok"));
+            let told = outcome
+                .split('|')
+                .find(|outcome| attempts == format!("failing={outcome}, next=ok"));
             let told = told.unwrap_or_else(|| panic!("{case}: {attempts}, expected {outcome}"));
             next.asked();
             let line = gateway.logged();
-            let logged = if told.parse::<u16>().is_ok() { "status" } else { told };
+            let logged = if told.parse::<u16>().is_ok() {
+                "status"
+            } else {
+                told
+            };
             assert_eq!(line["attempts"][0]["outcome"], logged, "{case}: {line}");
-            assert_eq!((&line["status"], &line["outcome"]), (&200.into(), &"ok".into()), "{case}: {line}");
+            assert_eq!(
+                (&line["status"], &line["outcome"]),
+                (&200.into(), &"ok".into()),
+                "{case}: {line}"
+            );
             assert_eq!(line["usage"]["total_tokens"], 18, "{case}: {line}");
         }
         gateway.stop();
@@ -59,19 +69,34 @@ fn two_instances(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gatew
 /// The text of a streamed answer that ends as its dialect says.
 #[track_caller]
 fn text_of(dialect: Dialect, stream: &mut Stream) -> String {
-    assert!(stream.head.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")));
+    assert!(
+        stream
+            .head
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/event-stream"))
+    );
     let events = stream.rest();
     let last = events.last().expect("events");
     match dialect {
         Dialect::OpenAi => {
             assert_eq!(last.data, "[DONE]");
             let chunks = events.iter().filter(|event| event.data != "[DONE]");
-            chunks.filter_map(|chunk| Some(chunk.json()["choices"][0]["delta"]["content"].as_str()?.to_owned())).collect()
+            chunks
+                .filter_map(|chunk| {
+                    Some(
+                        chunk.json()["choices"][0]["delta"]["content"]
+                            .as_str()?
+                            .to_owned(),
+                    )
+                })
+                .collect()
         }
         Dialect::Anthropic => {
             assert_eq!(last.name, "message_stop");
             let deltas = events.iter().filter(|event| event.name == "content_block_delta");
-            deltas.filter_map(|delta| Some(delta.json()["delta"]["text"].as_str()?.to_owned())).collect()
+            deltas
+                .filter_map(|delta| Some(delta.json()["delta"]["text"].as_str()?.to_owned()))
+                .collect()
         }
     }
 }
@@ -88,7 +113,11 @@ fn failing(next: Next, answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'stati
 fn beginning(asked: &Asked) -> Vec<u8> {
     if asked.stream() {
         let events = answers::events(asked.dialect(), &["never seen"]);
-        [answers::stream_head().into_bytes(), answers::chunk(events.before.concat())].concat()
+        [
+            answers::stream_head().into_bytes(),
+            answers::chunk(events.before.concat()),
+        ]
+        .concat()
     } else {
         let answer = answers::good(asked, "never seen");
         answer[..answer.len() - 20].to_vec()
@@ -112,12 +141,18 @@ fn a_connection_closed_before_the_head() {
 
 #[test]
 fn a_connection_closed_within_the_head() {
-    is_rescued(&failing(Next::Close, |_| b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()), ["connection_lost"; 2]);
+    is_rescued(
+        &failing(Next::Close, |_| b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()),
+        ["connection_lost"; 2],
+    );
 }
 
 #[test]
 fn a_connection_reset_within_the_head() {
-    is_rescued(&failing(Next::Reset, |_| b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()), ["connection_lost"; 2]);
+    is_rescued(
+        &failing(Next::Reset, |_| b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()),
+        ["connection_lost"; 2],
+    );
 }
 
 #[test]
@@ -134,7 +169,11 @@ fn a_connection_reset_before_the_head() {
 #[test]
 fn a_stream_that_ends_in_order_before_the_first_content() {
     let failing = failing(Next::Keep, |asked| {
-        if asked.stream() { [beginning(asked), answers::END_OF_CHUNKS.to_vec()].concat() } else { beginning(asked) }
+        if asked.stream() {
+            [beginning(asked), answers::END_OF_CHUNKS.to_vec()].concat()
+        } else {
+            beginning(asked)
+        }
     });
     // The whole answer announces more than comes, so it is waited for.
     is_rescued(&failing, ["between_chunks_timeout", "cut"]);
@@ -162,7 +201,14 @@ fn a_provider_that_goes_silent_after_the_head() {
 #[test]
 fn a_provider_that_sends_a_head_and_nothing_more() {
     let failing = Upstream::start(|asked, peer| {
-        peer.send(if asked.stream() { answers::stream_head() } else { whole_head() }.as_bytes());
+        peer.send(
+            if asked.stream() {
+                answers::stream_head()
+            } else {
+                whole_head()
+            }
+            .as_bytes(),
+        );
         peer.wait_until_closed();
         Next::Close
     });
@@ -175,18 +221,27 @@ fn whole_head() -> String {
 
 #[test]
 fn bytes_that_are_not_http() {
-    is_rescued(&failing(Next::Close, |_| b"\x16\x03\x01\x02\x00garbage\r\n\r\n".to_vec()), ["connection_lost"; 2]);
+    is_rescued(
+        &failing(Next::Close, |_| b"\x16\x03\x01\x02\x00garbage\r\n\r\n".to_vec()),
+        ["connection_lost"; 2],
+    );
 }
 
 #[test]
 fn a_bad_status_line() {
-    is_rescued(&failing(Next::Close, |_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()), ["connection_lost"; 2]);
+    is_rescued(
+        &failing(Next::Close, |_| b"HTTP/1.1 abc OK\r\n\r\n".to_vec()),
+        ["connection_lost"; 2],
+    );
 }
 
 #[test]
 fn two_lengths_that_differ() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 9\r\n\r\n{\"a\":1}..".to_vec();
-    is_rescued(&failing(Next::Close, move |_| answer.clone()), ["connection_lost"; 2]);
+    is_rescued(
+        &failing(Next::Close, move |_| answer.clone()),
+        ["connection_lost"; 2],
+    );
 }
 
 #[test]
@@ -198,7 +253,9 @@ fn a_length_longer_than_the_answer() {
             return [answers::stream_head().as_bytes(), b"fff\r\ndata: {\"choices\""].concat();
         }
         let answer = String::from_utf8(answer).expect("text");
-        answer.replacen("content-length: ", "content-length: 1", 1).into_bytes()
+        answer
+            .replacen("content-length: ", "content-length: 1", 1)
+            .into_bytes()
     });
     is_rescued(&failing, ["cut"; 2]);
 }
@@ -211,8 +268,15 @@ fn a_length_shorter_than_the_answer() {
         } else {
             answers::whole(asked.dialect(), "never seen")
         };
-        let kind = if asked.stream() { "text/event-stream" } else { "application/json" };
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len() - 9);
+        let kind = if asked.stream() {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            body.len() - 9
+        );
         [head.as_bytes(), body.as_bytes()].concat()
     });
     is_rescued(&failing, ["garbled", "cut"]);
@@ -221,7 +285,11 @@ fn a_length_shorter_than_the_answer() {
 #[test]
 fn a_bad_chunk_size() {
     let failing = failing(Next::Keep, |asked| {
-        let kind = if asked.stream() { "text/event-stream" } else { "application/json" };
+        let kind = if asked.stream() {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
         format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{{}}\r\n0\r\n\r\n")
             .into_bytes()
     });
@@ -231,7 +299,11 @@ fn a_bad_chunk_size() {
 #[test]
 fn a_head_of_two_mebibytes() {
     let failing = failing(Next::Keep, |_| {
-        format!("HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 2\r\n\r\n{{}}", "a".repeat(2 * 1024 * 1024)).into_bytes()
+        format!(
+            "HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 2\r\n\r\n{{}}",
+            "a".repeat(2 * 1024 * 1024)
+        )
+        .into_bytes()
     });
     is_rescued(&failing, ["connection_lost"; 2]);
 }
@@ -241,8 +313,16 @@ fn a_compressed_answer_that_nobody_asked_for() {
     let mut gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec();
     gzip.write_all(&[0xab; 64]).expect("memory");
     let failing = failing(Next::Keep, move |asked| {
-        let kind = if asked.stream() { "text/event-stream" } else { "application/json" };
-        answers::answer(200, &format!("content-type: {kind}\r\ncontent-encoding: gzip\r\n"), &gzip)
+        let kind = if asked.stream() {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        answers::answer(
+            200,
+            &format!("content-type: {kind}\r\ncontent-encoding: gzip\r\n"),
+            &gzip,
+        )
     });
     is_rescued(&failing, ["garbled", "cut"]);
 }
@@ -259,14 +339,20 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn a_page_of_html_with_status_200() {
     let page = b"<html><body><h1>Welcome</h1></body></html>";
-    let failing = failing(Next::Keep, move |_| answers::answer(200, "content-type: text/html\r\n", page));
+    let failing = failing(Next::Keep, move |_| {
+        answers::answer(200, "content-type: text/html\r\n", page)
+    });
     is_rescued(&failing, ["garbled", "cut"]);
 }
 
 #[test]
 fn an_empty_answer_with_status_200() {
     let failing = failing(Next::Keep, |asked| {
-        let kind = if asked.stream() { "text/event-stream" } else { "application/json" };
+        let kind = if asked.stream() {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
         answers::answer(200, &format!("content-type: {kind}\r\n"), b"")
     });
     is_rescued(&failing, ["empty"; 2]);
@@ -302,7 +388,12 @@ fn an_error_inside_an_answer_with_status_200() {
     let failing = failing(Next::Keep, |asked| {
         if asked.stream() {
             let event = answers::error_event(asked.dialect(), "never seen");
-            [answers::stream_head().into_bytes(), answers::chunk(event), answers::END_OF_CHUNKS.to_vec()].concat()
+            [
+                answers::stream_head().into_bytes(),
+                answers::chunk(event),
+                answers::END_OF_CHUNKS.to_vec(),
+            ]
+            .concat()
         } else {
             answers::json_answer(200, &answers::error(asked.dialect(), "never seen"))
         }
@@ -311,10 +402,29 @@ fn an_error_inside_an_answer_with_status_200() {
 }
 
 #[test]
+fn an_error_event_whose_last_line_breaks_are_missing() {
+    let failing = failing(Next::Keep, |asked| {
+        let event = answers::error_event(asked.dialect(), "never seen");
+        let kind = if asked.stream() {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        answers::answer(
+            200,
+            &format!("content-type: {kind}\r\n"),
+            event.trim_end().as_bytes(),
+        )
+    });
+    is_rescued(&failing, ["garbled", "error_event|cut|empty"]);
+}
+
+#[test]
 fn statuses_that_mean_not_now() {
     for status in [408, 409, 429, 500, 502, 503, 504, 529] {
-        let failing =
-            failing(Next::Keep, move |asked| answers::json_answer(status, &answers::error(asked.dialect(), "never seen")));
+        let failing = failing(Next::Keep, move |asked| {
+            answers::json_answer(status, &answers::error(asked.dialect(), "never seen"))
+        });
         let outcome = status.to_string();
         is_rescued(&failing, [&outcome; 2]);
     }
@@ -331,7 +441,11 @@ fn a_status_that_blames_the_request_is_told_and_not_tried_elsewhere() {
         for stream in [false, true] {
             let response = gateway.send(&post(dialect.path(), dialect.request("m", stream)));
             assert_eq!(response.status(), 422);
-            assert_eq!(response.text(), answers::error(dialect, "no such role"), "word for word");
+            assert_eq!(
+                response.text(),
+                answers::error(dialect, "no such role"),
+                "word for word"
+            );
             assert_eq!(response.header("x-tollgate-attempts"), Some("failing=422"));
         }
         next.was_not_asked();
@@ -344,13 +458,20 @@ fn when_all_fail_the_last_failure_is_told() {
         let first = failing(Next::Close, |_| Vec::new());
         let last = failing(Next::Keep, |asked| {
             let body = answers::error(asked.dialect(), "come back later");
-            answers::answer(429, "content-type: application/json\r\nretry-after: 7\r\n", body.as_bytes())
+            answers::answer(
+                429,
+                "content-type: application/json\r\nretry-after: 7\r\n",
+                body.as_bytes(),
+            )
         });
         let gateway = two_instances(dialect, &first, &last);
         let response = gateway.send(&post(dialect.path(), dialect.request("m", true)));
         assert_eq!(response.status(), 429);
         assert_eq!(response.header("retry-after"), Some("7"));
-        assert_eq!(response.header("x-tollgate-attempts"), Some("failing=connection_lost, next=429"));
+        assert_eq!(
+            response.header("x-tollgate-attempts"),
+            Some("failing=connection_lost, next=429")
+        );
         assert_eq!(dialect.error_message(&response.body), "come back later");
     }
 }
@@ -358,8 +479,14 @@ fn when_all_fail_the_last_failure_is_told() {
 #[test]
 fn a_fallback_model_of_the_other_dialect_answers_in_the_clients() {
     for client in Dialect::BOTH {
-        let other = if client == Dialect::OpenAi { Dialect::Anthropic } else { Dialect::OpenAi };
-        let failing = failing(Next::Keep, |asked| answers::json_answer(503, &answers::error(asked.dialect(), "busy")));
+        let other = if client == Dialect::OpenAi {
+            Dialect::Anthropic
+        } else {
+            Dialect::OpenAi
+        };
+        let failing = failing(Next::Keep, |asked| {
+            answers::json_answer(503, &answers::error(asked.dialect(), "busy"))
+        });
         let next = Upstream::good(RESCUE);
         let config = format!(
             "models:\n  m: {{provider: first, fallback: [other]}}\n  other: {{provider: second}}\nproviders:\n{}{}",
@@ -376,7 +503,9 @@ fn a_fallback_model_of_the_other_dialect_answers_in_the_clients() {
         };
         assert_eq!(said, RESCUE);
         assert_eq!(next.asked().json()["model"], "other");
-        let mut stream = gateway.connect().stream(&post(client.path(), client.request("m", true)));
+        let mut stream = gateway
+            .connect()
+            .stream(&post(client.path(), client.request("m", true)));
         assert_eq!(text_of(client, &mut stream), RESCUE);
     }
 }
@@ -394,7 +523,9 @@ fn an_answer_that_comes_byte_by_byte_is_no_failure() {
         let gateway = two_instances(dialect, &slow, &next);
         let whole = gateway.send(&post(dialect.path(), dialect.request("m", false)));
         assert_eq!(whole.text(), answers::whole(dialect, "slowly"));
-        let mut stream = gateway.connect().stream(&post(dialect.path(), dialect.request("m", true)));
+        let mut stream = gateway
+            .connect()
+            .stream(&post(dialect.path(), dialect.request("m", true)));
         assert_eq!(text_of(dialect, &mut stream), "slowly");
         next.was_not_asked();
     }
@@ -408,7 +539,10 @@ fn bytes_after_an_answer_never_answer_another_request() {
         peer.send(&[first, second].concat());
         Next::Keep
     });
-    let config = format!("models:\n  m: {{provider: p}}\nproviders:\n{}", Dialect::OpenAi.provider("p", &extra));
+    let config = format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &extra)
+    );
     let gateway = Setup::new(config).single().start();
     for _ in 0..5 {
         let response = gateway.send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
@@ -422,11 +556,17 @@ fn a_pooled_connection_that_has_died_is_replaced_unnoticed() {
         peer.send(&answers::good(asked, "served"));
         Next::Close
     });
-    let config = format!("models:\n  m: {{provider: p}}\nproviders:\n{}", Dialect::OpenAi.provider("p", &closing));
+    let config = format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &closing)
+    );
     let gateway = Setup::new(config).single().start();
     for _ in 0..5 {
         let response = gateway.send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
-        assert_eq!((response.status(), response.header("x-tollgate-attempts")), (200, Some("p=ok")));
+        assert_eq!(
+            (response.status(), response.header("x-tollgate-attempts")),
+            (200, Some("p=ok"))
+        );
     }
 }
 
@@ -481,7 +621,9 @@ fn fails_midway(how: Midway) {
             let failing = Upstream::start(move |asked, peer| {
                 let events = answers::events(asked.dialect(), &["first "]);
                 peer.send(answers::stream_head().as_bytes());
-                peer.send(&answers::chunk([events.before.concat(), events.content.concat()].concat()));
+                peer.send(&answers::chunk(
+                    [events.before.concat(), events.content.concat()].concat(),
+                ));
                 // The client has read the content, so that a reset cannot take it back.
                 let _ = told_to_proceed.lock().expect("one thread").recv();
                 fail_now(how, asked, peer)
@@ -495,12 +637,19 @@ fn fails_midway(how: Midway) {
                 provider.provider("next", &next),
             );
             let gateway = Setup::new(config).start();
-            let mut stream = gateway.connect().stream(&post(client.path(), client.request("m", true)));
+            let mut stream = gateway
+                .connect()
+                .stream(&post(client.path(), client.request("m", true)));
             let case = format!("{how:?}: {client:?} client, {provider:?} provider");
             assert_eq!(stream.head.status, 200, "{case}");
             let mut before = Vec::new();
             while !before.last().is_some_and(|text: &String| text.contains("first ")) {
-                before.push(stream.event().unwrap_or_else(|| panic!("{case}: no content")).data);
+                before.push(
+                    stream
+                        .event()
+                        .unwrap_or_else(|| panic!("{case}: no content"))
+                        .data,
+                );
             }
             proceed.send(()).expect("the provider waits");
             let rest = stream.rest();
@@ -510,10 +659,16 @@ fn fails_midway(how: Midway) {
                 assert_eq!(message, "the model fell over", "{case}");
             }
             match client {
-                Dialect::OpenAi => assert!(rest.iter().all(|event| event.data != "[DONE]"), "{case}: {rest:?}"),
+                Dialect::OpenAi => assert!(
+                    rest.iter().all(|event| event.data != "[DONE]"),
+                    "{case}: {rest:?}"
+                ),
                 Dialect::Anthropic => {
                     assert_eq!(last.name, "error", "{case}");
-                    assert!(rest.iter().all(|event| event.name != "message_stop"), "{case}: {rest:?}");
+                    assert!(
+                        rest.iter().all(|event| event.name != "message_stop"),
+                        "{case}: {rest:?}"
+                    );
                 }
             }
             next.was_not_asked();
@@ -542,7 +697,10 @@ fn fail_now(how: Midway, asked: &Asked, peer: &mut Peer) -> Next {
             Next::Keep
         }
         Midway::ErrorEvent => {
-            peer.send(&answers::chunk(answers::error_event(asked.dialect(), "the model fell over")));
+            peer.send(&answers::chunk(answers::error_event(
+                asked.dialect(),
+                "the model fell over",
+            )));
             peer.send(answers::END_OF_CHUNKS);
             Next::Keep
         }

@@ -17,8 +17,14 @@ const SMUGGLED: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent
 impl Door {
     fn new() -> Door {
         let upstream = Upstream::good("served");
-        let config = format!("models: {{m: {{provider: p}}}}\nproviders:\n{}", Dialect::OpenAi.provider("p", &upstream));
-        Door { gateway: Setup::new(config).start(), upstream }
+        let config = format!(
+            "models: {{m: {{provider: p}}}}\nproviders:\n{}",
+            Dialect::OpenAi.provider("p", &upstream)
+        );
+        Door {
+            gateway: Setup::new(config).start(),
+            upstream,
+        }
     }
 
     /// Sends bytes, and behind them a request that asks for the end of the connection. Gives the statuses that come back.
@@ -27,7 +33,11 @@ impl Door {
         connection.write(bytes.as_ref());
         connection.write(b"GET /end HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
         let answers = String::from_utf8_lossy(&connection.until_closed()).into_owned();
-        answers.split("HTTP/1.1 ").skip(1).map(|answer| answer.chars().take(3).collect()).collect()
+        answers
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| answer.chars().take(3).collect())
+            .collect()
     }
 
     /// Asserts that bytes are refused with a 4xx or 501, or the connection is closed, and that nothing in them is taken
@@ -38,7 +48,10 @@ impl Door {
         let statuses = self.statuses(bytes);
         match statuses.as_slice() {
             [] => {}
-            [refused] => assert!(matches!(refused.as_str(), "400" | "404" | "431" | "501" | "505"), "{shown:?}: {refused}"),
+            [refused] => assert!(
+                matches!(refused.as_str(), "400" | "404" | "431" | "501" | "505"),
+                "{shown:?}: {refused}"
+            ),
             more => panic!("{shown:?}: {more:?}"),
         }
         self.upstream.was_not_asked();
@@ -59,7 +72,9 @@ impl Door {
     #[track_caller]
     fn still_serves(&self) {
         self.upstream.was_not_asked();
-        let response = self.gateway.send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
+        let response = self
+            .gateway
+            .send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
         assert_eq!(response.status(), 200, "{}", response.text());
         assert_eq!(self.upstream.asked().text(), Dialect::OpenAi.request("m", false));
     }
@@ -67,7 +82,9 @@ impl Door {
 
 /// A chat call with these header lines, each ending in a line break, and this body.
 fn call(headers: &str, body: &str) -> String {
-    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n{headers}\r\n{body}")
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n{headers}\r\n{body}"
+    )
 }
 
 fn hello() -> String {
@@ -89,7 +106,10 @@ fn lengths_that_differ_or_are_no_numbers() {
         "content-length: many\r\n".to_owned(),
         format!("content-length: {length}_0\r\n"),
         format!("content-length: {length} {length}\r\n"),
-        format!("content-length: {}\r\n", u128::from(u64::MAX) + 1 + length as u128),
+        format!(
+            "content-length: {}\r\n",
+            u128::from(u64::MAX) + 1 + length as u128
+        ),
         format!("content-length : {length}\r\n"),
     ] {
         door.refuses(call(&headers, &body));
@@ -128,8 +148,14 @@ fn a_length_beside_chunks_never_makes_two_requests_of_one() {
     let body = hello();
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     for headers in [
-        format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", chunked.len()),
-        format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", chunked.len()),
+        format!(
+            "content-length: {}\r\ntransfer-encoding: chunked\r\n",
+            chunked.len()
+        ),
+        format!(
+            "transfer-encoding: chunked\r\ncontent-length: {}\r\n",
+            chunked.len()
+        ),
         "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned(),
         "transfer-encoding: chunked\r\ncontent-length: 4\r\n".to_owned(),
     ] {
@@ -174,16 +200,28 @@ fn bodies_that_end_before_their_announced_end() {
     let body = hello();
     let length = body.len();
     for (headers, body) in [
-        ("transfer-encoding: chunked\r\n".to_owned(), format!("{length:x}\r\n{body}\r\n")),
-        ("transfer-encoding: chunked\r\n".to_owned(), format!("{length:x}\r\n{body}")),
-        ("transfer-encoding: chunked\r\n".to_owned(), format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n")),
+        (
+            "transfer-encoding: chunked\r\n".to_owned(),
+            format!("{length:x}\r\n{body}\r\n"),
+        ),
+        (
+            "transfer-encoding: chunked\r\n".to_owned(),
+            format!("{length:x}\r\n{body}"),
+        ),
+        (
+            "transfer-encoding: chunked\r\n".to_owned(),
+            format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n"),
+        ),
         (format!("content-length: {}\r\n", length + 1), body.clone()),
     ] {
         let mut connection = door.gateway.connect();
         connection.write(call(&headers, &body).as_bytes());
         connection.end_writing();
         let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{headers}{body}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400"),
+            "{headers}{body}: {answer}"
+        );
         door.upstream.was_not_asked();
     }
     door.still_serves();
@@ -231,7 +269,12 @@ fn hosts_that_are_missing_doubled_or_malformed() {
     ] {
         door.refuses_one(&with_hosts(hosts));
     }
-    for hosts in ["host: h\r\n", "Host: [::1]:8080\r\n", "host: gateway.example:443\r\n", "host: under_score\r\n"] {
+    for hosts in [
+        "host: h\r\n",
+        "Host: [::1]:8080\r\n",
+        "host: gateway.example:443\r\n",
+        "host: under_score\r\n",
+    ] {
         let mut connection = door.gateway.connect();
         connection.write(with_hosts(hosts).as_bytes());
         assert_eq!(connection.response().expect("an answer").status(), 200, "{hosts}");
@@ -257,7 +300,10 @@ fn request_lines_that_are_malformed() {
         "garbage\r\n",
     ] {
         let body = hello();
-        door.refuses(format!("{line}host: h\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        door.refuses(format!(
+            "{line}host: h\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
     }
     door.refuses(b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03hello over TLS\r\n\r\n");
     door.refuses([0u8; 64]);
@@ -269,14 +315,18 @@ fn request_lines_that_are_malformed() {
 fn the_body_of_a_refused_request_is_not_the_next_request() {
     let door = Door::new();
     let length = SMUGGLED.len();
-    for (path, headers) in
-        [("/nowhere", ""), (CHAT, "content-encoding: gzip\r\n"), (CHAT, "content-type: text/plain\r\n")]
-    {
+    for (path, headers) in [
+        ("/nowhere", ""),
+        (CHAT, "content-encoding: gzip\r\n"),
+        (CHAT, "content-type: text/plain\r\n"),
+    ] {
         door.refuses_one(&format!(
             "POST {path} HTTP/1.1\r\nhost: h\r\n{headers}content-length: {length}\r\n\r\n{SMUGGLED}"
         ));
     }
-    door.refuses_one(&format!("GET {CHAT} HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{SMUGGLED}"));
+    door.refuses_one(&format!(
+        "GET {CHAT} HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{SMUGGLED}"
+    ));
     door.still_serves();
 }
 
@@ -298,7 +348,9 @@ fn requests_in_a_row_are_answered_in_order() {
     let chat = call(&format!("content-length: {}\r\n", hello().len()), &hello());
     let mut connection: Connection = door.gateway.connect();
     connection.write([models, &chat, unknown, &chat, models].concat().as_bytes());
-    let statuses: Vec<u16> = (0..5).map(|_| connection.response().expect("an answer").status()).collect();
+    let statuses: Vec<u16> = (0..5)
+        .map(|_| connection.response().expect("an answer").status())
+        .collect();
     assert_eq!(statuses, [200, 200, 404, 200, 200]);
 }
 
@@ -308,7 +360,9 @@ fn the_gateway_is_no_open_proxy() {
     let door = Door::new();
     let target = elsewhere.base().replace("http://", "").replace("/v1", "");
     door.refuses_one(&format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n"));
-    door.refuses_one(&format!("GET http://{target}/ HTTP/1.1\r\nhost: {target}\r\n\r\n"));
+    door.refuses_one(&format!(
+        "GET http://{target}/ HTTP/1.1\r\nhost: {target}\r\n\r\n"
+    ));
     let body = hello();
     let mut connection = door.gateway.connect();
     let length = body.len();
@@ -316,7 +370,10 @@ fn the_gateway_is_no_open_proxy() {
         format!("POST http://{target}/v1/chat/completions HTTP/1.1\r\nhost: {target}\r\ncontent-length: {length}\r\n\r\n{body}")
             .as_bytes(),
     );
-    if connection.response().is_some_and(|response| response.status() == 200) {
+    if connection
+        .response()
+        .is_some_and(|response| response.status() == 200)
+    {
         // RFC 9112, 3.2.2: a server takes the absolute form as its own.
         door.upstream.asked();
     }

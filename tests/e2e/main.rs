@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod client_gone;
+mod command_line;
 mod drain;
 mod fallback;
 mod framing;
@@ -10,3 +11,4 @@ mod harness;
 mod nginx_demo;
 mod passthrough;
 mod reload;
+mod secrets;

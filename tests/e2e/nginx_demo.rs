@@ -11,10 +11,13 @@ const CHAT: &str = "/v1/chat/completions";
 
 /// The demo with vendors that are built in. `openai_key` may be the key that is refused.
 fn demo(openai_key: &str) -> Gateway {
-    Setup::example(&example("nginx-demo/rbac.json"), &example("nginx-demo/simulated.yaml"))
-        .env("OPENAI_API_KEY", openai_key)
-        .env("ANTHROPIC_API_KEY", "sk-ant-demo")
-        .start()
+    Setup::example(
+        &example("nginx-demo/rbac.json"),
+        &example("nginx-demo/simulated.yaml"),
+    )
+    .env("OPENAI_API_KEY", openai_key)
+    .env("ANTHROPIC_API_KEY", "sk-ant-demo")
+    .start()
 }
 
 /// The demo's request.
@@ -33,8 +36,12 @@ fn refused(response: &Response, status: u16, message: &str) {
 /// Asserts the shape of a log line up to the tokens, and gives what comes after `" "-" ` of the forwarded address.
 #[track_caller]
 fn tokens_of(line: &str, status: u16) -> (String, [String; 3]) {
-    let (before, tokens) = line.split_once(" prompt_tokens=").unwrap_or_else(|| panic!("no tokens: {line}"));
-    let (prompt, rest) = tokens.split_once(" completion_tokens=").expect("completion tokens");
+    let (before, tokens) = line
+        .split_once(" prompt_tokens=")
+        .unwrap_or_else(|| panic!("no tokens: {line}"));
+    let (prompt, rest) = tokens
+        .split_once(" completion_tokens=")
+        .expect("completion tokens");
     let (completion, total) = rest.split_once(" total_tokens=").expect("total tokens");
     assert!(before.starts_with("127.0.0.1 - - ["), "{line}");
     let request = format!(r#"] "POST /v1/chat/completions HTTP/1.1" {status} "#);
@@ -48,7 +55,12 @@ fn counted(line: &str, usage: &Value) {
     let (_, tokens) = tokens_of(line, 200);
     let told = ["prompt_tokens", "completion_tokens", "total_tokens"].map(|name| usage[name].to_string());
     assert_eq!(tokens, told, "the log has the numbers of the answer");
-    assert!(tokens.iter().all(|number| number.parse::<u64>().is_ok_and(|number| number > 0)), "{line}");
+    assert!(
+        tokens
+            .iter()
+            .all(|number| number.parse::<u64>().is_ok_and(|number| number > 0)),
+        "{line}"
+    );
 }
 
 #[track_caller]
@@ -64,7 +76,10 @@ fn user_a_gets_the_answer_of_openai() {
     let body = response.json();
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "gpt-5");
-    assert_eq!(body["choices"][0]["message"]["content"], "Hello! How can I help you today?");
+    assert_eq!(
+        body["choices"][0]["message"]["content"],
+        "Hello! How can I help you today?"
+    );
     assert_eq!(body["choices"][0]["finish_reason"], "stop");
     counted(&gateway.logged_text(), &body["usage"]);
     gateway.stop();
@@ -87,11 +102,24 @@ fn is_claudes(response: &Response) {
     assert_eq!(body["model"], CLAUDE);
     assert_eq!(body["choices"].as_array().map(Vec::len), Some(1));
     assert_eq!(body["choices"][0]["index"], 0);
-    assert_eq!(body["choices"][0]["finish_reason"], "end_turn", "as the demo leaves it");
+    assert_eq!(
+        body["choices"][0]["finish_reason"], "end_turn",
+        "as the demo leaves it"
+    );
     assert_eq!(body["choices"][0]["message"]["role"], "assistant");
-    assert_eq!(body["choices"][0]["message"]["content"], "Hello! How can I help you today?");
-    let number = |name: &str| body["usage"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {body}"));
-    assert_eq!(number("prompt_tokens") + number("completion_tokens"), number("total_tokens"));
+    assert_eq!(
+        body["choices"][0]["message"]["content"],
+        "Hello! How can I help you today?"
+    );
+    let number = |name: &str| {
+        body["usage"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {name}: {body}"))
+    };
+    assert_eq!(
+        number("prompt_tokens") + number("completion_tokens"),
+        number("total_tokens")
+    );
 }
 
 #[test]
@@ -109,7 +137,10 @@ fn with_a_bad_key_user_a_fails_over_and_user_b_sees_the_vendors_error() {
     let response = gateway.send(&hello("user-a", "gpt-5"));
     assert_eq!(response.status(), 200, "{}", response.text());
     is_claudes(&response);
-    assert_eq!(response.header("x-tollgate-attempts"), Some("openai=401, anthropic=ok"));
+    assert_eq!(
+        response.header("x-tollgate-attempts"),
+        Some("openai=401, anthropic=ok")
+    );
     counted(&gateway.logged_text(), &response.json()["usage"]);
 
     let response = gateway.send(&hello("user-b", "gpt-5"));
@@ -130,9 +161,8 @@ fn the_scenarios_hold_with_vendors_in_processes_of_their_own() {
     let base = line.split_whitespace().last().expect("an address");
     let directory = tempfile::tempdir().expect("a directory");
     let config = directory.path().join("vendors.yaml");
-    let text = format!(
-        "providers:\n  openai: {{endpoint: \"{base}\"}}\n  anthropic: {{endpoint: \"{base}\"}}\n"
-    );
+    let text =
+        format!("providers:\n  openai: {{endpoint: \"{base}\"}}\n  anthropic: {{endpoint: \"{base}\"}}\n");
     fs::write(&config, text).expect("a file can be written");
     for (key, status) in [("sk-demo", 200), ("bad", 401)] {
         let gateway = Setup::example(&example("nginx-demo/rbac.json"), &config)
@@ -145,7 +175,10 @@ fn the_scenarios_hold_with_vendors_in_processes_of_their_own() {
         assert_eq!(response.status(), status, "{}", response.text());
         counted_or_not(&gateway, status);
         let response = gateway.send(&hello("user-a", "gpt-5"));
-        assert_eq!(response.json()["model"], if status == 200 { "gpt-5" } else { CLAUDE });
+        assert_eq!(
+            response.json()["model"],
+            if status == 200 { "gpt-5" } else { CLAUDE }
+        );
         counted_or_not(&gateway, 200);
         gateway.stop();
     }
@@ -155,7 +188,11 @@ fn the_scenarios_hold_with_vendors_in_processes_of_their_own() {
 #[track_caller]
 fn counted_or_not(gateway: &Gateway, status: u16) {
     let (_, tokens) = tokens_of(&gateway.logged_text(), status);
-    assert_eq!(tokens.iter().all(|number| number.parse::<u64>().is_ok()), status == 200, "{tokens:?}");
+    assert_eq!(
+        tokens.iter().all(|number| number.parse::<u64>().is_ok()),
+        status == 200,
+        "{tokens:?}"
+    );
 }
 
 #[test]
@@ -164,7 +201,10 @@ fn the_answer_of_openai_arrives_word_for_word() {
                 {\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}],\
                 \"usage\":{\"prompt_tokens\":7,\"completion_tokens\":82,\"total_tokens\":89},\"system_fingerprint\":null}\n";
     let openai = Upstream::saying(answers::json_answer(200, said));
-    let gateway = with_openai(&openai, &fs::read_to_string(example("nginx-demo/rbac.json")).expect("the file"));
+    let gateway = with_openai(
+        &openai,
+        &fs::read_to_string(example("nginx-demo/rbac.json")).expect("the file"),
+    );
     let response = gateway.send(&hello("user-a", "gpt-5"));
     assert_eq!(response.text(), said);
     let (_, tokens) = tokens_of(&gateway.logged_text(), 200);
@@ -178,10 +218,19 @@ fn the_answer_of_openai_arrives_word_for_word() {
 /// The demo with another file and this vendor in place of OpenAI.
 fn with_openai(openai: &Upstream, rbac: &str) -> Gateway {
     let directory = tempfile::tempdir().expect("a directory");
-    let (rbac_file, config) = (directory.path().join("rbac.json"), directory.path().join("vendors.yaml"));
+    let (rbac_file, config) = (
+        directory.path().join("rbac.json"),
+        directory.path().join("vendors.yaml"),
+    );
     fs::write(&rbac_file, rbac).expect("a file can be written");
-    fs::write(&config, format!("providers: {{openai: {{endpoint: \"{}\"}}}}\n", openai.base())).expect("a file");
-    Setup::example(&rbac_file, &config).env("OPENAI_API_KEY", "sk-demo").start()
+    fs::write(
+        &config,
+        format!("providers: {{openai: {{endpoint: \"{}\"}}}}\n", openai.base()),
+    )
+    .expect("a file");
+    Setup::example(&rbac_file, &config)
+        .env("OPENAI_API_KEY", "sk-demo")
+        .start()
 }
 
 #[test]
@@ -189,19 +238,39 @@ fn mistakes_of_callers_are_told_in_the_demos_words() {
     let gateway = demo("sk-demo");
     let without_user = post(CHAT, r#"{"model":"gpt-5","messages":[]}"#);
     refused(&gateway.send(&without_user), 401, "User not specified");
-    refused(&gateway.send(&hello("user-c", "gpt-5")), 403, "User not authorized");
+    refused(
+        &gateway.send(&hello("user-c", "gpt-5")),
+        403,
+        "User not authorized",
+    );
     for body in ["", "{", "nonsense", r#"{"model":"gpt-5"} x"#] {
-        refused(&gateway.send(&post(CHAT, body).header("X-User", "user-a")), 400, "Invalid JSON in request body");
+        refused(
+            &gateway.send(&post(CHAT, body).header("X-User", "user-a")),
+            400,
+            "Invalid JSON in request body",
+        );
     }
     let get = Request::new("GET", CHAT).header("X-User", "user-a");
     refused(&gateway.send(&get), 400, "Invalid JSON in request body");
     for body in ["{}", r#"{"model":""}"#, r#"{"messages":[]}"#] {
-        refused(&gateway.send(&post(CHAT, body).header("X-User", "user-a")), 400, "Model not specified in request");
+        refused(
+            &gateway.send(&post(CHAT, body).header("X-User", "user-a")),
+            400,
+            "Model not specified in request",
+        );
     }
     let message = "The model 'gpt-4' was not found or is not accessible to the user";
     refused(&gateway.send(&hello("user-a", "gpt-4")), 404, message);
-    refused(&gateway.send(&hello("user-a", "GPT-5")), 404, &message.replace("gpt-4", "GPT-5"));
-    assert_eq!(gateway.send(&hello("user-a", "gpt-5")).status(), 200, "and it still serves");
+    refused(
+        &gateway.send(&hello("user-a", "GPT-5")),
+        404,
+        &message.replace("gpt-4", "GPT-5"),
+    );
+    assert_eq!(
+        gateway.send(&hello("user-a", "gpt-5")).status(),
+        200,
+        "and it still serves"
+    );
 }
 
 #[test]
@@ -210,7 +279,11 @@ fn a_model_of_a_user_that_models_lacks_is_told_when_it_is_called() {
     let rbac = r#"{"users": {"user-a": {"models": [{"name": "ghost"}, {"name": "gpt-5"}]}},
                    "models": {"gpt-5": {"provider": "openai", "location": "/openai"}}}"#;
     let gateway = with_openai(&openai, rbac);
-    refused(&gateway.send(&hello("user-a", "ghost")), 500, "Model 'ghost' configuration not found");
+    refused(
+        &gateway.send(&hello("user-a", "ghost")),
+        500,
+        "Model 'ghost' configuration not found",
+    );
     assert_eq!(gateway.send(&hello("user-a", "gpt-5")).status(), 200);
 }
 
@@ -221,7 +294,10 @@ fn a_failover_that_models_lacks_is_not_tried() {
                    "models": {"gpt-5": {"provider": "openai", "location": "/openai"}}}"#;
     let gateway = with_openai(&openai, rbac);
     let response = gateway.send(&hello("user-a", "gpt-5"));
-    assert_eq!((response.status(), response.text()), (500, r#"{"error":{"message":"down"}}"#));
+    assert_eq!(
+        (response.status(), response.text()),
+        (500, r#"{"error":{"message":"down"}}"#)
+    );
 }
 
 #[test]
@@ -239,7 +315,10 @@ fn a_failover_need_not_be_a_model_of_the_user_and_is_followed_once() {
                    "models": {"first": {"provider": "openai"}, "second": {"provider": "openai"}, "third": {"provider": "openai"}}}"#;
     let gateway = with_openai(&openai, rbac);
     let response = gateway.send(&hello("user-a", "first"));
-    assert_eq!((response.status(), response.text()), (400, r#"{"error":{"message":"second fails"}}"#));
+    assert_eq!(
+        (response.status(), response.text()),
+        (400, r#"{"error":{"message":"second fails"}}"#)
+    );
     let response = gateway.send(&hello("user-b", "first"));
     assert_eq!(response.json()["choices"][0]["message"]["content"], "third");
 }
@@ -247,10 +326,19 @@ fn a_failover_need_not_be_a_model_of_the_user_and_is_followed_once() {
 #[test]
 fn the_path_is_a_prefix_and_everything_else_is_not_found() {
     let gateway = demo("sk-demo");
-    let longer = post("/v1/chat/completionsX", r#"{"model":"gpt-5","messages":[{"role":"user","content":"Hello"}]}"#);
+    let longer = post(
+        "/v1/chat/completionsX",
+        r#"{"model":"gpt-5","messages":[{"role":"user","content":"Hello"}]}"#,
+    );
     assert_eq!(gateway.send(&longer.header("X-User", "user-a")).status(), 200);
     for path in ["/", "/openai", "/anthropic", "/v1/messages", "/v1/models"] {
-        assert_eq!(gateway.send(&post(path, "{}").header("X-User", "user-a")).status(), 404, "{path}");
+        assert_eq!(
+            gateway
+                .send(&post(path, "{}").header("X-User", "user-a"))
+                .status(),
+            404,
+            "{path}"
+        );
     }
 }
 
@@ -270,7 +358,10 @@ fn a_file_that_is_not_json_is_refused_at_start() {
 fn the_example_script_passes() {
     let script = example("nginx-demo/run");
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
     let output = std::process::Command::new(script)
         .arg(env!("CARGO_BIN_EXE_tollgate"))
         .env("PORT", port.to_string())
@@ -280,5 +371,8 @@ fn the_example_script_passes() {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
-    assert!(text.contains("all four scenarios are as in the demo"), "{text}\n{errors}");
+    assert!(
+        text.contains("all four scenarios are as in the demo"),
+        "{text}\n{errors}"
+    );
 }

@@ -49,10 +49,14 @@ fn only_the_name_of_the_model_is_changed_where_the_provider_has_another() {
         assert_eq!(response.status(), 200, "{}", response.text());
         assert_eq!(upstream.asked().text(), ODD.replace("\"m\"", "\"real/model:1\""));
     }
-    let escaped = r#"{"mod\u0065l":"ali\u0061s","messages":[{"role":"user","content":"model"}],"x":{"model":"alias"}}"#;
+    let escaped =
+        r#"{"mod\u0065l":"ali\u0061s","messages":[{"role":"user","content":"model"}],"x":{"model":"alias"}}"#;
     assert_eq!(gateway.send(&keyed(Dialect::OpenAi, escaped)).status(), 200);
     let sent = upstream.asked().json();
-    assert_eq!((&sent["model"], &sent["x"]["model"]), (&"real/model:1".into(), &"alias".into()));
+    assert_eq!(
+        (&sent["model"], &sent["x"]["model"]),
+        (&"real/model:1".into(), &"alias".into())
+    );
 }
 
 #[test]
@@ -73,9 +77,18 @@ fn usage_is_asked_for_and_hidden_from_a_client_that_did_not_ask() {
     let gateway = gateway(&upstream);
     for (options, edited) in [
         ("", r#","stream_options":{"include_usage":true}"#),
-        (r#","stream_options":null"#, r#","stream_options":{"include_usage":true}"#),
-        (r#","stream_options":{}"#, r#","stream_options":{"include_usage":true}"#),
-        (r#","stream_options":{"include_usage":false}"#, r#","stream_options":{"include_usage":true}"#),
+        (
+            r#","stream_options":null"#,
+            r#","stream_options":{"include_usage":true}"#,
+        ),
+        (
+            r#","stream_options":{}"#,
+            r#","stream_options":{"include_usage":true}"#,
+        ),
+        (
+            r#","stream_options":{"include_usage":false}"#,
+            r#","stream_options":{"include_usage":true}"#,
+        ),
         (
             r#","stream_options": { "include_obfuscation" :false }"#,
             r#","stream_options": { "include_obfuscation" :false ,"include_usage":true}"#,
@@ -86,12 +99,22 @@ fn usage_is_asked_for_and_hidden_from_a_client_that_did_not_ask() {
         };
         let mut stream = gateway.connect().stream(&keyed(Dialect::OpenAi, body(options)));
         let events = stream.rest();
-        assert!(events.iter().all(|event| !event.data.contains("prompt_tokens")), "{options}: {events:?}");
+        assert!(
+            events.iter().all(|event| !event.data.contains("prompt_tokens")),
+            "{options}: {events:?}"
+        );
         assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
         let sent = upstream.asked();
-        let (sent, expected) = (sent.json(), serde_json::from_str::<serde_json::Value>(&body(edited)));
+        let (sent, expected) = (
+            sent.json(),
+            serde_json::from_str::<serde_json::Value>(&body(edited)),
+        );
         assert_eq!(sent, expected.expect("JSON"), "{options}");
-        assert_eq!(gateway.logged()["usage"]["total_tokens"], 18, "it is counted all the same");
+        assert_eq!(
+            gateway.logged()["usage"]["total_tokens"],
+            18,
+            "it is counted all the same"
+        );
     }
 }
 
@@ -114,10 +137,16 @@ fn a_streamed_answer_arrives_byte_by_byte() {
                \"model\":\"m\",\"new\":[1.50],\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":null}]}\r\n\r\n\
                data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\
                \"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-    let upstream = Upstream::saying(answers::answer(200, "content-type: text/event-stream\r\n", odd.as_bytes()));
+    let upstream = Upstream::saying(answers::answer(
+        200,
+        "content-type: text/event-stream\r\n",
+        odd.as_bytes(),
+    ));
     let gateway = gateway(&upstream);
     for options in ["", r#","stream_options":{"include_usage":true}"#] {
-        let body = format!(r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"Hi"}}]{options}}}"#);
+        let body = format!(
+            r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"Hi"}}]{options}}}"#
+        );
         let response = gateway.send(&keyed(Dialect::OpenAi, body));
         assert_eq!(response.text(), odd);
     }
@@ -132,15 +161,24 @@ fn the_first_event_does_not_wait_for_the_second() {
             let upstream = Upstream::start(move |asked, peer| {
                 let events = answers::events(asked.dialect(), &["one", "two"]);
                 peer.send(answers::stream_head().as_bytes());
-                peer.send(&answers::chunk([events.before.concat(), events.content[0].clone()].concat()));
+                peer.send(&answers::chunk(
+                    [events.before.concat(), events.content[0].clone()].concat(),
+                ));
                 let _ = told_to_proceed.lock().expect("one thread").recv();
-                peer.send(&answers::chunk([events.content[1].clone(), events.after.concat()].concat()));
+                peer.send(&answers::chunk(
+                    [events.content[1].clone(), events.after.concat()].concat(),
+                ));
                 peer.send(answers::END_OF_CHUNKS);
                 Next::Keep
             });
-            let config = format!("models: {{m: {{provider: p}}}}\nproviders:\n{}", provider.provider("p", &upstream));
+            let config = format!(
+                "models: {{m: {{provider: p}}}}\nproviders:\n{}",
+                provider.provider("p", &upstream)
+            );
             let gateway = Setup::new(config).start();
-            let mut stream = gateway.connect().stream(&post(client.path(), client.request("m", true)));
+            let mut stream = gateway
+                .connect()
+                .stream(&post(client.path(), client.request("m", true)));
             while !stream.event().expect("content").data.contains("one") {}
             proceed.send(()).expect("the provider waits");
             assert!(stream.rest().iter().any(|event| event.data.contains("two")));
@@ -167,13 +205,21 @@ fn headers_of_the_client_stay_at_the_gateway() {
         ("x-team", "blue"),
         ("referer", "http://intranet.example/"),
     ];
-    for (dialect, model) in [(Dialect::OpenAi, "m"), (Dialect::Anthropic, "m"), (Dialect::OpenAi, "ant"), (Dialect::Anthropic, "ant")] {
+    for (dialect, model) in [
+        (Dialect::OpenAi, "m"),
+        (Dialect::Anthropic, "m"),
+        (Dialect::OpenAi, "ant"),
+        (Dialect::Anthropic, "ant"),
+    ] {
         let mut request = keyed(dialect, dialect.request(model, false)).header("user-agent", "client/1");
         for (name, value) in private {
             request = request.header(name, value);
         }
         // Naming a header in Connection must not take ours away.
-        request = request.header("connection", "authorization, x-api-key, anthropic-version, keep-alive");
+        request = request.header(
+            "connection",
+            "authorization, x-api-key, anthropic-version, keep-alive",
+        );
         let response = gateway.send(&request);
         assert_eq!(response.status(), 200, "{}", response.text());
         let asked = upstream.asked();
@@ -187,9 +233,23 @@ fn headers_of_the_client_stay_at_the_gateway() {
         for (name, value) in private.iter().filter(|(name, _)| *name != credential.0) {
             assert_eq!(asked.header(name), None, "{name}: {value} reached the provider");
         }
-        assert!(asked.header("user-agent").is_some_and(|agent| agent.starts_with("tollgate/")));
-        assert!(asked.headers.iter().all(|(_, value)| !value.contains("consumer-key")), "{:?}", asked.headers);
-        assert_eq!(asked.header("host").map(str::to_owned), Some(upstream.base().replace("http://", "").replace("/v1", "")));
+        assert!(
+            asked
+                .header("user-agent")
+                .is_some_and(|agent| agent.starts_with("tollgate/"))
+        );
+        assert!(
+            asked
+                .headers
+                .iter()
+                .all(|(_, value)| !value.contains("consumer-key")),
+            "{:?}",
+            asked.headers
+        );
+        assert_eq!(
+            asked.header("host").map(str::to_owned),
+            Some(upstream.base().replace("http://", "").replace("/v1", ""))
+        );
     }
 }
 
@@ -200,16 +260,31 @@ fn the_version_of_anthropics_api_is_added_or_forwarded() {
     for model in ["m", "ant"] {
         let request = keyed(Dialect::Anthropic, Dialect::Anthropic.request(model, false));
         gateway.send(&request);
-        assert_eq!(upstream.asked().header("anthropic-version"), Some("2023-06-01"), "added");
-        gateway.send(&request.clone().header("anthropic-version", "2024-10-22").header("anthropic-beta", "a-1,b-2"));
+        assert_eq!(
+            upstream.asked().header("anthropic-version"),
+            Some("2023-06-01"),
+            "added"
+        );
+        gateway.send(
+            &request
+                .clone()
+                .header("anthropic-version", "2024-10-22")
+                .header("anthropic-beta", "a-1,b-2"),
+        );
         let asked = upstream.asked();
         assert_eq!(asked.header("anthropic-version"), Some("2024-10-22"), "forwarded");
         assert_eq!(asked.header("anthropic-beta"), Some("a-1,b-2"));
     }
     // A client of another dialect has no say in it.
-    gateway.send(&keyed(Dialect::OpenAi, Dialect::OpenAi.request("ant", false)).header("anthropic-version", "1999-01-01"));
+    gateway.send(
+        &keyed(Dialect::OpenAi, Dialect::OpenAi.request("ant", false))
+            .header("anthropic-version", "1999-01-01"),
+    );
     assert_eq!(upstream.asked().header("anthropic-version"), Some("2023-06-01"));
-    gateway.send(&keyed(Dialect::OpenAi, Dialect::OpenAi.request("m", false)).header("anthropic-version", "1999-01-01"));
+    gateway.send(
+        &keyed(Dialect::OpenAi, Dialect::OpenAi.request("m", false))
+            .header("anthropic-version", "1999-01-01"),
+    );
     assert_eq!(upstream.asked().header("anthropic-version"), None);
 }
 
@@ -223,10 +298,18 @@ fn headers_of_the_provider_do_not_pass_for_the_gateways() {
     let response = gateway(&upstream).send(&keyed(Dialect::OpenAi, Dialect::OpenAi.request("m", false)));
     assert_eq!(response.text(), body);
     assert_eq!(response.header("x-upstream-request-id"), Some("req_1"));
-    assert_eq!(response.header("x-upstream-ratelimit-remaining-requests"), Some("5"));
+    assert_eq!(
+        response.header("x-upstream-ratelimit-remaining-requests"),
+        Some("5")
+    );
     assert_eq!(response.header("x-tollgate-instance"), Some("both"));
     assert_ne!(response.header("x-request-id"), Some("req_1"));
-    for name in ["set-cookie", "server", "access-control-allow-origin", "x-ratelimit-remaining-requests"] {
+    for name in [
+        "set-cookie",
+        "server",
+        "access-control-allow-origin",
+        "x-ratelimit-remaining-requests",
+    ] {
         assert_eq!(response.header(name), None, "{name}");
     }
 }

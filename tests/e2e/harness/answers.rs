@@ -48,14 +48,23 @@ pub fn events(dialect: Dialect, texts: &[&str]) -> Events {
                 frame("", chunk)
             };
             let choice = |delta: serde_json::Value, finish: serde_json::Value| {
-                chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), json!(null))
+                chunk(
+                    json!([{"index": 0, "delta": delta, "finish_reason": finish}]),
+                    json!(null),
+                )
             };
             Events {
                 before: vec![choice(json!({"role": "assistant", "content": ""}), json!(null))],
-                content: texts.iter().map(|text| choice(json!({"content": text}), json!(null))).collect(),
+                content: texts
+                    .iter()
+                    .map(|text| choice(json!({"content": text}), json!(null)))
+                    .collect(),
                 after: vec![
                     choice(json!({}), json!("stop")),
-                    chunk(json!([]), json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18})),
+                    chunk(
+                        json!([]),
+                        json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}),
+                    ),
                     "data: [DONE]\n\n".to_owned(),
                 ],
             }
@@ -68,22 +77,34 @@ pub fn events(dialect: Dialect, texts: &[&str]) -> Events {
             });
             Events {
                 before: vec![
-                    frame("message_start", json!({"type": "message_start", "message": {
-                        "id": "msg_1", "type": "message", "role": "assistant", "model": "served-model", "content": [],
-                        "stop_reason": null, "stop_sequence": null,
-                        "usage": {"input_tokens": 11, "output_tokens": 1},
-                    }})),
-                    frame("content_block_start", json!({
-                        "type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""},
-                    })),
+                    frame(
+                        "message_start",
+                        json!({"type": "message_start", "message": {
+                            "id": "msg_1", "type": "message", "role": "assistant", "model": "served-model", "content": [],
+                            "stop_reason": null, "stop_sequence": null,
+                            "usage": {"input_tokens": 11, "output_tokens": 1},
+                        }}),
+                    ),
+                    frame(
+                        "content_block_start",
+                        json!({
+                            "type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""},
+                        }),
+                    ),
                 ],
                 content: content.collect(),
                 after: vec![
-                    frame("content_block_stop", json!({"type": "content_block_stop", "index": 0})),
-                    frame("message_delta", json!({
-                        "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-                        "usage": {"output_tokens": 7},
-                    })),
+                    frame(
+                        "content_block_stop",
+                        json!({"type": "content_block_stop", "index": 0}),
+                    ),
+                    frame(
+                        "message_delta",
+                        json!({
+                            "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+                            "usage": {"output_tokens": 7},
+                        }),
+                    ),
                     frame("message_stop", json!({"type": "message_stop"})),
                 ],
             }
@@ -135,7 +156,10 @@ pub fn json_answer(status: u16, body: &str) -> Vec<u8> {
 
 /// An answer with these header lines.
 pub fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -152,6 +176,10 @@ pub fn error(dialect: Dialect, message: &str) -> String {
 
 /// The same error as an event of a stream.
 pub fn error_event(dialect: Dialect, message: &str) -> String {
-    let name = if dialect == Dialect::Anthropic { "event: error\n" } else { "" };
+    let name = if dialect == Dialect::Anthropic {
+        "event: error\n"
+    } else {
+        ""
+    };
     format!("{name}data: {}\n\n", error(dialect, message))
 }

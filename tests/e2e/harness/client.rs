@@ -18,13 +18,20 @@ pub struct Request {
 
 /// A POST of a JSON body.
 pub fn post(path: &str, body: impl Into<Vec<u8>>) -> Request {
-    Request::new("POST", path).header("content-type", "application/json").body(body)
+    Request::new("POST", path)
+        .header("content-type", "application/json")
+        .body(body)
 }
 
 impl Request {
     /// A request without a body.
     pub fn new(method: &str, path: &str) -> Request {
-        Request { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+        Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Adds a header.
@@ -47,7 +54,8 @@ impl Request {
 
     /// The bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: gateway.test\r\n", self.method, self.path).into_bytes();
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: gateway.test\r\n", self.method, self.path).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
@@ -89,7 +97,10 @@ impl Connection {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        Ok(Connection { socket, read: Vec::new() })
+        Ok(Connection {
+            socket,
+            read: Vec::new(),
+        })
     }
 
     /// Sends bytes. The gateway may have closed already, having read enough to refuse.
@@ -119,7 +130,12 @@ impl Connection {
         self.write(&request.bytes());
         let head = self.head().expect("an answer");
         let chunked = head.header("transfer-encoding") == Some("chunked");
-        let mut stream = Stream { connection: self, head, text: Vec::new(), ended: false };
+        let mut stream = Stream {
+            connection: self,
+            head,
+            text: Vec::new(),
+            ended: false,
+        };
         if !chunked {
             stream.text = stream.connection.body(&stream.head);
             stream.ended = true;
@@ -153,17 +169,26 @@ impl Connection {
                 break end;
             }
             if !self.fill() {
-                assert!(self.read.is_empty(), "cut in a head: {}", String::from_utf8_lossy(&self.read));
+                assert!(
+                    self.read.is_empty(),
+                    "cut in a head: {}",
+                    String::from_utf8_lossy(&self.read)
+                );
                 return None;
             }
         };
         let text = String::from_utf8(self.read.drain(..end + 4).collect()).expect("a head in ASCII");
         let mut lines = text.split("\r\n").filter(|line| !line.is_empty());
         let status_line = lines.next().unwrap_or_default();
-        let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status_line
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {status_line}"));
         let headers = lines
-            .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no header: {line}")))
+            .map(|line| {
+                line.split_once(": ")
+                    .unwrap_or_else(|| panic!("no header: {line}"))
+            })
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
         Some(Head { status, headers })
@@ -178,7 +203,9 @@ impl Connection {
             }
             return body;
         }
-        let length = head.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let length = head
+            .header("content-length")
+            .map_or(0, |length| length.parse().expect("a length"));
         self.exactly(length)
     }
 
@@ -199,14 +226,22 @@ impl Connection {
                 let line: Vec<u8> = self.read.drain(..end + 2).collect();
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
-            assert!(self.fill(), "the answer was cut: {}", String::from_utf8_lossy(&self.read));
+            assert!(
+                self.fill(),
+                "the answer was cut: {}",
+                String::from_utf8_lossy(&self.read)
+            );
         }
     }
 
     #[track_caller]
     fn exactly(&mut self, length: usize) -> Vec<u8> {
         while self.read.len() < length {
-            assert!(self.fill(), "the answer was cut: {}", String::from_utf8_lossy(&self.read));
+            assert!(
+                self.fill(),
+                "the answer was cut: {}",
+                String::from_utf8_lossy(&self.read)
+            );
         }
         self.read.drain(..length).collect()
     }
@@ -221,7 +256,10 @@ impl Connection {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
-            Err(error) => panic!("nothing came: {error}; so far: {}", String::from_utf8_lossy(&self.read)),
+            Err(error) => panic!(
+                "nothing came: {error}; so far: {}",
+                String::from_utf8_lossy(&self.read)
+            ),
         }
     }
 }
@@ -230,7 +268,11 @@ impl Head {
     /// The only value of a header.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str());
         let value = values.next();
         assert!(values.next().is_none(), "header {name} is there twice");
         value
@@ -298,7 +340,11 @@ impl Stream {
                 continue;
             }
             if self.ended {
-                assert!(self.text.iter().all(u8::is_ascii_whitespace), "half an event: {:?}", self.text);
+                assert!(
+                    self.text.iter().all(u8::is_ascii_whitespace),
+                    "half an event: {:?}",
+                    self.text
+                );
                 return None;
             }
             match self.connection.chunk() {
@@ -326,7 +372,10 @@ impl Stream {
 }
 
 fn parse_event(raw: &str) -> Option<Event> {
-    let mut event = Event { name: String::new(), data: String::new() };
+    let mut event = Event {
+        name: String::new(),
+        data: String::new(),
+    };
     let mut data = Vec::new();
     for line in raw.lines().filter(|line| !line.is_empty()) {
         match line.split_once(':') {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 /// A file of the repository.
 pub fn repository_file(path: &str) -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    PathBuf::from(root).join(path).canonicalize().unwrap_or_else(|error| panic!("{path}: {error}"))
+    PathBuf::from(root)
+        .join(path)
+        .canonicalize()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A file below `examples`.

@@ -30,19 +30,41 @@ pub struct Gateway {
 impl Setup {
     /// A gateway with this `tollgate.yaml`, to which a `server` section is added.
     pub fn new(config: impl Into<String>) -> Setup {
-        Setup { config: config.into(), server: "access_log: {format: json}".to_owned(), rbac: None, env: Vec::new() }
+        let setup = Setup {
+            config: config.into(),
+            server: String::new(),
+            rbac: None,
+            env: Vec::new(),
+        };
+        setup.server("access_log: {format: json}")
     }
 
     /// A gateway with these files, taken as they are.
     pub fn example(rbac: &Path, config: &Path) -> Setup {
-        let config = fs::read_to_string(config).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
-        Setup { config, server: String::new(), rbac: Some(rbac.to_owned()), env: Vec::new() }
+        let config =
+            fs::read_to_string(config).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+        Setup {
+            config,
+            server: String::new(),
+            rbac: Some(rbac.to_owned()),
+            env: Vec::new(),
+        }
     }
 
     /// Adds to the `server` section, written as in `max_body: 1KiB`.
     pub fn server(mut self, entry: &str) -> Setup {
-        self.server.push_str(", ");
+        if !self.server.is_empty() {
+            self.server.push_str(", ");
+        }
         self.server.push_str(entry);
+        self
+    }
+
+    /// Another format of the access log than JSON.
+    pub fn access_log(mut self, format: &str) -> Setup {
+        self.server = self
+            .server
+            .replace("format: json", &format!("format: \"{format}\""));
         self
     }
 
@@ -63,16 +85,35 @@ impl Setup {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("tollgate.yaml");
         fs::write(&config, with_server(&self.config, &self.server)).expect("a file can be written");
-        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--config", config.to_str().expect("text")];
+        let mut arguments = vec![
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            config.to_str().expect("text"),
+        ];
         if let Some(rbac) = &self.rbac {
             arguments.extend(["--rbac", rbac.to_str().expect("text")]);
         }
-        let env: Vec<(&str, &str)> = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let env: Vec<(&str, &str)> = self
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let process = Process::start(&arguments, &env);
         let line = process.stderr.with("listening on");
-        let address = line.rsplit("http://").next().and_then(|address| address.trim().parse().ok());
+        let address = line
+            .rsplit("http://")
+            .next()
+            .and_then(|address| address.trim().parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
-        Gateway { process, address, config, server: self.server, _directory: directory }
+        Gateway {
+            process,
+            address,
+            config,
+            server: self.server,
+            _directory: directory,
+        }
     }
 }
 
@@ -132,5 +173,9 @@ impl Gateway {
 }
 
 fn with_server(config: &str, server: &str) -> String {
-    if server.is_empty() { config.to_owned() } else { format!("{config}\nserver: {{{server}}}\n") }
+    if server.is_empty() {
+        config.to_owned()
+    } else {
+        format!("{config}\nserver: {{{server}}}\n")
+    }
 }

@@ -2,12 +2,12 @@
 //!
 //! Nothing here waits for a time to pass. Every wait is for an event, and ends with a panic after [`PATIENCE`].
 
+pub mod answers;
 mod client;
 mod files;
 mod gateway;
 mod process;
 mod upstream;
-pub mod answers;
 
 use std::time::Duration;
 
@@ -40,7 +40,11 @@ impl Dialect {
 
     /// A request for `model` that any server of the dialect takes.
     pub fn request(self, model: &str, stream: bool) -> String {
-        let limit = if self == Dialect::Anthropic { r#","max_tokens":64"# } else { "" };
+        let limit = if self == Dialect::Anthropic {
+            r#","max_tokens":64"#
+        } else {
+            ""
+        };
         let stream = if stream { r#","stream":true"# } else { "" };
         format!(r#"{{"model":"{model}"{limit}{stream},"messages":[{{"role":"user","content":"Hello"}}]}}"#)
     }
@@ -49,10 +53,16 @@ impl Dialect {
     pub fn provider(self, name: &str, upstream: &Upstream) -> String {
         match self {
             Dialect::OpenAi => {
-                format!("  {name}: {{kind: openai-compatible, endpoint: \"{}\"}}\n", upstream.base())
+                format!(
+                    "  {name}: {{kind: openai-compatible, endpoint: \"{}\"}}\n",
+                    upstream.base()
+                )
             }
             Dialect::Anthropic => {
-                format!("  {name}: {{kind: anthropic, key: provider-key, endpoint: \"{}\"}}\n", upstream.base())
+                format!(
+                    "  {name}: {{kind: anthropic, key: provider-key, endpoint: \"{}\"}}\n",
+                    upstream.base()
+                )
             }
         }
     }
@@ -61,12 +71,20 @@ impl Dialect {
     #[track_caller]
     pub fn error_message(self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
-        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { panic!("not JSON: {text}") };
+        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else {
+            panic!("not JSON: {text}")
+        };
         match self {
             Dialect::OpenAi => {
                 assert!(body["error"]["type"].is_string(), "no type: {text}");
-                assert!(body["error"].get("code").is_some() && body["error"].get("param").is_some(), "{text}");
-                assert!(body.get("type").is_none(), "OpenAI's errors have no outer type: {text}");
+                assert!(
+                    body["error"].get("code").is_some() && body["error"].get("param").is_some(),
+                    "{text}"
+                );
+                assert!(
+                    body.get("type").is_none(),
+                    "OpenAI's errors have no outer type: {text}"
+                );
             }
             Dialect::Anthropic => {
                 assert_eq!(body["type"], "error", "{text}");

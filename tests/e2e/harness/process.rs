@@ -12,8 +12,14 @@ use super::PATIENCE;
 const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
 
 /// Variables that would change what the binary does.
-const FOREIGN: [&str; 6] =
-    ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TOLLGATE_CONFIG", "TOLLGATE_URL", "TOLLGATE_KEY", "RUST_LOG"];
+const FOREIGN: [&str; 6] = [
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "TOLLGATE_CONFIG",
+    "TOLLGATE_URL",
+    "TOLLGATE_KEY",
+    "RUST_LOG",
+];
 
 /// A running process. Killed when dropped.
 pub struct Process {
@@ -51,22 +57,38 @@ impl Process {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        command.env("NO_COLOR", "1").args(arguments).envs(env.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{BINARY}: {error}"));
+        command
+            .env("NO_COLOR", "1")
+            .args(arguments)
+            .envs(env.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{BINARY}: {error}"));
         let (stdout, stderr) = (Lines::default(), Lines::default());
         let readers = vec![
             stdout.collect(child.stdout.take().expect("piped")),
             stderr.collect(child.stderr.take().expect("piped")),
         ];
-        Process { child, stdout, stderr, readers }
+        Process {
+            child,
+            stdout,
+            stderr,
+            readers,
+        }
     }
 
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status();
-        assert!(status.expect("kill runs").success(), "signal {name} could not be sent");
+        assert!(
+            status.expect("kill runs").success(),
+            "signal {name} could not be sent"
+        );
     }
 
     /// Waits for the end of the process.
@@ -79,7 +101,11 @@ impl Process {
         for reader in self.readers.drain(..) {
             reader.join().expect("a reader does not panic");
         }
-        Finished { status, stdout, stderr }
+        Finished {
+            status,
+            stdout,
+            stderr,
+        }
     }
 
     /// Asks for an orderly end, and asserts that it was one.
@@ -111,7 +137,10 @@ impl Lines {
         let lines = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
-                lines.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                lines
+                    .lock()
+                    .lines
+                    .push(String::from_utf8_lossy(&line).into_owned());
                 lines.0.1.notify_all();
             }
             lines.lock().ended = true;
@@ -166,7 +195,12 @@ impl Lines {
             if collected.ended {
                 return None;
             }
-            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
+            collected = self
+                .0
+                .1
+                .wait_timeout(collected, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

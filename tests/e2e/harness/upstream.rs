@@ -55,11 +55,17 @@ impl Upstream {
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
-                let (answer, asked_here, closed_here) = (answer.clone(), asked_here.clone(), closed_here.clone());
+                let (answer, asked_here, closed_here) =
+                    (answer.clone(), asked_here.clone(), closed_here.clone());
                 std::thread::spawn(move || serve(socket, &*answer, &asked_here, &closed_here));
             }
         });
-        Upstream { address, asked, closed, _reserved: None }
+        Upstream {
+            address,
+            asked,
+            closed,
+            _reserved: None,
+        }
     }
 
     /// A provider that answers every request properly, with `text`.
@@ -84,8 +90,17 @@ impl Upstream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         socket.bind(&any.into()).expect("a port");
-        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
-        Upstream { address, asked: channel().1, closed: channel().1, _reserved: Some(socket) }
+        let address = socket
+            .local_addr()
+            .ok()
+            .and_then(|address| address.as_socket())
+            .expect("an address");
+        Upstream {
+            address,
+            asked: channel().1,
+            closed: channel().1,
+            _reserved: Some(socket),
+        }
     }
 
     /// A provider that accepts connections and tears them down at once.
@@ -97,7 +112,12 @@ impl Upstream {
                 reset(socket);
             }
         });
-        Upstream { address, asked: channel().1, closed: channel().1, _reserved: None }
+        Upstream {
+            address,
+            asked: channel().1,
+            closed: channel().1,
+            _reserved: None,
+        }
     }
 
     /// Its base address for a configuration.
@@ -108,21 +128,29 @@ impl Upstream {
     /// The next request that arrived.
     #[track_caller]
     pub fn asked(&self) -> Asked {
-        self.asked.recv_timeout(PATIENCE).expect("the gateway asks this provider")
+        self.asked
+            .recv_timeout(PATIENCE)
+            .expect("the gateway asks this provider")
     }
 
     /// Asserts that no (further) request has arrived.
     #[track_caller]
     pub fn was_not_asked(&self) {
         if let Ok(asked) = self.asked.try_recv() {
-            panic!("this provider was asked: {} {}", asked.path, String::from_utf8_lossy(&asked.body));
+            panic!(
+                "this provider was asked: {} {}",
+                asked.path,
+                String::from_utf8_lossy(&asked.body)
+            );
         }
     }
 
     /// Waits until the gateway has closed a connection.
     #[track_caller]
     pub fn was_left(&self) {
-        self.closed.recv_timeout(PATIENCE).expect("the gateway closes the connection");
+        self.closed
+            .recv_timeout(PATIENCE)
+            .expect("the gateway closes the connection");
     }
 }
 
@@ -130,7 +158,11 @@ impl Asked {
     /// The only value of a header.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str());
         let value = values.next();
         assert!(values.next().is_none(), "header {name} is there twice");
         value
@@ -150,7 +182,11 @@ impl Asked {
 
     /// The dialect it is written in.
     pub fn dialect(&self) -> Dialect {
-        if self.path.contains("/messages") { Dialect::Anthropic } else { Dialect::OpenAi }
+        if self.path.contains("/messages") {
+            Dialect::Anthropic
+        } else {
+            Dialect::OpenAi
+        }
     }
 
     /// Whether it asks for a stream.
@@ -199,7 +235,11 @@ impl Peer {
                 return None;
             }
         }
-        Some(Asked { path, headers, body: self.read.drain(..length).collect() })
+        Some(Asked {
+            path,
+            headers,
+            body: self.read.drain(..length).collect(),
+        })
     }
 
     fn fill(&mut self) -> bool {
@@ -220,7 +260,10 @@ fn serve(
     asked_here: &Sender<Asked>,
     closed_here: &Sender<()>,
 ) {
-    let mut peer = Peer { socket, read: Vec::new() };
+    let mut peer = Peer {
+        socket,
+        read: Vec::new(),
+    };
     let _ = peer.socket.set_nodelay(true);
     while let Some(asked) = peer.request() {
         // The test may have ended.

@@ -17,7 +17,11 @@ pub fn masked(bytes: Bytes, instance: &Instance) -> Bytes {
     for secret in &instance.secrets {
         let secret = secret.expose();
         // The provider may quote the credential without the word before it.
-        let secret = ["Bearer ", "Basic "].iter().find_map(|word| secret.strip_prefix(word)).unwrap_or(secret).as_bytes();
+        let secret = ["Bearer ", "Basic "]
+            .iter()
+            .find_map(|word| secret.strip_prefix(word))
+            .unwrap_or(secret)
+            .as_bytes();
         if secret.len() >= MIN_SECRET && memchr::memmem::find(&bytes, secret).is_some() {
             bytes = replaced(&bytes, secret).into();
         }
