@@ -12,3 +12,4 @@ mod nginx_demo;
 mod passthrough;
 mod reload;
 mod secrets;
+mod tls;
