@@ -1,9 +1,9 @@
-"""Every recorded request of the big collection, sent to a provider of the other dialect: what the provider receives must
-be what its own SDK could have sent, or the client must be told which field cannot be translated.
+"""Every recorded request of the big collection, sent to a provider of the other dialect: what the provider receives
+must be what its own SDK could have sent, or the client must be told which field cannot be translated.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import anthropic
 import openai
