@@ -15,7 +15,8 @@ class Gateway:
     """A gateway process on a port of its own."""
 
     def __init__(self, config: Path) -> None:
-        binary = os.environ["TOLLGATE_BINARY"]
+        binary = os.environ.get("TOLLGATE_BINARY")
+        assert binary, "set TOLLGATE_BINARY to the tollgate binary, or start these tests with tests/sdk/run"
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False

@@ -129,7 +129,10 @@ class Recording:
     def payloads(self) -> list[dict]:
         """The JSON documents of a stream."""
         text = self.body.decode().replace("\r\n", "\n")
-        data = ["\n".join(line[5:].strip() for line in event.split("\n") if line.startswith("data:")) for event in text.split("\n\n")]
+        data = [
+            "\n".join(line[5:].strip() for line in event.split("\n") if line.startswith("data:"))
+            for event in text.split("\n\n")
+        ]
         return [json.loads(payload) for payload in data if payload and payload != "[DONE]"]
 
 
@@ -202,7 +205,9 @@ def joined_openai(chunks: list[dict]) -> dict:
                 if value is not None:
                     message[name] = message.get(name, type(value)()) + value
             for position, call in enumerate(delta.get("tool_calls") or []):
-                known = calls.setdefault(call.get("index", position), {"id": "", "function": {"name": "", "arguments": ""}})
+                known = calls.setdefault(
+                    call.get("index", position), {"id": "", "function": {"name": "", "arguments": ""}}
+                )
                 known["id"] = call.get("id") or known["id"]
                 known["function"]["name"] = call["function"].get("name") or known["function"]["name"]
                 known["function"]["arguments"] += call["function"].get("arguments") or ""
@@ -229,7 +234,9 @@ def joined_anthropic(payloads: list[dict]) -> dict:
                     arguments[event["index"]] = arguments.get(event["index"], "") + delta["partial_json"]
             case "message_delta":
                 message |= {name: value for name, value in event["delta"].items() if value is not None}
-                message["usage"] |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
+                message["usage"] |= {
+                    name: value for name, value in (event.get("usage") or {}).items() if value is not None
+                }
     for index, text in arguments.items():
         message["content"][index]["input"] = json.loads(text or "{}")
     return message

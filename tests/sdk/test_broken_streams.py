@@ -112,7 +112,10 @@ def test_the_accumulators_do_not_take_a_cut_stream_for_complete(
     openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str
 ) -> None:
     upstream.answer(CUT[model].answer(end=End.FIN), CUT[model].answer(end=End.FIN))
-    with pytest.raises(openai.APIError), openai_client.chat.completions.stream(model=model, messages=QUESTION) as stream:
+    with (
+        pytest.raises(openai.APIError),
+        openai_client.chat.completions.stream(model=model, messages=QUESTION) as stream,
+    ):
         stream.get_final_completion()
     with (
         pytest.raises(anthropic.APIError),
@@ -148,7 +151,9 @@ def test_garbage_instead_of_events_raises_in_both_sdks(
 def without_end_mark(model: str) -> Answer:
     """A stream that tells why the model stopped, and then lacks the mark of its end."""
     recorded = TEXT[model]
-    return recorded.answer("whole", after=recorded.body.index({"oa": b"data: [DONE]", "an": b"event: message_stop"}[model]))
+    return recorded.answer(
+        "whole", after=recorded.body.index({"oa": b"data: [DONE]", "an": b"event: message_stop"}[model])
+    )
 
 
 def test_an_openai_stream_is_complete_without_its_end_mark_when_the_model_has_finished(

@@ -10,21 +10,23 @@ from recordings import Recording, recording
 from upstream import Answer, End, Upstream
 
 QUESTION = [{"role": "user", "content": "hello"}]
-O = "openai/openai-chat"
-A = "anthropic/anthropic-messages"
 
-OPENAI_401 = recording(f"{O}/status-code-and-exception-events-with-invalid-api-key-0-58caf9")
-OPENAI_400 = recording(f"{O}/o1-mini-system-role-developer-0-e3e203")
-OPENAI_404 = recording(f"{O}/chat-unknown-model-0-0a9258")
-OPENAI_429 = recording(f"{O}/authored-429-rate-limit")
-OPENAI_QUOTA = recording(f"{O}/authored-429-insufficient-quota")
-OPENAI_503 = recording(f"{O}/authored-503")
-ANTHROPIC_401 = recording(f"{A}/anthropic-completion-invalid-api-key-0-0b4b43")
-ANTHROPIC_400 = recording(f"{A}/strict-schema-matrix-dangling-local-root-ref-is-rejected-0-dd0950")
-ANTHROPIC_404 = recording(f"{A}/error-envelope-nonexistent-model-error-preserves-status-and-body-0-953e57")
-ANTHROPIC_413 = recording(f"{A}/authored-413-too-large")
-ANTHROPIC_429 = recording(f"{A}/authored-429-rate-limit")
-ANTHROPIC_529 = recording(f"{A}/authored-529-overloaded")
+OPENAI_401 = recording("openai/openai-chat/status-code-and-exception-events-with-invalid-api-key-0-58caf9")
+OPENAI_400 = recording("openai/openai-chat/o1-mini-system-role-developer-0-e3e203")
+OPENAI_404 = recording("openai/openai-chat/chat-unknown-model-0-0a9258")
+OPENAI_429 = recording("openai/openai-chat/authored-429-rate-limit")
+OPENAI_QUOTA = recording("openai/openai-chat/authored-429-insufficient-quota")
+OPENAI_503 = recording("openai/openai-chat/authored-503")
+ANTHROPIC_401 = recording("anthropic/anthropic-messages/anthropic-completion-invalid-api-key-0-0b4b43")
+ANTHROPIC_400 = recording(
+    "anthropic/anthropic-messages/strict-schema-matrix-dangling-local-root-ref-is-rejected-0-dd0950"
+)
+ANTHROPIC_404 = recording(
+    "anthropic/anthropic-messages/error-envelope-nonexistent-model-error-preserves-status-and-body-0-953e57"
+)
+ANTHROPIC_413 = recording("anthropic/anthropic-messages/authored-413-too-large")
+ANTHROPIC_429 = recording("anthropic/anthropic-messages/authored-429-rate-limit")
+ANTHROPIC_529 = recording("anthropic/anthropic-messages/authored-529-overloaded")
 
 
 def message_of(recorded: Recording) -> str:
@@ -145,18 +147,26 @@ def test_a_wrong_key_is_refused_by_the_gateway(gateway: Gateway, upstream: Upstr
     with openai_client_of(gateway, key) as client, pytest.raises(openai.AuthenticationError) as caught_by_openai:
         client.chat.completions.create(model="oa", messages=QUESTION)
     assert (caught_by_openai.value.status_code, caught_by_openai.value.code) == (401, "invalid_api_key")
-    with anthropic_client_of(gateway, key) as client, pytest.raises(anthropic.AuthenticationError) as caught_by_anthropic:
+    with (
+        anthropic_client_of(gateway, key) as client,
+        pytest.raises(anthropic.AuthenticationError) as caught_by_anthropic,
+    ):
         client.messages.create(model="an", max_tokens=10, messages=QUESTION)
     assert caught_by_anthropic.value.type == "authentication_error"
     assert upstream.requests == []
 
 
 @pytest.mark.parametrize("model", ["no-such-model", "an"], ids=["unknown", "not allowed"])
-def test_a_model_one_may_not_use_looks_like_one_that_does_not_exist(gateway: Gateway, upstream: Upstream, model: str) -> None:
+def test_a_model_one_may_not_use_looks_like_one_that_does_not_exist(
+    gateway: Gateway, upstream: Upstream, model: str
+) -> None:
     with openai_client_of(gateway, LIMITED_KEY) as client, pytest.raises(openai.NotFoundError) as caught_by_openai:
         client.chat.completions.create(model=model, messages=QUESTION)
     assert (caught_by_openai.value.code, caught_by_openai.value.param) == ("model_not_found", "model")
-    with anthropic_client_of(gateway, LIMITED_KEY) as client, pytest.raises(anthropic.NotFoundError) as caught_by_anthropic:
+    with (
+        anthropic_client_of(gateway, LIMITED_KEY) as client,
+        pytest.raises(anthropic.NotFoundError) as caught_by_anthropic,
+    ):
         client.messages.create(model=model, max_tokens=10, messages=QUESTION)
     assert caught_by_anthropic.value.type == "not_found_error"
     assert upstream.requests == []
@@ -166,6 +176,26 @@ def test_a_request_that_cannot_be_translated_names_the_field(openai_client: open
     with pytest.raises(openai.BadRequestError) as caught:
         openai_client.chat.completions.create(model="an", messages=QUESTION, n=2)
     assert caught.value.param == "n"
+    assert upstream.requests == []
+
+
+def test_a_mistake_in_a_request_names_the_field(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught_by_openai:
+        openai_client.chat.completions.create(model="oa", messages="hello")
+    assert (caught_by_openai.value.code, caught_by_openai.value.param) == ("invalid_type", "messages")
+    with pytest.raises(anthropic.BadRequestError) as caught_by_anthropic:
+        anthropic_client.messages.create(model="an", max_tokens=10, messages="hello")
+    assert caught_by_anthropic.value.type == "invalid_request_error"
+    assert "messages" in caught_by_anthropic.value.api_message
+    assert upstream.requests == []
+
+
+def test_an_unknown_path_is_told_as_such(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        openai_client.images.generate(model="oa", prompt="a cat")
+    assert caught.value.code == "unknown_url"
     assert upstream.requests == []
 
 

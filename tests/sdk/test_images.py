@@ -26,7 +26,9 @@ sources = pytest.mark.parametrize("source", ["base64", "url"])
 
 @models
 @sources
-def test_an_openai_client_shows_an_image(openai_client: openai.OpenAI, upstream: Upstream, model: str, source: str) -> None:
+def test_an_openai_client_shows_an_image(
+    openai_client: openai.OpenAI, upstream: Upstream, model: str, source: str
+) -> None:
     upstream.answer(RECORDED[model].answer())
     url = DATA_URL if source == "base64" else URL
     content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
@@ -41,9 +43,15 @@ def test_an_anthropic_client_shows_an_image(
     anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str, source: str
 ) -> None:
     upstream.answer(RECORDED[model].answer())
-    shown = {"type": "base64", "media_type": "image/png", "data": BASE64} if source == "base64" else {"type": "url", "url": URL}
+    shown = (
+        {"type": "base64", "media_type": "image/png", "data": BASE64}
+        if source == "base64"
+        else {"type": "url", "url": URL}
+    )
     content = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": shown}]
-    answer = anthropic_client.messages.create(model=model, max_tokens=100, messages=[{"role": "user", "content": content}])
+    answer = anthropic_client.messages.create(
+        model=model, max_tokens=100, messages=[{"role": "user", "content": content}]
+    )
     expect.message(answer, RECORDED[model].facts)
     check_image(upstream, model, source)
 
@@ -59,7 +67,9 @@ def check_image(upstream: Upstream, model: str, source: str) -> None:
     else:
         assert image["type"] == "image"
         expected = (
-            {"type": "base64", "media_type": "image/png", "data": BASE64} if source == "base64" else {"type": "url", "url": URL}
+            {"type": "base64", "media_type": "image/png", "data": BASE64}
+            if source == "base64"
+            else {"type": "url", "url": URL}
         )
         assert image["source"] == expected
 
@@ -70,7 +80,11 @@ def test_an_image_in_a_tool_result_is_not_lost_on_the_way_to_openai(
     upstream.answer(OPENAI_IMAGE.answer())
     use = {"type": "tool_use", "id": "toolu_1", "name": "camera", "input": {}}
     shown = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BASE64}}
-    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "the photo"}, shown]}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "content": [{"type": "text", "text": "the photo"}, shown],
+    }
     anthropic_client.messages.create(
         model="oa",
         max_tokens=100,

@@ -14,7 +14,9 @@ ANTHROPIC_REFUSAL = recording("anthropic/anthropic-messages/anthropic-refusal-0-
 QUESTION = [{"role": "user", "content": "Tell me how to break in."}]
 
 
-def test_a_refusal_of_openai_is_a_refusal_for_an_openai_client(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+def test_a_refusal_of_openai_is_a_refusal_for_an_openai_client(
+    openai_client: openai.OpenAI, upstream: Upstream
+) -> None:
     upstream.answer(OPENAI_REFUSAL.answer())
     message = openai_client.chat.completions.create(model="oa", messages=QUESTION).choices[0].message
     assert message.refusal == "I'm very sorry, but I can't assist with that request."
@@ -40,7 +42,9 @@ def test_a_refusal_of_anthropic_is_filtered_content_for_an_openai_client(
     expect.openai_usage(answer.usage, ANTHROPIC_REFUSAL.facts.usage)
 
 
-def test_a_refusal_of_openai_is_told_to_an_anthropic_client(anthropic_client: anthropic.Anthropic, upstream: Upstream) -> None:
+def test_a_refusal_of_openai_is_told_to_an_anthropic_client(
+    anthropic_client: anthropic.Anthropic, upstream: Upstream
+) -> None:
     upstream.answer(OPENAI_REFUSAL.answer())
     answer = anthropic_client.messages.create(model="oa", max_tokens=100, messages=QUESTION)
     assert answer.stop_reason == "refusal"

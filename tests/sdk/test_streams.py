@@ -8,7 +8,9 @@ import expect
 from recordings import CUTS, recording
 from upstream import Upstream
 
-OPENAI_TEXT = recording("openai/openai-chat/chat-history-roundtrip-matrix-streaming-gpt-4-1-mini-normalized-text-0-fa37ad")
+OPENAI_TEXT = recording(
+    "openai/openai-chat/chat-history-roundtrip-matrix-streaming-gpt-4-1-mini-normalized-text-0-fa37ad"
+)
 ANTHROPIC_TEXT = recording("anthropic/anthropic-messages/test-sonnet-46-effort-without-thinking-0-159461")
 RECORDED = {"oa": OPENAI_TEXT, "an": ANTHROPIC_TEXT}
 QUESTION = [{"role": "user", "content": "hello"}]
@@ -22,7 +24,9 @@ def test_the_openai_accumulator_comes_to_the_recorded_answer(
 ) -> None:
     recorded = RECORDED[model]
     upstream.answer(recorded.answer(cut))
-    with openai_client.chat.completions.stream(model=model, messages=QUESTION, stream_options={"include_usage": True}) as stream:
+    with openai_client.chat.completions.stream(
+        model=model, messages=QUESTION, stream_options={"include_usage": True}
+    ) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_completion()
     expect.completion(final, recorded.facts)
@@ -61,7 +65,9 @@ def test_a_stream_comes_in_the_pieces_the_model_made(
 ) -> None:
     upstream.answer(RECORDED[model].answer(), RECORDED[model].answer())
     chunks = openai_client.chat.completions.create(model=model, messages=QUESTION, stream=True)
-    openai_pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    openai_pieces = [
+        chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content
+    ]
     with anthropic_client.messages.stream(model=model, max_tokens=100, messages=QUESTION) as stream:
         anthropic_pieces = list(stream.text_stream)
     expected = {"oa": ["lan", "tern", "-", "42"], "an": ["**", "Pete", "** and", " **Sc", "oop", "**"]}[model]
@@ -88,7 +94,9 @@ def test_usage_is_the_last_chunk_for_an_openai_client_that_asked(
 ) -> None:
     upstream.answer(RECORDED[model].answer())
     chunks = list(
-        openai_client.chat.completions.create(model=model, messages=QUESTION, stream=True, stream_options={"include_usage": True})
+        openai_client.chat.completions.create(
+            model=model, messages=QUESTION, stream=True, stream_options={"include_usage": True}
+        )
     )
     assert chunks[-1].choices == []
     expect.openai_usage(chunks[-1].usage, RECORDED[model].facts.usage)
@@ -107,7 +115,9 @@ def test_openai_is_always_asked_for_usage(
         assert received.json["stream_options"] == {"include_usage": True}
 
 
-def test_an_openai_stream_passes_byte_for_byte_to_an_openai_client(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+def test_an_openai_stream_passes_byte_for_byte_to_an_openai_client(
+    openai_client: openai.OpenAI, upstream: Upstream
+) -> None:
     upstream.answer(OPENAI_TEXT.answer())
     with openai_client.chat.completions.with_streaming_response.create(
         model="oa", messages=QUESTION, stream=True, stream_options={"include_usage": True}
@@ -125,7 +135,9 @@ def test_an_anthropic_stream_passes_byte_for_byte_to_an_anthropic_client(
         assert b"".join(response.iter_bytes()) == ANTHROPIC_TEXT.body
 
 
-def test_all_chunks_of_a_translated_stream_name_the_same_answer(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+def test_all_chunks_of_a_translated_stream_name_the_same_answer(
+    openai_client: openai.OpenAI, upstream: Upstream
+) -> None:
     upstream.answer(ANTHROPIC_TEXT.answer())
     chunks = list(openai_client.chat.completions.create(model="an", messages=QUESTION, stream=True))
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}

@@ -1,5 +1,7 @@
 """Answers bound to a JSON schema."""
 
+from typing import Literal
+
 import anthropic
 import openai
 import pytest
@@ -9,16 +11,22 @@ from pydantic import BaseModel
 from recordings import recording
 from upstream import Upstream
 
-OPENAI_PERSON = recording("azure/openai-chat/vcr-cassettes-chat-with-schema-with-azure-grok-4-1-fast-non-reasoning-0-b6e38f")
+OPENAI_VERDICT = recording("groq/openai-chat/agent-tool-sessions-json-schema-structured-output-roundtrip-0-e1eb14")
 ANTHROPIC_JOKE = recording("anthropic/anthropic-messages/test-anthropic-structured-outputs-legacy-0-134621")
 ANTHROPIC_CALL = recording("anthropic/anthropic-messages/testtoolcallsinchatresponse.test-anthropic-0-53743a")
-RECORDED = {"oa": OPENAI_PERSON, "an": ANTHROPIC_JOKE}
+RECORDED = {"oa": OPENAI_VERDICT, "an": ANTHROPIC_JOKE}
 QUESTION = [{"role": "user", "content": "Make one up."}]
 
 
-class Person(BaseModel):
-    name: str
-    age: int
+class Checks(BaseModel):
+    compile: bool
+    replay: bool
+
+
+class Verdict(BaseModel):
+    lane: str
+    checks: Checks
+    risk: Literal["low", "high"]
 
 
 class Joke(BaseModel):
@@ -31,9 +39,10 @@ class GetWeather(BaseModel):
 
 
 EXPECTED = {
-    "oa": Person(name="Bob", age=30),
+    "oa": Verdict(lane="canary", checks=Checks(compile=True, replay=True), risk="low"),
     "an": Joke(
-        joke="Why did the developer break up with OpenTelemetry? Because they had too many traces of their ex in the logs!",
+        joke="Why did the developer break up with OpenTelemetry? "
+        "Because they had too many traces of their ex in the logs!",
         rating=7,
     ),
 }
@@ -50,7 +59,9 @@ def test_an_openai_client_parses_the_answer(openai_client: openai.OpenAI, upstre
 
 
 @models
-def test_an_anthropic_client_parses_the_answer(anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str) -> None:
+def test_an_anthropic_client_parses_the_answer(
+    anthropic_client: anthropic.Anthropic, upstream: Upstream, model: str
+) -> None:
     upstream.answer(RECORDED[model].answer())
     answer = anthropic_client.messages.parse(
         model=model, max_tokens=100, messages=QUESTION, output_format=type(EXPECTED[model])
@@ -67,7 +78,8 @@ def check_schema(upstream: Upstream, model: str) -> None:
         assert body["response_format"]["type"] == "json_schema"
         wrapper = body["response_format"]["json_schema"]
         # The dialect demands a name even where the client's dialect has none.
-        assert wrapper["name"] and set(wrapper["name"]) <= NAME_CHARACTERS and len(wrapper["name"]) <= 64
+        assert 1 <= len(wrapper["name"]) <= 64
+        assert set(wrapper["name"]) <= NAME_CHARACTERS
         schema = wrapper["schema"]
     else:
         assert "response_format" not in body

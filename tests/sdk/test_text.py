@@ -22,7 +22,9 @@ QUESTION = [{"role": "user", "content": "hello"}]
 
 
 @pytest.mark.parametrize("recorded", OPENAI_ANSWERS, ids=str)
-def test_an_openai_client_gets_the_bytes_of_openai(openai_client: openai.OpenAI, upstream: Upstream, recorded: Recording) -> None:
+def test_an_openai_client_gets_the_bytes_of_openai(
+    openai_client: openai.OpenAI, upstream: Upstream, recorded: Recording
+) -> None:
     upstream.answer(recorded.answer())
     answer = openai_client.chat.completions.with_raw_response.create(model="oa", messages=QUESTION)
     assert answer.http_response.content == recorded.body
@@ -39,7 +41,8 @@ def test_an_openai_client_gets_the_answer_of_anthropic(
     expect.openai_usage(answer.usage, recorded.facts.usage)
     assert answer.model == recorded.json["model"]
     assert answer.object == "chat.completion"
-    assert answer.id and answer.created > 0
+    assert answer.id
+    assert answer.created > 0
 
 
 @pytest.mark.parametrize("recorded", ANTHROPIC_ANSWERS, ids=str)
@@ -92,11 +95,18 @@ def test_openai_receives_what_an_openai_client_sent(openai_client: openai.OpenAI
     }
 
 
-def test_anthropic_receives_what_an_anthropic_client_sent(anthropic_client: anthropic.Anthropic, upstream: Upstream) -> None:
+def test_anthropic_receives_what_an_anthropic_client_sent(
+    anthropic_client: anthropic.Anthropic, upstream: Upstream
+) -> None:
     upstream.answer(ANTHROPIC_ANSWERS[0].answer())
     system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
     anthropic_client.messages.create(
-        model="an", max_tokens=64, system=system, messages=QUESTION, metadata={"user_id": "u-1"}, extra_headers={"anthropic-beta": "b-1"}
+        model="an",
+        max_tokens=64,
+        system=system,
+        messages=QUESTION,
+        metadata={"user_id": "u-1"},
+        extra_headers={"anthropic-beta": "b-1"},
     )
     received = upstream.only_request
     assert (received.method, received.path) == ("POST", "/v1/messages")
@@ -111,7 +121,9 @@ def test_anthropic_receives_what_an_anthropic_client_sent(anthropic_client: anth
     }
 
 
-def test_anthropic_receives_the_translation_of_an_openai_request(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+def test_anthropic_receives_the_translation_of_an_openai_request(
+    openai_client: openai.OpenAI, upstream: Upstream
+) -> None:
     upstream.answer(ANTHROPIC_ANSWERS[0].answer())
     openai_client.chat.completions.create(
         model="an",

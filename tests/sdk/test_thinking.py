@@ -5,7 +5,7 @@ import openai
 import pytest
 
 import expect
-from recordings import CUTS, OPENAI, Recording, recording
+from recordings import CUTS, OPENAI, Recording, joined_anthropic, recording
 from upstream import Upstream
 
 THINKING = recording("anthropic/anthropic-messages/test-anthropic-opus-5-features-0-99c67e")
@@ -14,6 +14,8 @@ REDACTED = recording("anthropic/anthropic-messages/messages-thinking-redacted-th
 REDACTED_STREAM = recording("anthropic/anthropic-messages/model-thinking-part-redacted-stream-0-421e25")
 WHOLE = [THINKING, REDACTED]
 STREAMED = [THINKING_STREAM, REDACTED_STREAM]
+BEFORE_TOOLS = recording("anthropic/anthropic-messages/authored-thinking-before-tools")
+BEFORE_TOOLS_STREAM = recording("anthropic/anthropic-messages/authored-stream-thinking-before-tools")
 XAI = recording("xai/openai-chat/xai-text-0-53e710")
 XAI_STREAM = recording("xai/openai-chat/xai-tool-call-0-56f43a")
 NEXT = recording("anthropic/anthropic-messages/test-extra-headers-0-f0c430")
@@ -25,10 +27,8 @@ ADAPTIVE = {"type": "adaptive", "display": "summarized"}
 
 def blocks_of(recorded: Recording) -> list[dict]:
     """The content of a recorded message, as it must come back to its maker."""
-    from recordings import joined_anthropic
-
     body = joined_anthropic(recorded.payloads) if recorded.stream else recorded.json
-    return [block for block in body["content"] if block["type"] in ("thinking", "redacted_thinking", "text")]
+    return body["content"]
 
 
 def check_returned(upstream: Upstream, recorded: Recording) -> None:
@@ -86,7 +86,9 @@ def test_an_openai_client_brings_thinking_back_unchanged(
     assert message.content == recorded.facts.text
     assert (getattr(message, "reasoning_content", None) or "") == recorded.facts.reasoning
     expect.openai_usage(first.usage, recorded.facts.usage)
-    openai_client.chat.completions.create(model="an-adaptive", messages=[*QUESTION, message, MORE], reasoning_effort="high")
+    openai_client.chat.completions.create(
+        model="an-adaptive", messages=[*QUESTION, message, MORE], reasoning_effort="high"
+    )
     check_returned(upstream, recorded)
 
 
@@ -108,6 +110,33 @@ def test_an_openai_client_brings_streamed_thinking_back_unchanged(
         model="an-adaptive", messages=[*QUESTION, message.to_dict(), MORE], reasoning_effort="high"
     )
     check_returned(upstream, recorded)
+
+
+@pytest.mark.parametrize("cut", [None, *CUTS], ids=str)
+def test_an_openai_client_goes_on_with_its_tools_after_thinking(
+    openai_client: openai.OpenAI, upstream: Upstream, cut: str | None
+) -> None:
+    recorded = BEFORE_TOOLS if cut is None else BEFORE_TOOLS_STREAM
+    upstream.answer(recorded.answer(cut or "whole"), NEXT.answer())
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+    asked = {"model": "an-adaptive", "messages": QUESTION, "tools": tools, "reasoning_effort": "high"}
+    if cut is None:
+        first = openai_client.chat.completions.create(**asked)
+    else:
+        with openai_client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
+            first = stream.get_final_completion()
+    expect.completion(first, recorded.facts)
+    expect.openai_usage(first.usage, recorded.facts.usage)
+    message = first.choices[0].message
+    assert message.reasoning_content == recorded.facts.reasoning
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in message.tool_calls]
+    openai_client.chat.completions.create(**asked | {"messages": [*QUESTION, message.to_dict(), *results]})
+    _, assistant, answer = upstream.requests[1].json["messages"]
+    assert assistant == {"role": "assistant", "content": blocks_of(recorded)}
+    assert [(block["type"], block["tool_use_id"]) for block in answer["content"]] == [
+        ("tool_result", "toolu_01AuthoredZurich"),
+        ("tool_result", "toolu_01AuthoredBern"),
+    ]
 
 
 def test_effort_asks_an_adaptive_model_to_think(openai_client: openai.OpenAI, upstream: Upstream) -> None:

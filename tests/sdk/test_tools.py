@@ -38,7 +38,10 @@ SCHEMA = {
 
 
 def openai_tools(*names: str) -> list[dict]:
-    return [{"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": SCHEMA}} for name in names]
+    return [
+        {"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": SCHEMA}}
+        for name in names
+    ]
 
 
 def anthropic_tools(*names: str) -> list[dict]:
@@ -115,19 +118,28 @@ def check_round_trip(upstream: Upstream, model: str, recorded: Recording) -> Non
         assert (assistant["role"], answer["role"]) == ("assistant", "user")
         text, echoed = assistant["content"]
         assert (text["type"], text["text"]) == ("text", recorded.facts.text)
-        assert (echoed["type"], echoed["id"], echoed["name"], echoed["input"]) == ("tool_use", call.id, call.name, call.value)
+        assert (echoed["type"], echoed["id"], echoed["name"], echoed["input"]) == (
+            "tool_use",
+            call.id,
+            call.name,
+            call.value,
+        )
         (result,) = answer["content"]
         assert (result["type"], result["tool_use_id"]) == ("tool_result", call.id)
         assert text_of([{"content": result["content"]}]) == "it is 3"
 
 
-def test_the_arguments_reach_openai_again_as_the_model_wrote_them(openai_client: openai.OpenAI, upstream: Upstream) -> None:
+def test_the_arguments_reach_openai_again_as_the_model_wrote_them(
+    openai_client: openai.OpenAI, upstream: Upstream
+) -> None:
     upstream.answer(OPENAI_CALL.answer(), OPENAI_AFTER.answer())
     tools = openai_tools("add")
     first = openai_client.chat.completions.create(model="oa", messages=QUESTION, tools=tools)
     call = first.choices[0].message.tool_calls[0]
     result = {"role": "tool", "tool_call_id": call.id, "content": "3"}
-    openai_client.chat.completions.create(model="oa", messages=[*QUESTION, first.choices[0].message, result], tools=tools)
+    openai_client.chat.completions.create(
+        model="oa", messages=[*QUESTION, first.choices[0].message, result], tools=tools
+    )
     sent = upstream.requests[1].json["messages"][1]["tool_calls"][0]["function"]["arguments"]
     assert sent == call.function.arguments == OPENAI_CALL.facts.calls[0].arguments
 
@@ -141,7 +153,9 @@ def test_an_openai_client_answers_parallel_calls(openai_client: openai.OpenAI, u
     expect.completion(first, facts)
     asked = first.choices[0].message.tool_calls
     assert len(asked) == 2
-    results = [{"role": "tool", "tool_call_id": call.id, "content": f"result of {call.function.name}"} for call in asked]
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": f"result of {call.function.name}"} for call in asked
+    ]
     openai_client.chat.completions.create(
         model=model,
         messages=[*QUESTION, first.choices[0].message, *results, {"role": "user", "content": "And now?"}],
@@ -268,7 +282,9 @@ def test_an_openai_tool_choice_means_the_same_to_anthropic(
     openai_client: openai.OpenAI, upstream: Upstream, choice: object, expected: dict
 ) -> None:
     upstream.answer(ANTHROPIC_AFTER.answer())
-    openai_client.chat.completions.create(model="an", messages=QUESTION, tools=openai_tools("look", "find"), tool_choice=choice)
+    openai_client.chat.completions.create(
+        model="an", messages=QUESTION, tools=openai_tools("look", "find"), tool_choice=choice
+    )
     assert upstream.only_request.json["tool_choice"] == expected
 
 
@@ -296,7 +312,9 @@ def test_forbidding_parallel_calls_crosses_both_ways(
     openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, upstream: Upstream
 ) -> None:
     upstream.answer(ANTHROPIC_AFTER.answer(), OPENAI_AFTER.answer())
-    openai_client.chat.completions.create(model="an", messages=QUESTION, tools=openai_tools("look"), parallel_tool_calls=False)
+    openai_client.chat.completions.create(
+        model="an", messages=QUESTION, tools=openai_tools("look"), parallel_tool_calls=False
+    )
     choice = {"type": "auto", "disable_parallel_tool_use": True}
     anthropic_client.messages.create(
         model="oa", max_tokens=100, messages=QUESTION, tools=anthropic_tools("look"), tool_choice=choice
@@ -336,4 +354,6 @@ def test_a_failed_tool_is_told_to_openai(anthropic_client: anthropic.Anthropic, 
 def text_of(turns: list[dict]) -> str:
     """The text of turns, whose contents may be strings or lists of blocks."""
     contents = [turn["content"] for turn in turns]
-    return "".join(content if isinstance(content, str) else "".join(block["text"] for block in content) for content in contents)
+    return "".join(
+        content if isinstance(content, str) else "".join(block["text"] for block in content) for content in contents
+    )

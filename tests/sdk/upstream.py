@@ -1,7 +1,7 @@
 """A provider made of recorded bytes: real sockets, no opinion about what is asked.
 
-It knows HTTP/1.1 and nothing of any dialect. A test says how the next requests are answered, and afterwards looks at what
-was received. Everything is event-driven: nothing waits for a time to pass.
+It knows HTTP/1.1 and nothing of any dialect. A test says how the next requests are answered, and afterwards looks at
+what was received. Everything is event-driven: nothing waits for a time to pass.
 """
 
 import asyncio
@@ -201,7 +201,11 @@ async def send(writer: asyncio.StreamWriter, answer: Answer) -> None:
         return
     whole = len(answer.pieces) <= 1 and answer.end is End.COMPLETE
     framing = f"content-length: {len(answer.body)}" if whole else "transfer-encoding: chunked"
-    lines = [f"HTTP/1.1 {answer.status} Recorded", *(f"{name}: {value}" for name, value in answer.headers.items()), framing]
+    lines = [
+        f"HTTP/1.1 {answer.status} Recorded",
+        *(f"{name}: {value}" for name, value in answer.headers.items()),
+        framing,
+    ]
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
     for piece in answer.pieces:
         writer.write(piece if whole else b"%x\r\n%s\r\n" % (len(piece), piece))

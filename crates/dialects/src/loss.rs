@@ -95,6 +95,15 @@ impl Losses {
         self.0.iter().filter(|loss| loss.effect == Effect::Rejected)
     }
 
+    /// The same losses, of fields within `place`, such as `answer`.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Losses {
+        for loss in &mut self.0 {
+            loss.field = format!("{place}.{}", loss.field);
+        }
+        self
+    }
+
     /// Appends another report.
     pub fn extend(&mut self, other: Losses) {
         for loss in other.0 {

@@ -14,7 +14,7 @@ use anthropic_messages_support::{
     Recording, collect, decode as decode_anthropic, json, owned, recordings_of, target,
 };
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tollgate_dialects::canonical::{Event, Part, Request, Response, StopReason};
 use tollgate_dialects::{Capabilities, Dialect, Losses, anthropic_messages, openai_chat};
 
@@ -177,7 +177,8 @@ fn calls_of<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<(String, Value)> {
             };
             Some((
                 call.name.clone(),
-                serde_json::from_str(arguments).unwrap_or(Value::Null),
+                // `null` is what some models write for "none".
+                serde_json::from_str(arguments).map_or(Value::Null, |value: Value| if value.is_null() { Value::Object(Map::new()) } else { value }),
             ))
         }
         _ => None,

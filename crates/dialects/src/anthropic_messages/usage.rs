@@ -108,14 +108,7 @@ pub(super) fn report_losses(usage: &Usage, losses: &mut Losses) {
             "the dialect does not count audio tokens apart",
         );
     }
-    for (key, raw) in usage.ext.iter() {
-        if raw.text() != "null" {
-            losses.dropped(
-                format!("usage.{key}"),
-                "only the provider's own dialect has this count",
-            );
-        }
-    }
+    // The bag of a foreign dialect is its own usage object, which has been converted: no loss.
 }
 
 fn take(raw: &RawJson, count: &mut u64) -> bool {

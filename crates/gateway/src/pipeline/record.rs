@@ -173,7 +173,7 @@ impl Record {
         attempt.duration = attempt.started.elapsed();
         attempt.address = address.map(|address| address.to_string());
         self.upstream_time = Some(attempt.duration);
-        if outcome != "ok" {
+        if outcome != "ok" && outcome != "not_sent" {
             tracing::info!(
                 request_id = %self.request_id,
                 instance = %attempt.instance.name,
@@ -205,7 +205,7 @@ impl Record {
     /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
     pub fn settle_stream(&mut self, transform: &mut Transform) {
         let losses = std::mem::take(&mut transform.losses);
-        self.losses.extend(losses);
+        self.losses.extend(losses.within("answer"));
         let seen = transform.seen();
         self.answered_model = seen.model.clone();
         let mut usage = seen.usage.clone();
