@@ -13,3 +13,4 @@ mod odd_answers;
 mod passthrough;
 mod reload;
 mod secrets;
+mod tls;

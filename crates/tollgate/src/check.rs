@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use tollgate_gateway::Gateway;
+use tollgate_gateway::server::server_config;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
 use crate::cli::{Failure, Source};
@@ -15,6 +16,9 @@ use crate::load::env;
 pub fn check(source: &Source) -> Result<(), Failure> {
     let lowered = source.load()?;
     let log = AccessLog::start(Target::Off, Format::Json).map_err(Failure::new)?;
+    if let Some(tls) = &lowered.resources.server.tls {
+        server_config(&tls.cert_file, &tls.key_file).map_err(|error| Failure::new(format!("server.tls: {error}")))?;
+    }
     Gateway::new(&lowered.resources, &env, [0; 32], log).map_err(Failure::all)?;
     let models: usize = lowered
         .resources

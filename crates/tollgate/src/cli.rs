@@ -105,6 +105,9 @@ pub struct TrialArguments {
     /// Address of the gateway
     #[arg(long, default_value = "http://127.0.0.1:8080", env = "TOLLGATE_URL")]
     pub url: String,
+    /// PEM file of the authorities to trust, for a gateway with a certificate of your own
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
     /// Your key for the gateway; `$env://NAME` reads it from a variable
     #[arg(long, env = "TOLLGATE_KEY", hide_env_values = true)]
     pub key: Option<String>,

@@ -34,7 +34,7 @@ pub fn trial(arguments: &TrialArguments) -> Result<(), Failure> {
 
 async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
     let address = arguments.url.trim_end_matches('/').trim_end_matches("/v1");
-    let endpoint = Endpoint::parse(address, &TlsSettings { ca_file: None, verify: true })
+    let endpoint = Endpoint::parse(address, &TlsSettings { ca_file: arguments.ca_file.clone(), verify: true })
         .map_err(|error| Failure::new(format!("--url: {error}")))?;
     let headers = headers(arguments, &endpoint)?;
     let body = body(arguments);
