@@ -9,6 +9,7 @@ mod fallback;
 mod framing;
 mod harness;
 mod nginx_demo;
+mod odd_answers;
 mod passthrough;
 mod reload;
 mod secrets;

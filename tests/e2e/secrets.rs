@@ -7,6 +7,9 @@ const PROVIDER: &str = "planted-provider-key-91cc";
 const HEADER: &str = "planted-header-secret-55aa";
 const WRONG: &str = "planted-wrong-key-0000";
 
+/// What a person said to a model; no log may show it unless it was switched on.
+const PROMPT: &str = "planted-prompt-of-a-person";
+
 const PLANTED: [&str; 4] = [CONSUMER, PROVIDER, HEADER, WRONG];
 
 /// A gateway that talks as much as it can, in front of this provider.
@@ -60,7 +63,10 @@ fn keeps_secrets(upstream: &Upstream) {
     for model in ["o", "a"] {
         for client in Dialect::BOTH {
             for stream in [false, true] {
-                let request = post(client.path(), client.request(model, stream));
+                let request = post(
+                    client.path(),
+                    client.request(model, stream).replace("Hello", PROMPT),
+                );
                 for request in [
                     request
                         .clone()
@@ -78,8 +84,10 @@ fn keeps_secrets(upstream: &Upstream) {
     }
     let finished = gateway.stop();
     assert!(finished.stdout.contains("\"request_id\""));
-    is_clean(&finished.stdout);
-    is_clean(&finished.stderr);
+    for output in [&finished.stdout, &finished.stderr] {
+        is_clean(output);
+        assert!(!output.contains(PROMPT), "what a person said is in:\n{output}");
+    }
 }
 
 #[test]

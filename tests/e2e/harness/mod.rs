@@ -11,7 +11,7 @@ mod upstream;
 
 use std::time::Duration;
 
-pub use client::{Connection, Event, Request, Response, Stream, post};
+pub use client::{Connection, Request, Response, Stream, post};
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
 pub use process::{Finished, Process, run};

@@ -159,6 +159,9 @@ pub async fn whole(
         Operation::Chat(_) => {
             let text = std::str::from_utf8(&body).unwrap_or_default();
             let response = codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
+            if response.choices.is_empty() {
+                return Err(AttemptError::garbled("empty", StatusCode::OK, "the answer has no choices"));
+            }
             record.answered(&response.model, response.usage.as_ref());
             if dialect == head.dialect {
                 body
