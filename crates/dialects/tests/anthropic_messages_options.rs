@@ -336,3 +336,30 @@ fn every_other_member_has_its_class() {
         assert_eq!(lost(json!({name: value})), [format!("{name}={class}")], "{name}");
     }
 }
+
+#[test]
+fn of_two_words_about_thinking_the_one_that_does_not_count_is_told() {
+    let both = |effort: &str, thinking: Value| {
+        let request = json!({"reasoning_effort": effort, "thinking": thinking});
+        let (body, losses) = translate(request);
+        (body["thinking"]["type"].clone(), losses)
+    };
+    assert_eq!(
+        both("high", json!({"type": "disabled"})),
+        (
+            json!("disabled"),
+            vec!["reasoning_effort=approximated".to_owned()]
+        )
+    );
+    assert_eq!(
+        both("none", json!({"type": "disabled"})),
+        (json!("disabled"), vec![])
+    );
+    assert_eq!(
+        both("low", json!({"type": "enabled", "budget_tokens": 20_000})),
+        (
+            json!("enabled"),
+            vec!["thinking.budget_tokens=approximated".to_owned()]
+        )
+    );
+}

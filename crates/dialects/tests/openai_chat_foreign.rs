@@ -208,6 +208,7 @@ fn every_member_of_another_dialect_has_its_class() {
         ("output_config", r#"{"task_budget":{"total":1},"future":1}"#),
         ("diagnostics", r#"{"a":1}"#),
         ("fallbacks", r#"["x"]"#),
+        ("output_format", r#"{"type":"json_schema"}"#),
         ("something_new", "1"),
         ("nothing", "null"),
         ("empty", "[]"),
@@ -228,6 +229,7 @@ fn every_member_of_another_dialect_has_its_class() {
             "output_config.future=dropped",
             "diagnostics=dropped",
             "fallbacks=rejected",
+            "output_format=rejected",
             "something_new=dropped",
         ]
     );
@@ -450,6 +452,20 @@ fn thinking_becomes_an_effort_the_model_has() {
             has(&efforts),
             json!("low"),
             vec!["thinking.display=dropped"],
+        ),
+        (
+            Some(thinking(8_000)),
+            Some(Effort::Low),
+            has(&efforts),
+            json!("low"),
+            vec!["thinking.budget_tokens=approximated"],
+        ),
+        (
+            Some(disabled.clone()),
+            Some(Effort::High),
+            has(&efforts),
+            json!("none"),
+            vec!["output_config.effort=approximated"],
         ),
         (Some(disabled.clone()), None, has(&efforts), json!("none"), vec![]),
         (

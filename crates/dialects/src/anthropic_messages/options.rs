@@ -63,6 +63,15 @@ pub(super) fn reasoning(
         return;
     };
     match (&reasoning.effort, &reasoning.thinking) {
+        (Some(effort), Some(Thinking::Disabled { .. })) if *effort != Effort::None => {
+            losses.approximated(FIELD, "without thinking there is no effort");
+        }
+        (Some(_), Some(Thinking::Enabled { .. })) => {
+            losses.approximated("thinking.budget_tokens", "the effort counts, not the budget");
+        }
+        _ => {}
+    }
+    match (&reasoning.effort, &reasoning.thinking) {
         (_, Some(Thinking::Disabled { .. })) => set_effort(draft, &Effort::None, capabilities, losses),
         (Some(effort), _) => set_effort(draft, effort, capabilities, losses),
         // Clients of other dialects write this dialect's `thinking` too.

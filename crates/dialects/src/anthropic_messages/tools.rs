@@ -118,6 +118,7 @@ fn convert(tool: &Tool, path: &str, losses: &mut Losses) -> Tool {
             tool.kind.clone()
         }
     };
+    foreign::report_cache(tool.cache.as_ref(), path, losses);
     Tool {
         kind,
         cache: tool.cache.clone().or_else(|| foreign::cache_control(&tool.ext)),

@@ -9,6 +9,18 @@ pub(super) fn for_foreign(
     capabilities: &Capabilities,
     losses: &mut Losses,
 ) -> Option<Effort> {
+    match (&reasoning.thinking, &reasoning.effort) {
+        (Some(Thinking::Disabled { .. }), Some(effort)) if *effort != Effort::None => {
+            losses.approximated("output_config.effort", "without thinking there is no effort");
+        }
+        (Some(Thinking::Enabled { .. }), Some(_)) => {
+            losses.approximated("thinking.budget_tokens", "the effort counts, not the budget");
+        }
+        (Some(Thinking::Other(_)), Some(_)) => {
+            losses.approximated("thinking", "only the effort can be chosen");
+        }
+        _ => {}
+    }
     let wanted = match (&reasoning.thinking, &reasoning.effort) {
         (Some(Thinking::Disabled { .. }), _) => Effort::None,
         (Some(Thinking::Enabled { budget_tokens, .. }), None) => {

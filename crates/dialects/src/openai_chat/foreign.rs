@@ -56,6 +56,9 @@ const fn class(place: Place, member: &str) -> (Effect, &'static str) {
         }
         (Place::Request, b"billing_policy") => (Rejected, "the provider has no such policy"),
         (Place::Request, b"user_profile_id" | b"workspace_id") => (Rejected, "belongs to another provider"),
+        (Place::Request, b"output_format") => {
+            (Rejected, "the form of the answer is told in output_config.format")
+        }
         (Place::Request, b"speed") => (Approximated, "becomes the service tier"),
 
         (Place::OutputConfig, b"task_budget") => (Rejected, "the provider has no budget for a task"),
