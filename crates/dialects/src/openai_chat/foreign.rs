@@ -1,7 +1,7 @@
 //! What becomes of members that only another dialect knows, when they are written for this one.
 //!
 //! [`class`] is the table: every member of an Anthropic request or answer that has no canonical field, and its class
-//! toward Chat Completions (`docs/dialects.md`, section 3.2). What is not listed is unknown: dropped and told.
+//! toward Chat Completions (`docs/dialects.md`, which a test compares). What is not listed is unknown: dropped and told.
 
 use crate::canonical::{CacheHint, Ext};
 use crate::json::Object;
