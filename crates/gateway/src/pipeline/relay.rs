@@ -29,8 +29,14 @@ const END_GRACE: Duration = Duration::from_secs(1);
 pub struct AnswerBody(Inner);
 
 enum Inner {
-    Whole { bytes: Option<Bytes>, record: Record },
-    Stream { streaming: Box<Streaming>, record: Record },
+    Whole {
+        bytes: Option<Bytes>,
+        record: Record,
+    },
+    Stream {
+        streaming: Box<Streaming>,
+        record: Record,
+    },
 }
 
 /// A stream the gateway has committed to.
@@ -48,7 +54,13 @@ pub struct Streaming {
 
 impl Streaming {
     /// A stream whose first bytes are `ready`. `started` is when the attempt began.
-    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, candidate: &Candidate, started: Instant) -> Self {
+    pub fn new(
+        ready: Vec<Bytes>,
+        transform: Transform,
+        upstream: UpstreamBody,
+        candidate: &Candidate,
+        started: Instant,
+    ) -> Self {
         let now = Instant::now();
         let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
@@ -81,7 +93,10 @@ impl Streaming {
             Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
             Ok(out) => self.push(out),
             Err(error) => {
-                return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
+                return self.fail(
+                    AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
+                    record,
+                );
             }
         }
         if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
@@ -91,9 +106,15 @@ impl Streaming {
 
     /// Whether the provider's own error event has come. It is passed on in the client's dialect, and nothing may follow it.
     fn told_failure(&mut self, record: &mut Record) -> bool {
-        let Some(error) = &self.transform.seen().failed else { return false };
+        let Some(error) = &self.transform.seen().failed else {
+            return false;
+        };
         let code = error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into);
-        record.failed_midway("error_event", code, Some(&masked_text(&error.message, &self.instance)));
+        record.failed_midway(
+            "error_event",
+            code,
+            Some(&masked_text(&error.message, &self.instance)),
+        );
         self.upstream = None;
         true
     }
@@ -106,7 +127,11 @@ impl Streaming {
                 self.push(if failed { masked(out, &self.instance) } else { out });
                 if !failed && let Some(loss) = self.transform.losses.rejections().next() {
                     // The encoder has told the client that its dialect cannot say this answer.
-                    record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(loss.reason));
+                    record.failed_midway(
+                        "not_translatable",
+                        "upstream_bad_answer".into(),
+                        Some(loss.reason),
+                    );
                 } else if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
@@ -157,7 +182,9 @@ impl Streaming {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
-            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+            let Some(upstream) = &mut self.upstream else {
+                return Poll::Ready(None);
+            };
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
@@ -180,7 +207,10 @@ impl AnswerBody {
         if bytes.is_empty() || record.is_head() {
             record.complete();
         }
-        AnswerBody(Inner::Whole { bytes: Some(bytes), record })
+        AnswerBody(Inner::Whole {
+            bytes: Some(bytes),
+            record,
+        })
     }
 
     /// A stream.
@@ -193,13 +223,20 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
                 record.sent(bytes.as_ref().map_or(0, Bytes::len));
                 record.complete();
-                Poll::Ready(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+                Poll::Ready(
+                    bytes
+                        .filter(|bytes| !bytes.is_empty())
+                        .map(|bytes| Ok(Frame::data(bytes))),
+                )
             }
             Inner::Stream { streaming, record } => {
                 let polled = streaming.poll(cx, record);
@@ -222,7 +259,9 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Inner::Whole { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Inner::Stream { .. } => SizeHint::default(),
         }
     }
