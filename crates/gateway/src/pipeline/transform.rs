@@ -49,7 +49,7 @@ enum Output {
     /// Same dialect, but an event must be taken out that the client did not ask for.
     HidingUsage(sse::Decoder),
     /// Another dialect.
-    Translated(StreamEncoder),
+    Translated(Box<StreamEncoder>),
 }
 
 impl Transform {
@@ -58,7 +58,7 @@ impl Transform {
         let output = match (provider == client, hide_usage) {
             (true, false) => Output::Same(WholeEvents::new(MAX_EVENT_BYTES)),
             (true, true) => Output::HidingUsage(sse::Decoder::new(MAX_EVENT_BYTES)),
-            (false, _) => Output::Translated(StreamEncoder::new(client, style)),
+            (false, _) => Output::Translated(Box::new(StreamEncoder::new(client, style))),
         };
         Transform {
             decoder: Some(StreamDecoder::new(provider, MAX_EVENT_BYTES)),
@@ -90,7 +90,7 @@ impl Transform {
             ..
         } = self;
         let encoder = if let Output::Translated(encoder) = output {
-            Some(encoder)
+            Some(encoder.as_mut())
         } else {
             None
         };
@@ -138,7 +138,7 @@ impl Transform {
             ..
         } = self;
         let encoder = if let Output::Translated(encoder) = output {
-            Some(encoder)
+            Some(encoder.as_mut())
         } else {
             None
         };
