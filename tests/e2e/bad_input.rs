@@ -355,7 +355,7 @@ fn nesting_of_a_hundred_thousand_levels() {
         format!(r#"{{"model":"m","messages":[],"tools":{open}{close}}}"#),
         format!(r#"{{"model":"m","messages":[],"unknown":{objects}}}"#),
         format!(r#"{{"model":"m","messages":{open}"#),
-        open.clone(),
+        open,
     ];
     let bodies: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
     door.refuses_bodies(400, &bodies);

@@ -212,7 +212,7 @@ fn bodies_that_end_before_their_announced_end() {
             "transfer-encoding: chunked\r\n".to_owned(),
             format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n"),
         ),
-        (format!("content-length: {}\r\n", length + 1), body.clone()),
+        (format!("content-length: {}\r\n", length + 1), body),
     ] {
         let mut connection = door.gateway.connect();
         connection.write(call(&headers, &body).as_bytes());
