@@ -109,6 +109,12 @@ class Recording:
     def json(self) -> dict:
         return json.loads(self.body)
 
+    @property
+    def request(self) -> dict | None:
+        """What was asked; `None` if it was not recorded."""
+        path = self.folder / "request.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
     def answer(self, cut: str = "events", end: End = End.COMPLETE, after: int | None = None) -> Answer:
         """The recording as an answer; a stream is cut into pieces, and may end early after so many bytes."""
         headers = {name: value for name, value in self.meta["response_headers"].items() if name.lower() not in FRAMING}

@@ -167,6 +167,17 @@ fn tool_results_become_messages_before_the_users_text() {
 }
 
 #[test]
+fn an_empty_system_prompt_is_no_message() {
+    let messages = vec![
+        message(Role::System, Vec::new()),
+        message(Role::User, vec![text("hello")]),
+    ];
+    let (body, losses) = write(&request(messages));
+    assert_eq!(body["messages"], json!([{"role": "user", "content": "hello"}]));
+    assert_eq!(losses, Vec::<String>::new());
+}
+
+#[test]
 fn a_user_message_of_tool_results_alone_leaves_no_empty_message() {
     let request = request(vec![
         message(Role::Assistant, vec![call("a")]),

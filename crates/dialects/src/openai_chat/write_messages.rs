@@ -27,6 +27,10 @@ pub(super) fn write(w: &mut Writer<'_>, request: &Request, capabilities: &Capabi
         return;
     }
     for (i, message) in request.messages.iter().enumerate() {
+        // Anthropic's `system` may be an empty list, which says nothing.
+        if message.role == Role::System && message.parts.is_empty() {
+            continue;
+        }
         write_foreign(w, message, &source_path(request, i), losses);
     }
     if let (Some(last), false) = (request.messages.last(), capabilities.assistant_prefill)
