@@ -13,9 +13,24 @@ const RESCUE: &str = "the next provider answers";
 /// stream; `a|b` where the network decides which of the two it is.
 #[track_caller]
 fn is_rescued(failing: &Upstream, outcomes: [&str; 2]) {
+    is_rescued_by(two_instances, failing, outcomes);
+}
+
+/// The same for a provider that lets the gateway wait.
+#[track_caller]
+fn is_rescued_in_time(failing: &Upstream, outcomes: [&str; 2]) {
+    is_rescued_by(impatient, failing, outcomes);
+}
+
+#[track_caller]
+fn is_rescued_by(
+    setup: fn(Dialect, &Upstream, &Upstream) -> Gateway,
+    failing: &Upstream,
+    outcomes: [&str; 2],
+) {
     for dialect in Dialect::BOTH {
         let next = Upstream::good(RESCUE);
-        let gateway = two_instances(dialect, failing, &next);
+        let gateway = setup(dialect, failing, &next);
         for (stream, outcome) in [false, true].into_iter().zip(outcomes) {
             let case = format!("{dialect:?}, stream: {stream}");
             let request = post(dialect.path(), dialect.request("m", stream));
@@ -58,8 +73,18 @@ fn is_rescued(failing: &Upstream, outcomes: [&str; 2]) {
 fn two_instances(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gateway {
     let config = format!(
         "models:\n  m:\n    instances:\n      - {{name: failing, provider: failing}}\n      \
-         - {{name: next, provider: next, weight: 0}}\n    timeouts: {{first_byte: 400ms, between_chunks: 400ms}}\n\
-         providers:\n{}{}",
+         - {{name: next, provider: next, weight: 0}}\nproviders:\n{}{}",
+        dialect.provider("failing", failing),
+        dialect.provider("next", next),
+    );
+    Setup::new(config).start()
+}
+
+/// A model with little patience, and another for when it has failed, which has all the time it needs.
+fn impatient(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gateway {
+    let config = format!(
+        "models:\n  m: {{provider: failing, fallback: [spare], timeouts: {{first_byte: 400ms, between_chunks: 400ms}}}}\n  \
+         spare: {{provider: next}}\nproviders:\n{}{}",
         dialect.provider("failing", failing),
         dialect.provider("next", next),
     );
@@ -182,7 +207,7 @@ fn a_stream_that_ends_in_order_before_the_first_content() {
         }
     });
     // The whole answer announces more than comes, so it is waited for.
-    is_rescued(&failing, ["between_chunks_timeout", "cut"]);
+    is_rescued_in_time(&failing, ["between_chunks_timeout", "cut"]);
 }
 
 #[test]
@@ -191,7 +216,7 @@ fn a_provider_that_never_answers() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["first_byte_timeout"; 2]);
+    is_rescued_in_time(&failing, ["first_byte_timeout"; 2]);
 }
 
 #[test]
@@ -201,7 +226,7 @@ fn a_provider_that_goes_silent_after_the_head() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["between_chunks_timeout"; 2]);
+    is_rescued_in_time(&failing, ["between_chunks_timeout"; 2]);
 }
 
 #[test]
@@ -218,7 +243,7 @@ fn a_provider_that_sends_a_head_and_nothing_more() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["first_byte_timeout"; 2]);
+    is_rescued_in_time(&failing, ["first_byte_timeout"; 2]);
 }
 
 fn whole_head() -> String {
@@ -635,9 +660,14 @@ fn fails_midway(how: Midway) {
                 fail_now(how, asked, peer)
             });
             let next = Upstream::good(RESCUE);
+            let silence = if matches!(how, Midway::Silent) {
+                "400ms"
+            } else {
+                "1m"
+            };
             let config = format!(
                 "models:\n  m:\n    instances:\n      - {{name: failing, provider: failing}}\n      \
-                 - {{name: next, provider: next, weight: 0}}\n    timeouts: {{between_chunks: 400ms}}\n\
+                 - {{name: next, provider: next, weight: 0}}\n    timeouts: {{between_chunks: {silence}}}\n\
                  providers:\n{}{}",
                 provider.provider("failing", &failing),
                 provider.provider("next", &next),
