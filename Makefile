@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test test-rust test-sdk lint deny tools demo clean
+.PHONY: run build test prepare test-rust test-sdk lint deny demo help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -16,10 +16,12 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: test-rust test-sdk ## run every test
+test: prepare test-rust test-sdk ## install what the tests need, run every test
+
+prepare:
+	@tests/prepare
 
 test-rust:
-	@command -v cargo-nextest >/dev/null || $(CARGO) install cargo-nextest --locked
 	$(CARGO) nextest run --workspace --locked
 	$(CARGO) test --doc --workspace --locked
 
@@ -38,5 +40,5 @@ deny:
 demo: build ## the four scenarios of the NGINX AI-proxy demo
 	examples/nginx-demo/run $(TARGET)/release/tollgate
 
-help:
+help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

@@ -178,7 +178,13 @@ fn calls_of<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<(String, Value)> {
             Some((
                 call.name.clone(),
                 // `null` is what some models write for "none".
-                serde_json::from_str(arguments).map_or(Value::Null, |value: Value| if value.is_null() { Value::Object(Map::new()) } else { value }),
+                serde_json::from_str(arguments).map_or(Value::Null, |value: Value| {
+                    if value.is_null() {
+                        Value::Object(Map::new())
+                    } else {
+                        value
+                    }
+                }),
             ))
         }
         _ => None,

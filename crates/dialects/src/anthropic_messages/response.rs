@@ -220,12 +220,23 @@ fn reason_of(native: &str) -> StopReason {
 
 /// Members of answers that tell a caller nothing about the answer: a provider's notes for itself, numbers that the order
 /// of the blocks says too, and a second copy of reasoning that has become blocks. Leaving them out is no loss.
-const NOTES: [&str; 8] =
-    ["system_fingerprint", "index", "reasoning_details", "x_groq", "time_info", "timings", "delta", "native_finish_reason"];
+const NOTES: [&str; 8] = [
+    "system_fingerprint",
+    "index",
+    "reasoning_details",
+    "x_groq",
+    "time_info",
+    "timings",
+    "delta",
+    "native_finish_reason",
+];
 
 fn report_losses(response: &Response, losses: &mut Losses) {
     let mut bag = |prefix: &str, ext: &Ext| {
-        for (name, _) in ext.iter().filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name)) {
+        for (name, _) in ext
+            .iter()
+            .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name))
+        {
             losses.dropped(
                 format!("{prefix}{name}"),
                 "only the provider's own dialect has this member",
@@ -241,7 +252,7 @@ fn report_losses(response: &Response, losses: &mut Losses) {
         }
     }
     if response.choices.len() > 1 {
-        losses.rejected(
+        losses.dropped(
             "choices[1]",
             "the dialect has one answer; only the first is written",
         );
@@ -376,7 +387,10 @@ fn convert_call(
 }
 
 fn report_bag(ext: &Ext, path: &str, losses: &mut Losses) {
-    for (name, _) in ext.iter().filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name)) {
+    for (name, _) in ext
+        .iter()
+        .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name))
+    {
         losses.dropped(
             format!("{path}.{name}"),
             "only the provider's own dialect has this member",

@@ -189,7 +189,7 @@ impl StreamEncoder {
             } => self.part_delta(*part, delta, losses, out),
             Event::PartStop { choice: 0, part } => self.part_stop(*part, losses, out),
             Event::PartStart { choice, .. } => {
-                losses.rejected(
+                losses.dropped(
                     format!("choices[{choice}]"),
                     "the dialect has one answer; only the first is written",
                 );
@@ -501,10 +501,13 @@ impl StreamEncoder {
         }
         let stop = self.stop.take().unwrap_or_default();
         if self.broken_call && stop.reason != StopReason::Length {
+            // Pieces of it have been sent; a stop reason now would say that the call may be run.
             losses.rejected(
                 "choices[0].delta.tool_calls",
                 "the arguments are not a JSON object",
             );
+            let message = "the model called a tool with arguments that are not a JSON object".to_owned();
+            return self.error(&own_error(message), out);
         }
         let reason = stop_reason(&stop, self.native, self.contents);
         let counts = self.usage.take().unwrap_or_default();

@@ -104,7 +104,10 @@ impl Streaming {
             Ok(out) => {
                 let failed = self.told_failure(record);
                 self.push(if failed { masked(out, &self.instance) } else { out });
-                if !failed {
+                if !failed && let Some(loss) = self.transform.losses.rejections().next() {
+                    // The encoder has told the client that its dialect cannot say this answer.
+                    record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(loss.reason));
+                } else if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
             }
