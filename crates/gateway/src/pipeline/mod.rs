@@ -99,6 +99,7 @@ async fn answer_call(
     body: Incoming,
     record: &mut Record,
 ) -> Result<answer::Answer, CallError> {
+    head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
     let route = head::route(snapshot, &record.request)?.clone();
     record.route = Some(route.clone());
