@@ -8,6 +8,7 @@ mod drain;
 mod fallback;
 mod framing;
 mod harness;
+mod idle;
 mod midway;
 mod nginx_demo;
 mod odd_answers;

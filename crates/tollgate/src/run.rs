@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::Gateway;
-use tollgate_gateway::server::{self, Running, Settings};
+use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_resources::model::{LogPath, Server};
 use tollgate_resources::{Lowered, Resources};
 use tollgate_telemetry::{AccessLog, Target};
@@ -231,7 +231,10 @@ fn settings(server: &Server) -> Result<Settings, Failure> {
         tls,
         max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
         max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
-        header_timeout: Duration::from_millis(server.header_timeout_ms),
+        limits: Limits {
+            idle: Duration::from_millis(server.idle_timeout_ms),
+            head: Duration::from_millis(server.header_timeout_ms),
+        },
         drain: Duration::from_millis(server.drain_ms),
     })
 }

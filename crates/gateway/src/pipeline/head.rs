@@ -159,7 +159,8 @@ pub fn check_framing(request: &Parts) -> Result<(), CallError> {
     let well_formed = match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => {
-            coding.as_bytes().eq_ignore_ascii_case(b"chunked") && !request.headers.contains_key(CONTENT_LENGTH)
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !request.headers.contains_key(CONTENT_LENGTH)
         }
         (Some(_), Some(_)) => false,
     };
