@@ -16,3 +16,4 @@ mod passthrough;
 mod reload;
 mod secrets;
 mod tls;
+mod translation;
