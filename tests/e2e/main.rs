@@ -12,5 +12,6 @@ mod nginx_demo;
 mod odd_answers;
 mod passthrough;
 mod reload;
+mod review;
 mod secrets;
 mod tls;
