@@ -14,6 +14,7 @@ mod nginx_demo;
 mod odd_answers;
 mod passthrough;
 mod reload;
+mod review;
 mod secrets;
 mod tls;
 mod translation;

@@ -30,6 +30,10 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
 
+/// Most bytes of a stream that are kept while its first content is waited for. Real providers send one event and some
+/// comments before it.
+const MAX_BEFORE_CONTENT: usize = 1024 * 1024;
+
 /// An answer the gateway has committed to.
 pub struct Answer {
     /// Status for the client.
@@ -309,6 +313,8 @@ pub async fn stream(
     );
     let mut patience = Patience::new(&upstream, candidate);
     let mut ready = Vec::new();
+    let mut kept = 0;
+    let mut begun = false;
     loop {
         let data = match patience.data(&mut upstream).await {
             Err(late) => return Err(late),
@@ -320,11 +326,12 @@ pub async fn stream(
         let out = match data {
             Some(data) => {
                 record.first_byte();
+                begun = true;
                 transform.feed(&data).map_err(|error| ("garbled", error))
             }
             None => transform
                 .finish()
-                .map_err(|error| (if ready.is_empty() { "empty" } else { "cut" }, error)),
+                .map_err(|error| (if begun { "cut" } else { "empty" }, error)),
         };
         let out = out
             .map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
@@ -332,12 +339,16 @@ pub async fn stream(
             error.message = masked_text(&error.message, &candidate.instance);
             return Err(error_inside_200(error));
         }
-        ready.push(out);
-        if ended {
+        kept += out.len();
+        if !out.is_empty() {
+            ready.push(out);
+        }
+        if ended || transform.seen().content || transform.seen().finished {
             break;
         }
-        if transform.seen().content || transform.seen().finished {
-            break;
+        if kept > MAX_BEFORE_CONTENT {
+            let detail = format!("no content within {MAX_BEFORE_CONTENT} bytes");
+            return Err(AttemptError::garbled("too_large", StatusCode::OK, detail));
         }
     }
     let mut headers = passed_headers(&upstream.headers);

@@ -48,12 +48,13 @@ pub struct Streaming {
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
+    total: Duration,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Streaming {
-    /// A stream whose first bytes are `ready`. `started` is when the attempt began.
+    /// A stream whose first bytes are `ready`, none of them empty. `started` is when the attempt began.
     pub fn new(
         ready: Vec<Bytes>,
         transform: Transform,
@@ -65,12 +66,13 @@ impl Streaming {
         let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
-            ready: ready.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
+            ready: ready.into(),
             transform,
             upstream: Some(upstream),
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
+            total: limits.total,
             deadline,
             timer: Box::pin(sleep_until(deadline.min(now + limits.between_chunks))),
         };
@@ -92,6 +94,8 @@ impl Streaming {
             // The provider's own words about a failure may quote the key.
             Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
             Ok(out) => self.push(out),
+            // What follows the provider's end mark takes nothing from the answer.
+            Err(_) if self.transform.seen().ended => return self.ended(record),
             Err(error) => {
                 return self.fail(
                     AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
@@ -155,26 +159,23 @@ impl Streaming {
         }
     }
 
-    /// What ran out when the timer fired; `None` if there were bytes in the meantime.
-    fn overdue(&mut self, record: &mut Record) -> bool {
+    /// The timer has fired: a limit is over, unless there were bytes in the meantime.
+    fn timer_fired(&mut self, record: &mut Record) {
         let now = Instant::now();
         if self.transform.seen().ended {
-            self.ended(record);
-            return true;
+            return self.ended(record);
         }
         let silent_until = self.last_bytes + self.silence;
         if now < silent_until.min(self.deadline) {
             // The timer is set anew only when it fires, not for every chunk.
-            self.timer.as_mut().reset(silent_until.min(self.deadline));
-            return false;
+            return self.timer.as_mut().reset(silent_until.min(self.deadline));
         }
         let failure = if now >= self.deadline {
-            AttemptError::timeout("total_timeout", self.deadline.duration_since(self.last_bytes))
+            AttemptError::timeout("total_timeout", self.total)
         } else {
             AttemptError::timeout("between_chunks_timeout", self.silence)
         };
         self.fail(failure, record);
-        true
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
@@ -187,13 +188,13 @@ impl Streaming {
             };
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
+                // The answer is complete; how the connection ends says nothing about it.
+                Poll::Ready(Some(Err(_))) if self.transform.seen().ended => self.ended(record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
                 Poll::Ready(None) => self.ended(record),
                 Poll::Pending => match self.timer.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) => {
-                        self.overdue(record);
-                    }
+                    Poll::Ready(()) => self.timer_fired(record),
                 },
             }
         }

@@ -39,6 +39,8 @@ pub struct Transform {
     client: Dialect,
     style: AnswerStyle,
     seen: Seen,
+    /// What was translated of a chunk before the place that could not be read.
+    unsent: Vec<u8>,
     /// What the client's dialect could not express.
     pub losses: Losses,
 }
@@ -66,6 +68,7 @@ impl Transform {
             client,
             style: style.clone(),
             seen: Seen::default(),
+            unsent: Vec::new(),
             losses: Losses::new(),
         }
     }
@@ -87,6 +90,7 @@ impl Transform {
             output,
             seen,
             losses,
+            unsent,
             ..
         } = self;
         let encoder = if let Output::Translated(encoder) = output {
@@ -104,6 +108,7 @@ impl Transform {
             )
         {
             if matches!(output, Output::Translated(_)) || !seen.content {
+                *unsent = translated;
                 return Err(error);
             }
             tracing::warn!(%error, "a stream is relayed that cannot be read, its usage is unknown");
@@ -129,7 +134,7 @@ impl Transform {
     /// # Errors
     /// The answer is not complete.
     pub fn finish(&mut self) -> Result<Bytes, DecodeError> {
-        let mut rest = Vec::new();
+        let mut rest = std::mem::take(&mut self.unsent);
         let Transform {
             decoder,
             output,
@@ -143,7 +148,11 @@ impl Transform {
             None
         };
         if let Some(decoder) = decoder {
-            observe(|sink| decoder.finish(sink), encoder, seen, losses, &mut rest)?;
+            let finished = observe(|sink| decoder.finish(sink), encoder, seen, losses, &mut rest);
+            if let Err(error) = finished {
+                self.unsent = rest;
+                return Err(error);
+            }
         }
         match output {
             Output::Same(events) => Ok(events.rest()),
@@ -165,7 +174,7 @@ impl Transform {
 
     /// Tells the client in its own dialect that the stream has failed.
     pub fn fail(&mut self, error: &CallError) -> Bytes {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.unsent);
         let event = Event::Error(error.to_provider_error());
         match &mut self.output {
             Output::Translated(encoder) => encoder.encode(&event, &mut self.losses, &mut out),
