@@ -18,9 +18,9 @@ mod mask;
 mod record;
 mod refuse;
 mod relay;
+mod relayed;
 mod send;
 mod transform;
-mod whole_events;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
