@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -24,6 +24,9 @@ use crate::upstream::UpstreamBody;
 
 /// How long the connection may take to end after the provider's end mark. Then the answer is complete without it.
 const END_GRACE: Duration = Duration::from_secs(1);
+
+/// Bytes that are collected for the client as long as more are there at once. Nothing ever waits to be collected.
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// The body of an answer.
 pub struct AnswerBody(Inner);
@@ -179,25 +182,40 @@ impl Streaming {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(bytes));
-            }
-            let Some(upstream) = &mut self.upstream else {
-                return Poll::Ready(None);
-            };
+        while self.ready_bytes() < BATCH_BYTES
+            && let Some(upstream) = &mut self.upstream
+        {
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
                 // The answer is complete; how the connection ends says nothing about it.
                 Poll::Ready(Some(Err(_))) if self.transform.seen().ended => self.ended(record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
                 Poll::Ready(None) => self.ended(record),
+                Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.timer.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) => self.timer_fired(record),
                 },
             }
         }
+        Poll::Ready(self.take_ready())
+    }
+
+    fn ready_bytes(&self) -> usize {
+        self.ready.iter().map(Bytes::len).sum()
+    }
+
+    /// All bytes that are ready, in one piece: a provider that writes token by token, faster than the client is written to,
+    /// costs one write and not one for each.
+    fn take_ready(&mut self) -> Option<Bytes> {
+        if self.ready.len() <= 1 {
+            return self.ready.pop_front();
+        }
+        let mut joined = BytesMut::with_capacity(self.ready_bytes());
+        for bytes in self.ready.drain(..) {
+            joined.extend_from_slice(&bytes);
+        }
+        Some(joined.freeze())
     }
 }
 
