@@ -355,7 +355,7 @@ fn nesting_of_a_hundred_thousand_levels() {
         format!(r#"{{"model":"m","messages":[],"tools":{open}{close}}}"#),
         format!(r#"{{"model":"m","messages":[],"unknown":{objects}}}"#),
         format!(r#"{{"model":"m","messages":{open}"#),
-        open.clone(),
+        open,
     ];
     let bodies: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
     door.refuses_bodies(400, &bodies);
@@ -561,12 +561,25 @@ fn a_refused_call_is_one_line_in_the_log_and_says_why() {
         (post("/v1/chat/completions", "{}"), 401, "missing_api_key"),
         (keyed(Dialect::OpenAi, "{"), 400, "invalid_json"),
         (
+            keyed(Dialect::OpenAi, r#"{"model":"m"}"#),
+            400,
+            "messages_missing",
+        ),
+        (post("/v1/nowhere", "{}"), 404, "unknown_url"),
+        (Request::new("GET", "/v1/embeddings"), 405, "method_not_allowed"),
+        (
             keyed(Dialect::Anthropic, Dialect::Anthropic.request("absent", false)),
             404,
             "model_not_found",
         ),
     ] {
-        assert_eq!(door.gateway.send(&request).status(), status);
+        let response = door.gateway.send(&request);
+        assert_eq!(response.status(), status);
+        let told = &response.json()["error"]["code"];
+        assert!(
+            told.is_null() || told == code,
+            "the log and the answer have one code: {told}, {code}"
+        );
         let line = door.gateway.logged();
         assert_eq!(
             (&line["status"], &line["error_code"]),

@@ -1,9 +1,8 @@
 //! A provider that fails before its first content is never seen by the client: it gets the whole answer of the next one.
-//! After the first content the client is told, in its own dialect.
 
 use std::io::Write;
 
-use crate::harness::{Asked, Dialect, Gateway, Next, Peer, Setup, Stream, Upstream, answers, post};
+use crate::harness::{Asked, Dialect, Gateway, Next, Setup, Stream, Upstream, answers, post};
 
 /// What the next provider says.
 const RESCUE: &str = "the next provider answers";
@@ -13,9 +12,24 @@ const RESCUE: &str = "the next provider answers";
 /// stream; `a|b` where the network decides which of the two it is.
 #[track_caller]
 fn is_rescued(failing: &Upstream, outcomes: [&str; 2]) {
+    is_rescued_by(two_instances, failing, outcomes);
+}
+
+/// The same for a provider that lets the gateway wait.
+#[track_caller]
+fn is_rescued_in_time(failing: &Upstream, outcomes: [&str; 2]) {
+    is_rescued_by(impatient, failing, outcomes);
+}
+
+#[track_caller]
+fn is_rescued_by(
+    setup: fn(Dialect, &Upstream, &Upstream) -> Gateway,
+    failing: &Upstream,
+    outcomes: [&str; 2],
+) {
     for dialect in Dialect::BOTH {
         let next = Upstream::good(RESCUE);
-        let gateway = two_instances(dialect, failing, &next);
+        let gateway = setup(dialect, failing, &next);
         for (stream, outcome) in [false, true].into_iter().zip(outcomes) {
             let case = format!("{dialect:?}, stream: {stream}");
             let request = post(dialect.path(), dialect.request("m", stream));
@@ -58,8 +72,18 @@ fn is_rescued(failing: &Upstream, outcomes: [&str; 2]) {
 fn two_instances(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gateway {
     let config = format!(
         "models:\n  m:\n    instances:\n      - {{name: failing, provider: failing}}\n      \
-         - {{name: next, provider: next, weight: 0}}\n    timeouts: {{first_byte: 400ms, between_chunks: 400ms}}\n\
-         providers:\n{}{}",
+         - {{name: next, provider: next, weight: 0}}\nproviders:\n{}{}",
+        dialect.provider("failing", failing),
+        dialect.provider("next", next),
+    );
+    Setup::new(config).start()
+}
+
+/// A model with little patience, and another for when it has failed, which has all the time it needs.
+fn impatient(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gateway {
+    let config = format!(
+        "models:\n  m: {{provider: failing, fallback: [spare], timeouts: {{first_byte: 400ms, between_chunks: 400ms}}}}\n  \
+         spare: {{provider: next}}\nproviders:\n{}{}",
         dialect.provider("failing", failing),
         dialect.provider("next", next),
     );
@@ -182,7 +206,7 @@ fn a_stream_that_ends_in_order_before_the_first_content() {
         }
     });
     // The whole answer announces more than comes, so it is waited for.
-    is_rescued(&failing, ["between_chunks_timeout", "cut"]);
+    is_rescued_in_time(&failing, ["between_chunks_timeout", "cut"]);
 }
 
 #[test]
@@ -191,7 +215,7 @@ fn a_provider_that_never_answers() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["first_byte_timeout"; 2]);
+    is_rescued_in_time(&failing, ["first_byte_timeout"; 2]);
 }
 
 #[test]
@@ -201,7 +225,7 @@ fn a_provider_that_goes_silent_after_the_head() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["between_chunks_timeout"; 2]);
+    is_rescued_in_time(&failing, ["between_chunks_timeout"; 2]);
 }
 
 #[test]
@@ -218,7 +242,7 @@ fn a_provider_that_sends_a_head_and_nothing_more() {
         peer.wait_until_closed();
         Next::Close
     });
-    is_rescued(&failing, ["first_byte_timeout"; 2]);
+    is_rescued_in_time(&failing, ["first_byte_timeout"; 2]);
 }
 
 fn whole_head() -> String {
@@ -573,142 +597,5 @@ fn a_pooled_connection_that_has_died_is_replaced_unnoticed() {
             (response.status(), response.header("x-tollgate-attempts")),
             (200, Some("p=ok"))
         );
-    }
-}
-
-/// How a stream goes wrong after its first content.
-#[derive(Clone, Copy, Debug)]
-enum Midway {
-    Closed,
-    Reset,
-    Ended,
-    Silent,
-    Garbled,
-    ErrorEvent,
-}
-
-#[test]
-fn a_stream_that_is_closed_midway_ends_with_an_error() {
-    fails_midway(Midway::Closed);
-}
-
-#[test]
-fn a_stream_that_is_reset_midway_ends_with_an_error() {
-    fails_midway(Midway::Reset);
-}
-
-#[test]
-fn a_stream_that_ends_without_a_reason_ends_with_an_error() {
-    fails_midway(Midway::Ended);
-}
-
-#[test]
-fn a_stream_that_goes_silent_midway_ends_with_an_error() {
-    fails_midway(Midway::Silent);
-}
-
-#[test]
-fn a_stream_whose_chunks_break_midway_ends_with_an_error() {
-    fails_midway(Midway::Garbled);
-}
-
-#[test]
-fn a_stream_with_an_error_event_midway_ends_with_that_error() {
-    fails_midway(Midway::ErrorEvent);
-}
-
-/// For each pair of dialects: content comes, the stream fails, and the client is told in its own dialect.
-#[track_caller]
-fn fails_midway(how: Midway) {
-    for provider in Dialect::BOTH {
-        for client in Dialect::BOTH {
-            let (proceed, told_to_proceed) = std::sync::mpsc::channel();
-            let told_to_proceed = std::sync::Mutex::new(told_to_proceed);
-            let failing = Upstream::start(move |asked, peer| {
-                let events = answers::events(asked.dialect(), &["first "]);
-                peer.send(answers::stream_head().as_bytes());
-                peer.send(&answers::chunk(
-                    [events.before.concat(), events.content.concat()].concat(),
-                ));
-                // The client has read the content, so that a reset cannot take it back.
-                let _ = told_to_proceed.lock().expect("one thread").recv();
-                fail_now(how, asked, peer)
-            });
-            let next = Upstream::good(RESCUE);
-            let config = format!(
-                "models:\n  m:\n    instances:\n      - {{name: failing, provider: failing}}\n      \
-                 - {{name: next, provider: next, weight: 0}}\n    timeouts: {{between_chunks: 400ms}}\n\
-                 providers:\n{}{}",
-                provider.provider("failing", &failing),
-                provider.provider("next", &next),
-            );
-            let gateway = Setup::new(config).start();
-            let mut stream = gateway
-                .connect()
-                .stream(&post(client.path(), client.request("m", true)));
-            let case = format!("{how:?}: {client:?} client, {provider:?} provider");
-            assert_eq!(stream.head.status, 200, "{case}");
-            let mut before = Vec::new();
-            while !before.last().is_some_and(|text: &String| text.contains("first ")) {
-                before.push(
-                    stream
-                        .event()
-                        .unwrap_or_else(|| panic!("{case}: no content"))
-                        .data,
-                );
-            }
-            proceed.send(()).expect("the provider waits");
-            let rest = stream.rest();
-            let last = rest.last().unwrap_or_else(|| panic!("{case}: a silent end"));
-            let message = client.error_message(last.data.as_bytes());
-            if matches!(how, Midway::ErrorEvent) {
-                assert_eq!(message, "the model fell over", "{case}");
-            }
-            match client {
-                Dialect::OpenAi => assert!(
-                    rest.iter().all(|event| event.data != "[DONE]"),
-                    "{case}: {rest:?}"
-                ),
-                Dialect::Anthropic => {
-                    assert_eq!(last.name, "error", "{case}");
-                    assert!(
-                        rest.iter().all(|event| event.name != "message_stop"),
-                        "{case}: {rest:?}"
-                    );
-                }
-            }
-            next.was_not_asked();
-            let line = gateway.logged();
-            assert!(line["error_code"].is_string(), "{case}: {line}");
-            assert_ne!(line["attempts"][0]["outcome"], "ok", "{case}: {line}");
-            assert_eq!(line["usage"]["estimated"], true, "{case}: {line}");
-        }
-    }
-}
-
-fn fail_now(how: Midway, asked: &Asked, peer: &mut Peer) -> Next {
-    match how {
-        Midway::Closed => Next::Close,
-        Midway::Reset => Next::Reset,
-        Midway::Ended => {
-            peer.send(answers::END_OF_CHUNKS);
-            Next::Keep
-        }
-        Midway::Silent => {
-            peer.wait_until_closed();
-            Next::Close
-        }
-        Midway::Garbled => {
-            peer.send(b"not a chunk size\r\n");
-            Next::Keep
-        }
-        Midway::ErrorEvent => {
-            peer.send(&answers::chunk(answers::error_event(
-                asked.dialect(),
-                "the model fell over",
-            )));
-            peer.send(answers::END_OF_CHUNKS);
-            Next::Keep
-        }
     }
 }

@@ -212,7 +212,7 @@ fn bodies_that_end_before_their_announced_end() {
             "transfer-encoding: chunked\r\n".to_owned(),
             format!("ffffffffffffffff\r\n{body}\r\n0\r\n\r\n"),
         ),
-        (format!("content-length: {}\r\n", length + 1), body.clone()),
+        (format!("content-length: {}\r\n", length + 1), body),
     ] {
         let mut connection = door.gateway.connect();
         connection.write(call(&headers, &body).as_bytes());
@@ -352,6 +352,76 @@ fn requests_in_a_row_are_answered_in_order() {
         .map(|_| connection.response().expect("an answer").status())
         .collect();
     assert_eq!(statuses, [200, 200, 404, 200, 200]);
+}
+
+#[test]
+fn a_client_that_asks_before_it_sends_is_told_to_go_on_or_why_not() {
+    let door = Door::new();
+    let body = hello();
+    let head = |length: usize| {
+        call(
+            &format!("expect: 100-continue\r\ncontent-length: {length}\r\n"),
+            "",
+        )
+    };
+    let mut connection = door.gateway.connect();
+    connection.write(head(body.len()).as_bytes());
+    assert_eq!(connection.response().expect("an answer").status(), 100);
+    connection.write(body.as_bytes());
+    assert_eq!(connection.response().expect("an answer").status(), 200);
+    door.upstream.asked();
+
+    let mut connection = door.gateway.connect();
+    connection.write(head(100_000_000_000).as_bytes());
+    assert_eq!(connection.response().expect("an answer").status(), 413);
+    door.still_serves();
+}
+
+#[test]
+fn an_old_client_is_served_and_its_connection_closed() {
+    let door = Door::new();
+    let body = hello();
+    let length = body.len();
+    let mut connection = door.gateway.connect();
+    connection.write(format!("POST {CHAT} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes());
+    let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
+    assert!(
+        answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"),
+        "{answer}"
+    );
+    assert!(
+        !answer.to_ascii_lowercase().contains("transfer-encoding"),
+        "{answer}"
+    );
+    assert_eq!(door.upstream.asked().text(), body);
+
+    // A stream without a length and without chunks: it ends with the connection.
+    let body = Dialect::OpenAi.request("m", true);
+    let length = body.len();
+    let mut connection = door.gateway.connect();
+    connection.write(
+        format!("POST {CHAT} HTTP/1.0\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes(),
+    );
+    let answer = String::from_utf8_lossy(&connection.until_closed()).into_owned();
+    assert!(
+        !answer.to_ascii_lowercase().contains("transfer-encoding"),
+        "{answer}"
+    );
+    assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");
+}
+
+#[test]
+fn two_codings_of_chunks_are_refused() {
+    let door = Door::new();
+    let body = hello();
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for headers in [
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        door.refuses(call(headers, &chunked));
+    }
+    door.still_serves();
 }
 
 #[test]

@@ -11,13 +11,15 @@ const CHAT: &str = "/v1/chat/completions";
 
 /// The demo with vendors that are built in. `openai_key` may be the key that is refused.
 fn demo(openai_key: &str) -> Gateway {
-    Setup::example(
-        &example("nginx-demo/rbac.json"),
-        &example("nginx-demo/simulated.yaml"),
-    )
-    .env("OPENAI_API_KEY", openai_key)
-    .env("ANTHROPIC_API_KEY", "sk-ant-demo")
-    .start()
+    Setup::rbac(text("nginx-demo/rbac.json"), text("nginx-demo/simulated.yaml"))
+        .env("OPENAI_API_KEY", openai_key)
+        .env("ANTHROPIC_API_KEY", "sk-ant-demo")
+        .start()
+}
+
+/// The text of a file of the example.
+fn text(path: &str) -> String {
+    fs::read_to_string(example(path)).expect("a file of the example")
 }
 
 /// The demo's request.
@@ -159,13 +161,10 @@ fn the_scenarios_hold_with_vendors_in_processes_of_their_own() {
     let vendor = Process::start(&["simulate", "--listen", "127.0.0.1:0"], &[]);
     let line = vendor.stderr.with("http://");
     let base = line.split_whitespace().last().expect("an address");
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = directory.path().join("vendors.yaml");
-    let text =
+    let vendors =
         format!("providers:\n  openai: {{endpoint: \"{base}\"}}\n  anthropic: {{endpoint: \"{base}\"}}\n");
-    fs::write(&config, text).expect("a file can be written");
     for (key, status) in [("sk-demo", 200), ("bad", 401)] {
-        let gateway = Setup::example(&example("nginx-demo/rbac.json"), &config)
+        let gateway = Setup::rbac(text("nginx-demo/rbac.json"), &*vendors)
             .env("OPENAI_API_KEY", key)
             .env("ANTHROPIC_API_KEY", "sk-ant-demo")
             .start();
@@ -201,10 +200,7 @@ fn the_answer_of_openai_arrives_word_for_word() {
                 {\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}],\
                 \"usage\":{\"prompt_tokens\":7,\"completion_tokens\":82,\"total_tokens\":89},\"system_fingerprint\":null}\n";
     let openai = Upstream::saying(answers::json_answer(200, said));
-    let gateway = with_openai(
-        &openai,
-        &fs::read_to_string(example("nginx-demo/rbac.json")).expect("the file"),
-    );
+    let gateway = with_openai(&openai, &text("nginx-demo/rbac.json"));
     let response = gateway.send(&hello("user-a", "gpt-5"));
     assert_eq!(response.text(), said);
     let (_, tokens) = tokens_of(&gateway.logged_text(), 200);
@@ -217,18 +213,8 @@ fn the_answer_of_openai_arrives_word_for_word() {
 
 /// The demo with another file and this vendor in place of OpenAI.
 fn with_openai(openai: &Upstream, rbac: &str) -> Gateway {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (rbac_file, config) = (
-        directory.path().join("rbac.json"),
-        directory.path().join("vendors.yaml"),
-    );
-    fs::write(&rbac_file, rbac).expect("a file can be written");
-    fs::write(
-        &config,
-        format!("providers: {{openai: {{endpoint: \"{}\"}}}}\n", openai.base()),
-    )
-    .expect("a file");
-    Setup::example(&rbac_file, &config)
+    let vendors = format!("providers: {{openai: {{endpoint: \"{}\"}}}}\n", openai.base());
+    Setup::rbac(rbac, vendors)
         .env("OPENAI_API_KEY", "sk-demo")
         .start()
 }
@@ -321,6 +307,26 @@ fn a_failover_need_not_be_a_model_of_the_user_and_is_followed_once() {
     );
     let response = gateway.send(&hello("user-b", "first"));
     assert_eq!(response.json()["choices"][0]["message"]["content"], "third");
+}
+
+#[test]
+fn a_change_of_the_file_takes_effect_and_a_mistake_in_it_does_not() {
+    let gateway = demo("sk-demo");
+    assert_eq!(gateway.send(&hello("user-b", CLAUDE)).status(), 404);
+    let rbac = text("nginx-demo/rbac.json");
+    let claude = format!(r#""models": [{{"name": "gpt-5"}}, {{"name": "{CLAUDE}"}}]"#);
+    gateway.write_rbac(&rbac.replace(r#""models": [{"name": "gpt-5"}]"#, &claude));
+    gateway.stderr().with("configuration reloaded");
+    assert_eq!(gateway.send(&hello("user-b", CLAUDE)).status(), 200);
+    gateway.write_rbac(&rbac.replace("anthropic", "antropic"));
+    let mistake = gateway.stderr().with("antropic");
+    assert!(
+        mistake.contains("rbac.json:") && mistake.contains("anthropic"),
+        "{mistake}"
+    );
+    gateway.stderr().with("the previous configuration keeps serving");
+    assert_eq!(gateway.send(&hello("user-b", CLAUDE)).status(), 200);
+    gateway.stop();
 }
 
 #[test]

@@ -18,12 +18,20 @@ struct Certificate {
 
 impl Certificate {
     fn new(name: &str) -> Certificate {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         let directory = tempfile::tempdir().expect("a directory");
-        let (certificate, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+        let (certificate, key) = (
+            directory.path().join("cert.pem"),
+            directory.path().join("key.pem"),
+        );
         fs::write(&certificate, cert.pem()).expect("a file can be written");
         fs::write(&key, signing_key.serialize_pem()).expect("a file can be written");
-        Certificate { certificate, key, _directory: directory }
+        Certificate {
+            certificate,
+            key,
+            _directory: directory,
+        }
     }
 }
 
@@ -49,7 +57,11 @@ impl Secure {
         let line = process.stderr.with("listening on");
         let port = line.rsplit(':').next().expect("a port").trim().to_owned();
         assert!(line.contains("https://"), "{line}");
-        Secure { process, base: format!("https://localhost:{port}"), _config: directory }
+        Secure {
+            process,
+            base: format!("https://localhost:{port}"),
+            _config: directory,
+        }
     }
 }
 
@@ -64,11 +76,22 @@ fn behind(secure: &Secure, tls: &str) -> Setup {
 fn a_provider_is_reached_over_tls_that_the_given_authority_vouches_for() {
     let certificate = Certificate::new("localhost");
     let secure = Secure::start(&certificate);
-    let gateway = behind(&secure, &format!(", tls: {{ca_file: {}}}", certificate.certificate.display())).start();
+    let gateway = behind(
+        &secure,
+        &format!(", tls: {{ca_file: {}}}", certificate.certificate.display()),
+    )
+    .start();
     for stream in [false, true] {
-        let response = gateway.send(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", stream)));
+        let response = gateway.send(&post(
+            Dialect::OpenAi.path(),
+            Dialect::OpenAi.request("m", stream),
+        ));
         assert_eq!(response.status(), 200, "{}", response.text());
-        assert!(response.text().contains("simulated provider") || response.text().contains("Hello"), "{}", response.text());
+        assert!(
+            response.text().contains("simulated provider") || response.text().contains("Hello"),
+            "{}",
+            response.text()
+        );
     }
     gateway.stop();
     secure.process.stop();
@@ -76,16 +99,30 @@ fn a_provider_is_reached_over_tls_that_the_given_authority_vouches_for() {
 
 #[test]
 fn a_provider_that_nobody_vouches_for_is_not_spoken_to_and_the_caller_learns_no_address() {
-    let (shown, trusted, other_name) =
-        (Certificate::new("localhost"), Certificate::new("localhost"), Certificate::new("elsewhere.example"));
+    let (shown, trusted, other_name) = (
+        Certificate::new("localhost"),
+        Certificate::new("localhost"),
+        Certificate::new("elsewhere.example"),
+    );
     for (shown, trusted) in [(&shown, &trusted), (&other_name, &other_name)] {
         let secure = Secure::start(shown);
-        let gateway = behind(&secure, &format!(", tls: {{ca_file: {}}}", trusted.certificate.display())).start();
+        let gateway = behind(
+            &secure,
+            &format!(", tls: {{ca_file: {}}}", trusted.certificate.display()),
+        )
+        .start();
         let response = gateway.send(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)));
         assert_eq!(response.status(), 502, "{}", response.text());
         assert_eq!(response.header("x-tollgate-attempts"), Some("far=tls_error"));
-        assert!(!response.text().contains("localhost") && !response.text().contains("127.0.0.1"), "{}", response.text());
-        assert!(gateway.stop().stderr.contains("certificate"), "the log tells the operator why");
+        assert!(
+            !response.text().contains("localhost") && !response.text().contains("127.0.0.1"),
+            "{}",
+            response.text()
+        );
+        assert!(
+            gateway.stop().stderr.contains("certificate"),
+            "the log tells the operator why"
+        );
         secure.process.stop();
     }
 }
@@ -106,9 +143,23 @@ fn clients_may_speak_http_1_and_http_2() {
     let secure = Secure::start(&certificate);
     for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
         let output = Command::new("curl")
-            .args(["-s", flag, "--cacert", certificate.certificate.to_str().expect("text")])
-            .args(["-w", "\n%{http_code} %{http_version}", "-H", "content-type: application/json"])
-            .args(["-d", &Dialect::OpenAi.request("m", true), &format!("{}/v1/chat/completions", secure.base)])
+            .args([
+                "-s",
+                flag,
+                "--cacert",
+                certificate.certificate.to_str().expect("text"),
+            ])
+            .args([
+                "-w",
+                "\n%{http_code} %{http_version}",
+                "-H",
+                "content-type: application/json",
+            ])
+            .args([
+                "-d",
+                &Dialect::OpenAi.request("m", true),
+                &format!("{}/v1/chat/completions", secure.base),
+            ])
             .output()
             .expect("curl runs");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -124,9 +175,22 @@ fn a_certificate_file_that_cannot_be_used_is_told_at_start() {
     let config = directory.path().join("tollgate.yaml");
     let text = "models: {m: {provider: simulated}}\nauth: none\nserver: {tls: {cert_file: /nowhere.pem, key_file: /nowhere.key}}\n";
     fs::write(&config, text).expect("a file can be written");
-    let finished = run(&["run", "--listen", "127.0.0.1:0", "--config", config.to_str().expect("text")], &[]);
+    let finished = run(
+        &[
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            config.to_str().expect("text"),
+        ],
+        &[],
+    );
     assert_eq!(finished.status.code(), Some(1));
-    assert!(finished.stderr.contains("server.tls") && finished.stderr.contains("/nowhere.pem"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("server.tls") && finished.stderr.contains("/nowhere.pem"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -134,9 +198,27 @@ fn try_trusts_the_authority_it_is_given() {
     let certificate = Certificate::new("localhost");
     let secure = Secure::start(&certificate);
     let ca = certificate.certificate.to_str().expect("text");
-    let good = run(&["try", "--url", &secure.base, "--ca-file", ca, "--model", "m", "Hello"], &[]);
-    assert!(good.status.success() && good.stdout.contains("Hello!"), "{good:?}");
+    let good = run(
+        &[
+            "try",
+            "--url",
+            &secure.base,
+            "--ca-file",
+            ca,
+            "--model",
+            "m",
+            "Hello",
+        ],
+        &[],
+    );
+    assert!(
+        good.status.success() && good.stdout.contains("Hello!"),
+        "{good:?}"
+    );
     let bad = run(&["try", "--url", &secure.base, "--model", "m", "Hello"], &[]);
-    assert!(!bad.status.success() && bad.stderr.contains("certificate"), "{bad:?}");
+    assert!(
+        !bad.status.success() && bad.stderr.contains("certificate"),
+        "{bad:?}"
+    );
     secure.process.stop();
 }

@@ -15,6 +15,7 @@ mod capabilities;
 pub mod codec;
 mod dialect;
 pub mod estimate;
+pub mod glance;
 pub mod json;
 mod loss;
 pub mod openai_chat;

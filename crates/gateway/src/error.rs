@@ -11,6 +11,9 @@ use tollgate_dialects::canonical::{ErrorKind, ProviderError};
 /// The code of an error that the provider told without a code of its own.
 pub const TOLD_BY_PROVIDER: &str = "upstream_error";
 
+/// The code of a request whose end is ambiguous. Its connection is closed, because nobody knows where the next one begins.
+pub const INVALID_FRAMING: &str = "invalid_framing";
+
 /// Whose fault an error is; decides log level and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

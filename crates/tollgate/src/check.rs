@@ -17,7 +17,8 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     let lowered = source.load()?;
     let log = AccessLog::start(Target::Off, Format::Json).map_err(Failure::new)?;
     if let Some(tls) = &lowered.resources.server.tls {
-        server_config(&tls.cert_file, &tls.key_file).map_err(|error| Failure::new(format!("server.tls: {error}")))?;
+        server_config(&tls.cert_file, &tls.key_file)
+            .map_err(|error| Failure::new(format!("server.tls: {error}")))?;
     }
     Gateway::new(&lowered.resources, &env, [0; 32], log).map_err(Failure::all)?;
     let models: usize = lowered

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::Gateway;
-use tollgate_gateway::server::{self, Running, Settings};
+use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_resources::model::{LogPath, Server};
 use tollgate_resources::{Lowered, Resources};
 use tollgate_telemetry::{AccessLog, Target};
@@ -38,12 +38,21 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);
     let (listeners, addresses) = listen(&resources.server.listen, workers)?;
     let settings = settings(&resources.server)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
     banner::print(&resources, &notes, &addresses, &arguments.source);
-    runtime.block_on(supervise(&gateway, &arguments.source, files, &resources, &mut signals));
+    runtime.block_on(supervise(
+        &gateway,
+        &arguments.source,
+        files,
+        &resources,
+        &mut signals,
+    ));
     stop(running, &runtime, &mut signals);
     access_log.flush_and_stop();
     Ok(())
@@ -70,7 +79,13 @@ impl Signals {
 }
 
 /// Watches files and signals until the gateway is told to stop.
-async fn supervise(gateway: &Gateway, source: &Source, mut files: Files, resources: &Resources, signals: &mut Signals) {
+async fn supervise(
+    gateway: &Gateway,
+    source: &Source,
+    mut files: Files,
+    resources: &Resources,
+    signals: &mut Signals,
+) {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     let mut serving = resources.clone();
     loop {
@@ -94,15 +109,20 @@ async fn supervise(gateway: &Gateway, source: &Source, mut files: Files, resourc
 
 /// Takes a changed configuration into service, as a whole or not at all.
 fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resources) {
-    let result = source
-        .lower(files)
-        .and_then(|lowered| gateway.replace(&lowered.resources, &env).map_err(Failure::all).map(|()| lowered));
+    let result = source.lower(files).and_then(|lowered| {
+        gateway
+            .replace(&lowered.resources, &env)
+            .map_err(Failure::all)
+            .map(|()| lowered)
+    });
     match result {
         Ok(lowered) => {
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if resources.server != serving.server && !listen_only(&resources.server, &serving.server) {
-                tracing::warn!("a change of `server` takes effect after a restart; everything else is in effect now");
+                tracing::warn!(
+                    "a change of `server` takes effect after a restart; everything else is in effect now"
+                );
             }
             resources.server.listen.clone_from(&serving.server.listen);
             for note in &lowered.notes {
@@ -122,7 +142,13 @@ fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resou
 
 /// Whether two servers differ in nothing but the addresses, which the command line may have replaced.
 fn listen_only(a: &Server, b: &Server) -> bool {
-    Server { listen: Vec::new(), ..a.clone() } == Server { listen: Vec::new(), ..b.clone() }
+    Server {
+        listen: Vec::new(),
+        ..a.clone()
+    } == Server {
+        listen: Vec::new(),
+        ..b.clone()
+    }
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut.
@@ -153,8 +179,11 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
 
 fn start_own_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // Fails only if there is one already.
     let _ = log.try_init();
 }
@@ -166,11 +195,18 @@ fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
         LogPath::File(path) => Target::File(path.into()),
     };
     let format = log_format(&server.access_log.format).map_err(Failure::new)?;
-    AccessLog::start(target, format)
-        .map_err(|error| Failure::new(format!("server.access_log.path: cannot open {}: {error}", server.access_log.path.as_str())))
+    AccessLog::start(target, format).map_err(|error| {
+        Failure::new(format!(
+            "server.access_log.path: cannot open {}: {error}",
+            server.access_log.path.as_str()
+        ))
+    })
 }
 
-fn listen(addresses: &[SocketAddr], workers: usize) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
+fn listen(
+    addresses: &[SocketAddr],
+    workers: usize,
+) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
     let mut by_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
     for address in addresses {
@@ -195,7 +231,10 @@ fn settings(server: &Server) -> Result<Settings, Failure> {
         tls,
         max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
         max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
-        header_timeout: Duration::from_millis(server.header_timeout_ms),
+        limits: Limits {
+            idle: Duration::from_millis(server.idle_timeout_ms),
+            head: Duration::from_millis(server.header_timeout_ms),
+        },
         drain: Duration::from_millis(server.drain_ms),
     })
 }

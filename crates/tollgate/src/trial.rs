@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{Delta, Event, Usage};
 use tollgate_dialects::codec::{self, StreamDecoder};
-use tollgate_dialects::Dialect;
 use tollgate_gateway::upstream::{Endpoint, Pools, RequestBody, SendError, TlsSettings, UpstreamBody};
 use tollgate_resources::SecretRef;
 use tollgate_telemetry::{TokenUsage, cost, price_of};
@@ -28,43 +28,66 @@ const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 /// # Errors
 /// The gateway cannot be reached, or it answers with an error.
 pub fn trial(arguments: &TrialArguments) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
     tokio::task::LocalSet::new().block_on(&runtime, call(arguments))
 }
 
 async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
     let address = arguments.url.trim_end_matches('/').trim_end_matches("/v1");
-    let endpoint = Endpoint::parse(address, &TlsSettings { ca_file: arguments.ca_file.clone(), verify: true })
-        .map_err(|error| Failure::new(format!("--url: {error}")))?;
+    let endpoint = Endpoint::parse(
+        address,
+        &TlsSettings {
+            ca_file: arguments.ca_file.clone(),
+            verify: true,
+        },
+    )
+    .map_err(|error| Failure::new(format!("--url: {error}")))?;
     let headers = headers(arguments, &endpoint)?;
     let body = body(arguments);
     let request = || {
         let mut request = Request::new(RequestBody::from(body.clone()));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = headers.clone();
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         let path = format!("{}/v1/chat/completions", endpoint.base_path);
         // The address was parsed above, so its path is a path.
         *request.uri_mut() = path.parse().unwrap_or_default();
         request
     };
     let started = Instant::now();
-    let received = Pools::default().send(&endpoint, request, CONNECT_TIMEOUT, ANSWER_TIMEOUT).await.map_err(|error| match error {
-        SendError::Connect(error) => Failure::new(format!(
-            "no gateway at {}: {}; start one with `tollgate run`",
-            arguments.url,
-            error.error.detail.unwrap_or_default()
-        )),
-        SendError::Late => Failure::new("the gateway does not answer"),
-        SendError::Broken(detail) => Failure::new(format!("the gateway closed the connection: {detail}")),
-    })?;
+    let received = Pools::default()
+        .send(&endpoint, request, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
+        .await
+        .map_err(|error| match error {
+            SendError::Connect(error) => Failure::new(format!(
+                "no gateway at {}: {}; start one with `tollgate run`",
+                arguments.url,
+                error.error.detail.unwrap_or_default()
+            )),
+            SendError::Late => Failure::new("the gateway does not answer"),
+            SendError::Broken(detail) => Failure::new(format!("the gateway closed the connection: {detail}")),
+        })?;
     let (parts, incoming) = received.response.into_parts();
-    let mut body = UpstreamBody::Network { body: incoming, lease: Some(received.lease) };
+    let mut body = UpstreamBody::Network {
+        body: incoming,
+        lease: Some(received.lease),
+    };
     if parts.status != StatusCode::OK {
         return Err(refused(parts.status, &mut body).await);
     }
     let (usage, first_token) = print_stream(&mut body, started).await?;
-    summary(arguments, &parts.headers, usage.as_ref(), first_token, started.elapsed())
+    summary(
+        arguments,
+        &parts.headers,
+        usage.as_ref(),
+        first_token,
+        started.elapsed(),
+    )
 }
 
 fn headers(arguments: &TrialArguments, endpoint: &Endpoint) -> Result<HeaderMap, Failure> {
@@ -73,7 +96,9 @@ fn headers(arguments: &TrialArguments, endpoint: &Endpoint) -> Result<HeaderMap,
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(key) = &arguments.key {
         let key = SecretRef::new(key).map_err(|error| Failure::new(format!("--key: {error}")))?;
-        let key = key.resolve(&env).map_err(|error| Failure::new(format!("--key: {error}")))?;
+        let key = key
+            .resolve(&env)
+            .map_err(|error| Failure::new(format!("--key: {error}")))?;
         let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
             .map_err(|_| Failure::new("--key: holds a character that cannot stand in a header"))?;
         value.set_sensitive(true);
@@ -103,7 +128,10 @@ async fn refused(status: StatusCode, body: &mut UpstreamBody) -> Failure {
 }
 
 /// Prints the answer as it comes; gives its usage and when its first token came.
-async fn print_stream(body: &mut UpstreamBody, started: Instant) -> Result<(Option<Usage>, Option<Duration>), Failure> {
+async fn print_stream(
+    body: &mut UpstreamBody,
+    started: Instant,
+) -> Result<(Option<Usage>, Option<Duration>), Failure> {
     let mut decoder = StreamDecoder::new(Dialect::OpenaiChat, MAX_EVENT_BYTES);
     let mut usage = None;
     let mut first_token = None;
@@ -112,7 +140,10 @@ async fn print_stream(body: &mut UpstreamBody, started: Instant) -> Result<(Opti
     while !ended {
         let mut text = String::new();
         let mut note = |event: Event<'_>| match event {
-            Event::PartDelta { delta: Delta::Text(piece) | Delta::Reasoning(piece) | Delta::Arguments(piece), .. } => {
+            Event::PartDelta {
+                delta: Delta::Text(piece) | Delta::Reasoning(piece) | Delta::Arguments(piece),
+                ..
+            } => {
                 text.push_str(&piece);
             }
             Event::Usage(last) => usage = Some(last),
@@ -130,7 +161,9 @@ async fn print_stream(body: &mut UpstreamBody, started: Instant) -> Result<(Opti
         if !text.is_empty() {
             first_token.get_or_insert_with(|| started.elapsed());
             let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::new)?;
+            out.write_all(text.as_bytes())
+                .and_then(|()| out.flush())
+                .map_err(Failure::new)?;
         }
         if let Some(message) = failed {
             return Err(Failure::new(format!("the answer failed: {message}")));
@@ -146,27 +179,51 @@ fn summary(
     first_token: Option<Duration>,
     total: Duration,
 ) -> Result<(), Failure> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("unknown")
+    };
     let upstream_model = header("x-tollgate-model");
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n").map_err(Failure::new)?;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}").map_err(Failure::new);
     line("instance", header("x-tollgate-instance").to_owned())?;
-    line("model", format!("{upstream_model} (asked for {})", arguments.model))?;
+    line(
+        "model",
+        format!("{upstream_model} (asked for {})", arguments.model),
+    )?;
     match usage {
         None => line("tokens", "not told".to_owned())?,
         Some(usage) => {
-            let cached = usage.cache_read.filter(|cached| *cached > 0).map(|cached| format!(" ({cached} cached)"));
-            line("tokens", format!("{} in{}, {} out", usage.input_total(), cached.unwrap_or_default(), usage.output))?;
+            let cached = usage
+                .cache_read
+                .filter(|cached| *cached > 0)
+                .map(|cached| format!(" ({cached} cached)"));
+            line(
+                "tokens",
+                format!(
+                    "{} in{}, {} out",
+                    usage.input_total(),
+                    cached.unwrap_or_default(),
+                    usage.output
+                ),
+            )?;
             line("cost", price(upstream_model, usage))?;
         }
     }
     let first = first_token.map_or("none".to_owned(), |first| format!("{} ms", first.as_millis()));
-    line("latency", format!("first token {first}, total {} ms", total.as_millis()))
+    line(
+        "latency",
+        format!("first token {first}, total {} ms", total.as_millis()),
+    )
 }
 
 fn price(model: &str, usage: &Usage) -> String {
-    let Some(price) = price_of(model) else { return "unknown: no price for this model".to_owned() };
+    let Some(price) = price_of(model) else {
+        return "unknown: no price for this model".to_owned();
+    };
     let used = TokenUsage {
         prompt: usage.input_total(),
         completion: usage.output,

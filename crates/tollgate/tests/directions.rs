@@ -1,4 +1,5 @@
 //! Keeps the directions between the crates: the table in ARCHITECTURE.md.
+#![expect(clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

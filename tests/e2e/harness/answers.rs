@@ -132,7 +132,7 @@ impl Events {
 
 /// A complete stream.
 pub fn stream(events: &Events) -> Vec<u8> {
-    [stream_head().as_bytes(), &chunk(&events.text()), END_OF_CHUNKS].concat()
+    [stream_head().as_bytes(), &chunk(events.text()), END_OF_CHUNKS].concat()
 }
 
 /// The head of a stream, whose body follows in chunks.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +13,7 @@ use super::process::{Finished, Lines, Process};
 pub struct Setup {
     config: String,
     server: String,
-    rbac: Option<PathBuf>,
+    rbac: Option<String>,
     env: Vec<(String, String)>,
 }
 
@@ -22,9 +21,8 @@ pub struct Setup {
 pub struct Gateway {
     process: Process,
     pub address: SocketAddr,
-    config: PathBuf,
     server: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Setup {
@@ -39,14 +37,12 @@ impl Setup {
         setup.server("access_log: {format: json}")
     }
 
-    /// A gateway with these files, taken as they are.
-    pub fn example(rbac: &Path, config: &Path) -> Setup {
-        let config =
-            fs::read_to_string(config).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+    /// A gateway with this `rbac.json` and this file beside it, both as they are.
+    pub fn rbac(rbac: impl Into<String>, config: impl Into<String>) -> Setup {
         Setup {
-            config,
+            config: config.into(),
             server: String::new(),
-            rbac: Some(rbac.to_owned()),
+            rbac: Some(rbac.into()),
             env: Vec::new(),
         }
     }
@@ -83,7 +79,8 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Gateway {
         let directory = tempfile::tempdir().expect("a directory");
-        let config = directory.path().join("tollgate.yaml");
+        let path = |name: &str| directory.path().join(name);
+        let config = path("tollgate.yaml");
         fs::write(&config, with_server(&self.config, &self.server)).expect("a file can be written");
         let mut arguments = vec![
             "run",
@@ -92,7 +89,9 @@ impl Setup {
             "--config",
             config.to_str().expect("text"),
         ];
-        if let Some(rbac) = &self.rbac {
+        let rbac = path("rbac.json");
+        if let Some(text) = &self.rbac {
+            fs::write(&rbac, text).expect("a file can be written");
             arguments.extend(["--rbac", rbac.to_str().expect("text")]);
         }
         let env: Vec<(&str, &str)> = self
@@ -110,9 +109,8 @@ impl Setup {
         Gateway {
             process,
             address,
-            config,
             server: self.server,
-            _directory: directory,
+            directory,
         }
     }
 }
@@ -149,9 +147,18 @@ impl Gateway {
 
     /// Replaces the configuration file, at once and as a whole. The gateway notices by itself.
     pub fn write_config(&self, config: &str) {
-        let next = self.config.with_extension("next");
-        fs::write(&next, with_server(config, &self.server)).expect("a file can be written");
-        fs::rename(&next, &self.config).expect("a file can be renamed");
+        self.replace("tollgate.yaml", &with_server(config, &self.server));
+    }
+
+    /// Replaces the `rbac.json`, likewise.
+    pub fn write_rbac(&self, rbac: &str) {
+        self.replace("rbac.json", rbac);
+    }
+
+    fn replace(&self, name: &str, text: &str) {
+        let next = self.directory.path().join("next");
+        fs::write(&next, text).expect("a file can be written");
+        fs::rename(&next, self.directory.path().join(name)).expect("a file can be renamed");
     }
 
     /// Sends a signal, such as `HUP`.

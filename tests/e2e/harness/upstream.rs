@@ -280,4 +280,5 @@ fn serve(
 /// Closes with RST instead of FIN.
 fn reset(socket: TcpStream) {
     let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    drop(socket);
 }

@@ -30,6 +30,10 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
 
+/// Most bytes of a stream that are kept while its first content is waited for. Real providers send one event and some
+/// comments before it.
+const MAX_BEFORE_CONTENT: usize = 1024 * 1024;
+
 /// An answer the gateway has committed to.
 pub struct Answer {
     /// Status for the client.
@@ -53,7 +57,11 @@ impl Answer {
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Answer { status, headers, content: Content::Whole(body.into()) }
+        Answer {
+            status,
+            headers,
+            content: Content::Whole(body.into()),
+        }
     }
 
     /// Gives the answer to the client; the record goes with it and is written when the body has ended or is dropped.
@@ -91,7 +99,13 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
         // A redirect or an odd success means nothing to the client, and is never followed.
         StatusCode::BAD_GATEWAY
     };
-    let mut error = CallError::upstream(status, told.kind, TOLD_BY_PROVIDER, told.message, format!("HTTP {}", upstream.status.as_u16()));
+    let mut error = CallError::upstream(
+        status,
+        told.kind,
+        TOLD_BY_PROVIDER,
+        told.message,
+        format!("HTTP {}", upstream.status.as_u16()),
+    );
     if let Some(code) = told.code {
         error.code = code.into();
     }
@@ -99,9 +113,17 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
     error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
     if status == upstream.status && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
-        error.verbatim = Some(Verbatim { dialect, content_type, body });
+        error.verbatim = Some(Verbatim {
+            dialect,
+            content_type,
+            body,
+        });
     }
-    AttemptError { outcome: "status", status: Some(upstream.status), error }
+    AttemptError {
+        outcome: "status",
+        status: Some(upstream.status),
+        error,
+    }
 }
 
 /// How long the bytes of a body are waited for: the first as long as an answer may take to begin, the others as long as
@@ -114,17 +136,30 @@ struct Patience {
 
 impl Patience {
     fn new(upstream: &UpstreamAnswer, candidate: &Candidate) -> Self {
-        Patience { limits: candidate.model.timeouts, sent: upstream.sent, begun: false }
+        Patience {
+            limits: candidate.model.timeouts,
+            sent: upstream.sent,
+            begun: false,
+        }
     }
 
-    async fn data(&mut self, upstream: &mut UpstreamAnswer) -> Result<Option<Result<Bytes, String>>, AttemptError> {
+    async fn data(
+        &mut self,
+        upstream: &mut UpstreamAnswer,
+    ) -> Result<Option<Result<Bytes, String>>, AttemptError> {
         let (outcome, limit, until) = if self.begun {
             let limit = self.limits.between_chunks;
             ("between_chunks_timeout", limit, Instant::now() + limit)
         } else {
-            ("first_byte_timeout", self.limits.first_byte, self.sent + self.limits.first_byte)
+            (
+                "first_byte_timeout",
+                self.limits.first_byte,
+                self.sent + self.limits.first_byte,
+            )
         };
-        let data = timeout_at(until, upstream.body.data()).await.map_err(|_| AttemptError::timeout(outcome, limit))?;
+        let data = timeout_at(until, upstream.body.data())
+            .await
+            .map_err(|_| AttemptError::timeout(outcome, limit))?;
         self.begun = true;
         Ok(data)
     }
@@ -146,7 +181,11 @@ pub async fn whole(
     record.first_byte();
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(AttemptError::garbled("empty", StatusCode::OK, "the answer has no body"));
+        return Err(AttemptError::garbled(
+            "empty",
+            StatusCode::OK,
+            "the answer has no body",
+        ));
     }
     let members = scan::scan(&body).map_err(|error| garbled(format!("the answer is not JSON: {error}")))?;
     let dialect = encoded.operation.dialect();
@@ -158,18 +197,34 @@ pub async fn whole(
     let body = match encoded.operation {
         Operation::Chat(_) => {
             let text = std::str::from_utf8(&body).unwrap_or_default();
-            let response = codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
+            let response =
+                codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
             if response.choices.is_empty() {
-                return Err(AttemptError::garbled("empty", StatusCode::OK, "the answer has no choices"));
+                return Err(AttemptError::garbled(
+                    "empty",
+                    StatusCode::OK,
+                    "the answer has no choices",
+                ));
             }
             record.answered(&response.model, response.usage.as_ref());
             if dialect == head.dialect {
                 body
             } else {
                 let mut losses = Losses::new();
-                let translated = codec::encode_response(head.dialect, &response, &style(route, record, encoded), &mut losses);
+                let translated = codec::encode_response(
+                    head.dialect,
+                    &response,
+                    &style(route, record, encoded),
+                    &mut losses,
+                );
                 if losses.rejections().next().is_some() {
-                    return Err(garbled(losses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+                    return Err(garbled(
+                        losses
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(", "),
+                    ));
                 }
                 record.losses.extend(losses.within("answer"));
                 translated.into()
@@ -183,7 +238,11 @@ pub async fn whole(
     };
     record.end_attempt("ok", Some(upstream.status), None);
     answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Answer { status: StatusCode::OK, headers: answer_headers, content: Content::Whole(body) })
+    Ok(Answer {
+        status: StatusCode::OK,
+        headers: answer_headers,
+        content: Content::Whole(body),
+    })
 }
 
 async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result<Bytes, AttemptError> {
@@ -206,7 +265,11 @@ async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result
         }
         joined.extend_from_slice(&data);
         if joined.len() > MAX_ANSWER_BYTES {
-            return Err(AttemptError::garbled("too_large", StatusCode::OK, format!("more than {MAX_ANSWER_BYTES} bytes")));
+            return Err(AttemptError::garbled(
+                "too_large",
+                StatusCode::OK,
+                format!("more than {MAX_ANSWER_BYTES} bytes"),
+            ));
         }
     }
     Ok(first.unwrap_or_else(|| joined.freeze()))
@@ -232,15 +295,26 @@ pub async fn stream(
         return Err(if is_error {
             error_inside_200(codec::decode_error(dialect, 500, &body))
         } else {
-            AttemptError::garbled("not_a_stream", StatusCode::OK, "a stream was asked for, something else came")
+            AttemptError::garbled(
+                "not_a_stream",
+                StatusCode::OK,
+                "a stream was asked for, something else came",
+            )
         });
     }
     let mut style = style(route, record, encoded);
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
-    let mut transform = Transform::new(encoded.operation.dialect(), head.dialect, encoded.hide_usage, &style);
+    let mut transform = Transform::new(
+        encoded.operation.dialect(),
+        head.dialect,
+        encoded.hide_usage,
+        &style,
+    );
     let mut patience = Patience::new(&upstream, candidate);
     let mut ready = Vec::new();
+    let mut kept = 0;
+    let mut begun = false;
     loop {
         let data = match patience.data(&mut upstream).await {
             Err(late) => return Err(late),
@@ -252,50 +326,86 @@ pub async fn stream(
         let out = match data {
             Some(data) => {
                 record.first_byte();
+                begun = true;
                 transform.feed(&data).map_err(|error| ("garbled", error))
             }
-            None => transform.finish().map_err(|error| (if ready.is_empty() { "empty" } else { "cut" }, error)),
+            None => transform
+                .finish()
+                .map_err(|error| (if begun { "cut" } else { "empty" }, error)),
         };
-        let out = out.map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
+        let out = out
+            .map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
         if let Some(mut error) = transform.seen().failed.clone() {
             error.message = masked_text(&error.message, &candidate.instance);
             return Err(error_inside_200(error));
         }
-        ready.push(out);
-        if ended {
+        kept += out.len();
+        if !out.is_empty() {
+            ready.push(out);
+        }
+        if ended || transform.seen().content || transform.seen().finished {
             break;
         }
-        if transform.seen().content || transform.seen().finished {
-            break;
+        if kept > MAX_BEFORE_CONTENT {
+            let detail = format!("no content within {MAX_BEFORE_CONTENT} bytes");
+            return Err(AttemptError::garbled("too_large", StatusCode::OK, detail));
         }
     }
     let mut headers = passed_headers(&upstream.headers);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let streaming = Streaming::new(ready, transform, upstream.body, candidate, record.attempt_started());
-    Ok(Answer { status: StatusCode::OK, headers, content: Content::Stream(Box::new(streaming)) })
+    let streaming = Streaming::new(
+        ready,
+        transform,
+        upstream.body,
+        candidate,
+        record.attempt_started(),
+    );
+    Ok(Answer {
+        status: StatusCode::OK,
+        headers,
+        content: Content::Stream(Box::new(streaming)),
+    })
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
-        Some(value) => !value.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/json")),
+        Some(value) => !value
+            .get(..16)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"application/json")),
         // Some servers forget it.
         None => true,
     }
 }
 
 fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> AttemptError {
-    let status = StatusCode::from_u16(told.status).ok().filter(|status| status.as_u16() >= 400).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut error = CallError::upstream(status, told.kind, TOLD_BY_PROVIDER, told.message, "an error inside an answer with status 200");
+    let status = StatusCode::from_u16(told.status)
+        .ok()
+        .filter(|status| status.as_u16() >= 400)
+        .unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut error = CallError::upstream(
+        status,
+        told.kind,
+        TOLD_BY_PROVIDER,
+        told.message,
+        "an error inside an answer with status 200",
+    );
     if let Some(code) = told.code {
         error.code = code.into();
     }
     if error.kind == ErrorKind::Server && status == StatusCode::INTERNAL_SERVER_ERROR {
         error.status = StatusCode::BAD_GATEWAY;
     }
-    AttemptError { outcome: "error_event", status: Some(StatusCode::OK), error }
+    AttemptError {
+        outcome: "error_event",
+        status: Some(StatusCode::OK),
+        error,
+    }
 }
 
 /// Headers of a provider that say something about its limits or name the request: passed on under our own prefix, so that
@@ -307,7 +417,9 @@ fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
         let passed = match name {
             "x-request-id" | "request-id" => "x-upstream-request-id".to_owned(),
             _ if name.starts_with("x-ratelimit-") => format!("x-upstream-{}", &name[2..]),
-            _ if name.starts_with("anthropic-ratelimit-") => format!("x-upstream-{}", &name["anthropic-".len()..]),
+            _ if name.starts_with("anthropic-ratelimit-") => {
+                format!("x-upstream-{}", &name["anthropic-".len()..])
+            }
             _ => continue,
         };
         if let Ok(name) = HeaderName::from_bytes(passed.as_bytes()) {
@@ -332,5 +444,8 @@ fn embeddings_usage(usage: Option<&str>) -> Option<Usage> {
         prompt_tokens: u64,
     }
     let usage: EmbeddingsUsage = serde_json::from_str(usage?).ok()?;
-    Some(Usage { input: usage.prompt_tokens, ..Usage::default() })
+    Some(Usage {
+        input: usage.prompt_tokens,
+        ..Usage::default()
+    })
 }

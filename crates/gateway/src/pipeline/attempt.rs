@@ -41,7 +41,10 @@ pub async fn run(
             Err(failure) => {
                 record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
                 let go_on = another_may_help(&failure, candidate);
-                last = Some(failure.error);
+                // What a provider said tells the caller more than that another one could not be asked.
+                if failure.outcome != "not_sent" || last.is_none() {
+                    last = Some(failure.error);
+                }
                 if !go_on {
                     break;
                 }

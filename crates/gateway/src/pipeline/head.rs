@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Version};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 
-use crate::error::CallError;
+use crate::error::{CallError, INVALID_FRAMING};
 use crate::snapshot::{Route, RouteMiss, Snapshot};
 
 /// What the caller wants.
@@ -146,6 +146,32 @@ pub fn check_host(request: &Parts) -> Result<(), CallError> {
         ErrorKind::BadRequest,
         "invalid_host",
         "the request must have one `Host` header with a host name or address",
+    ))
+}
+
+/// Checks that only one reading of where a request of HTTP/1.1 ends is possible. The server reads every list of codings that
+/// ends in `chunked` as chunks; another server on the way may not.
+///
+/// # Errors
+/// 400 for transfer codings other than a single `chunked`, or a length beside them.
+pub fn check_framing(request: &Parts) -> Result<(), CallError> {
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    let well_formed = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !request.headers.contains_key(CONTENT_LENGTH)
+        }
+        (Some(_), Some(_)) => false,
+    };
+    if well_formed {
+        return Ok(());
+    }
+    Err(CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        INVALID_FRAMING,
+        "the request must have either one `Content-Length` or `Transfer-Encoding: chunked`",
     ))
 }
 

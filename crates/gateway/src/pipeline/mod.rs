@@ -18,9 +18,9 @@ mod mask;
 mod record;
 mod refuse;
 mod relay;
+mod relayed;
 mod send;
 mod transform;
-mod whole_events;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -36,6 +36,7 @@ pub use send::UpstreamAnswer;
 
 use crate::error::CallError;
 use crate::gateway::Gateway;
+use crate::server::Activity;
 use crate::upstream::Pools;
 use head::{Endpoint, Head};
 use record::Record;
@@ -63,12 +64,14 @@ impl Worker {
 }
 
 /// The client's end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address.
     pub address: SocketAddr,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// What the connection is doing.
+    pub activity: Activity,
 }
 
 /// Serves one call. Never fails: every failure becomes an answer in the client's dialect.
@@ -99,6 +102,7 @@ async fn answer_call(
     body: Incoming,
     record: &mut Record,
 ) -> Result<answer::Answer, CallError> {
+    head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
     let route = head::route(snapshot, &record.request)?.clone();
     record.route = Some(route.clone());

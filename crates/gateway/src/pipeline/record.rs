@@ -81,6 +81,7 @@ struct AttemptRecord {
 impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: Rc<Worker>, peer: Peer, request: Parts) -> Self {
+        peer.activity.call_begins();
         Record {
             worker,
             peer,
@@ -394,6 +395,10 @@ impl Drop for Record {
         // An attempt still open here was left by the client.
         self.end_attempt(if self.complete { "ok" } else { "cancelled" }, None, None);
         self.write();
+        // On HTTP/2 many calls share the connection, and frames come at any time.
+        if self.request.version != Version::HTTP_2 {
+            self.peer.activity.call_ends();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Encodes the one error type into an answer in the client's dialect. The only place where that happens.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tollgate_dialects::codec;
 use tollgate_resources::model::Compat;
@@ -9,7 +9,7 @@ use tollgate_resources::model::Compat;
 use super::answer::{Answer, Content};
 use super::record::Record;
 use super::relay::AnswerBody;
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, Fault, INVALID_FRAMING};
 
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
@@ -55,6 +55,9 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         )
         .into(),
     };
+    if error.code == INVALID_FRAMING {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     match status {
         // A client of the gateway's own door; a provider's 401 is told without it.
         StatusCode::UNAUTHORIZED if error.fault == Fault::Client => {

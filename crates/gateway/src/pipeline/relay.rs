@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -25,12 +25,21 @@ use crate::upstream::UpstreamBody;
 /// How long the connection may take to end after the provider's end mark. Then the answer is complete without it.
 const END_GRACE: Duration = Duration::from_secs(1);
 
+/// Bytes that are collected for the client as long as more are there at once. Nothing ever waits to be collected.
+const BATCH_BYTES: usize = 16 * 1024;
+
 /// The body of an answer.
 pub struct AnswerBody(Inner);
 
 enum Inner {
-    Whole { bytes: Option<Bytes>, record: Record },
-    Stream { streaming: Box<Streaming>, record: Record },
+    Whole {
+        bytes: Option<Bytes>,
+        record: Record,
+    },
+    Stream {
+        streaming: Box<Streaming>,
+        record: Record,
+    },
 }
 
 /// A stream the gateway has committed to.
@@ -42,23 +51,31 @@ pub struct Streaming {
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
+    total: Duration,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Streaming {
-    /// A stream whose first bytes are `ready`. `started` is when the attempt began.
-    pub fn new(ready: Vec<Bytes>, transform: Transform, upstream: UpstreamBody, candidate: &Candidate, started: Instant) -> Self {
+    /// A stream whose first bytes are `ready`, none of them empty. `started` is when the attempt began.
+    pub fn new(
+        ready: Vec<Bytes>,
+        transform: Transform,
+        upstream: UpstreamBody,
+        candidate: &Candidate,
+        started: Instant,
+    ) -> Self {
         let now = Instant::now();
         let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
-            ready: ready.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
+            ready: ready.into(),
             transform,
             upstream: Some(upstream),
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
+            total: limits.total,
             deadline,
             timer: Box::pin(sleep_until(deadline.min(now + limits.between_chunks))),
         };
@@ -80,8 +97,13 @@ impl Streaming {
             // The provider's own words about a failure may quote the key.
             Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
             Ok(out) => self.push(out),
+            // What follows the provider's end mark takes nothing from the answer.
+            Err(_) if self.transform.seen().ended => return self.ended(record),
             Err(error) => {
-                return self.fail(AttemptError::garbled("garbled", StatusCode::OK, error.to_string()), record);
+                return self.fail(
+                    AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
+                    record,
+                );
             }
         }
         if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
@@ -91,9 +113,15 @@ impl Streaming {
 
     /// Whether the provider's own error event has come. It is passed on in the client's dialect, and nothing may follow it.
     fn told_failure(&mut self, record: &mut Record) -> bool {
-        let Some(error) = &self.transform.seen().failed else { return false };
+        let Some(error) = &self.transform.seen().failed else {
+            return false;
+        };
         let code = error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into);
-        record.failed_midway("error_event", code, Some(&masked_text(&error.message, &self.instance)));
+        record.failed_midway(
+            "error_event",
+            code,
+            Some(&masked_text(&error.message, &self.instance)),
+        );
         self.upstream = None;
         true
     }
@@ -106,7 +134,11 @@ impl Streaming {
                 self.push(if failed { masked(out, &self.instance) } else { out });
                 if !failed && let Some(loss) = self.transform.losses.rejections().next() {
                     // The encoder has told the client that its dialect cannot say this answer.
-                    record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(loss.reason));
+                    record.failed_midway(
+                        "not_translatable",
+                        "upstream_bad_answer".into(),
+                        Some(loss.reason),
+                    );
                 } else if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
@@ -130,46 +162,60 @@ impl Streaming {
         }
     }
 
-    /// What ran out when the timer fired; `None` if there were bytes in the meantime.
-    fn overdue(&mut self, record: &mut Record) -> bool {
+    /// The timer has fired: a limit is over, unless there were bytes in the meantime.
+    fn timer_fired(&mut self, record: &mut Record) {
         let now = Instant::now();
         if self.transform.seen().ended {
-            self.ended(record);
-            return true;
+            return self.ended(record);
         }
         let silent_until = self.last_bytes + self.silence;
         if now < silent_until.min(self.deadline) {
             // The timer is set anew only when it fires, not for every chunk.
-            self.timer.as_mut().reset(silent_until.min(self.deadline));
-            return false;
+            return self.timer.as_mut().reset(silent_until.min(self.deadline));
         }
         let failure = if now >= self.deadline {
-            AttemptError::timeout("total_timeout", self.deadline.duration_since(self.last_bytes))
+            AttemptError::timeout("total_timeout", self.total)
         } else {
             AttemptError::timeout("between_chunks_timeout", self.silence)
         };
         self.fail(failure, record);
-        true
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(bytes));
-            }
-            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+        while self.ready_bytes() < BATCH_BYTES
+            && let Some(upstream) = &mut self.upstream
+        {
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(bytes))) => self.received(&bytes, record),
+                // The answer is complete; how the connection ends says nothing about it.
+                Poll::Ready(Some(Err(_))) if self.transform.seen().ended => self.ended(record),
                 Poll::Ready(Some(Err(detail))) => self.fail(AttemptError::broken("cut", detail), record),
                 Poll::Ready(None) => self.ended(record),
+                Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.timer.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) => {
-                        self.overdue(record);
-                    }
+                    Poll::Ready(()) => self.timer_fired(record),
                 },
             }
         }
+        Poll::Ready(self.take_ready())
+    }
+
+    fn ready_bytes(&self) -> usize {
+        self.ready.iter().map(Bytes::len).sum()
+    }
+
+    /// All bytes that are ready, in one piece: a provider that writes token by token, faster than the client is written to,
+    /// costs one write and not one for each.
+    fn take_ready(&mut self) -> Option<Bytes> {
+        if self.ready.len() <= 1 {
+            return self.ready.pop_front();
+        }
+        let mut joined = BytesMut::with_capacity(self.ready_bytes());
+        for bytes in self.ready.drain(..) {
+            joined.extend_from_slice(&bytes);
+        }
+        Some(joined.freeze())
     }
 }
 
@@ -180,7 +226,10 @@ impl AnswerBody {
         if bytes.is_empty() || record.is_head() {
             record.complete();
         }
-        AnswerBody(Inner::Whole { bytes: Some(bytes), record })
+        AnswerBody(Inner::Whole {
+            bytes: Some(bytes),
+            record,
+        })
     }
 
     /// A stream.
@@ -193,13 +242,20 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
                 record.sent(bytes.as_ref().map_or(0, Bytes::len));
                 record.complete();
-                Poll::Ready(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+                Poll::Ready(
+                    bytes
+                        .filter(|bytes| !bytes.is_empty())
+                        .map(|bytes| Ok(Frame::data(bytes))),
+                )
             }
             Inner::Stream { streaming, record } => {
                 let polled = streaming.poll(cx, record);
@@ -222,7 +278,9 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Inner::Whole { bytes, .. } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Inner::Stream { .. } => SizeHint::default(),
         }
     }

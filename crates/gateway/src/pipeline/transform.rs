@@ -1,13 +1,12 @@
 //! Turns the bytes of a provider's stream into the bytes of the client's stream, and notes what they say.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind, ProviderError, Usage};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses, estimate, sse};
+use tollgate_dialects::sse::SseEvent;
+use tollgate_dialects::{Dialect, Losses, estimate, glance};
 
-use super::whole_events::WholeEvents;
+use super::relayed::Relayed;
 use crate::error::CallError;
 
 /// Largest single event of a stream, in bytes. Images arrive as one event.
@@ -39,15 +38,15 @@ pub struct Transform {
     client: Dialect,
     style: AnswerStyle,
     seen: Seen,
+    /// What was translated of a chunk before the place that could not be read.
+    unsent: Vec<u8>,
     /// What the client's dialect could not express.
     pub losses: Losses,
 }
 
 enum Output {
     /// Same dialect: the provider's own bytes.
-    Same(WholeEvents),
-    /// Same dialect, but an event must be taken out that the client did not ask for.
-    HidingUsage(sse::Decoder),
+    Relayed(Relayed),
     /// Another dialect.
     Translated(Box<StreamEncoder>),
 }
@@ -55,10 +54,10 @@ enum Output {
 impl Transform {
     /// A transform at the beginning of a stream.
     pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
-        let output = match (provider == client, hide_usage) {
-            (true, false) => Output::Same(WholeEvents::new(MAX_EVENT_BYTES)),
-            (true, true) => Output::HidingUsage(sse::Decoder::new(MAX_EVENT_BYTES)),
-            (false, _) => Output::Translated(Box::new(StreamEncoder::new(client, style))),
+        let output = if provider == client {
+            Output::Relayed(Relayed::new(MAX_EVENT_BYTES, hide_usage))
+        } else {
+            Output::Translated(Box::new(StreamEncoder::new(client, style)))
         };
         Transform {
             decoder: Some(StreamDecoder::new(provider, MAX_EVENT_BYTES)),
@@ -66,6 +65,7 @@ impl Transform {
             client,
             style: style.clone(),
             seen: Seen::default(),
+            unsent: Vec::new(),
             losses: Losses::new(),
         }
     }
@@ -81,45 +81,28 @@ impl Transform {
     /// The bytes are not what the provider's dialect says. Once content has passed in the same dialect the client may
     /// understand more than we do, so then it is not an error: the bytes pass, and only the accounting ends.
     pub fn feed(&mut self, bytes: &Bytes) -> Result<Bytes, DecodeError> {
-        let mut translated = Vec::new();
-        let Transform {
-            decoder,
-            output,
-            seen,
-            losses,
-            ..
-        } = self;
-        let encoder = if let Output::Translated(encoder) = output {
-            Some(encoder.as_mut())
-        } else {
-            None
-        };
-        if let Some(running) = decoder
-            && let Err(error) = observe(
-                |sink| running.feed(bytes, sink),
-                encoder,
-                seen,
-                losses,
-                &mut translated,
-            )
-        {
-            if matches!(output, Output::Translated(_)) || !seen.content {
-                return Err(error);
-            }
-            tracing::warn!(%error, "a stream is relayed that cannot be read, its usage is unknown");
-            *decoder = None;
-        }
-        match output {
-            Output::Same(events) => events
-                .feed(bytes)
-                .map_err(|error| DecodeError::new("", error.to_string())),
-            Output::Translated(_) => Ok(translated.into()),
-            Output::HidingUsage(framing) => {
-                let mut kept = Kept::new(bytes);
-                framing
-                    .feed(bytes, &mut |event| kept.event(&event))
+        match &mut self.output {
+            Output::Relayed(relayed) => {
+                let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
+                let passed = relayed
+                    .feed(bytes, &mut |event| reader.read(event))
                     .map_err(|error| DecodeError::new("", error.to_string()))?;
-                Ok(kept.into_bytes())
+                reader.result().map(|()| passed)
+            }
+            Output::Translated(encoder) => {
+                let Some(decoder) = &mut self.decoder else {
+                    return Ok(Bytes::new());
+                };
+                let mut translated = Vec::new();
+                let result = decoder.feed(bytes, &mut |event| {
+                    note(&event, &mut self.seen);
+                    encoder.encode(&event, &mut self.losses, &mut translated);
+                });
+                if let Err(error) = result {
+                    self.unsent = translated;
+                    return Err(error);
+                }
+                Ok(translated.into())
             }
         }
     }
@@ -129,34 +112,31 @@ impl Transform {
     /// # Errors
     /// The answer is not complete.
     pub fn finish(&mut self) -> Result<Bytes, DecodeError> {
-        let mut rest = Vec::new();
-        let Transform {
-            decoder,
-            output,
-            seen,
-            losses,
-            ..
-        } = self;
-        let encoder = if let Output::Translated(encoder) = output {
-            Some(encoder.as_mut())
-        } else {
-            None
-        };
-        if let Some(decoder) = decoder {
-            observe(|sink| decoder.finish(sink), encoder, seen, losses, &mut rest)?;
-        }
-        match output {
-            Output::Same(events) => Ok(events.rest()),
-            Output::HidingUsage(framing) => {
-                let nothing = Bytes::new();
-                let mut kept = Kept::new(&nothing);
-                framing.finish(&mut |event| kept.event(&event));
-                Ok(kept.into_bytes())
+        match &mut self.output {
+            Output::Relayed(relayed) => {
+                let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
+                let rest = relayed.finish(&mut |event| reader.read(event));
+                reader.result()?;
+                if let Some(decoder) = &mut self.decoder {
+                    decoder.finish(&mut |event| note(&event, &mut self.seen))?;
+                }
+                Ok(rest)
             }
             Output::Translated(encoder) => {
+                let mut rest = std::mem::take(&mut self.unsent);
+                if let Some(decoder) = &mut self.decoder {
+                    let finished = decoder.finish(&mut |event| {
+                        note(&event, &mut self.seen);
+                        encoder.encode(&event, &mut self.losses, &mut rest);
+                    });
+                    if let Err(error) = finished {
+                        self.unsent = rest;
+                        return Err(error);
+                    }
+                }
                 // A provider that closes without its end mark, after a complete answer.
-                if !seen.ended && seen.failed.is_none() {
-                    encoder.encode(&Event::End, losses, &mut rest);
+                if !self.seen.ended && self.seen.failed.is_none() {
+                    encoder.encode(&Event::End, &mut self.losses, &mut rest);
                 }
                 Ok(rest.into())
             }
@@ -165,12 +145,12 @@ impl Transform {
 
     /// Tells the client in its own dialect that the stream has failed.
     pub fn fail(&mut self, error: &CallError) -> Bytes {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.unsent);
         let event = Event::Error(error.to_provider_error());
         match &mut self.output {
             Output::Translated(encoder) => encoder.encode(&event, &mut self.losses, &mut out),
             // Only whole events have passed, so ours is read as one of its own.
-            Output::Same(_) | Output::HidingUsage(_) => {
+            Output::Relayed(_) => {
                 StreamEncoder::new(self.client, &self.style).encode(&event, &mut self.losses, &mut out);
             }
         }
@@ -178,21 +158,50 @@ impl Transform {
     }
 }
 
-type Feed<'a> = &'a mut dyn FnMut(Event<'_>);
+/// Reads those events of a relayed stream that say more than content.
+struct Reader<'a> {
+    dialect: Dialect,
+    decoder: &'a mut Option<StreamDecoder>,
+    seen: &'a mut Seen,
+    failed: Option<DecodeError>,
+}
 
-fn observe(
-    run: impl FnOnce(Feed<'_>) -> Result<(), DecodeError>,
-    mut encoder: Option<&mut StreamEncoder>,
-    seen: &mut Seen,
-    losses: &mut Losses,
-    out: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
-    run(&mut |event| {
-        note(&event, seen);
-        if let Some(encoder) = &mut encoder {
-            encoder.encode(&event, losses, out);
+impl<'a> Reader<'a> {
+    fn new(dialect: Dialect, decoder: &'a mut Option<StreamDecoder>, seen: &'a mut Seen) -> Self {
+        Reader {
+            dialect,
+            decoder,
+            seen,
+            failed: None,
         }
-    })
+    }
+
+    fn read(&mut self, event: &SseEvent<'_>) {
+        let Some(decoder) = self.decoder else { return };
+        // Until there was content the stream may still turn out to be a failed attempt, so everything is read.
+        if self.seen.content
+            && let Some(piece) = glance::content_only(self.dialect, event)
+        {
+            let text = std::str::from_utf8(piece).unwrap_or_default();
+            self.seen.estimated_output += estimate::tokens(text);
+            return;
+        }
+        let seen = &mut *self.seen;
+        let Err(error) = decoder.feed(event.raw, &mut |event| note(&event, seen)) else {
+            return;
+        };
+        *self.decoder = None;
+        if self.seen.content {
+            // The client may understand more than we do.
+            tracing::warn!(%error, "a stream is relayed that cannot be read, its usage is unknown");
+        } else {
+            self.failed = Some(error);
+        }
+    }
+
+    fn result(self) -> Result<(), DecodeError> {
+        self.failed.map_or(Ok(()), Err)
+    }
 }
 
 fn note(event: &Event<'_>, seen: &mut Seen) {
@@ -222,89 +231,4 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
         Event::End => seen.ended = true,
         Event::PartStart { .. } | Event::PartStop { .. } | Event::Ping | Event::Opaque { .. } => {}
     }
-}
-
-/// The events of a chunk that stay. As long as nothing is taken out of a chunk and nothing began before it, the chunk is
-/// passed on as it is.
-struct Kept<'a> {
-    chunk: &'a Bytes,
-    /// The kept part of the chunk so far, if it is one piece.
-    piece: Option<Range<usize>>,
-    copied: Option<Vec<u8>>,
-}
-
-impl<'a> Kept<'a> {
-    fn new(chunk: &'a Bytes) -> Self {
-        Kept {
-            chunk,
-            piece: None,
-            copied: None,
-        }
-    }
-
-    fn event(&mut self, event: &sse::SseEvent<'_>) {
-        if event.data.as_deref().is_some_and(is_usage_chunk) {
-            return;
-        }
-        if self.copied.is_none()
-            && let Some(range) = self.place(event.raw)
-        {
-            match &mut self.piece {
-                None => self.piece = Some(range),
-                Some(piece) if piece.end == range.start => piece.end = range.end,
-                Some(_) => self.copy(event.raw),
-            }
-        } else {
-            self.copy(event.raw);
-        }
-    }
-
-    fn copy(&mut self, raw: &[u8]) {
-        let chunk = self.chunk;
-        let piece = self.piece.take();
-        let copied = self
-            .copied
-            .get_or_insert_with(|| piece.map(|range| chunk[range].to_vec()).unwrap_or_default());
-        copied.extend_from_slice(raw);
-    }
-
-    /// Where `raw` stands in the chunk, if it is a part of it.
-    fn place(&self, raw: &[u8]) -> Option<Range<usize>> {
-        let start = (raw.as_ptr() as usize).checked_sub(self.chunk.as_ptr() as usize)?;
-        let end = start.checked_add(raw.len())?;
-        (end <= self.chunk.len()).then_some(start..end)
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match (self.copied, self.piece) {
-            (Some(copied), _) => copied.into(),
-            (None, Some(range)) => self.chunk.slice(range),
-            (None, None) => Bytes::new(),
-        }
-    }
-}
-
-/// Whether an event is OpenAI's last chunk that holds nothing but usage.
-fn is_usage_chunk(data: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Chunk<'a> {
-        #[serde(borrow)]
-        choices: Option<&'a serde_json::value::RawValue>,
-        #[serde(borrow)]
-        usage: Option<&'a serde_json::value::RawValue>,
-    }
-    if memchr::memmem::find(data, b"\"usage\"").is_none() {
-        return false;
-    }
-    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
-        return false;
-    };
-    let no_choices = chunk.choices.is_none_or(|choices| {
-        choices
-            .get()
-            .bytes()
-            .filter(|b| !b.is_ascii_whitespace())
-            .eq(*b"[]")
-    });
-    no_choices && chunk.usage.is_some_and(|usage| usage.get().starts_with('{'))
 }

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::activity::{Activity, Limits, TimedSocket};
 use crate::Gateway;
 use crate::pipeline::{Peer, Worker, serve};
 
@@ -38,8 +39,8 @@ pub struct Settings {
     pub max_header_bytes: usize,
     /// Most header fields of a request.
     pub max_headers: usize,
-    /// How long a client may take to send a request head, also on an idle connection.
-    pub header_timeout: Duration,
+    /// How long a connection may wait for a request.
+    pub limits: Limits,
     /// How long open calls may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -182,6 +183,7 @@ async fn connection(
     let peer = Peer {
         address,
         tls: settings.tls.is_some(),
+        activity: Activity::default(),
     };
     let Some(tls) = &settings.tls else {
         return http(TokioIo::new(tcp), peer, worker, &settings, watcher).await;
@@ -200,18 +202,19 @@ where
     let mut builder = auto::Builder::new(OnThisThread);
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.max_header_bytes.max(8192))
         .max_headers(settings.max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX));
-    let service = service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer, request));
+    let address = peer.address;
+    let io = TimedSocket::new(io, peer.activity.clone(), settings.limits);
+    let service =
+        service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer.clone(), request));
     let connection = builder.serve_connection(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(address = %peer.address, %error, "connection ended early");
+        tracing::debug!(%address, %error, "connection ended early");
     }
 }
 

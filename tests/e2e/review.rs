@@ -1,0 +1,122 @@
+//! Ends of answers that are neither good nor bad at first sight, limits of what is kept, and what the log says of them.
+
+use crate::harness::{Dialect, Gateway, Next, Setup, Upstream, answers, post};
+
+/// A model whose first provider is the one under test, with another for when it fails.
+fn with_next(dialect: Dialect, first: &Upstream, next: &Upstream) -> Gateway {
+    let config = format!(
+        "models:\n  m:\n    instances:\n      - {{name: first, provider: first}}\n      \
+         - {{name: next, provider: next, weight: 0}}\nproviders:\n{}{}",
+        dialect.provider("first", first),
+        dialect.provider("next", next),
+    );
+    Setup::new(config).start()
+}
+
+/// A model with one provider.
+fn alone(dialect: Dialect, upstream: &Upstream) -> Setup {
+    Setup::new(format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n{}",
+        dialect.provider("p", upstream)
+    ))
+}
+
+#[test]
+fn a_connection_that_breaks_after_a_complete_answer_is_no_failure() {
+    for provider in Dialect::BOTH {
+        for client in Dialect::BOTH {
+            let upstream = Upstream::start(|asked, peer| {
+                let events = answers::events(asked.dialect(), &["served"]);
+                peer.send(answers::stream_head().as_bytes());
+                peer.send(&answers::chunk(events.text()));
+                // No last chunk.
+                Next::Close
+            });
+            let gateway = alone(provider, &upstream).start();
+            let response = gateway.send(&post(client.path(), client.request("m", true)));
+            let text = response.text();
+            assert!(!text.contains("error"), "{client:?} from {provider:?}: {text}");
+            let line = gateway.logged();
+            assert_eq!(line["outcome"], "ok", "{line}");
+            assert_eq!(line["usage"]["estimated"], false, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_one_event_without_its_last_line_break_ends_once() {
+    let event = r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"served-model","choices":[{"index":0,"delta":{"role":"assistant","content":"served"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}"#;
+    for client in Dialect::BOTH {
+        let upstream = Upstream::start(move |_, peer| {
+            peer.send(&answers::answer(
+                200,
+                "content-type: text/event-stream\r\n",
+                event.as_bytes(),
+            ));
+            Next::Keep
+        });
+        let gateway = alone(Dialect::OpenAi, &upstream).start();
+        let response = gateway.send(&post(client.path(), client.request("m", true)));
+        let text = response.text();
+        assert_eq!(text.matches("served\"").count(), 1, "{client:?}: {text}");
+        assert_eq!(
+            text.matches("event: message_stop").count(),
+            usize::from(client == Dialect::Anthropic),
+            "{text}"
+        );
+        let line = gateway.logged();
+        assert_eq!(
+            (&line["outcome"], &line["usage"]["total_tokens"]),
+            (&"ok".into(), &18.into()),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn comments_without_end_before_any_content_are_a_failed_attempt() {
+    for dialect in Dialect::BOTH {
+        let endless = Upstream::start(|_, peer| {
+            peer.send(answers::stream_head().as_bytes());
+            let comments = answers::chunk(format!(": {}\n\n", "x".repeat(1000)).repeat(1000));
+            while peer.try_send(&comments) {}
+            Next::Close
+        });
+        let next = Upstream::good("the next provider answers");
+        let gateway = with_next(dialect, &endless, &next);
+        let response = gateway.send(&post(dialect.path(), dialect.request("m", true)));
+        assert!(
+            response.text().contains("the next provider answers"),
+            "{:.300}",
+            response.text()
+        );
+    }
+}
+
+#[test]
+fn content_before_garbage_in_the_same_chunk_reaches_the_client() {
+    for provider in Dialect::BOTH {
+        for client in Dialect::BOTH {
+            let upstream = Upstream::start(|asked, peer| {
+                let events = answers::events(asked.dialect(), &["first", "second"]);
+                peer.send(answers::stream_head().as_bytes());
+                peer.send(&answers::chunk(
+                    [&events.before.concat(), &events.content[0][..]].concat(),
+                ));
+                peer.send(&answers::chunk([&events.content[1], "data: <html>\n\n"].concat()));
+                Next::Close
+            });
+            let gateway = alone(provider, &upstream).start();
+            let response = gateway.send(&post(client.path(), client.request("m", true)));
+            let text = response.text();
+            let second = text.find("second").expect("the content before the garbage");
+            if provider != client {
+                let error = text
+                    .find("upstream_bad_answer")
+                    .or(text.find("api_error"))
+                    .expect("an error");
+                assert!(second < error, "{text}");
+            }
+        }
+    }
+}
