@@ -120,3 +120,82 @@ fn content_before_garbage_in_the_same_chunk_reaches_the_client() {
         }
     }
 }
+
+#[test]
+fn a_fallback_that_is_not_needed_does_not_shift_the_shares_of_its_own_callers() {
+    let upstream = Upstream::good("served");
+    let config = format!(
+        "models:\n  a: {{provider: p, fallback: [b]}}\n  b:\n    instances:\n      - {{name: x, provider: p}}\n      \
+         - {{name: y, provider: p}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &upstream)
+    );
+    let gateway = Setup::new(config).single().start();
+    let mut instances = Vec::new();
+    for _ in 0..4 {
+        for model in ["a", "b"] {
+            let path = Dialect::OpenAi.path();
+            let response = gateway.send(&post(path, Dialect::OpenAi.request(model, false)));
+            instances.extend(response.header("x-tollgate-instance").map(str::to_owned));
+        }
+    }
+    let of_b: Vec<&str> = instances
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "p")
+        .collect();
+    assert_eq!(
+        of_b.iter().filter(|name| **name == "x").count(),
+        2,
+        "{instances:?}"
+    );
+    assert_eq!(
+        of_b.iter().filter(|name| **name == "y").count(),
+        2,
+        "{instances:?}"
+    );
+}
+
+#[test]
+fn a_compressed_error_is_told_without_its_bytes() {
+    for dialect in Dialect::BOTH {
+        let upstream = Upstream::start(|_, peer| {
+            let headers = "content-type: application/json\r\ncontent-encoding: gzip\r\nretry-after: 7\r\n";
+            peer.send(&answers::answer(
+                429,
+                headers,
+                b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\xcd\xef\xff\xfe",
+            ));
+            Next::Keep
+        });
+        let gateway = alone(dialect, &upstream).start();
+        let response = gateway.send(&post(dialect.path(), dialect.request("m", false)));
+        assert_eq!(
+            (response.status(), response.header("retry-after")),
+            (429, Some("7"))
+        );
+        dialect.error_message(&response.body);
+    }
+}
+
+#[test]
+fn an_error_whose_body_never_ends_is_told_all_the_same() {
+    for dialect in Dialect::BOTH {
+        let upstream = Upstream::start(|_, peer| {
+            let head = "HTTP/1.1 429 Too Many\r\ncontent-type: application/json\r\nretry-after: 7\r\ncontent-length: 100000\r\n\r\n";
+            peer.send(head.as_bytes());
+            peer.wait_until_closed();
+            Next::Close
+        });
+        let config = format!(
+            "models:\n  m: {{provider: p, timeouts: {{total: 1s}}}}\nproviders:\n{}",
+            dialect.provider("p", &upstream)
+        );
+        let gateway = Setup::new(config).start();
+        let response = gateway.send(&post(dialect.path(), dialect.request("m", false)));
+        assert_eq!(
+            (response.status(), response.header("retry-after")),
+            (429, Some("7"))
+        );
+        assert_eq!(gateway.logged()["attempts"][0]["outcome"], "status");
+    }
+}
