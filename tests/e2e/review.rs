@@ -1,5 +1,10 @@
 //! Ends of answers that are neither good nor bad at first sight, limits of what is kept, and what the log says of them.
 
+use std::io::Read;
+use std::net::TcpListener;
+
+use serde_json::Value;
+
 use crate::harness::{Dialect, Gateway, Next, Setup, Upstream, answers, post};
 
 /// A model whose first provider is the one under test, with another for when it fails.
@@ -198,4 +203,76 @@ fn an_error_whose_body_never_ends_is_told_all_the_same() {
         );
         assert_eq!(gateway.logged()["attempts"][0]["outcome"], "status");
     }
+}
+
+#[test]
+fn a_client_that_leaves_before_the_provider_has_its_request_is_not_charged() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let gateway = Setup::new(format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n  p: {{kind: openai-compatible, endpoint: \"https://{address}/v1\"}}\n"
+    ))
+    .start();
+    let mut connection = gateway.connect();
+    connection.write(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)).bytes());
+    // The handshake has begun, and is never answered.
+    let (mut socket, _) = listener.accept().expect("a connection");
+    drop(connection);
+    socket.read_to_end(&mut Vec::new()).expect("the gateway leaves");
+    let line = gateway.logged();
+    assert_eq!(
+        (&line["outcome"], &line["usage"]),
+        (&"client_gone".into(), &Value::Null),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_count_of_tokens_that_nobody_waits_for_is_not_charged() {
+    let upstream = Upstream::start(|_, peer| {
+        peer.wait_until_closed();
+        Next::Keep
+    });
+    let gateway = alone(Dialect::Anthropic, &upstream).start();
+    let mut connection = gateway.connect();
+    connection.write(
+        &post(
+            "/v1/messages/count_tokens",
+            Dialect::Anthropic.request("m", false),
+        )
+        .bytes(),
+    );
+    upstream.asked();
+    drop(connection);
+    upstream.was_left();
+    let line = gateway.logged();
+    assert_eq!(
+        (&line["outcome"], &line["usage"]),
+        (&"client_gone".into(), &Value::Null),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_image_is_not_charged_as_text_to_a_client_that_leaves() {
+    let upstream = Upstream::start(|_, peer| {
+        peer.wait_until_closed();
+        Next::Keep
+    });
+    let gateway = alone(Dialect::OpenAi, &upstream).start();
+    let image = "iVBORw0KGgo".repeat(50_000);
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}]}}]}}"#
+    );
+    let mut connection = gateway.connect();
+    connection.write(&post(Dialect::OpenAi.path(), body).bytes());
+    upstream.asked();
+    drop(connection);
+    upstream.was_left();
+    let line = gateway.logged();
+    let tokens = line["usage"]["prompt_tokens"].as_u64();
+    assert!(
+        tokens.is_some_and(|tokens| tokens > 0 && tokens < 5_000),
+        "{line}"
+    );
 }
