@@ -276,3 +276,35 @@ fn an_image_is_not_charged_as_text_to_a_client_that_leaves() {
         "{line}"
     );
 }
+
+#[test]
+fn answers_cut_by_a_second_signal_are_logged_with_what_they_used() {
+    let upstream = Upstream::start(|asked, peer| {
+        let events = answers::events(asked.dialect(), &["some words that cost tokens"]);
+        peer.send(answers::stream_head().as_bytes());
+        peer.send(&answers::chunk(
+            [events.before.concat(), events.content.concat()].concat(),
+        ));
+        peer.wait_until_closed();
+        Next::Close
+    });
+    let gateway = alone(Dialect::OpenAi, &upstream).server("drain: 10m").start();
+    let mut stream = gateway
+        .connect()
+        .stream(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", true)));
+    while !stream.event().expect("content").data.contains("some words") {}
+    gateway.signal("TERM");
+    gateway.stderr().with("stopping");
+    gateway.signal("TERM");
+    assert!(stream.is_cut());
+    let finished = gateway.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let line: Value = serde_json::from_str(finished.stdout.trim()).expect("one line in the access log");
+    assert_eq!(line["outcome"], "client_gone", "{line}");
+    assert!(
+        line["usage"]["completion_tokens"]
+            .as_u64()
+            .is_some_and(|tokens| tokens > 0),
+        "{line}"
+    );
+}

@@ -6,4 +6,4 @@ mod worker;
 
 pub use bind::{BindError, bind};
 pub use tls::{ServerTlsError, server_config};
-pub use worker::{Running, Settings, start};
+pub use worker::{Closer, Running, Settings, start};
