@@ -1,5 +1,10 @@
 //! Ends of answers that are neither good nor bad at first sight, limits of what is kept, and what the log says of them.
 
+use std::io::Read;
+use std::net::TcpListener;
+
+use serde_json::Value;
+
 use crate::harness::{Dialect, Gateway, Next, Setup, Upstream, answers, post};
 
 /// A model whose first provider is the one under test, with another for when it fails.
@@ -119,4 +124,187 @@ fn content_before_garbage_in_the_same_chunk_reaches_the_client() {
             }
         }
     }
+}
+
+#[test]
+fn a_fallback_that_is_not_needed_does_not_shift_the_shares_of_its_own_callers() {
+    let upstream = Upstream::good("served");
+    let config = format!(
+        "models:\n  a: {{provider: p, fallback: [b]}}\n  b:\n    instances:\n      - {{name: x, provider: p}}\n      \
+         - {{name: y, provider: p}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &upstream)
+    );
+    let gateway = Setup::new(config).single().start();
+    let mut instances = Vec::new();
+    for _ in 0..4 {
+        for model in ["a", "b"] {
+            let path = Dialect::OpenAi.path();
+            let response = gateway.send(&post(path, Dialect::OpenAi.request(model, false)));
+            instances.extend(response.header("x-tollgate-instance").map(str::to_owned));
+        }
+    }
+    let of_b: Vec<&str> = instances
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "p")
+        .collect();
+    assert_eq!(
+        of_b.iter().filter(|name| **name == "x").count(),
+        2,
+        "{instances:?}"
+    );
+    assert_eq!(
+        of_b.iter().filter(|name| **name == "y").count(),
+        2,
+        "{instances:?}"
+    );
+}
+
+#[test]
+fn a_compressed_error_is_told_without_its_bytes() {
+    for dialect in Dialect::BOTH {
+        let upstream = Upstream::start(|_, peer| {
+            let headers = "content-type: application/json\r\ncontent-encoding: gzip\r\nretry-after: 7\r\n";
+            peer.send(&answers::answer(
+                429,
+                headers,
+                b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\xcd\xef\xff\xfe",
+            ));
+            Next::Keep
+        });
+        let gateway = alone(dialect, &upstream).start();
+        let response = gateway.send(&post(dialect.path(), dialect.request("m", false)));
+        assert_eq!(
+            (response.status(), response.header("retry-after")),
+            (429, Some("7"))
+        );
+        dialect.error_message(&response.body);
+    }
+}
+
+#[test]
+fn an_error_whose_body_never_ends_is_told_all_the_same() {
+    for dialect in Dialect::BOTH {
+        let upstream = Upstream::start(|_, peer| {
+            let head = "HTTP/1.1 429 Too Many\r\ncontent-type: application/json\r\nretry-after: 7\r\ncontent-length: 100000\r\n\r\n";
+            peer.send(head.as_bytes());
+            peer.wait_until_closed();
+            Next::Close
+        });
+        let config = format!(
+            "models:\n  m: {{provider: p, timeouts: {{total: 1s}}}}\nproviders:\n{}",
+            dialect.provider("p", &upstream)
+        );
+        let gateway = Setup::new(config).start();
+        let response = gateway.send(&post(dialect.path(), dialect.request("m", false)));
+        assert_eq!(
+            (response.status(), response.header("retry-after")),
+            (429, Some("7"))
+        );
+        assert_eq!(gateway.logged()["attempts"][0]["outcome"], "status");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_the_provider_has_its_request_is_not_charged() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let gateway = Setup::new(format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n  p: {{kind: openai-compatible, endpoint: \"https://{address}/v1\"}}\n"
+    ))
+    .start();
+    let mut connection = gateway.connect();
+    connection.write(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)).bytes());
+    // The handshake has begun, and is never answered.
+    let (mut socket, _) = listener.accept().expect("a connection");
+    drop(connection);
+    socket.read_to_end(&mut Vec::new()).expect("the gateway leaves");
+    let line = gateway.logged();
+    assert_eq!(
+        (&line["outcome"], &line["usage"]),
+        (&"client_gone".into(), &Value::Null),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_count_of_tokens_that_nobody_waits_for_is_not_charged() {
+    let upstream = Upstream::start(|_, peer| {
+        peer.wait_until_closed();
+        Next::Keep
+    });
+    let gateway = alone(Dialect::Anthropic, &upstream).start();
+    let mut connection = gateway.connect();
+    connection.write(
+        &post(
+            "/v1/messages/count_tokens",
+            Dialect::Anthropic.request("m", false),
+        )
+        .bytes(),
+    );
+    upstream.asked();
+    drop(connection);
+    upstream.was_left();
+    let line = gateway.logged();
+    assert_eq!(
+        (&line["outcome"], &line["usage"]),
+        (&"client_gone".into(), &Value::Null),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_image_is_not_charged_as_text_to_a_client_that_leaves() {
+    let upstream = Upstream::start(|_, peer| {
+        peer.wait_until_closed();
+        Next::Keep
+    });
+    let gateway = alone(Dialect::OpenAi, &upstream).start();
+    let image = "iVBORw0KGgo".repeat(50_000);
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}]}}]}}"#
+    );
+    let mut connection = gateway.connect();
+    connection.write(&post(Dialect::OpenAi.path(), body).bytes());
+    upstream.asked();
+    drop(connection);
+    upstream.was_left();
+    let line = gateway.logged();
+    let tokens = line["usage"]["prompt_tokens"].as_u64();
+    assert!(
+        tokens.is_some_and(|tokens| tokens > 0 && tokens < 5_000),
+        "{line}"
+    );
+}
+
+#[test]
+fn answers_cut_by_a_second_signal_are_logged_with_what_they_used() {
+    let upstream = Upstream::start(|asked, peer| {
+        let events = answers::events(asked.dialect(), &["some words that cost tokens"]);
+        peer.send(answers::stream_head().as_bytes());
+        peer.send(&answers::chunk(
+            [events.before.concat(), events.content.concat()].concat(),
+        ));
+        peer.wait_until_closed();
+        Next::Close
+    });
+    let gateway = alone(Dialect::OpenAi, &upstream).server("drain: 10m").start();
+    let mut stream = gateway
+        .connect()
+        .stream(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", true)));
+    while !stream.event().expect("content").data.contains("some words") {}
+    gateway.signal("TERM");
+    gateway.stderr().with("stopping");
+    gateway.signal("TERM");
+    assert!(stream.is_cut());
+    let finished = gateway.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let line: Value = serde_json::from_str(finished.stdout.trim()).expect("one line in the access log");
+    assert_eq!(line["outcome"], "client_gone", "{line}");
+    assert!(
+        line["usage"]["completion_tokens"]
+            .as_u64()
+            .is_some_and(|tokens| tokens > 0),
+        "{line}"
+    );
 }

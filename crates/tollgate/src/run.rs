@@ -21,6 +21,9 @@ use crate::load::{Files, env, log_format};
 /// (network file systems, mounted config maps).
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long workers may take to close their calls when nothing is waited for any more.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
 /// Starts the gateway and serves until it is told to stop.
 ///
 /// # Errors
@@ -151,20 +154,26 @@ fn listen_only(a: &Server, b: &Server) -> bool {
     }
 }
 
-/// Drains; a second signal ends the process at once, with open answers cut.
+/// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.
 fn stop(running: Running, runtime: &tokio::runtime::Runtime, signals: &mut Signals) {
     tracing::info!("stopping: no new connections, open answers may finish");
-    let (done, drained) = tokio::sync::oneshot::channel();
+    let closer = running.closer();
+    let (done, mut drained) = tokio::sync::oneshot::channel();
     let drain = std::thread::spawn(move || {
         running.stop();
-        // The receiver is gone only if a second signal has ended the wait.
+        // The receiver is gone only if the workers were given up.
         let _ = done.send(());
     });
     runtime.block_on(async {
         tokio::select! {
-            _ = drained => {}
-            _ = signals.terminate.recv() => tracing::warn!("stopped at once, open answers are cut"),
-            _ = signals.interrupt.recv() => tracing::warn!("stopped at once, open answers are cut"),
+            _ = &mut drained => return,
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
+        }
+        tracing::warn!("stopped at once, open answers are cut");
+        closer.close();
+        if tokio::time::timeout(CLOSE_TIME, drained).await.is_err() {
+            tracing::error!("a worker does not end, its open calls are not logged");
         }
     });
     if drain.is_finished() {

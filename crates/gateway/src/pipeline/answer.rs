@@ -2,8 +2,10 @@
 //!
 //! Until then every defect is a failed attempt: a bad status, an error inside a 200, something empty, cut or garbled.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
@@ -29,6 +31,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
+
+/// How long the body of an error answer is waited for. Its status has told what matters; another attempt shall not wait.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most bytes of a stream that are kept while its first content is waited for. Real providers send one event and some
 /// comments before it.
@@ -81,17 +86,16 @@ impl Answer {
 }
 
 /// The provider answered with a status other than 200: reads what it says.
-pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: &Candidate) -> AttemptError {
-    let mut body = BytesMut::new();
-    let mut patience = Patience::new(&upstream, candidate);
-    while let Ok(Some(Ok(data))) = patience.data(&mut upstream).await {
-        body.extend_from_slice(&data);
-        if body.len() > MAX_ERROR_BYTES {
-            body.truncate(MAX_ERROR_BYTES);
-            break;
-        }
-    }
-    let body = masked(body.freeze(), &candidate.instance);
+/// `started` is when the attempt began.
+pub async fn refused(
+    mut upstream: UpstreamAnswer,
+    dialect: Dialect,
+    candidate: &Candidate,
+    started: Instant,
+) -> AttemptError {
+    let until = (Instant::now() + ERROR_PATIENCE).min(started + candidate.model.timeouts.total);
+    let (body, whole) = error_body(&mut upstream, until).await;
+    let body = masked(body, &candidate.instance);
     let told = codec::decode_error(dialect, upstream.status.as_u16(), &body);
     let status = if upstream.status.is_client_error() || upstream.status.is_server_error() {
         upstream.status
@@ -111,7 +115,7 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
     }
     error.param = told.param;
     error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
-    if status == upstream.status && !body.is_empty() {
+    if status == upstream.status && whole && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
         error.verbatim = Some(Verbatim {
             dialect,
@@ -123,6 +127,25 @@ pub async fn refused(mut upstream: UpstreamAnswer, dialect: Dialect, candidate: 
         outcome: "status",
         status: Some(upstream.status),
         error,
+    }
+}
+
+/// What came of the body of an error until then, and whether it is all of it.
+async fn error_body(upstream: &mut UpstreamAnswer, until: Instant) -> (Bytes, bool) {
+    if is_coded(&upstream.headers) {
+        return (Bytes::new(), false);
+    }
+    let mut body = BytesMut::new();
+    loop {
+        match timeout_at(until, upstream.body.data()).await {
+            Ok(Some(Ok(data))) => body.extend_from_slice(&data),
+            Ok(None) => return (body.freeze(), true),
+            Ok(Some(Err(_))) | Err(_) => return (body.freeze(), false),
+        }
+        if body.len() > MAX_ERROR_BYTES {
+            body.truncate(MAX_ERROR_BYTES);
+            return (body.freeze(), false);
+        }
     }
 }
 
@@ -371,6 +394,13 @@ pub async fn stream(
         headers,
         content: Content::Stream(Box::new(streaming)),
     })
+}
+
+/// Whether a body is compressed. Nobody asked for that, and nobody here can read it.
+fn is_coded(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::ask::Asked;
-use super::choose::Candidate;
+use super::choose::{Candidate, Plan};
 use super::encode::{Decoded, encode};
 use super::head::{Endpoint, Head};
 use super::record::Record;
@@ -22,13 +22,14 @@ pub async fn run(
     worker: &Worker,
     head: &Head,
     route: &Route,
-    plan: &[Candidate],
+    plan: &Plan,
     asked: &Asked,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
     let decoded = Decoded::default();
     let mut last = None;
-    for candidate in plan {
+    for candidate in plan.candidates() {
+        let candidate = &candidate;
         record.begin_attempt(candidate);
         let total = candidate.model.timeouts.total;
         let attempt = attempt(&worker.pools, head, route, candidate, asked, &decoded, record);
@@ -74,7 +75,8 @@ async fn attempt(
     record.losses = encoded.losses.clone();
     let upstream = send(pools, head, candidate, &encoded, asked.stream, record).await?;
     if upstream.status != http::StatusCode::OK {
-        return Err(answer::refused(upstream, encoded.operation.dialect(), candidate).await);
+        let dialect = encoded.operation.dialect();
+        return Err(answer::refused(upstream, dialect, candidate, record.attempt_started()).await);
     }
     if asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
         answer::stream(head, route, asked, candidate, &encoded, upstream, record).await

@@ -22,6 +22,27 @@ pub struct Candidate {
     pub public_name: String,
 }
 
+/// The models that are tried, in order, with the public name of each.
+pub struct Plan {
+    models: Vec<(Arc<Model>, String)>,
+}
+
+impl Plan {
+    /// All tries: the instances of the first model, then those of the next. A model takes its turn of the rotation only
+    /// when it is reached, so that a fallback that is not needed does not shift the shares of its own callers.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate> + '_ {
+        self.models.iter().flat_map(|(model, public_name)| {
+            model.order().into_iter().filter_map(move |number| {
+                Some(Candidate {
+                    model: model.clone(),
+                    instance: model.instances.get(number)?.clone(),
+                    public_name: public_name.clone(),
+                })
+            })
+        })
+    }
+}
+
 impl Candidate {
     /// The model's name at the provider.
     pub fn upstream_model(&self) -> &str {
@@ -29,11 +50,11 @@ impl Candidate {
     }
 }
 
-/// All tries of a call in order: the instances of the model, then those of its fallbacks. Never empty.
+/// The models of a call in order: the one asked for, then its fallbacks. At least one has an instance.
 ///
 /// # Errors
 /// 404 if the model does not exist or the caller may not use it; both look the same from outside.
-pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Vec<Candidate>, CallError> {
+pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Plan, CallError> {
     let demo = route.models.compat == Compat::NginxDemo;
     let access = caller
         .access_to(&asked.model)
@@ -48,36 +69,22 @@ pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Vec<Candida
             unknown_model(route, &asked.model)
         });
     };
-    let mut plan = Vec::new();
-    add(&mut plan, model, &asked.model);
+    let mut models = vec![(model.clone(), asked.model.clone())];
     for name in access.unwrap_or(&model.fallback) {
         match route.models.find(name) {
-            Some(fallback) => add(&mut plan, fallback, name),
+            Some(fallback) => models.push((fallback.clone(), name.clone())),
             None => {
                 tracing::warn!(route = %route.id, model = %asked.model, fallback = %name, "the fallback model is not configured")
             }
         }
     }
-    if plan.is_empty() {
+    if models.iter().all(|(model, _)| model.instances.is_empty()) {
         return Err(CallError::gateway(
             "no_instances",
             "this model has no provider at the moment",
         ));
     }
-    Ok(plan)
-}
-
-fn add(plan: &mut Vec<Candidate>, model: &Arc<Model>, public_name: &str) {
-    for number in model.order() {
-        let Some(instance) = model.instances.get(number) else {
-            continue;
-        };
-        plan.push(Candidate {
-            model: model.clone(),
-            instance: instance.clone(),
-            public_name: public_name.to_owned(),
-        });
-    }
+    Ok(Plan { models })
 }
 
 /// The model does not exist, or the caller may not know that it does.

@@ -114,7 +114,7 @@ async fn answer_call(
         Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => {
             let bytes = body::read(snapshot, &route, &record.request.headers, body).await?;
             let asked = ask::Asked::read(head, &route, bytes)?;
-            record.asked(&asked);
+            record.asked(&asked, &head.endpoint);
             let plan = choose::plan(&route, &caller, &asked)?;
             attempt::run(worker, head, &route, &plan, &asked, record).await
         }

@@ -2,6 +2,7 @@
 //! call that ends in the middle is told too.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::ask::Asked;
 use super::choose::Candidate;
+use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
 use crate::snapshot::{Instance, Route};
@@ -47,8 +49,10 @@ pub struct Record {
     pub consumer: Option<Arc<str>>,
     kind: RequestType,
     request_model: Option<String>,
-    /// Our estimate of the input tokens, made only when the provider tells none.
-    body: bytes::Bytes,
+    /// Our estimate of the input tokens, for when the provider tells none. Zero where it bills none.
+    estimated_input: u64,
+    /// Whether the attempt in progress has a connection, so that the provider may have the request.
+    pub handed_over: Cell<bool>,
     attempts: Vec<AttemptRecord>,
     /// Path and query sent in the last attempt.
     pub upstream_uri: String,
@@ -94,7 +98,8 @@ impl Record {
             consumer: None,
             kind: RequestType::TraditionalHttp,
             request_model: None,
-            body: bytes::Bytes::new(),
+            estimated_input: 0,
+            handed_over: Cell::new(false),
             attempts: Vec::new(),
             upstream_uri: String::new(),
             upstream_address: None,
@@ -111,14 +116,18 @@ impl Record {
     }
 
     /// Notes what the body asks for.
-    pub fn asked(&mut self, asked: &Asked) {
+    pub fn asked(&mut self, asked: &Asked, endpoint: &Endpoint) {
         self.kind = if asked.stream {
             RequestType::AiStream
         } else {
             RequestType::AiChat
         };
         self.request_model = Some(asked.model.clone());
-        self.body = asked.body.clone();
+        // The body itself is not kept: a stream may last for minutes.
+        self.estimated_input = match endpoint {
+            Endpoint::CountTokens => 0,
+            _ => estimate::body_tokens(&asked.body),
+        };
     }
 
     /// When the call began, in seconds since 1970.
@@ -134,6 +143,9 @@ impl Record {
         self.upstream_uri.clear();
         self.first_byte = None;
         self.usage = None;
+        self.answered_model = None;
+        self.losses = Losses::new();
+        self.handed_over.set(false);
         self.attempts.push(AttemptRecord {
             instance: candidate.instance.clone(),
             upstream_model: candidate.upstream_model().to_owned(),
@@ -216,7 +228,7 @@ impl Record {
             let input = if input_known {
                 told.input
             } else {
-                self.estimated_input()
+                self.estimated_input
             };
             let output = told.output.max(seen.estimated_output);
             usage = Some(Usage {
@@ -230,24 +242,21 @@ impl Record {
         self.usage = usage;
     }
 
-    /// The client left while an attempt was under way that has told nothing yet: the provider has been given the input, and
+    /// The client left while an attempt was under way that has told nothing yet: if the provider has been given the input, it
     /// may bill it.
     fn settle_cancelled(&mut self) {
         let under_way = self
             .attempts
             .last()
             .is_some_and(|attempt| attempt.outcome == "client_gone");
-        if under_way && !self.complete && self.usage.is_none() {
+        let billed = self.handed_over.get() && self.estimated_input > 0;
+        if under_way && billed && !self.complete && self.usage.is_none() {
             self.usage = Some(Usage {
-                input: self.estimated_input(),
+                input: self.estimated_input,
                 estimated: true,
                 ..Usage::default()
             });
         }
-    }
-
-    fn estimated_input(&self) -> u64 {
-        estimate::tokens(std::str::from_utf8(&self.body).unwrap_or_default())
     }
 
     /// Bytes of the body were handed to the client's connection.

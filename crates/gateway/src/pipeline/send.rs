@@ -50,6 +50,7 @@ pub async fn send(
     );
     record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
     if let Scheme::Simulated { query } = &endpoint.scheme {
+        record.handed_over.set(true);
         return Ok(simulated::answer(
             query,
             encoded.operation,
@@ -80,6 +81,7 @@ pub async fn send(
         .entry(USER_AGENT)
         .or_insert(HeaderValue::from_static(OUR_NAME));
     let request = || {
+        record.handed_over.set(true);
         let mut request = Request::new(RequestBody::clone(&encoded.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();

@@ -8,4 +8,4 @@ mod worker;
 pub use activity::{Activity, Limits};
 pub use bind::{BindError, bind};
 pub use tls::{ServerTlsError, server_config};
-pub use worker::{Running, Settings, start};
+pub use worker::{Closer, Running, Settings, start};

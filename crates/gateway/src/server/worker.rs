@@ -47,14 +47,44 @@ pub struct Settings {
 
 /// The running workers.
 pub struct Running {
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What the workers are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Accept and serve.
+    Serve,
+    /// Accept nobody; open calls may finish within the drain time.
+    Drain,
+    /// Close open calls now.
+    Close,
+}
+
+/// Cuts the drain time short.
+pub struct Closer(watch::Sender<Stage>);
+
+impl Closer {
+    /// Closes open calls at once. Their records are still written.
+    pub fn close(&self) {
+        self.0.send_replace(Stage::Close);
+    }
+}
+
 impl Running {
+    /// What can end [`Running::stop`] early.
+    pub fn closer(&self) -> Closer {
+        Closer(self.stage.clone())
+    }
+
     /// Stops accepting, lets open calls finish within the drain time, closes the rest, and waits for all workers.
     pub fn stop(self) {
-        let _ = self.stop.send(true);
+        self.stage.send_if_modified(|stage| {
+            let serving = *stage == Stage::Serve;
+            *stage = (*stage).max(Stage::Drain);
+            serving
+        });
         for thread in self.threads {
             // A worker that panicked has already reported it; there is nothing left to stop.
             let _ = thread.join();
@@ -71,30 +101,31 @@ pub fn start(
     listeners: Vec<Vec<TcpListener>>,
     settings: &Settings,
 ) -> std::io::Result<Running> {
-    let (stop, stopped) = watch::channel(false);
+    let (stage, stages) = watch::channel(Stage::Serve);
     let mut threads = Vec::new();
     for (number, sockets) in listeners.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (gateway, settings, stopped) = (gateway.clone(), settings.clone(), stopped.clone());
+        let (gateway, settings, stages) = (gateway.clone(), settings.clone(), stages.clone());
         threads.push(
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    tokio::task::LocalSet::new()
-                        .block_on(&runtime, work(gateway, sockets, settings, stopped));
+                    tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, stages));
+                    // A name that is still being looked up must not hold up the end.
+                    runtime.shutdown_background();
                 })?,
         );
     }
-    Ok(Running { stop, threads })
+    Ok(Running { stage, threads })
 }
 
 async fn work(
     gateway: Arc<Gateway>,
     sockets: Vec<TcpListener>,
     settings: Settings,
-    stopped: watch::Receiver<bool>,
+    mut stages: watch::Receiver<Stage>,
 ) {
     let worker = Rc::new(Worker::new(gateway));
     let graceful = Rc::new(GracefulShutdown::new());
@@ -106,7 +137,7 @@ async fn work(
                 worker.clone(),
                 settings.clone(),
                 graceful.clone(),
-                stopped.clone(),
+                stages.clone(),
             ))),
             Err(error) => tracing::error!(%error, "a listening socket could not be used"),
         }
@@ -129,15 +160,14 @@ async fn work(
         return;
     };
     let open = graceful.count();
-    if tokio::time::timeout(settings.drain, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(settings.drain) => tracing::warn!(
             open,
             drain_ms = settings.drain.as_millis() as u64,
             "drain time is over, closing open calls"
-        );
+        ),
+        _ = stages.wait_for(|stage| *stage == Stage::Close) => {}
     }
 }
 
@@ -146,12 +176,12 @@ async fn accept(
     worker: Rc<Worker>,
     settings: Settings,
     graceful: Rc<GracefulShutdown>,
-    mut stopped: watch::Receiver<bool>,
+    mut stages: watch::Receiver<Stage>,
 ) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stages.wait_for(|stage| *stage > Stage::Serve) => return,
         };
         match accepted {
             Ok((tcp, address)) => {
