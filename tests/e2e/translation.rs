@@ -87,3 +87,22 @@ fn what_a_provider_said_is_told_and_not_that_its_fallback_could_not_be_asked() {
     );
     gateway.stop();
 }
+
+#[test]
+fn reasoning_of_another_maker_does_not_reach_anthropic() {
+    let (openai, anthropic) = (Upstream::good("o"), Upstream::good("a"));
+    let gateway = gateway(&openai, &anthropic);
+    let body = r#"{"model":"anthropic","max_tokens":9,"x":1,"messages":[{"role":"user","content":"Hi"},
+        {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"tollgate:openai_chat:reasoning_content:r1"},
+        {"type":"text","text":"Hello"}]},{"role":"user","content":"Go on"}]}"#;
+    let response = gateway.send(&post(Dialect::Anthropic.path(), body));
+    assert_eq!(response.status(), 200, "{}", response.text());
+    let sent = anthropic.asked().json();
+    assert_eq!(
+        sent["messages"][1]["content"],
+        serde_json::json!([{"type": "text", "text": "Hello"}])
+    );
+    assert_eq!(sent["x"], 1, "everything else goes on as it came");
+    assert!(response.head.header("x-tollgate-loss").is_some());
+    gateway.stop();
+}

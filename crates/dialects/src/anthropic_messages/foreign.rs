@@ -60,6 +60,12 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
         ("provider" | "models" | "route" | "plugins" | "transforms", _) => {
             Lost(Rejected, "chooses among providers of another gateway")
         }
+        ("guided_json" | "guided_regex" | "guided_choice" | "guided_grammar", _) => {
+            Lost(Rejected, "the provider cannot bind the answer to this")
+        }
+        ("reasoning" | "enable_thinking" | "chat_template_kwargs", _) => {
+            Lost(Approximated, "how the model thinks is left to it")
+        }
         ("min_p" | "repetition_penalty" | "reasoning_format" | "reasoning_split", _) => {
             Lost(Approximated, "the provider knows no such setting")
         }

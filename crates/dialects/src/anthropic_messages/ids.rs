@@ -9,7 +9,7 @@ use crate::Dialect;
 
 /// First part of a `signature` that is no signature but our note of where the reasoning came from:
 /// `tollgate:<dialect>:<member>:<model>`.
-const ENVELOPE: &str = "tollgate:";
+pub const ENVELOPE_PREFIX: &str = "tollgate:";
 
 /// Whether `name` is a tool name this dialect accepts: 1 to 128 of letters, digits, `_` and `-`.
 pub(super) fn is_tool_name(name: &str) -> bool {
@@ -55,12 +55,15 @@ pub(super) fn message_id(id: &str) -> Cow<'_, str> {
 
 /// The envelope for reasoning that `model` wrote in `dialect` under the name `member`.
 pub(super) fn seal_reasoning(dialect: Dialect, member: Option<&str>, model: &str) -> String {
-    format!("{ENVELOPE}{dialect}:{}:{model}", member.unwrap_or_default())
+    format!(
+        "{ENVELOPE_PREFIX}{dialect}:{}:{model}",
+        member.unwrap_or_default()
+    )
 }
 
 /// Opens an envelope: the dialect and the member's name. `None` if `signature` is no envelope of ours.
 pub(super) fn open_reasoning(signature: &str) -> Option<(Dialect, Option<String>)> {
-    let mut pieces = signature.strip_prefix(ENVELOPE)?.splitn(3, ':');
+    let mut pieces = signature.strip_prefix(ENVELOPE_PREFIX)?.splitn(3, ':');
     let dialect = match pieces.next()? {
         name if name == Dialect::OpenaiChat.name() => Dialect::OpenaiChat,
         _ => return None,

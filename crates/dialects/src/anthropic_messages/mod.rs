@@ -29,6 +29,7 @@ mod usage;
 
 pub use encode::encode_request;
 pub use error::{decode_error, encode_error};
+pub use ids::ENVELOPE_PREFIX;
 pub use request::decode_request;
 pub use response::{decode_response, encode_response};
 pub use stream::StreamDecoder;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Target, codec, openai_chat};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target, anthropic_messages, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -72,7 +72,7 @@ pub fn encode(
             } else {
                 *preferred
             };
-            if dialect != client {
+            if dialect != client || holds_reasoning_of_others(dialect, &asked.body) {
                 return translate(client, dialect, asked, decoded, candidate);
             }
             Operation::Chat(dialect)
@@ -85,6 +85,13 @@ pub fn encode(
         _ => return Err(unsupported("embeddings")),
     };
     Ok(forward(operation, asked, candidate))
+}
+
+/// Whether an Anthropic request repeats reasoning that another maker wrote and we put into an envelope. Anthropic refuses a
+/// signature that is not its own, so such a request is written anew, without that reasoning.
+fn holds_reasoning_of_others(dialect: Dialect, body: &[u8]) -> bool {
+    dialect == Dialect::AnthropicMessages
+        && memchr::memmem::find(body, anthropic_messages::ENVELOPE_PREFIX.as_bytes()).is_some()
 }
 
 /// Same dialect on both sides: the original bytes, with only the members replaced that the gateway owns.

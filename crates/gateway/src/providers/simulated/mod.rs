@@ -32,7 +32,7 @@ const BAD_KEY: &str = "bad";
 
 /// Answers a request. `query` configures the answer.
 pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8]) -> UpstreamAnswer {
-    let profile = match Profile::parse(query) {
+    let profile = match Profile::parse(query).map(Profile::of_call) {
         Ok(profile) => profile,
         Err(error) => {
             return refusal(

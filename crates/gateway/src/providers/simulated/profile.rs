@@ -55,7 +55,7 @@ pub struct ProfileError(String);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl Profile {
-    /// Reads a query and decides whether this call meets the fault.
+    /// Reads a query.
     ///
     /// # Errors
     /// An unknown name or value.
@@ -74,10 +74,15 @@ impl Profile {
                 _ => return Err(not_understood()),
             }
         }
-        profile.hit = profile.fault.is_some()
-            && (profile.every <= 1
-                || (CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(profile.every));
         Ok(profile)
+    }
+
+    /// The profile of one call: decides whether this one meets the fault.
+    #[must_use]
+    pub fn of_call(mut self) -> Self {
+        self.hit = self.fault.is_some()
+            && (self.every <= 1 || (CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.every));
+        self
     }
 
     /// The fault that this call meets.
@@ -107,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_query_sets_latency_pace_and_fault() {
-        let profile = Profile::parse("latency_ms=5&chunk_ms=2&words=9&fail=503").unwrap();
+        let profile = Profile::parse("latency_ms=5&chunk_ms=2&words=9&fail=503")
+            .unwrap()
+            .of_call();
         assert_eq!(
             (profile.latency, profile.pace),
             (Duration::from_millis(5), Duration::from_millis(2))
