@@ -308,3 +308,19 @@ fn answers_cut_by_a_second_signal_are_logged_with_what_they_used() {
         "{line}"
     );
 }
+
+#[test]
+fn a_client_that_says_nothing_or_one_letter_is_left() {
+    let upstream = Upstream::good("served");
+    let gateway = alone(Dialect::OpenAi, &upstream)
+        .server("header_timeout: 100ms")
+        .start();
+    for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET "] {
+        let mut connection = gateway.connect();
+        connection.write(said.as_bytes());
+        assert!(
+            !String::from_utf8_lossy(&connection.until_closed()).contains(" 200 "),
+            "{said}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! Accepts clients: sockets, workers, TLS, and the orderly end.
 
 mod bind;
+mod patience;
 mod tls;
 mod worker;
 
