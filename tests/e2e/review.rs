@@ -308,3 +308,61 @@ fn answers_cut_by_a_second_signal_are_logged_with_what_they_used() {
         "{line}"
     );
 }
+
+#[test]
+fn a_client_that_says_nothing_or_one_letter_is_left() {
+    let upstream = Upstream::good("served");
+    let gateway = alone(Dialect::OpenAi, &upstream)
+        .server("header_timeout: 100ms, idle_timeout: 100ms")
+        .start();
+    for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET "] {
+        let mut connection = gateway.connect();
+        connection.write(said.as_bytes());
+        assert!(
+            !String::from_utf8_lossy(&connection.until_closed()).contains(" 200 "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_whole_answer_without_usage_is_counted_by_estimate() {
+    for dialect in Dialect::BOTH {
+        let upstream = Upstream::start(|asked, peer| {
+            let mut whole: Value = serde_json::from_str(&answers::whole(
+                asked.dialect(),
+                "seven words that somebody has to pay",
+            ))
+            .expect("JSON");
+            whole.as_object_mut().expect("an object").remove("usage");
+            peer.send(&answers::json_answer(200, &whole.to_string()));
+            Next::Keep
+        });
+        let gateway = alone(dialect, &upstream).start();
+        gateway.send(&post(dialect.path(), dialect.request("m", false)));
+        let line = gateway.logged();
+        assert_eq!(line["usage"]["estimated"], true, "{dialect:?}: {line}");
+        let output = line["usage"]["completion_tokens"].as_u64();
+        assert!(output.is_some_and(|tokens| (5..10).contains(&tokens)), "{line}");
+        assert!(
+            line["usage"]["prompt_tokens"]
+                .as_u64()
+                .is_some_and(|tokens| tokens > 5),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_version_of_the_api_that_the_operator_has_set_is_sent_once() {
+    let upstream = Upstream::good("served");
+    let gateway = Setup::new(format!(
+        "models:\n  m: {{provider: p}}\nproviders:\n  p: {{kind: anthropic, key: provider-key, endpoint: \"{}\", \
+         headers: {{anthropic-version: 2023-01-01}}}}\n",
+        upstream.base()
+    ))
+    .start();
+    let request = post(Dialect::Anthropic.path(), Dialect::Anthropic.request("m", false));
+    gateway.send(&request.header("anthropic-version", "2023-06-01"));
+    assert_eq!(upstream.asked().header("anthropic-version"), Some("2023-01-01"));
+}

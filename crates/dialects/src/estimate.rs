@@ -11,7 +11,8 @@
 //! Estimates are deterministic, and more text never has fewer tokens.
 
 use crate::canonical::{
-    Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, ToolCall, ToolKind,
+    Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Response, ResponseFormat, ToolCall,
+    ToolKind,
 };
 
 /// Estimates how many tokens a text has. Takes about 2 ns per byte: away from the event loop for megabytes.
@@ -34,6 +35,15 @@ pub fn request_tokens(request: &Request) -> u64 {
     };
     let about_tools = if request.tools.is_empty() { 0 } else { TOOLS };
     REQUEST + messages + about_tools + tools + format
+}
+
+/// Estimates how many output tokens a whole answer has.
+pub fn response_tokens(response: &Response) -> u64 {
+    response
+        .choices
+        .iter()
+        .map(|choice| parts_tokens(&choice.parts))
+        .sum()
 }
 
 /// Estimates how many input tokens the body of a request has, without decoding it: by its length, with long strings

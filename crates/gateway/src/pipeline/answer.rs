@@ -229,7 +229,7 @@ pub async fn whole(
                     "the answer has no choices",
                 ));
             }
-            record.answered(&response.model, response.usage.as_ref());
+            record.answered(&response);
             if dialect == head.dialect {
                 body
             } else {
@@ -254,7 +254,7 @@ pub async fn whole(
             }
         }
         Operation::Embeddings => {
-            record.answered_usage(embeddings_usage(members.value(&body, "usage")));
+            record.embedded(embeddings_usage(members.value(&body, "usage")));
             body
         }
         Operation::CountTokens => body,

@@ -82,20 +82,25 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = (byte == b'%').then(|| tail.get(..2)).flatten();
-        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match value {
-            Some(value) => {
-                bytes.push(value);
-                rest = &tail[2..];
+        match (byte, tail) {
+            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex_digit(*high) << 4 | hex_digit(*low));
+                rest = behind;
             }
-            None => {
+            _ => {
                 bytes.push(byte);
                 rest = tail;
             }
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex_digit(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
 }
 
 /// Finds the route of a request and checks that the endpoint takes the method.
@@ -210,6 +215,10 @@ mod tests {
             Endpoint::Model("openai/gpt:5".into())
         );
         assert_eq!(endpoint("/v1/models/a/b"), Endpoint::Model("a/b".into()));
+        assert_eq!(
+            endpoint("/v1/models/%+5%zz%Ff"),
+            Endpoint::Model("%+5%zz\u{fffd}".into())
+        );
         assert_eq!(endpoint("/v1/models/50%"), Endpoint::Model("50%".into()));
         assert_eq!(endpoint("/v1/models/"), Endpoint::Unknown);
     }

@@ -12,7 +12,7 @@ use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
-use tollgate_dialects::canonical::Usage;
+use tollgate_dialects::canonical::{Response, Usage};
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::{Attempt, CallRecord, RequestType, TokenUsage};
 use uuid::Uuid;
@@ -205,14 +205,24 @@ impl Record {
     }
 
     /// Notes the model and usage of a whole answer.
-    pub fn answered(&mut self, model: &str, usage: Option<&Usage>) {
-        self.answered_model = Some(model.to_owned());
-        self.answered_usage(usage.cloned());
+    pub fn answered(&mut self, response: &Response) {
+        self.answered_model = Some(response.model.clone());
+        let told = response.usage.clone();
+        self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
     }
 
-    /// Notes the usage of an answer; `None` if the provider told none.
-    pub fn answered_usage(&mut self, usage: Option<Usage>) {
-        self.usage = usage;
+    /// Notes the usage of embeddings; `None` if the provider told none.
+    pub fn embedded(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or_else(|| Some(self.estimated(0)));
+    }
+
+    fn estimated(&self, output: u64) -> Usage {
+        Usage {
+            input: self.estimated_input,
+            output,
+            estimated: true,
+            ..Usage::default()
+        }
     }
 
     /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
@@ -251,11 +261,7 @@ impl Record {
             .is_some_and(|attempt| attempt.outcome == "client_gone");
         let billed = self.handed_over.get() && self.estimated_input > 0;
         if under_way && billed && !self.complete && self.usage.is_none() {
-            self.usage = Some(Usage {
-                input: self.estimated_input,
-                estimated: true,
-                ..Usage::default()
-            });
+            self.usage = Some(self.estimated(0));
         }
     }
 

@@ -84,7 +84,8 @@ pub fn add_headers(
     let dialect = operation.dialect();
     if dialect == client_dialect {
         for (owner, name) in FORWARDED {
-            if owner == dialect {
+            // What the operator has set is not for clients to change.
+            if owner == dialect && !headers.contains_key(name) {
                 for value in client.get_all(name) {
                     headers.append(HeaderName::from_static(name), value.clone());
                 }

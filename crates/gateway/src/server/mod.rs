@@ -2,6 +2,7 @@
 
 mod activity;
 mod bind;
+mod patience;
 mod tls;
 mod worker;
 

@@ -13,11 +13,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Limits, TimedSocket};
+use super::patience::Patient;
 use crate::Gateway;
 use crate::pipeline::{Peer, Worker, serve};
 
@@ -29,6 +31,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client may take for the TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what is sent to it (nginx's `send_timeout`). While it does, the provider's stream
+/// waits too, without any of its own limits running.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often an HTTP/2 client is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the listeners need to know. Fixed for the life of the process.
 #[derive(Clone)]
@@ -216,18 +225,18 @@ async fn connection(
         activity: Activity::default(),
     };
     let Some(tls) = &settings.tls else {
-        return http(TokioIo::new(tcp), peer, worker, &settings, watcher).await;
+        return http(tcp, peer, worker, &settings, watcher).await;
     };
     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.clone()).accept(tcp)).await {
-        Ok(Ok(stream)) => http(TokioIo::new(stream), peer, worker, &settings, watcher).await,
+        Ok(Ok(stream)) => http(stream, peer, worker, &settings, watcher).await,
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
 }
 
-async fn http<I>(io: I, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher)
+async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher)
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let mut builder = auto::Builder::new(OnThisThread);
     builder
@@ -237,11 +246,17 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
         .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX));
     let address = peer.address;
-    let io = TimedSocket::new(io, peer.activity.clone(), settings.limits);
+    let activity = peer.activity.clone();
     let service =
         service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer.clone(), request));
+    let io = TimedSocket::new(
+        TokioIo::new(Patient::new(stream, SEND_TIMEOUT)),
+        activity,
+        settings.limits,
+    );
     let connection = builder.serve_connection(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%address, %error, "connection ended early");
