@@ -153,7 +153,8 @@ impl Streaming {
     /// Whether the client has been given a complete answer.
     fn is_all_said(&self) -> bool {
         let seen = self.transform.seen();
-        self.ready.is_empty() && seen.ended && seen.failed.is_none()
+        let failed = seen.failed.is_some() || self.transform.losses.rejections().next().is_some();
+        self.ready.is_empty() && seen.ended && !failed
     }
 
     fn push(&mut self, bytes: Bytes) {
