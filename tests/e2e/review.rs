@@ -227,25 +227,26 @@ fn a_client_that_leaves_before_the_provider_has_its_request_is_not_charged() {
     );
 }
 
-#[test]
-fn a_count_of_tokens_that_nobody_waits_for_is_not_charged() {
+/// What the log says of a client that leaves while the provider works on its request.
+#[track_caller]
+fn abandoned(dialect: Dialect, path: &str, body: String) -> Value {
     let upstream = Upstream::start(|_, peer| {
         peer.wait_until_closed();
         Next::Keep
     });
-    let gateway = alone(Dialect::Anthropic, &upstream).start();
+    let gateway = alone(dialect, &upstream).start();
     let mut connection = gateway.connect();
-    connection.write(
-        &post(
-            "/v1/messages/count_tokens",
-            Dialect::Anthropic.request("m", false),
-        )
-        .bytes(),
-    );
+    connection.write(&post(path, body).bytes());
     upstream.asked();
     drop(connection);
     upstream.was_left();
-    let line = gateway.logged();
+    gateway.logged()
+}
+
+#[test]
+fn a_count_of_tokens_that_nobody_waits_for_is_not_charged() {
+    let dialect = Dialect::Anthropic;
+    let line = abandoned(dialect, "/v1/messages/count_tokens", dialect.request("m", false));
     assert_eq!(
         (&line["outcome"], &line["usage"]),
         (&"client_gone".into(), &Value::Null),
@@ -255,21 +256,11 @@ fn a_count_of_tokens_that_nobody_waits_for_is_not_charged() {
 
 #[test]
 fn an_image_is_not_charged_as_text_to_a_client_that_leaves() {
-    let upstream = Upstream::start(|_, peer| {
-        peer.wait_until_closed();
-        Next::Keep
-    });
-    let gateway = alone(Dialect::OpenAi, &upstream).start();
     let image = "iVBORw0KGgo".repeat(50_000);
     let body = format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}]}}]}}"#
     );
-    let mut connection = gateway.connect();
-    connection.write(&post(Dialect::OpenAi.path(), body).bytes());
-    upstream.asked();
-    drop(connection);
-    upstream.was_left();
-    let line = gateway.logged();
+    let line = abandoned(Dialect::OpenAi, Dialect::OpenAi.path(), body);
     let tokens = line["usage"]["prompt_tokens"].as_u64();
     assert!(
         tokens.is_some_and(|tokens| tokens > 0 && tokens < 5_000),
@@ -365,4 +356,29 @@ fn a_version_of_the_api_that_the_operator_has_set_is_sent_once() {
     let request = post(Dialect::Anthropic.path(), Dialect::Anthropic.request("m", false));
     gateway.send(&request.header("anthropic-version", "2023-06-01"));
     assert_eq!(upstream.asked().header("anthropic-version"), Some("2023-01-01"));
+}
+
+#[test]
+fn a_client_that_leaves_at_the_end_mark_had_its_answer() {
+    for provider in Dialect::BOTH {
+        let upstream = Upstream::start(|asked, peer| {
+            let events = answers::events(asked.dialect(), &["served"]);
+            peer.send(answers::stream_head().as_bytes());
+            peer.send(&answers::chunk(events.text()));
+            peer.wait_until_closed();
+            Next::Keep
+        });
+        let gateway = alone(provider, &upstream).start();
+        let mut stream = gateway
+            .connect()
+            .stream(&post(provider.path(), provider.request("m", true)));
+        while !stream
+            .event()
+            .is_some_and(|event| event.data == "[DONE]" || event.name == "message_stop")
+        {}
+        drop(stream);
+        let line = gateway.logged();
+        assert_eq!(line["outcome"], "ok", "{line}");
+        assert_eq!(line["attempts"][0]["outcome"], "ok", "{line}");
+    }
 }

@@ -2,16 +2,16 @@
 //!
 //! It is the only crate that serves client sockets. It runs an immutable [`Snapshot`] and never reads configuration on
 //! the way of a request; a new snapshot is swapped in as a whole, and calls in flight finish on the one they started on.
-//! The way of a request is the list of files in [`pipeline`].
+//! The way of a request is the list of files in `pipeline`.
 
 mod error;
 mod gateway;
-pub mod pipeline;
+mod pipeline;
 pub mod providers;
 pub mod server;
 mod snapshot;
 pub mod upstream;
 
-pub use error::{CallError, Fault};
+pub use error::{AttemptError, CallError, Fault};
 pub use gateway::Gateway;
-pub use snapshot::{CompileError, Consumer, Instance, Model, Models, Route, Snapshot};
+pub use snapshot::{CompileError, Snapshot};

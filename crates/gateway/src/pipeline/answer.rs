@@ -17,7 +17,7 @@ use super::ask::Asked;
 use super::choose::Candidate;
 use super::encode::Encoded;
 use super::head::Head;
-use super::mask::{masked, masked_text};
+use super::mask::{masked, masked_error};
 use super::record::Record;
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
@@ -212,7 +212,7 @@ pub async fn whole(
     }
     let members = scan::scan(&body).map_err(|error| garbled(format!("the answer is not JSON: {error}")))?;
     let dialect = encoded.operation.dialect();
-    if members.value(&body, "error").is_some_and(|error| error != "null") {
+    if tells_error(&members, &body) {
         let body = masked(body, &candidate.instance);
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
     }
@@ -314,7 +314,7 @@ pub async fn stream(
     if !is_event_stream(&upstream.headers) {
         let body = masked(collect(&mut upstream, candidate).await?, &candidate.instance);
         let dialect = encoded.operation.dialect();
-        let is_error = scan::scan(&body).is_ok_and(|members| members.value(&body, "error").is_some());
+        let is_error = scan::scan(&body).is_ok_and(|members| tells_error(&members, &body));
         return Err(if is_error {
             error_inside_200(codec::decode_error(dialect, 500, &body))
         } else {
@@ -358,9 +358,8 @@ pub async fn stream(
         };
         let out = out
             .map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
-        if let Some(mut error) = transform.seen().failed.clone() {
-            error.message = masked_text(&error.message, &candidate.instance);
-            return Err(error_inside_200(error));
+        if let Some(error) = &transform.seen().failed {
+            return Err(error_inside_200(masked_error(error, &candidate.instance)));
         }
         kept += out.len();
         if !out.is_empty() {
@@ -411,6 +410,10 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
         // Some servers forget it.
         None => true,
     }
+}
+
+fn tells_error(members: &scan::Members, body: &[u8]) -> bool {
+    members.value(body, "error").is_some_and(|error| error != "null")
 }
 
 fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> AttemptError {

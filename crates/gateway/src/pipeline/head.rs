@@ -107,14 +107,18 @@ fn hex_digit(digit: u8) -> u8 {
 ///
 /// # Errors
 /// 404 for an unknown path, 405 for a known path with another method.
-pub fn route<'a>(snapshot: &'a Snapshot, request: &Parts) -> Result<&'a Arc<Route>, CallError> {
+pub fn route<'a>(
+    snapshot: &'a Snapshot,
+    request: &Parts,
+    endpoint: &Endpoint,
+) -> Result<&'a Arc<Route>, CallError> {
     let route = snapshot
         .route(request.uri.path(), request.method.as_str())
         .map_err(|miss| match miss {
             RouteMiss::Path => not_found(),
             RouteMiss::Method => method_not_allowed(),
         })?;
-    let allowed = match endpoint(request.uri.path()) {
+    let allowed = match endpoint {
         Endpoint::Models | Endpoint::Model(_) => {
             request.method == Method::GET || request.method == Method::HEAD
         }

@@ -2,6 +2,7 @@
 //! the operator's key from them, and neither must a log.
 
 use bytes::Bytes;
+use tollgate_dialects::canonical::ProviderError;
 
 use crate::snapshot::Instance;
 
@@ -32,6 +33,16 @@ pub fn masked(bytes: Bytes, instance: &Instance) -> Bytes {
 /// The same for text.
 pub fn masked_text(text: &str, instance: &Instance) -> String {
     String::from_utf8_lossy(&masked(Bytes::copy_from_slice(text.as_bytes()), instance)).into_owned()
+}
+
+/// The same for all texts of an error that are used further.
+pub fn masked_error(error: &ProviderError, instance: &Instance) -> ProviderError {
+    ProviderError {
+        message: masked_text(&error.message, instance),
+        code: error.code.as_deref().map(|code| masked_text(code, instance)),
+        param: error.param.as_deref().map(|param| masked_text(param, instance)),
+        ..error.clone()
+    }
 }
 
 fn replaced(bytes: &[u8], secret: &[u8]) -> Vec<u8> {

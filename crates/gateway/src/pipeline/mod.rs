@@ -104,7 +104,7 @@ async fn answer_call(
 ) -> Result<answer::Answer, CallError> {
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
-    let route = head::route(snapshot, &record.request)?.clone();
+    let route = head::route(snapshot, &record.request, &head.endpoint)?.clone();
     record.route = Some(route.clone());
     let caller = identify::identify(snapshot, &route, &record.request.headers)?;
     record.consumer = caller.name().cloned();

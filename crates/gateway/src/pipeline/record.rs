@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
@@ -77,7 +76,8 @@ struct AttemptRecord {
     upstream_model: String,
     address: Option<String>,
     status: Option<u16>,
-    outcome: &'static str,
+    /// `None` while it is in progress.
+    outcome: Option<&'static str>,
     started: Instant,
     duration: Duration,
 }
@@ -151,7 +151,7 @@ impl Record {
             upstream_model: candidate.upstream_model().to_owned(),
             address: None,
             status: None,
-            outcome: "client_gone",
+            outcome: None,
             started: Instant::now(),
             duration: Duration::ZERO,
         });
@@ -177,11 +177,11 @@ impl Record {
         let Some(attempt) = self
             .attempts
             .last_mut()
-            .filter(|attempt| attempt.outcome == "client_gone")
+            .filter(|attempt| attempt.outcome.is_none())
         else {
             return;
         };
-        attempt.outcome = outcome;
+        attempt.outcome = Some(outcome);
         attempt.status = status.map(|status| status.as_u16());
         attempt.duration = attempt.started.elapsed();
         attempt.address = address.map(|address| address.to_string());
@@ -258,7 +258,7 @@ impl Record {
         let under_way = self
             .attempts
             .last()
-            .is_some_and(|attempt| attempt.outcome == "client_gone");
+            .is_some_and(|attempt| attempt.outcome.is_none());
         let billed = self.handed_over.get() && self.estimated_input > 0;
         if under_way && billed && !self.complete && self.usage.is_none() {
             self.usage = Some(self.estimated(0));
@@ -304,11 +304,7 @@ impl Record {
                 .iter()
                 .map(|attempt| {
                     // The attempt in progress is the one that answers.
-                    let outcome = if attempt.outcome == "client_gone" {
-                        "ok"
-                    } else {
-                        attempt.outcome
-                    };
+                    let outcome = attempt.outcome.unwrap_or("ok");
                     match attempt.status {
                         Some(status) if outcome == "status" => format!("{}={status}", attempt.instance.name),
                         _ => format!("{}={outcome}", attempt.instance.name),
@@ -337,17 +333,13 @@ impl Record {
                 instance: &attempt.instance.name,
                 upstream_addr: attempt.address.as_deref(),
                 status: attempt.status,
-                outcome: attempt.outcome,
+                // When this is written, every attempt has ended.
+                outcome: attempt.outcome.unwrap_or("cancelled"),
                 duration: attempt.duration,
             })
             .collect();
         let last = self.attempts.last();
         let headers = &self.request.headers;
-        let text = |name: HeaderName| {
-            headers
-                .get(name)
-                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        };
         let lookup = |name: &str| {
             headers
                 .get(name)
@@ -370,9 +362,9 @@ impl Record {
             body_bytes_sent: self.bytes_sent,
             bytes_sent: None,
             request_time: self.started.elapsed(),
-            host: text(HOST).or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
-            referer: text(REFERER),
-            user_agent: text(USER_AGENT),
+            host: lookup("host").or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
+            referer: lookup("referer"),
+            user_agent: lookup("user-agent"),
             x_forwarded_for: lookup("x-forwarded-for"),
             header: &lookup,
             request_id: &self.request_id,

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::choose::Candidate;
-use super::mask::{masked, masked_text};
+use super::mask::{masked, masked_error};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
@@ -116,12 +116,9 @@ impl Streaming {
         let Some(error) = &self.transform.seen().failed else {
             return false;
         };
-        let code = error.code.clone().map_or(TOLD_BY_PROVIDER.into(), Into::into);
-        record.failed_midway(
-            "error_event",
-            code,
-            Some(&masked_text(&error.message, &self.instance)),
-        );
+        let error = masked_error(error, &self.instance);
+        let code = error.code.map_or(TOLD_BY_PROVIDER.into(), Into::into);
+        record.failed_midway("error_event", code, Some(&error.message));
         self.upstream = None;
         true
     }
@@ -154,6 +151,13 @@ impl Streaming {
         let told = self.transform.fail(&error);
         self.push(told);
         record.failed_midway(failure.outcome, error.code, error.detail.as_deref());
+    }
+
+    /// Whether the client has been given a complete answer.
+    fn is_all_said(&self) -> bool {
+        let seen = self.transform.seen();
+        let failed = seen.failed.is_some() || self.transform.losses.rejections().next().is_some();
+        self.ready.is_empty() && seen.ended && !failed
     }
 
     fn push(&mut self, bytes: Bytes) {
@@ -289,6 +293,11 @@ impl Body for AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         if let Inner::Stream { streaming, record } = &mut self.0 {
+            // Many clients leave at the end mark, without waiting for the end of the connection.
+            if streaming.is_all_said() {
+                record.end_attempt("ok", Some(StatusCode::OK), None);
+                record.complete();
+            }
             record.settle_stream(&mut streaming.transform);
         }
     }

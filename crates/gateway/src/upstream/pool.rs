@@ -25,6 +25,10 @@ use crate::error::AttemptError;
 /// (60 s and more), so that we rarely meet a connection that is just being closed.
 const MAX_IDLE: Duration = Duration::from_secs(50);
 
+/// A connection that was closed while it was idle breaks within this time of being used again. One that breaks later had
+/// taken the request: sending it again could be paid twice, and is for the attempts to decide.
+const BREAKS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Idle connections kept per endpoint and worker.
 const MAX_IDLE_PER_ENDPOINT: usize = 256;
 
@@ -99,11 +103,15 @@ impl Pools {
         answer_timeout: Duration,
     ) -> Result<Received, SendError> {
         if let Some(connection) = self.take(&endpoint.pool_key) {
+            let begun = Instant::now();
             match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
                 Err(_) => return Err(SendError::Late),
                 Ok(Ok(received)) => return Ok(received),
                 // The provider answered, but not HTTP: a second connection would not help.
                 Ok(Err(error)) if error.is_parse() => return Err(SendError::Broken(describe(&error))),
+                Ok(Err(error)) if !was_dead(error.is_canceled(), begun.elapsed()) => {
+                    return Err(SendError::Broken(describe(&error)));
+                }
                 Ok(Err(_)) => {}
             }
         }
@@ -215,6 +223,11 @@ async fn open(endpoint: &Endpoint) -> Result<Connection, AttemptError> {
     })
 }
 
+/// Whether a connection of the pool that broke was dead before it was used. `unsent`: nothing of the request was written.
+fn was_dead(unsent: bool, waited: Duration) -> bool {
+    unsent || waited < BREAKS_WITHIN
+}
+
 fn describe(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -224,4 +237,18 @@ fn describe(error: &hyper::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BREAKS_WITHIN, was_dead};
+
+    #[test]
+    fn a_request_that_the_provider_worked_on_is_not_sent_twice() {
+        assert!(was_dead(false, Duration::ZERO));
+        assert!(!was_dead(false, BREAKS_WITHIN));
+        assert!(was_dead(true, BREAKS_WITHIN));
+    }
 }

@@ -8,6 +8,9 @@ use tollgate_dialects::estimate;
 
 const DEFAULT_DIMENSIONS: usize = 64;
 
+/// Most texts of a request, as at OpenAI.
+const MAX_INPUTS: usize = 2048;
+
 #[derive(Deserialize)]
 struct EmbeddingsRequest {
     model: String,
@@ -38,6 +41,9 @@ pub fn answer(body: &str) -> Result<Vec<u8>, String> {
         Input::Tokens(tokens) => vec![format!("{tokens:?}")],
         Input::ManyTokens(lists) => lists.iter().map(|tokens| format!("{tokens:?}")).collect(),
     };
+    if texts.len() > MAX_INPUTS {
+        return Err(format!("`input` has more than {MAX_INPUTS} elements"));
+    }
     let as_base64 = request.encoding_format.as_deref() == Some("base64");
     let data: Vec<_> = texts
         .iter()
@@ -117,6 +123,8 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["data"][0]["embedding"], body["data"][2]["embedding"]);
         assert_ne!(body["data"][0]["embedding"], body["data"][1]["embedding"]);
+        let many = serde_json::json!({ "model": "e", "input": vec!["a"; super::MAX_INPUTS + 1] });
+        assert!(answer(&many.to_string()).is_err());
         assert!(body["usage"]["prompt_tokens"].as_u64().unwrap() >= 3);
     }
 }

@@ -52,6 +52,9 @@ pub enum Fault {
 )]
 pub struct ProfileError(String);
 
+/// Longest answer in words: callers of the provider's own server choose it.
+const MAX_WORDS: usize = 100_000;
+
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl Profile {
@@ -68,7 +71,12 @@ impl Profile {
             match name {
                 "latency_ms" => profile.latency = Duration::from_millis(number()?),
                 "chunk_ms" => profile.pace = Duration::from_millis(number()?),
-                "words" => profile.words = Some(usize::try_from(number()?).map_err(|_| not_understood())?),
+                "words" => {
+                    let words = usize::try_from(number()?)
+                        .ok()
+                        .filter(|words| *words <= MAX_WORDS);
+                    profile.words = Some(words.ok_or_else(not_understood)?);
+                }
                 "fail_every" => profile.every = number()?,
                 "fail" => profile.fault = Some(fault(value).ok_or_else(not_understood)?),
                 _ => return Err(not_understood()),
@@ -127,7 +135,14 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for wrong in ["latency=5", "latency_ms=x", "fail=200", "fail=maybe", "fail"] {
+        for wrong in [
+            "latency=5",
+            "latency_ms=x",
+            "fail=200",
+            "fail=maybe",
+            "fail",
+            "words=100001",
+        ] {
             assert!(
                 Profile::parse(wrong).unwrap_err().to_string().contains(wrong),
                 "{wrong}"

@@ -10,7 +10,7 @@ use tollgate_dialects::canonical::{
     Choice, Delta, Effort, Event, Ext, Part, PartKind, Reasoning, Request, Response, ResponseFormat, Role,
     Stop, StopReason, Text, Thinking, ToolCall, ToolCallKind, ToolChoice, ToolKind, Usage,
 };
-use tollgate_dialects::estimate;
+use tollgate_dialects::estimate::{self, TokenCounter};
 
 use super::profile::Profile;
 use super::schema;
@@ -297,14 +297,13 @@ fn quote(text: &str) -> String {
 }
 
 fn shortened(text: &str, limit: u64) -> String {
-    let mut short = String::new();
-    for word in words(text) {
-        if estimate::tokens(&format!("{short}{word}")) > limit {
-            break;
-        }
-        short.push_str(word);
-    }
-    short
+    let mut counter = TokenCounter::default();
+    words(text)
+        .take_while(|word| {
+            counter.push(word);
+            counter.tokens() <= limit
+        })
+        .collect()
 }
 
 /// A tool is called when the request forces it, or when the prompt of the person mentions tools or the tool's name.
