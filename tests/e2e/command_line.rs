@@ -368,3 +368,22 @@ fn the_banners_curl_lines_work() {
     }
     gateway.stop();
 }
+
+#[test]
+fn check_tells_an_unknown_log_variable_together_with_all_other_mistakes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("tollgate.yaml");
+    let text =
+        "models: {m: {provider: simulatd}}\nauth: none\nserver:\n  access_log: {format: \"$statsu\"}\n";
+    std::fs::write(&config, text).expect("a file can be written");
+    let finished = run(&["check", "--config", config.to_str().expect("text")], &[]);
+    assert_eq!(finished.status.code(), Some(1));
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", finished.stderr);
+    assert!(lines[0].contains(":1: models.m.provider"), "{}", lines[0]);
+    assert!(
+        lines[1].contains(":4: server.access_log.format") && lines[1].contains("$status"),
+        "{}",
+        lines[1]
+    );
+}

@@ -31,7 +31,7 @@ pub use lowered::Lowered;
 pub use mistake::Mistake;
 pub use model::Resources;
 pub use named::Named;
-pub use native::{QUICKSTART, QUICKSTART_NAME, lower_native, native_schema};
+pub use native::{QUICKSTART, QUICKSTART_NAME, access_log_format, lower_native, native_schema};
 pub use rbac::lower_rbac;
 pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};
 pub use yaml::{DumpError, to_yaml};

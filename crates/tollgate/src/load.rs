@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tollgate_resources::model::LogFormat;
-use tollgate_resources::{Lowered, Mistake, Resources};
+use tollgate_resources::{Lowered, Mistake, access_log_format};
 use tollgate_telemetry::Format;
 
 use crate::cli::{Failure, Source};
@@ -53,9 +53,19 @@ impl Source {
                 ),
             },
         };
-        let lowered = lowered.map_err(Failure::all)?;
-        check_log_format(self, &lowered.resources).map_err(|mistake| Failure::new(*mistake))?;
-        Ok(lowered)
+        let mut mistakes = Vec::new();
+        if let Some((name, text)) = &config {
+            mistakes.extend(log_format_mistake(name, text));
+        }
+        match lowered {
+            Ok(lowered) if mistakes.is_empty() => Ok(lowered),
+            Ok(_) => Err(Failure::all(mistakes)),
+            Err(others) => {
+                mistakes.extend(others);
+                mistakes.sort();
+                Err(Failure::all(mistakes))
+            }
+        }
     }
 
     /// Reads and lowers.
@@ -90,20 +100,15 @@ pub fn log_format(format: &LogFormat) -> Result<Format, tollgate_telemetry::Form
     }
 }
 
-fn check_log_format(source: &Source, resources: &Resources) -> Result<(), Box<Mistake>> {
-    log_format(&resources.server.access_log.format)
-        .map(drop)
-        .map_err(|error| {
-            Box::new(Mistake {
-                file: source
-                    .config
-                    .as_deref()
-                    .map_or_else(|| "built-in configuration".to_owned(), display),
-                line: None,
-                path: "server.access_log.format".to_owned(),
-                text: error.to_string(),
-            })
-        })
+fn log_format_mistake(file: &str, text: &str) -> Option<Mistake> {
+    let (line, format) = access_log_format(text)?;
+    let error = log_format(&LogFormat::new(&format)).err()?;
+    Some(Mistake {
+        file: file.to_owned(),
+        line: Some(line),
+        path: "server.access_log.format".to_owned(),
+        text: error.to_string(),
+    })
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -87,6 +87,17 @@ pub fn lower_native(
     Ok(Lowered { resources, notes })
 }
 
+/// The `server.access_log.format` that a file holds, with its line, also when the file has mistakes. Its variables are known
+/// only to who writes the log; this lets a check report them together with everything else.
+pub fn access_log_format(text: &str) -> Option<(usize, String)> {
+    let tree = parse_yaml(text).ok()?;
+    let format = tree.get("server")?.get("access_log")?.get("format")?;
+    match &format.value {
+        Value::Text(text) => Some((format.line, text.clone())),
+        _ => None,
+    }
+}
+
 /// The JSON Schema of `tollgate.yaml`, for editors. It is made from the types that read the file.
 pub fn native_schema() -> serde_json::Value {
     schemars::schema_for!(File).to_value()
