@@ -45,6 +45,8 @@ enum Inner {
 /// A stream the gateway has committed to.
 pub struct Streaming {
     ready: VecDeque<Bytes>,
+    /// Length of all of them.
+    ready_bytes: usize,
     transform: Transform,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
@@ -69,6 +71,7 @@ impl Streaming {
         let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
+            ready_bytes: ready.iter().map(Bytes::len).sum(),
             ready: ready.into(),
             transform,
             upstream: Some(upstream),
@@ -162,6 +165,7 @@ impl Streaming {
 
     fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
+            self.ready_bytes += bytes.len();
             self.ready.push_back(bytes);
         }
     }
@@ -186,7 +190,7 @@ impl Streaming {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
-        while self.ready_bytes() < BATCH_BYTES
+        while self.ready_bytes < BATCH_BYTES
             && let Some(upstream) = &mut self.upstream
         {
             match upstream.poll_data(cx) {
@@ -205,17 +209,14 @@ impl Streaming {
         Poll::Ready(self.take_ready())
     }
 
-    fn ready_bytes(&self) -> usize {
-        self.ready.iter().map(Bytes::len).sum()
-    }
-
     /// All bytes that are ready, in one piece: a provider that writes token by token, faster than the client is written to,
     /// costs one write and not one for each.
     fn take_ready(&mut self) -> Option<Bytes> {
+        let length = std::mem::take(&mut self.ready_bytes);
         if self.ready.len() <= 1 {
             return self.ready.pop_front();
         }
-        let mut joined = BytesMut::with_capacity(self.ready_bytes());
+        let mut joined = BytesMut::with_capacity(length);
         for bytes in self.ready.drain(..) {
             joined.extend_from_slice(&bytes);
         }
