@@ -375,7 +375,7 @@ fn check_tells_an_unknown_log_variable_together_with_all_other_mistakes() {
     let config = directory.path().join("tollgate.yaml");
     let text =
         "models: {m: {provider: simulatd}}\nauth: none\nserver:\n  access_log: {format: \"$statsu\"}\n";
-    std::fs::write(&config, text).expect("a file can be written");
+    fs::write(&config, text).expect("a file can be written");
     let finished = run(&["check", "--config", config.to_str().expect("text")], &[]);
     assert_eq!(finished.status.code(), Some(1));
     let lines: Vec<&str> = finished.stderr.lines().collect();

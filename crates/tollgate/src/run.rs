@@ -122,9 +122,9 @@ fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resou
         Ok(lowered) => {
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
-            if resources.server != serving.server && !listen_only(&resources.server, &serving.server) {
+            if !same_process(&resources.server, &serving.server) {
                 tracing::warn!(
-                    "a change of `server` takes effect after a restart; everything else is in effect now"
+                    "a change of `server` other than `max_body` and `body_timeout` takes effect after a restart"
                 );
             }
             resources.server.listen.clone_from(&serving.server.listen);
@@ -143,15 +143,16 @@ fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resou
     }
 }
 
-/// Whether two servers differ in nothing but the addresses, which the command line may have replaced.
-fn listen_only(a: &Server, b: &Server) -> bool {
-    Server {
-        listen: Vec::new(),
+/// Whether two servers are alike but for what a reload takes into service (limits of bodies) and the addresses, which the
+/// command line may have replaced.
+fn same_process(a: &Server, b: &Server) -> bool {
+    let a = Server {
+        listen: b.listen.clone(),
+        max_body_bytes: b.max_body_bytes,
+        body_timeout_ms: b.body_timeout_ms,
         ..a.clone()
-    } == Server {
-        listen: Vec::new(),
-        ..b.clone()
-    }
+    };
+    a == *b
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.

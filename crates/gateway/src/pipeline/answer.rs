@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
-use tollgate_dialects::{Dialect, Losses, codec, scan};
+use tollgate_dialects::{Dialect, Losses, codec, openai_chat, scan};
 use tollgate_resources::model::Compat;
 
 use super::ask::Asked;
@@ -220,6 +220,13 @@ pub async fn whole(
     let body = match encoded.operation {
         Operation::Chat(_) => {
             let text = std::str::from_utf8(&body).unwrap_or_default();
+            // OpenRouter tells errors inside a choice.
+            if dialect == Dialect::OpenaiChat
+                && memchr::memmem::find(&body, b"\"error\"").is_some()
+                && let Some(told) = openai_chat::error_in_answer(text)
+            {
+                return Err(error_inside_200(masked_error(told, &candidate.instance)));
+            }
             let response =
                 codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
             if response.choices.is_empty() {

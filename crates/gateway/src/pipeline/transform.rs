@@ -33,7 +33,7 @@ pub struct Seen {
 
 /// A stream on its way from a provider to a client.
 pub struct Transform {
-    decoder: Option<StreamDecoder>,
+    decoder: StreamDecoder,
     output: Output,
     client: Dialect,
     style: AnswerStyle,
@@ -60,7 +60,7 @@ impl Transform {
             Output::Translated(Box::new(StreamEncoder::new(client, style)))
         };
         Transform {
-            decoder: Some(StreamDecoder::new(provider, MAX_EVENT_BYTES)),
+            decoder: StreamDecoder::new(provider, MAX_EVENT_BYTES),
             output,
             client,
             style: style.clone(),
@@ -79,7 +79,7 @@ impl Transform {
     ///
     /// # Errors
     /// The bytes are not what the provider's dialect says. Once content has passed in the same dialect the client may
-    /// understand more than we do, so then it is not an error: the bytes pass, and only the accounting ends.
+    /// understand more than we do, so then it is not an error and the bytes pass.
     pub fn feed(&mut self, bytes: &Bytes) -> Result<Bytes, DecodeError> {
         match &mut self.output {
             Output::Relayed(relayed) => {
@@ -90,11 +90,8 @@ impl Transform {
                 reader.result().map(|()| passed)
             }
             Output::Translated(encoder) => {
-                let Some(decoder) = &mut self.decoder else {
-                    return Ok(Bytes::new());
-                };
                 let mut translated = Vec::new();
-                let result = decoder.feed(bytes, &mut |event| {
+                let result = self.decoder.feed(bytes, &mut |event| {
                     note(&event, &mut self.seen);
                     encoder.encode(&event, &mut self.losses, &mut translated);
                 });
@@ -117,22 +114,22 @@ impl Transform {
                 let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
                 let rest = relayed.finish(&mut |event| reader.read(event));
                 reader.result()?;
-                if let Some(decoder) = &mut self.decoder {
-                    decoder.finish(&mut |event| note(&event, &mut self.seen))?;
+                let finished = self.decoder.finish(&mut |event| note(&event, &mut self.seen));
+                // After an event that could not be read the decoder may not know that the answer is complete.
+                if !self.seen.finished && !self.seen.ended {
+                    finished?;
                 }
                 Ok(rest)
             }
             Output::Translated(encoder) => {
                 let mut rest = std::mem::take(&mut self.unsent);
-                if let Some(decoder) = &mut self.decoder {
-                    let finished = decoder.finish(&mut |event| {
-                        note(&event, &mut self.seen);
-                        encoder.encode(&event, &mut self.losses, &mut rest);
-                    });
-                    if let Err(error) = finished {
-                        self.unsent = rest;
-                        return Err(error);
-                    }
+                let finished = self.decoder.finish(&mut |event| {
+                    note(&event, &mut self.seen);
+                    encoder.encode(&event, &mut self.losses, &mut rest);
+                });
+                if let Err(error) = finished {
+                    self.unsent = rest;
+                    return Err(error);
                 }
                 // A provider that closes without its end mark, after a complete answer.
                 if !self.seen.ended && self.seen.failed.is_none() {
@@ -161,13 +158,13 @@ impl Transform {
 /// Reads those events of a relayed stream that say more than content.
 struct Reader<'a> {
     dialect: Dialect,
-    decoder: &'a mut Option<StreamDecoder>,
+    decoder: &'a mut StreamDecoder,
     seen: &'a mut Seen,
     failed: Option<DecodeError>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(dialect: Dialect, decoder: &'a mut Option<StreamDecoder>, seen: &'a mut Seen) -> Self {
+    fn new(dialect: Dialect, decoder: &'a mut StreamDecoder, seen: &'a mut Seen) -> Self {
         Reader {
             dialect,
             decoder,
@@ -177,7 +174,6 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, event: &SseEvent<'_>) {
-        let Some(decoder) = self.decoder else { return };
         // Until there was content the stream may still turn out to be a failed attempt, so everything is read.
         if self.seen.content
             && let Some(piece) = glance::content_only(self.dialect, event)
@@ -187,13 +183,12 @@ impl<'a> Reader<'a> {
             return;
         }
         let seen = &mut *self.seen;
-        let Err(error) = decoder.feed(event.raw, &mut |event| note(&event, seen)) else {
+        let Err(error) = self.decoder.feed(event.raw, &mut |event| note(&event, seen)) else {
             return;
         };
-        *self.decoder = None;
         if self.seen.content {
-            // The client may understand more than we do.
-            tracing::warn!(%error, "a stream is relayed that cannot be read, its usage is unknown");
+            // The client may understand more than we do, and a later event tells how the answer ends and what it used.
+            tracing::warn!(%error, "an event of a relayed stream cannot be read");
         } else {
             self.failed = Some(error);
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -13,6 +14,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::endpoint::{Endpoint, Scheme};
 use crate::error::AttemptError;
+
+/// How long an address may take when the name has another one: a dead address must not use up the whole time for connecting.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
 
 /// A byte stream to a provider.
 pub(super) enum Stream {
@@ -45,10 +49,18 @@ async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Att
         .await
         .map_err(|error| AttemptError::connect("dns_error", format!("{}: {error}", endpoint.host)))?;
     let mut last = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(tcp) => return Ok((tcp, address)),
-            Err(error) => last = Some(format!("{address}: {error}")),
+    let mut addresses = addresses.peekable();
+    while let Some(address) = addresses.next() {
+        let connecting = TcpStream::connect(address);
+        let connected = if addresses.peek().is_some() {
+            tokio::time::timeout(NEXT_ADDRESS_AFTER, connecting).await
+        } else {
+            Ok(connecting.await)
+        };
+        match connected {
+            Ok(Ok(tcp)) => return Ok((tcp, address)),
+            Ok(Err(error)) => last = Some(format!("{address}: {error}")),
+            Err(_) => last = Some(format!("{address}: no answer")),
         }
     }
     Err(match last {

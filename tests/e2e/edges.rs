@@ -382,3 +382,59 @@ fn a_client_that_leaves_at_the_end_mark_had_its_answer() {
         assert_eq!(line["attempts"][0]["outcome"], "ok", "{line}");
     }
 }
+
+#[test]
+fn an_event_that_cannot_be_read_hides_neither_the_usage_nor_a_cut() {
+    for dialect in Dialect::BOTH {
+        for complete in [true, false] {
+            let upstream = Upstream::start(move |asked, peer| {
+                let events = answers::events(asked.dialect(), &["first", "last"]);
+                peer.send(answers::stream_head().as_bytes());
+                let beginning = [events.before.concat(), events.content[0].clone()].concat();
+                peer.send(&answers::chunk(beginning));
+                peer.send(&answers::chunk("data: {not json\n\n"));
+                peer.send(&answers::chunk(&events.content[1]));
+                if complete {
+                    peer.send(&answers::chunk(events.after.concat()));
+                }
+                peer.send(answers::END_OF_CHUNKS);
+                Next::Close
+            });
+            let gateway = alone(dialect, &upstream).start();
+            let response = gateway.send(&post(dialect.path(), dialect.request("m", true)));
+            let text = response.text();
+            assert!(text.contains("{not json") && text.contains("last"), "{text}");
+            let line = gateway.logged();
+            assert_eq!(
+                text.contains("upstream_connection_lost") || text.contains("api_error"),
+                !complete,
+                "{text}"
+            );
+            assert_eq!(line["outcome"] == "ok", complete, "{line}");
+            assert_eq!(line["usage"]["estimated"], !complete, "{line}");
+        }
+    }
+}
+
+#[test]
+fn an_error_inside_a_choice_is_a_failed_attempt_and_keeps_its_words() {
+    let body = r#"{"id":"g","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"error":{"code":502,"message":"the model is broken"}}]}"#;
+    let first = Upstream::saying(answers::json_answer(200, body));
+    let next = Upstream::good("served");
+    let response = with_next(Dialect::OpenAi, &first, &next)
+        .send(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)));
+    assert_eq!(response.status(), 200, "{}", response.text());
+    assert_eq!(
+        response.head.header("x-tollgate-attempts"),
+        Some("first=error_event, next=ok")
+    );
+    let response = alone(Dialect::OpenAi, &first)
+        .start()
+        .send(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)));
+    assert_eq!(response.status(), 502);
+    assert!(
+        response.text().contains("the model is broken"),
+        "{}",
+        response.text()
+    );
+}
