@@ -225,7 +225,7 @@ pub async fn whole(
                 && memchr::memmem::find(&body, b"\"error\"").is_some()
                 && let Some(told) = openai_chat::error_in_answer(text)
             {
-                return Err(error_inside_200(masked_error(told, &candidate.instance)));
+                return Err(error_inside_200(masked_error(&told, &candidate.instance)));
             }
             let response =
                 codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
