@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -20,6 +21,9 @@ use super::answer;
 use crate::providers::Operation;
 use crate::upstream::UpstreamBody;
 
+/// How long accepting pauses after a failure, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Serves the built-in provider on a socket until the future is dropped. `defaults` is used for requests whose address has
 /// no query of its own.
 ///
@@ -29,8 +33,17 @@ pub async fn serve(listener: TcpListener, defaults: &str) -> std::io::Result<()>
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let defaults: Rc<str> = defaults.into();
     loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Such as too many open files: it passes.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Fails only on a socket that is already gone.
+        let _ = stream.set_nodelay(true);
         let defaults = defaults.clone();
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| respond(defaults.clone(), request));
