@@ -106,3 +106,60 @@ fn reasoning_of_another_maker_does_not_reach_anthropic() {
     assert!(response.head.header("x-tollgate-loss").is_some());
     gateway.stop();
 }
+
+#[test]
+fn an_answer_of_a_model_without_schemas_is_bound_by_a_tool_that_the_client_never_sees() {
+    let gateway = Setup::new(
+        "models:\n  m: {provider: a, model: claude-3-5-haiku}\n\
+         providers:\n  a: {kind: simulated, dialects: [anthropic_messages]}\n",
+    )
+    .start();
+    let form = r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","properties":{"city":{"type":"string"}}}}},"#;
+    let response = gateway.send(&post(Dialect::OpenAi.path(), chat("m", form)));
+    assert_eq!(response.status(), 200, "{}", response.text());
+    let choice = &response.json()["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    assert!(choice["message"].get("tool_calls").is_none(), "{choice}");
+    let answer = choice["message"]["content"].as_str().expect("text");
+    assert_eq!(answer, r#"{"city":"Paris"}"#);
+    let told = response.head.header("x-tollgate-loss").expect("a report");
+    assert!(told.contains("response_format=approximated"), "{told}");
+
+    let streamed = gateway.send(&post(
+        Dialect::OpenAi.path(),
+        chat("m", &format!("{form}\"stream\":true,")),
+    ));
+    let text = streamed.text();
+    let pieces = text.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let joined: String = pieces
+        .map(|rest| serde_json::from_str::<serde_json::Value>(&format!("{{{rest}")).expect("JSON"))
+        .filter_map(|chunk| {
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(joined, answer, "{text}");
+    assert!(
+        !text.contains("tool_calls") && text.contains("\"finish_reason\":\"stop\""),
+        "{text}"
+    );
+    gateway.stop();
+}
+
+#[test]
+fn a_tool_of_the_client_beside_a_schema_is_refused_where_only_a_tool_could_bind_the_answer() {
+    let (openai, anthropic) = (Upstream::good("o"), Upstream::good("a"));
+    let gateway = Setup::new(format!(
+        "models:\n  m: {{provider: a, model: claude-3-5-haiku}}\nproviders:\n{}{}",
+        Dialect::OpenAi.provider("o", &openai),
+        Dialect::Anthropic.provider("a", &anthropic),
+    ))
+    .start();
+    let both = r#""tools":[{"type":"function","function":{"name":"f"}}],"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"}}},"#;
+    let response = gateway.send(&post(Dialect::OpenAi.path(), chat("m", both)));
+    assert_eq!(response.status(), 400, "{}", response.text());
+    assert_eq!(response.json()["error"]["param"], "response_format");
+    anthropic.was_not_asked();
+    gateway.stop();
+}

@@ -12,6 +12,8 @@ pub struct AnswerStyle {
     pub native_finish_reason: bool,
     /// Whether OpenAI's client uses `functions` from before tools existed, and must get `function_call` back.
     pub legacy_functions: bool,
+    /// Whether the answer may be bound to a schema by a tool, whose call must become text.
+    pub answer_by_tool: bool,
     /// Whether an OpenAI stream ends with a chunk of usage.
     pub include_usage: bool,
     /// The id that an Anthropic error event tells.

@@ -250,9 +250,34 @@ fn the_form_of_the_answer() {
         native_structured_output: false,
         ..model()
     };
+    let (body, losses) = translate_for(&older, format(&closed));
+    assert_eq!(losses, ["response_format=approximated"]);
+    assert_eq!(body["tools"][0]["input_schema"], closed);
     assert_eq!(
-        translate_for(&older, format(&closed)).1,
+        body["tool_choice"],
+        json!({"type": "tool", "name": body["tools"][0]["name"], "disable_parallel_tool_use": true})
+    );
+    assert!(body.get("output_config").is_none());
+    // Where the call cannot be forced, or the arguments could not be the answer.
+    let unforced = Capabilities {
+        forced_tool_use: false,
+        ..older.clone()
+    };
+    assert_eq!(
+        translate_for(&unforced, format(&closed)).1,
         ["response_format=rejected"]
+    );
+    let list = json!({"type": "array", "items": {"type": "string"}});
+    assert_eq!(
+        translate_for(&older, format(&list)).1,
+        ["response_format=rejected"]
+    );
+    let mut thinking = format(&closed);
+    thinking["reasoning_effort"] = "high".into();
+    assert!(
+        translate_for(&older, thinking)
+            .1
+            .contains(&"response_format=rejected".to_owned())
     );
 
     let (body, losses) = translate(json!({"response_format": {"type": "json_object"}}));

@@ -10,6 +10,7 @@
 //! of `message_delta` are not repeated, `message_delta` tells the whole usage, and a tool call without any piece of input
 //! gets the piece `{}`.
 
+mod answer_tool;
 mod encode;
 mod error;
 mod foreign;
@@ -27,6 +28,7 @@ mod tools;
 mod turns;
 mod usage;
 
+pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
 pub use encode::encode_request;
 pub use error::{decode_error, encode_error};
 pub use ids::ENVELOPE_PREFIX;

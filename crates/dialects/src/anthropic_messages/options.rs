@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 
 use super::encode::{Draft, Turn};
-use super::schema;
+use super::{answer_tool, schema};
 use crate::canonical::{
     ContentForm, Effort, Ext, Part, Request, ResponseFormat, Role, Text, Thinking, ToolChoice,
 };
-use crate::json::RawJson;
+use crate::json::{Object, RawJson};
 use crate::loss::Losses;
 use crate::target::Capabilities;
 
@@ -315,13 +315,6 @@ pub(super) fn response_format<'a>(
             ..
         }) => {
             let path = "response_format.json_schema";
-            if !capabilities.native_structured_output {
-                losses.rejected(
-                    "response_format",
-                    "the model's answers cannot be bound to a schema",
-                );
-                return;
-            }
             let Some(schema) = schema.as_ref().filter(|schema| schema.text().starts_with('{')) else {
                 losses.rejected(format!("{path}.schema"), "a schema is required");
                 return;
@@ -335,6 +328,9 @@ pub(super) fn response_format<'a>(
             for (name, _) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
                 losses.rejected(format!("{path}.{name}"), "not known to the provider");
             }
+            if !capabilities.native_structured_output {
+                return bind_by_tool(draft, schema, capabilities, losses);
+            }
             draft.format = Some(Cow::Owned(ResponseFormat::JsonSchema {
                 name: None,
                 description: None,
@@ -344,6 +340,27 @@ pub(super) fn response_format<'a>(
             }));
         }
     }
+}
+
+/// Binds the answer of a model without schemas of its own, by making it call a tool; see [`answer_tool`].
+fn bind_by_tool(draft: &mut Draft<'_>, schema: &RawJson, capabilities: &Capabilities, losses: &mut Losses) {
+    let thinks = !matches!(draft.thinking.as_deref(), None | Some(Thinking::Disabled { .. }));
+    let is_object = Object::parse(schema.text(), "")
+        .is_ok_and(|object| object.peek("type").is_some_and(|kind| kind.get() == "\"object\""));
+    if thinks || !is_object || !draft.tools.is_empty() || !capabilities.forced_tool_use {
+        losses.rejected(
+            "response_format",
+            "the model's answers cannot be bound to a schema, and here not to a tool either",
+        );
+        return;
+    }
+    losses.approximated(
+        "response_format",
+        "the model answers by calling a tool with this schema",
+    );
+    draft.tools.push(Cow::Owned(answer_tool::tool(schema)));
+    draft.tool_choice = Some(Cow::Owned(ToolChoice::Function(answer_tool::NAME.to_owned())));
+    draft.disable_parallel = Some(true);
 }
 
 /// Puts an instruction behind the system prompt, as a block of its own so that a cached prompt stays as it is.

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
-use tollgate_dialects::{Dialect, Losses, codec, openai_chat, scan};
+use tollgate_dialects::{Dialect, Losses, anthropic_messages, codec, openai_chat, scan};
 use tollgate_resources::model::Compat;
 
 use super::ask::Asked;
@@ -227,8 +227,11 @@ pub async fn whole(
             {
                 return Err(error_inside_200(masked_error(&told, &candidate.instance)));
             }
-            let response =
+            let mut response =
                 codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
+            if encoded.answer_by_tool {
+                anthropic_messages::unwrap_answer(&mut response);
+            }
             if response.choices.is_empty() {
                 return Err(AttemptError::garbled(
                     "empty",
@@ -474,6 +477,7 @@ fn style(route: &Route, record: &Record, encoded: &Encoded) -> AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: route.models.compat == Compat::NginxDemo,
         legacy_functions: encoded.legacy_functions,
+        answer_by_tool: encoded.answer_by_tool,
         ..AnswerStyle::default()
     }
 }

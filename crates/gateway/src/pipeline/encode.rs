@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request};
+use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, anthropic_messages, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
@@ -28,6 +28,8 @@ pub struct Encoded {
     pub hide_usage: bool,
     /// Whether the client uses OpenAI's `functions` from before tools existed, and must get `function_call` back.
     pub legacy_functions: bool,
+    /// Whether the answer may be bound to a schema by a tool, whose call must become text.
+    pub answer_by_tool: bool,
 }
 
 /// The client's request in canonical form, decoded at most once per call.
@@ -129,6 +131,7 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         losses: Losses::new(),
         hide_usage: ask_for_usage,
         legacy_functions: false,
+        answer_by_tool: false,
     }
 }
 
@@ -158,6 +161,9 @@ fn translate(
         losses,
         hide_usage: false,
         legacy_functions: openai_chat::uses_legacy_functions(request),
+        answer_by_tool: dialect == Dialect::AnthropicMessages
+            && request.tools.is_empty()
+            && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Turns the bytes of a provider's stream into the bytes of the client's stream, and notes what they say.
 
 use bytes::Bytes;
+use tollgate_dialects::anthropic_messages::AnswerUnwrapper;
 use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind, ProviderError, Usage};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::sse::SseEvent;
@@ -27,6 +28,8 @@ pub struct Seen {
     pub usage: Option<Usage>,
     /// The model that answers, as the provider names it.
     pub model: Option<String>,
+    /// Whether there was an event that could not be read, which is told once.
+    pub unreadable: bool,
     /// Our estimate of the output tokens so far, for streams that end without usage.
     pub estimated_output: u64,
 }
@@ -35,6 +38,8 @@ pub struct Seen {
 pub struct Transform {
     decoder: StreamDecoder,
     output: Output,
+    /// Turns the call that stands for a bound answer into text; only where one may come.
+    unwrapper: Option<AnswerUnwrapper>,
     client: Dialect,
     style: AnswerStyle,
     seen: Seen,
@@ -62,6 +67,7 @@ impl Transform {
         Transform {
             decoder: StreamDecoder::new(provider, MAX_EVENT_BYTES),
             output,
+            unwrapper: style.answer_by_tool.then(AnswerUnwrapper::default),
             client,
             style: style.clone(),
             seen: Seen::default(),
@@ -92,6 +98,7 @@ impl Transform {
             Output::Translated(encoder) => {
                 let mut translated = Vec::new();
                 let result = self.decoder.feed(bytes, &mut |event| {
+                    let event = unwrapped(&mut self.unwrapper, event);
                     note(&event, &mut self.seen);
                     encoder.encode(&event, &mut self.losses, &mut translated);
                 });
@@ -124,6 +131,7 @@ impl Transform {
             Output::Translated(encoder) => {
                 let mut rest = std::mem::take(&mut self.unsent);
                 let finished = self.decoder.finish(&mut |event| {
+                    let event = unwrapped(&mut self.unwrapper, event);
                     note(&event, &mut self.seen);
                     encoder.encode(&event, &mut self.losses, &mut rest);
                 });
@@ -186,16 +194,23 @@ impl<'a> Reader<'a> {
         let Err(error) = self.decoder.feed(event.raw, &mut |event| note(&event, seen)) else {
             return;
         };
-        if self.seen.content {
-            // The client may understand more than we do, and a later event tells how the answer ends and what it used.
-            tracing::warn!(%error, "an event of a relayed stream cannot be read");
-        } else {
+        if !self.seen.content {
             self.failed = Some(error);
+        } else if !std::mem::replace(&mut self.seen.unreadable, true) {
+            // The client may understand more than we do, and a later event tells how the answer ends and what it used.
+            tracing::warn!(%error, "events of a relayed stream cannot be read");
         }
     }
 
     fn result(self) -> Result<(), DecodeError> {
         self.failed.map_or(Ok(()), Err)
+    }
+}
+
+fn unwrapped<'a>(unwrapper: &mut Option<AnswerUnwrapper>, event: Event<'a>) -> Event<'a> {
+    match unwrapper {
+        Some(unwrapper) => unwrapper.event(event),
+        None => event,
     }
 }
 
