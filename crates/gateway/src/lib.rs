@@ -7,10 +7,12 @@
 mod error;
 mod gateway;
 mod pipeline;
+pub mod plugins;
 pub mod providers;
 pub mod server;
 mod snapshot;
 pub mod upstream;
+pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
 pub use gateway::Gateway;

@@ -6,8 +6,10 @@ mod balance;
 mod keys;
 mod plan;
 mod routes;
+mod sharded;
 
 pub use balance::smooth_sequence;
 pub use keys::KeyIndex;
 pub use plan::order;
 pub use routes::RouteTable;
+pub use sharded::ShardedMap;

@@ -17,7 +17,9 @@ mod lowered;
 mod mistake;
 pub mod model;
 mod named;
+
 mod native;
+pub mod objects;
 mod rbac;
 mod report;
 mod secret;

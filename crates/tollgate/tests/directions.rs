@@ -8,11 +8,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may depend on, of our own crates.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("tollgate-dialects", &[]),
     ("tollgate-resources", &[]),
     ("tollgate-policy", &["tollgate-dialects", "tollgate-resources"]),
     ("tollgate-telemetry", &["tollgate-resources"]),
+    ("tollgate-store", &["tollgate-resources"]),
+    (
+        "tollgate-admin",
+        &["tollgate-gateway", "tollgate-resources", "tollgate-store"],
+    ),
     (
         "tollgate-gateway",
         &[
@@ -25,9 +30,11 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     (
         "tollgate",
         &[
+            "tollgate-admin",
             "tollgate-dialects",
             "tollgate-gateway",
             "tollgate-resources",
+            "tollgate-store",
             "tollgate-telemetry",
         ],
     ),
@@ -35,7 +42,15 @@ const ALLOWED: [(&str, &[&str]); 6] = [
 
 /// Crates of the network and the clock, and the only ones of ours that may use them.
 const RESERVED: [(&str, &[&str]); 3] = [
-    ("tokio", &["tollgate-telemetry", "tollgate-gateway", "tollgate"]),
+    (
+        "tokio",
+        &[
+            "tollgate-telemetry",
+            "tollgate-gateway",
+            "tollgate-admin",
+            "tollgate",
+        ],
+    ),
     ("hyper", &["tollgate-gateway"]),
     ("rustls", &["tollgate-gateway"]),
 ];

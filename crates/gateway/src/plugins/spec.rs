@@ -1,0 +1,114 @@
+//! What a plugin says about itself, and what it is given to set itself up.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{Call, Flow};
+
+/// Which of a plugin's schemas is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaType {
+    /// On routes, services, plugin configs, consumer groups, global rules.
+    Route,
+    /// On consumers and credentials.
+    Consumer,
+    /// As plugin metadata.
+    Metadata,
+}
+
+/// Where a plugin may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On single routes and everywhere else.
+    Any,
+    /// In global rules only.
+    Global,
+}
+
+/// A plugin as it is registered.
+pub struct Spec {
+    /// Its name in configurations.
+    pub name: &'static str,
+    /// Larger runs earlier. APISIX's numbers.
+    pub priority: i32,
+    /// Its version, as APISIX tells it.
+    pub version: f64,
+    /// Whether it finds out who calls: then it may stand in credentials.
+    pub is_auth: bool,
+    /// Where it may stand.
+    pub scope: Scope,
+    /// Its schemas, made from its configuration types by [`tollgate_resources::objects`]' schema helper; `None` where it
+    /// has none (no consumer or metadata part).
+    pub schema: fn(SchemaType) -> Option<Value>,
+    /// What the schema cannot say. Called with a configuration that fits the schema. The error is the text for the person
+    /// who wrote it, with the field in it.
+    pub check: fn(&Value, SchemaType) -> Result<(), String>,
+    /// Sets one use of the plugin up. References to secrets are already resolved in `conf`.
+    pub setup: fn(&Value, &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable>,
+    /// Paths of fields that hold secrets, such as `auth.header.*`; told to tools and masked in everything shown.
+    pub secret_fields: &'static [&'static str],
+}
+
+/// A configuration that fits its schema but cannot work here, such as a certificate that is none.
+#[derive(Clone, Debug, Error)]
+#[error("{0}")]
+pub struct Unusable(pub String);
+
+/// One configured use of a plugin.
+///
+/// Both phases run on the worker's thread and must not block.
+pub trait Plugin: Send + Sync + Any {
+    /// Before the consumer's own plugins are known. Plugins that find out who calls set [`Call::consumer`] here.
+    fn rewrite(&self, _call: &mut Call<'_>) -> Flow {
+        Flow::Next
+    }
+
+    /// When it is known who calls.
+    fn access(&self, _call: &mut Call<'_>) -> Flow {
+        Flow::Next
+    }
+}
+
+/// What a plugin is given to set itself up.
+pub struct Setup<'a> {
+    /// Identity of the object that carries the configuration, such as `route/1`; stable over changes of the configuration.
+    pub owner: &'a str,
+    /// Whether differences from APISIX are switched off.
+    pub strict: bool,
+    /// The plugin's metadata, if any is stored.
+    pub metadata: Option<&'a Value>,
+    /// State that outlives the configuration.
+    pub state: &'a SharedState,
+}
+
+/// State of plugins that outlives configurations (counters), by type and name. What no configuration uses any more is
+/// forgotten at the next change.
+#[derive(Default)]
+pub struct SharedState(Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>);
+
+impl SharedState {
+    /// The state of a name, made when it is not there yet. Choose names that begin with the plugin's.
+    pub fn of<T: Default + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(name)
+            && let Ok(state) = Arc::downcast::<T>(state.clone())
+        {
+            return state;
+        }
+        let state = Arc::new(T::default());
+        states.insert(name.to_owned(), state.clone());
+        state
+    }
+
+    /// Forgets what nobody holds.
+    pub fn forget_unused(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, state| Arc::strong_count(state) > 1);
+    }
+}

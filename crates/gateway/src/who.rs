@@ -1,0 +1,124 @@
+//! Who may call: all consumers and their credentials, found by what a caller shows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use tollgate_policy::ShardedMap;
+use tollgate_resources::Secret;
+use tollgate_resources::objects::Confs;
+
+/// Somebody who calls, compiled.
+pub struct Consumer {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The consumer group it belongs to.
+    pub group: Option<Arc<str>>,
+    /// Its labels; `custom_id` is told to upstreams.
+    pub labels: BTreeMap<String, String>,
+    /// Plugins that its calls get, those of its group included; credentials are not among them.
+    pub plugins: Confs,
+}
+
+/// A credential, compiled.
+pub struct Credential {
+    /// Name of the consumer it belongs to.
+    pub consumer: Arc<str>,
+    /// Id of the credential where it is an object of its own.
+    pub id: Option<Arc<str>>,
+    /// What proves it.
+    pub proof: Proof,
+}
+
+/// What proves a credential beyond the text by which it is found.
+pub enum Proof {
+    /// Nothing: who knows the key is the caller.
+    Key,
+    /// The password of `basic-auth`.
+    Password(Secret),
+    /// How tokens of `jwt-auth` are signed.
+    Jwt(JwtProof),
+}
+
+/// How the tokens of a consumer are signed, as configured in `jwt-auth`.
+pub struct JwtProof {
+    /// Algorithm, such as `HS256`.
+    pub algorithm: String,
+    /// The shared secret of HS algorithms, decoded.
+    pub secret: Option<Secret>,
+    /// Public key, PEM, of RS and ES algorithms.
+    pub public_key: Option<String>,
+    /// Seconds by which `exp` and `nbf` may be missed.
+    pub lifetime_grace_s: u64,
+}
+
+/// All consumers and credentials. Cloning shares; changing a clone copies what changes.
+#[derive(Clone)]
+pub struct Directory {
+    pepper: Arc<hmac::Key>,
+    consumers: ShardedMap<Arc<str>, Arc<Consumer>>,
+    /// By a keyed hash of plugin and identity, so that neither the time of a look-up nor a dump of memory tells a key.
+    credentials: ShardedMap<[u8; 32], Arc<Credential>>,
+}
+
+impl Directory {
+    /// Nobody. `pepper` is random and made anew for each process.
+    pub fn new(pepper: &[u8; 32]) -> Self {
+        Directory {
+            pepper: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, pepper)),
+            consumers: ShardedMap::default(),
+            credentials: ShardedMap::default(),
+        }
+    }
+
+    /// The consumer of a name.
+    pub fn consumer(&self, name: &str) -> Option<&Arc<Consumer>> {
+        self.consumers.get(name)
+    }
+
+    /// The credential that an identity of an auth plugin belongs to: the key of `key-auth`, the user name of
+    /// `basic-auth`, the `key` claim of `jwt-auth`.
+    pub fn credential(&self, plugin: &str, identity: &str) -> Option<&Arc<Credential>> {
+        self.credentials.get(&self.hash(plugin, identity))
+    }
+
+    /// Adds or replaces a consumer.
+    pub fn insert_consumer(&mut self, consumer: Arc<Consumer>) {
+        self.consumers.insert(consumer.name.clone(), consumer);
+    }
+
+    /// Takes a consumer away.
+    pub fn remove_consumer(&mut self, name: &str) {
+        self.consumers.remove(name);
+    }
+
+    /// Adds a credential. Returns the one that had the identity before.
+    pub fn insert_credential(
+        &mut self,
+        plugin: &str,
+        identity: &str,
+        credential: Arc<Credential>,
+    ) -> Option<Arc<Credential>> {
+        let hash = self.hash(plugin, identity);
+        self.credentials.insert(hash, credential)
+    }
+
+    /// Takes a credential away.
+    pub fn remove_credential(&mut self, plugin: &str, identity: &str) {
+        let hash = self.hash(plugin, identity);
+        self.credentials.remove(&hash);
+    }
+
+    fn hash(&self, plugin: &str, identity: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.pepper);
+        context.update(plugin.as_bytes());
+        context.update(b"\0");
+        context.update(identity.as_bytes());
+        let tag = context.sign();
+        let mut hash = [0; 32];
+        for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        hash
+    }
+}

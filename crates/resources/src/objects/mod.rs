@@ -1,0 +1,19 @@
+//! The objects of APISIX's Admin API: what the store keeps, one by one, and what the gateway compiles.
+//!
+//! An [`Object`] is the JSON value as it was accepted (nothing is filled in, so that a client which compares finds what it
+//! sent) with its revisions. The typed forms beside it ([`Route`], [`Upstream`], …) are how the gateway reads a value.
+//! Configurations of plugins stay JSON here: each plugin owns its type, and its schema.
+
+mod kind;
+mod object;
+mod plugins;
+mod route;
+mod upstream;
+mod who;
+
+pub use kind::{Kind, Place};
+pub use object::{Object, ObjectKey};
+pub use plugins::{Conf, Confs, GlobalRule, PluginSet};
+pub use route::{OneOrMany, Route, RouteTimeout, Service};
+pub use upstream::{HashOn, KeepalivePool, Node, Nodes, PassHost, Upstream, UpstreamScheme, UpstreamTlsConf};
+pub use who::{Consumer, Credential, SecretManager, Ssl};

@@ -1,0 +1,1 @@
+//! Where state lives: the objects of the Admin API in one crash-safe file.
