@@ -6,14 +6,19 @@
 
 mod error;
 mod gateway;
+mod manners;
+mod objects;
 mod pipeline;
 pub mod plugins;
 pub mod providers;
+pub mod proxy;
+mod secrets;
 pub mod server;
 mod snapshot;
 pub mod upstream;
 pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Setting};
+pub use objects::Change;
 pub use snapshot::{CompileError, Snapshot};

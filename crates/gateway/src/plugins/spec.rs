@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Call, Flow};
+use super::{AiPlugin, Call, Flow};
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,11 @@ pub trait Plugin: Send + Sync + Any {
     /// When it is known who calls.
     fn access(&self, _call: &mut Call<'_>) -> Flow {
         Flow::Next
+    }
+
+    /// The plugin as one that answers calls from AI providers, if it is one.
+    fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        None
     }
 }
 
