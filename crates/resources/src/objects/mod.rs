@@ -4,6 +4,7 @@
 //! sent) with its revisions. The typed forms beside it ([`Route`], [`Upstream`], …) are how the gateway reads a value.
 //! Configurations of plugins stay JSON here: each plugin owns its type, and its schema ([`schema::of`]).
 
+mod clamped;
 mod kind;
 mod object;
 mod plugins;
