@@ -32,7 +32,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// A newer version wrote the file. Nothing was changed in it.
+    /// A newer version wrote the file. No object in it was touched.
     #[error(
         "{} has format {found}, this binary knows formats up to {known}: use the newer binary that wrote it",
         path.display()
