@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -57,6 +58,16 @@ pub struct Spec {
 #[derive(Clone, Debug, Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);
+
+/// Reads a configuration into its type.
+pub(super) fn read<T: DeserializeOwned>(conf: &Value) -> Result<T, Unusable> {
+    serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))
+}
+
+/// The check of plugins whose schemas say all.
+pub(super) fn nothing_to_check(_conf: &Value, _kind: SchemaType) -> Result<(), String> {
+    Ok(())
+}
 
 /// One configured use of a plugin.
 ///
