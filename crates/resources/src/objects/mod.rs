@@ -2,12 +2,13 @@
 //!
 //! An [`Object`] is the JSON value as it was accepted (nothing is filled in, so that a client which compares finds what it
 //! sent) with its revisions. The typed forms beside it ([`Route`], [`Upstream`], …) are how the gateway reads a value.
-//! Configurations of plugins stay JSON here: each plugin owns its type, and its schema.
+//! Configurations of plugins stay JSON here: each plugin owns its type, and its schema ([`schema::of`]).
 
 mod kind;
 mod object;
 mod plugins;
 mod route;
+pub mod schema;
 mod upstream;
 mod who;
 
