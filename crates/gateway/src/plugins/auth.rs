@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
+use tollgate_resources::{Secret, SecretRef};
 
 use super::{Attached, Call, Flow, Key, Reply, SchemaType, Unusable};
 use super::{basic_auth, jwt_auth, key_auth};
@@ -105,14 +106,9 @@ impl Door<'_> {
                 None => NOBODY,
             },
         };
-        Reply::error(
-            StatusCode::UNAUTHORIZED,
-            refusal.code,
-            Key::Message,
-            refusal.text,
-        )
-        .with(WWW_AUTHENTICATE, self.challenge.clone())
-        .into()
+        Reply::error(StatusCode::UNAUTHORIZED, refusal.code, Key::Message, refusal.text)
+            .with(WWW_AUTHENTICATE, self.challenge.clone())
+            .into()
     }
 }
 
@@ -120,6 +116,13 @@ impl Door<'_> {
 pub(super) fn challenge(scheme: &str, realm: &str) -> Result<HeaderValue, Unusable> {
     HeaderValue::from_str(&format!("{scheme} realm=\"{realm}\""))
         .map_err(|_| Unusable("realm holds what a header cannot".to_owned()))
+}
+
+/// Keeps a text of a configuration as a secret. An empty one proves nothing and is refused.
+pub(super) fn secret(text: &str) -> Result<Secret, Unusable> {
+    SecretRef::variable("")
+        .resolve(&|_| Some(text.to_owned()))
+        .map_err(|_| Unusable("an empty secret proves nothing".to_owned()))
 }
 
 /// Reads the name of a header of a configuration.

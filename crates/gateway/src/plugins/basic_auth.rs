@@ -12,10 +12,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use tollgate_resources::Secret;
+use tollgate_resources::objects::schema;
 
 use super::auth::{self, Door, Refusal};
 use super::spec::read;
-use super::{Call, Flow, Plugin, SchemaType, Scope, Spec, Unusable, schema_of, secret};
+use super::{Call, Flow, Plugin, SchemaType, Scope, Spec, Unusable};
 use crate::who::{Credential, Proof};
 
 pub(super) const NAME: &str = "basic-auth";
@@ -28,8 +29,8 @@ pub(super) static SPEC: Spec = Spec {
     is_auth: true,
     scope: Scope::Any,
     schema: |kind| match kind {
-        SchemaType::Route => Some(schema_of::<Config>()),
-        SchemaType::Consumer => Some(schema_of::<CredentialConfig>()),
+        SchemaType::Route => Some(schema::of::<Config>()),
+        SchemaType::Consumer => Some(schema::of::<CredentialConfig>()),
         SchemaType::Metadata => None,
     },
     check: |conf, kind| auth::check(conf, kind, BasicAuth::new, credential),
@@ -73,7 +74,7 @@ struct CredentialConfig {
 /// Reads a credential.
 pub(super) fn credential(conf: &Value) -> Result<(String, Proof), Unusable> {
     let CredentialConfig { username, password } = read(conf)?;
-    Ok((username, Proof::Password(secret(password))))
+    Ok((username, Proof::Password(auth::secret(&password)?)))
 }
 
 struct BasicAuth {
@@ -195,9 +196,7 @@ mod tests {
             assert!(caller.sent("authorization").is_some());
         }
         let lower = format!("basic {}", STANDARD.encode("two:bar"));
-        assert!(passed(
-            &caller().header("authorization", &lower).rewrite(&plugin)
-        ));
+        assert!(passed(&caller().header("authorization", &lower).rewrite(&plugin)));
     }
 
     #[test]

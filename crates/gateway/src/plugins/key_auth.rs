@@ -6,10 +6,11 @@ use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_resources::objects::schema;
 
 use super::auth::{self, Door, Refusal};
 use super::spec::read;
-use super::{Call, Flow, Plugin, SchemaType, Scope, Setup, Spec, Unusable, query, schema_of};
+use super::{Call, Flow, Plugin, SchemaType, Scope, Setup, Spec, Unusable, query};
 use crate::who::{Credential, Proof};
 
 pub(super) const NAME: &str = "key-auth";
@@ -22,8 +23,8 @@ pub(super) static SPEC: Spec = Spec {
     is_auth: true,
     scope: Scope::Any,
     schema: |kind| match kind {
-        SchemaType::Route => Some(schema_of::<Config>()),
-        SchemaType::Consumer => Some(schema_of::<CredentialConfig>()),
+        SchemaType::Route => Some(schema::of::<Config>()),
+        SchemaType::Consumer => Some(schema::of::<CredentialConfig>()),
         SchemaType::Metadata => None,
     },
     check: |conf, kind| auth::check(conf, kind, |conf| KeyAuth::new(conf, false), credential),

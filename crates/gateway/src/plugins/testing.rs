@@ -128,11 +128,16 @@ impl Caller {
     }
 
     pub(crate) fn sent(&self, header: &str) -> Option<&str> {
-        self.request.headers.get(header).map(|value| value.to_str().unwrap())
+        self.request
+            .headers
+            .get(header)
+            .map(|value| value.to_str().unwrap())
     }
 
     pub(crate) fn answered(&self, header: &str) -> Option<&str> {
-        self.answer_headers.get(header).map(|value| value.to_str().unwrap())
+        self.answer_headers
+            .get(header)
+            .map(|value| value.to_str().unwrap())
     }
 
     pub(crate) fn later(&mut self, milliseconds: u64) {
