@@ -111,6 +111,16 @@ impl Reply {
         }
     }
 
+    /// A text as it is; an empty one is an empty body.
+    pub fn text(status: StatusCode, code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Reply {
+            status,
+            code,
+            body: ReplyBody::Text(text.into()),
+            headers: HeaderMap::new(),
+        }
+    }
+
     /// A status with nothing to say.
     pub fn status(status: StatusCode, code: &'static str) -> Self {
         Reply {

@@ -7,10 +7,14 @@
 pub mod auth;
 mod basic_auth;
 mod call;
+mod consumer_restriction;
+mod cors;
+mod ip_restriction;
 mod jwt_auth;
 mod key_auth;
 mod network;
 mod query;
+mod request_id;
 mod spec;
 #[cfg(test)]
 mod testing;
@@ -21,7 +25,15 @@ pub use jwt_auth::{JwtClaims, Verifier};
 pub use spec::{Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
-pub static PLUGINS: &[&Spec] = &[&basic_auth::SPEC, &jwt_auth::SPEC, &key_auth::SPEC];
+pub static PLUGINS: &[&Spec] = &[
+    &basic_auth::SPEC,
+    &consumer_restriction::SPEC,
+    &cors::SPEC,
+    &ip_restriction::SPEC,
+    &jwt_auth::SPEC,
+    &key_auth::SPEC,
+    &request_id::SPEC,
+];
 
 /// The plugin of a name.
 pub fn find(name: &str) -> Option<&'static Spec> {

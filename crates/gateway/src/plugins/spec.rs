@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
@@ -64,9 +65,9 @@ pub(super) fn read<T: DeserializeOwned>(conf: &Value) -> Result<T, Unusable> {
     serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))
 }
 
-/// The check of plugins whose schemas say all.
-pub(super) fn nothing_to_check(_conf: &Value, _kind: SchemaType) -> Result<(), String> {
-    Ok(())
+/// Reads a status of a configuration.
+pub(super) fn status(field: &str, code: u16) -> Result<StatusCode, Unusable> {
+    StatusCode::from_u16(code).map_err(|_| Unusable(format!("{field}: {code} is not a status")))
 }
 
 /// One configured use of a plugin.
