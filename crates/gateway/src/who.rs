@@ -9,6 +9,8 @@ use tollgate_resources::Secret;
 
 use crate::objects::Chain;
 
+use crate::plugins::Verifier;
+
 /// Somebody who calls, compiled.
 pub struct Consumer {
     /// Its name.
@@ -45,12 +47,8 @@ pub enum Proof {
 
 /// How the tokens of a consumer are signed, as configured in `jwt-auth`.
 pub struct JwtProof {
-    /// Algorithm, such as `HS256`.
-    pub algorithm: String,
-    /// The shared secret of HS algorithms, decoded.
-    pub secret: Option<Secret>,
-    /// Public key, PEM, of RS and ES algorithms.
-    pub public_key: Option<String>,
+    /// Checks signatures; knows the one algorithm that this consumer's tokens may be signed with.
+    pub verifier: Verifier,
     /// Seconds by which `exp` and `nbf` may be missed.
     pub lifetime_grace_s: u64,
 }

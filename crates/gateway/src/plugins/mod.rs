@@ -4,14 +4,36 @@
 //! `rewrite` finds out who calls, `access` decides whether and how the call goes on. Within a phase plugins run by
 //! priority, highest first. What has to be set on the answer is put into [`Call::answer_headers`] in either phase.
 
+pub mod auth;
+mod basic_auth;
 mod call;
+mod consumer_restriction;
+mod cors;
+mod ip_restriction;
+mod jwt_auth;
+mod key_auth;
+mod network;
+mod query;
+mod request_id;
 mod spec;
+#[cfg(test)]
+mod testing;
+pub mod variables;
 
-pub use call::{Attached, Call, Flow, Key, Reply};
-pub use spec::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
+pub use jwt_auth::{JwtClaims, Verifier};
+pub use spec::{Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
-pub static PLUGINS: &[&Spec] = &[];
+pub static PLUGINS: &[&Spec] = &[
+    &basic_auth::SPEC,
+    &consumer_restriction::SPEC,
+    &cors::SPEC,
+    &ip_restriction::SPEC,
+    &jwt_auth::SPEC,
+    &key_auth::SPEC,
+    &request_id::SPEC,
+];
 
 /// The plugin of a name.
 pub fn find(name: &str) -> Option<&'static Spec> {

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -57,6 +59,16 @@ pub struct Spec {
 #[derive(Clone, Debug, Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);
+
+/// Reads a configuration into its type.
+pub(super) fn read<T: DeserializeOwned>(conf: &Value) -> Result<T, Unusable> {
+    serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))
+}
+
+/// Reads a status of a configuration.
+pub(super) fn status(field: &str, code: u16) -> Result<StatusCode, Unusable> {
+    StatusCode::from_u16(code).map_err(|_| Unusable(format!("{field}: {code} is not a status")))
+}
 
 /// One configured use of a plugin.
 ///
