@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod config;
 pub mod gcp;
 pub mod headers;
+mod percent;
 pub mod protocol;
 pub mod reading;
 pub mod shape;

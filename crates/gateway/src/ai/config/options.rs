@@ -93,14 +93,14 @@ impl Endpoint {
         }
         let parsed: Authority = authority.parse().map_err(|_| InvalidEndpoint)?;
         let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
-        let port = match parsed.port() {
-            Some(_) => parsed
-                .port_u16()
+        let port = match authority.rsplit_once(':') {
+            Some((_, port)) if !port.ends_with(']') => port
+                .parse()
+                .ok()
                 .filter(|port| *port != 0)
                 .ok_or(InvalidEndpoint)?,
-            None if authority.ends_with(':') => return Err(InvalidEndpoint),
-            None if https => 443,
-            None => 80,
+            _ if https => 443,
+            _ => 80,
         };
         if host.is_empty() {
             return Err(InvalidEndpoint);
