@@ -4,6 +4,7 @@
 //! the way of a request; a new snapshot is swapped in as a whole, and calls in flight finish on the one they started on.
 //! The way of a request is the list of files in `pipeline`.
 
+pub mod ai;
 mod error;
 mod gateway;
 mod manners;
