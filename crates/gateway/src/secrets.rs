@@ -145,7 +145,9 @@ impl Secrets {
                 .ok_or_else(|| Unresolved::Manager(name.to_owned()));
         }
         let path = reference.split_once("://").map_or("", |(_, path)| path);
-        let (name, part) = path.split_once('/').map_or((path, None), |(name, part)| (name, Some(part)));
+        let (name, part) = path
+            .split_once('/')
+            .map_or((path, None), |(name, part)| (name, Some(part)));
         let value = (self.env)(name)
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Unresolved::Variable(name.to_owned()))?;
@@ -232,7 +234,10 @@ mod tests {
         let resolve = |text: &str| secrets().resolve(&json!(text)).unwrap_err();
         assert_eq!(resolve("x $env://ABSENT"), Unresolved::Variable("ABSENT".into()));
         assert_eq!(resolve("$env://EMPTY"), Unresolved::Variable("EMPTY".into()));
-        assert_eq!(resolve("$env://PARTS/z"), Unresolved::Part("PARTS".into(), "z".into()));
+        assert_eq!(
+            resolve("$env://PARTS/z"),
+            Unresolved::Part("PARTS".into(), "z".into())
+        );
         assert_eq!(
             resolve("$secret://vault/1/jack/key"),
             Unresolved::Manager("vault/1/jack/key".into())
@@ -242,17 +247,35 @@ mod tests {
     #[test]
     fn what_a_manager_has_told_is_used_until_it_is_forgotten() {
         let secrets = secrets();
-        let told = || tollgate_resources::SecretRef::new("v").unwrap().resolve(&|_| None).ok();
+        let told = || {
+            tollgate_resources::SecretRef::new("v")
+                .unwrap()
+                .resolve(&|_| None)
+                .ok()
+        };
         assert!(secrets.set("vault/1/a", told()));
-        assert!(!secrets.set("vault/1/a", told()), "the same value changes nothing");
-        assert_eq!(secrets.resolve(&json!("<$secret://vault/1/a>")).unwrap(), json!("<v>"));
+        assert!(
+            !secrets.set("vault/1/a", told()),
+            "the same value changes nothing"
+        );
+        assert_eq!(
+            secrets.resolve(&json!("<$secret://vault/1/a>")).unwrap(),
+            json!("<v>")
+        );
         assert!(secrets.set("vault/1/a", None));
         assert!(secrets.resolve(&json!("$secret://vault/1/a")).is_err());
     }
 
     #[test]
     fn texts_that_only_look_like_references_stay() {
-        for text in ["$env://", "$ env://KEY", "$environment", "costs $5", "$secret:/x", "é$"] {
+        for text in [
+            "$env://",
+            "$ env://KEY",
+            "$environment",
+            "costs $5",
+            "$secret:/x",
+            "é$",
+        ] {
             assert_eq!(secrets().resolve(&json!(text)).unwrap(), json!(text));
         }
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::Value;
+use tollgate_policy::Networks;
 use tollgate_policy::expr::Expr;
-use tollgate_policy::network::Networks;
 use tollgate_policy::router::{HostPattern, Pattern, Rank};
 use tollgate_resources::objects::{self, Confs, Kind, Object, ObjectKey};
 
+use super::Plane;
 use super::chain::{Chain, Workshop};
 use super::route::{Broken, Entry, ObjectRoute};
 use super::uses::Uses;
-use super::Plane;
 use crate::plugins::{self, SharedState, auth};
 use crate::proxy::{Upstream, UpstreamSettings};
 use crate::secrets::Secrets;
@@ -85,7 +85,12 @@ impl Compiler {
     fn compile(&mut self, affected: std::collections::HashSet<ObjectKey>, secrets: &Secrets) -> Plane {
         let mut affected: Vec<ObjectKey> = affected.into_iter().collect();
         // What is referred to is compiled first: in the order of the kinds.
-        affected.sort_by_key(|key| (Kind::ALL.iter().position(|kind| *kind == key.kind), key.id.clone()));
+        affected.sort_by_key(|key| {
+            (
+                Kind::ALL.iter().position(|kind| *kind == key.kind),
+                key.id.clone(),
+            )
+        });
         for key in &affected {
             match key.kind {
                 Kind::Upstream => {
@@ -242,7 +247,10 @@ impl Compiler {
     }
 
     fn forget_identities(&mut self, key: &ObjectKey) {
-        let (owner, id) = (key.owner().unwrap_or(&key.id), key.owner().map(|_| key.short_id()));
+        let (owner, id) = (
+            key.owner().unwrap_or(&key.id),
+            key.owner().map(|_| key.short_id()),
+        );
         for (plugin, identity) in self.identities.remove(key).unwrap_or_default() {
             // Another object may have taken the identity over in the meantime.
             let is_ours = self
@@ -304,12 +312,7 @@ impl Compiler {
         }
     }
 
-    fn entry(
-        &mut self,
-        key: &ObjectKey,
-        route: &objects::Route,
-        secrets: &Secrets,
-    ) -> Result<Entry, String> {
+    fn entry(&mut self, key: &ObjectKey, route: &objects::Route, secrets: &Secrets) -> Result<Entry, String> {
         let mut broken = None;
         let mut missing = |status: StatusCode, reason: String| {
             tracing::error!(route = %key.id, reason, "a route cannot serve");
@@ -441,9 +444,7 @@ impl Compiler {
         let settings = UpstreamSettings {
             identity: &identity,
             timeout: route.timeout,
-            client_certificate: &|id| {
-                self.typed::<objects::Ssl>(&ObjectKey::new(Kind::Ssl, id))
-            },
+            client_certificate: &|id| self.typed::<objects::Ssl>(&ObjectKey::new(Kind::Ssl, id)),
             secrets,
             state: &self.state,
         };

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tollgate_policy::Networks;
 use tollgate_policy::expr::{Expr, Variables};
-use tollgate_policy::network::Networks;
 use tollgate_policy::router::{HostPattern, Pattern, Rank};
 
 use super::Chain;

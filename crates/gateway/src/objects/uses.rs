@@ -70,7 +70,10 @@ fn references(object: &Object) -> Vec<ObjectKey> {
         _ => {}
     }
     let upstream = object.value.get("upstream");
-    for tls in [object.value.get("tls"), upstream.and_then(|upstream| upstream.get("tls"))] {
+    for tls in [
+        object.value.get("tls"),
+        upstream.and_then(|upstream| upstream.get("tls")),
+    ] {
         if let Some(id) = tls.and_then(|tls| tls.get("client_cert_id")?.as_str()) {
             used.push(ObjectKey::new(Kind::Ssl, id));
         }
@@ -78,11 +81,7 @@ fn references(object: &Object) -> Vec<ObjectKey> {
     if let Some(owner) = object.key.owner() {
         used.push(ObjectKey::new(Kind::Consumer, owner));
     }
-    if let Some(confs) = object
-        .value
-        .get("plugins")
-        .and_then(serde_json::Value::as_object)
-    {
+    if let Some(confs) = object.value.get("plugins").and_then(serde_json::Value::as_object) {
         used.extend(of_plugins(confs));
     }
     used

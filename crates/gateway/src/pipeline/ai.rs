@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{self, Members, scan};
@@ -67,7 +67,10 @@ pub async fn read(
         let members = scan(&bytes).map_err(|error| {
             bad_request(
                 "invalid_json",
-                format!("could not parse JSON request body: {}", json_problem(&bytes, &error)),
+                format!(
+                    "could not parse JSON request body: {}",
+                    json_problem(&bytes, &error)
+                ),
             )
             .told_as(Key::Message)
         })?;
@@ -158,7 +161,10 @@ fn json_problem(body: &[u8], error: &dyn std::fmt::Display) -> String {
         Some(b'0'..=b'9' | b'-') => "T_NUMBER",
         _ => "invalid token",
     };
-    format!("Expected the end but found {token} at character {}", end + offset + 1)
+    format!(
+        "Expected the end but found {token} at character {}",
+        end + offset + 1
+    )
 }
 
 fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {

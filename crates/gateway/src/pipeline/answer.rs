@@ -22,8 +22,8 @@ use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
-use crate::providers::Operation;
 use crate::manners::Manners;
+use crate::providers::Operation;
 use crate::snapshot::Timeouts;
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
@@ -285,8 +285,7 @@ pub(super) async fn collect(
     limit: Option<u64>,
 ) -> Result<Bytes, AttemptError> {
     let limit = limit.unwrap_or(MAX_ANSWER_BYTES);
-    let too_large =
-        || AttemptError::garbled("too_large", StatusCode::OK, format!("more than {limit} bytes"));
+    let too_large = || AttemptError::garbled("too_large", StatusCode::OK, format!("more than {limit} bytes"));
     let announced = upstream.headers.get(CONTENT_LENGTH);
     if announced
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
@@ -334,7 +333,10 @@ pub async fn stream(
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
     if !is_event_stream(&upstream.headers) {
-        let body = masked(collect(&mut upstream, candidate, None).await?, &candidate.instance);
+        let body = masked(
+            collect(&mut upstream, candidate, None).await?,
+            &candidate.instance,
+        );
         let dialect = encoded.operation.dialect();
         let is_error = scan::scan(&body).is_ok_and(|members| tells_error(&members, &body));
         return Err(if is_error {

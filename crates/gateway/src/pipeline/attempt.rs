@@ -10,8 +10,8 @@ use super::{Worker, encode_ai, local, passed};
 use http::StatusCode;
 
 use crate::error::{AttemptError, CallError};
-use crate::providers::Operation;
 use crate::manners::Manners;
+use crate::providers::Operation;
 use crate::upstream::Pools;
 
 use super::send::send;
@@ -73,9 +73,9 @@ async fn attempt(
     decoded: &Decoded,
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
-    let encoded = match (&candidate.instance.ai, &head.endpoint) {
+    let encoded = match (&candidate.instance.ai, head.endpoint.clone()) {
         (Some(ai), Endpoint::Api(protocol)) => {
-            encode_ai::encode(pools, *protocol, asked, decoded, candidate, ai, record).await?
+            encode_ai::encode(pools, protocol, asked, decoded, candidate, ai, record).await?
         }
         _ => encode(head, asked, decoded, candidate)?,
     };
@@ -85,8 +85,7 @@ async fn attempt(
         let status = upstream.status;
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             let dialect = encoded.operation.dialect();
-            let mut failure =
-                answer::refused(upstream, dialect, candidate, record.attempt_started()).await;
+            let mut failure = answer::refused(upstream, dialect, candidate, record.attempt_started()).await;
             if let Some(verbatim) = &mut failure.error.verbatim {
                 verbatim.dialect = None;
             }

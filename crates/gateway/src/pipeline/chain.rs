@@ -91,6 +91,10 @@ impl Passing {
                 tokio::time::sleep(duration).await;
                 Ok(())
             }
+            Flow::AnswerAfter(duration, reply) => {
+                tokio::time::sleep(duration).await;
+                Err(CallError::of_plugin(step, *reply))
+            }
         }
     }
 }

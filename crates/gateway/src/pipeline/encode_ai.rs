@@ -51,7 +51,8 @@ pub async fn encode(
     let spoken = served.target(protocol);
     let model = conf
         .options
-        .model()
+        .model
+        .as_deref()
         .or((!asked.model.is_empty()).then_some(asked.model.as_str()));
     let target = target::Target::resolve(
         conf,
@@ -92,8 +93,12 @@ pub async fn encode(
             .map_err(|error| {
                 refused(CallError::gateway("token_unavailable", error.to_string()).told_as(Key::ErrorMsg))
             })?;
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| refused(CallError::gateway("token_unavailable", "the token cannot be sent")))?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+            refused(CallError::gateway(
+                "token_unavailable",
+                "the token cannot be sent",
+            ))
+        })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
@@ -154,8 +159,9 @@ fn body(
     strict: bool,
 ) -> Result<Encoded, AttemptError> {
     let shaped = |bytes: &Bytes, members| {
-        shape(bytes, members, &ai.conf, spoken, strict)
-            .map_err(|error| refused(bad_request("invalid_request", error.to_string()).told_as(Key::ErrorMsg)))
+        shape(bytes, members, &ai.conf, spoken, strict).map_err(|error| {
+            refused(bad_request("invalid_request", error.to_string()).told_as(Key::ErrorMsg))
+        })
     };
     match served {
         Served::AsItIs => {

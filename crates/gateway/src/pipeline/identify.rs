@@ -49,12 +49,7 @@ pub fn identify(snapshot: &Native, route: &Route, headers: &HeaderMap) -> Result
     }
 }
 
-fn by_header(
-    snapshot: &Native,
-    route: &Route,
-    headers: &HeaderMap,
-    name: &str,
-) -> Result<Caller, CallError> {
+fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) -> Result<Caller, CallError> {
     let user = headers
         .get(name)
         .filter(|value| !value.is_empty())

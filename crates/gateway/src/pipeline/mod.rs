@@ -36,6 +36,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tollgate_telemetry::AccessLog;
 
+pub(crate) use answer::Answer;
+pub(crate) use body::ClientBody;
+pub(crate) use chain::Passing;
+pub(crate) use record::Record;
 pub use relay::AnswerBody;
 pub use send::UpstreamAnswer;
 
@@ -44,7 +48,6 @@ use crate::gateway::Gateway;
 use crate::server::Activity;
 use crate::upstream::Pools;
 use head::{Endpoint, Head};
-use record::Record;
 
 /// What one worker thread owns.
 pub struct Worker {

@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::HOST;
 use hyper::body::Incoming;
 use tollgate_dialects::canonical::ErrorKind;
 
+use super::Worker;
 use super::ai;
 use super::answer::Answer;
 use super::body::{self, ClientBody};
 use super::chain::{Passing, Phase};
 use super::record::Record;
-use super::Worker;
 use crate::error::CallError;
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
@@ -47,7 +46,16 @@ pub async fn answer_call(
     auth::clear_client_claims(&mut record.request.headers);
     let route = route.as_deref();
     let global = || plane.global.iter().flat_map(|chain| chain.steps());
-    run(global(), Phase::Rewrite, plane, route, &body, &mut passing, record).await?;
+    run(
+        global(),
+        Phase::Rewrite,
+        plane,
+        route,
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
     let Some(route) = route else {
         run(global(), Phase::Access, plane, None, &body, &mut passing, record).await?;
         return Err(no_route());
@@ -56,16 +64,43 @@ pub async fn answer_call(
         return Err(cannot_serve(broken.status, &broken.reason));
     }
     let own = route.chain.steps();
-    run(own.iter(), Phase::Rewrite, plane, Some(route), &body, &mut passing, record).await?;
+    run(
+        own.iter(),
+        Phase::Rewrite,
+        plane,
+        Some(route),
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
     let merged = with_consumer(route, &mut passing, record)?;
     let steps = merged.as_ref().map_or(own, Chain::steps);
     if merged.is_some() {
         let added = steps
             .iter()
             .filter(|step| !step.is_auth && !route.chain.has(step.name));
-        run(added, Phase::Rewrite, plane, Some(route), &body, &mut passing, record).await?;
+        run(
+            added,
+            Phase::Rewrite,
+            plane,
+            Some(route),
+            &body,
+            &mut passing,
+            record,
+        )
+        .await?;
     }
-    run(global(), Phase::Access, plane, Some(route), &body, &mut passing, record).await?;
+    run(
+        global(),
+        Phase::Access,
+        plane,
+        Some(route),
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
     let mut call = None;
     for step in steps {
         match step.plugin.ai() {
@@ -159,12 +194,7 @@ async fn find(
         if !body_is_missing {
             return Ok(found);
         }
-        body::read_into(
-            body,
-            snapshot.native.max_body_bytes,
-            snapshot.native.body_timeout,
-        )
-        .await?;
+        body::read_into(body, snapshot.native.max_body_bytes, snapshot.native.body_timeout).await?;
     }
 }
 
@@ -248,7 +278,7 @@ impl CallError {
             reply.status,
             kind_of(reply.status),
             reply.code,
-            reply.text().to_owned(),
+            reply.what_it_says().to_owned(),
         );
         error.reply = Some(Box::new(reply));
         if error.status.as_u16() >= 400 {

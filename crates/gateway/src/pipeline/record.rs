@@ -382,7 +382,12 @@ impl Record {
             scheme: if self.peer.tls { "https" } else { "http" },
             time: self.time,
             method: self.request.method.as_str(),
-            request_uri: self.original_uri.as_ref().unwrap_or(&self.request.uri).path_and_query().map_or("", |path| path.as_str()),
+            request_uri: self
+                .original_uri
+                .as_ref()
+                .unwrap_or(&self.request.uri)
+                .path_and_query()
+                .map_or("", |path| path.as_str()),
             http_version: match self.request.version {
                 Version::HTTP_10 => "HTTP/1.0",
                 Version::HTTP_2 => "HTTP/2.0",

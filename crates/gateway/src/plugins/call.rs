@@ -132,7 +132,7 @@ impl Reply {
     }
 
     /// What it says, as text; empty if it says nothing or says it as JSON.
-    pub fn text(&self) -> &str {
+    pub fn what_it_says(&self) -> &str {
         match &self.body {
             ReplyBody::Error(_, text) | ReplyBody::Text(text) => text,
             ReplyBody::None | ReplyBody::Json(_) => "",

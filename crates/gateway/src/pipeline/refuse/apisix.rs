@@ -75,7 +75,10 @@ fn line(value: &Value) -> Bytes {
 }
 
 fn plain(text: &str, headers: &mut HeaderMap) -> Bytes {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     Bytes::copy_from_slice(text.as_bytes())
 }
 

@@ -8,8 +8,8 @@ use tollgate_dialects::sse::SseEvent;
 use tollgate_dialects::{Dialect, Losses, estimate, glance};
 
 use super::{MAX_EVENT_BYTES, Seen};
-use crate::pipeline::relayed::Relayed;
 use crate::error::CallError;
+use crate::pipeline::relayed::Relayed;
 
 /// A stream on its way from a provider to a client.
 pub struct Understood {
