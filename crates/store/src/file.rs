@@ -6,11 +6,12 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::cipher::Cipher;
@@ -51,11 +52,23 @@ impl StoreFile {
             database: None,
             open_database,
         };
-        let database = match file.open_existing()? {
-            Some(database) => database,
-            None => file.create(directory)?,
-        };
-        let index = file.load(&database)?;
+        let (database, index) = contained(|| {
+            let mut database = match file.open_existing()? {
+                Some(database) => database,
+                None => file.create(directory)?,
+            };
+            // Before the integrity check, which may repair: a file of a newer version or another key is left alone.
+            file.check(&database)?;
+            let whole = database
+                .check_integrity()
+                .map_err(|error| file.disk_error(error))?;
+            if !whole {
+                return Err(StoreError::damaged(&file.path, REPAIRED));
+            }
+            let index = file.load(&database)?;
+            Ok((database, index))
+        })
+        .unwrap_or_else(|| Err(StoreError::damaged(&file.path, PANICKED)))?;
         file.database = Some(database);
         Ok((file, index))
     }
@@ -90,8 +103,12 @@ impl StoreFile {
             return Ok(None);
         }
         let missing = || StoreError::io(&self.path)(io::ErrorKind::NotFound.into());
-        let database = self.open_existing()?.ok_or_else(missing)?;
-        let found = self.check(&database)?;
+        let (database, found) = contained(|| {
+            let database = self.open_existing()?.ok_or_else(missing)?;
+            let found = self.check(&database)?;
+            Ok((database, found))
+        })
+        .unwrap_or_else(|| Err(StoreError::damaged(&self.path, PANICKED)))?;
         let revision = found.max(index.revision());
         let mut records = Vec::with_capacity(index.len());
         for entry in index.entries() {
@@ -123,11 +140,12 @@ impl StoreFile {
     ) -> Result<(), StoreError> {
         let closed = || StoreError::damaged(&self.path, "closed after a failed write");
         let database = self.database.as_ref().ok_or_else(closed)?;
-        let done = transact(database, change);
+        let done = contained(|| transact(database, change).map_err(|error| self.disk_error(error)))
+            .unwrap_or_else(|| Err(StoreError::damaged(&self.path, PANICKED)));
         if done.is_err() {
             self.database = None;
         }
-        done.map_err(|error| self.disk_error(error))
+        done
     }
 
     fn open_existing(&self) -> Result<Option<Database>, StoreError> {
@@ -290,6 +308,7 @@ fn read_meta(database: &Database, name: &str) -> Result<Vec<u8>, redb::Error> {
         .map_or_else(Vec::new, |value| value.value().to_vec()))
 }
 
+/// The sealed record of each object, with its name.
 fn read_records(database: &Database) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
     let objects = database.begin_read()?.open_table(OBJECTS)?;
     let mut records = Vec::new();
@@ -297,7 +316,18 @@ fn read_records(database: &Database) -> Result<Vec<(String, Vec<u8>)>, redb::Err
         let (name, sealed) = record?;
         records.push((name.value().to_owned(), sealed.value().to_vec()));
     }
+    // The table counts its records apart from them: damage that hides some does not pass as a smaller store.
+    if objects.len()? != records.len() as u64 {
+        return Err(redb::Error::Corrupted("objects are missing".to_owned()));
+    }
     Ok(records)
+}
+
+/// Runs something that uses the database; `None` if it panicked. The database checks what a crash leaves behind, but trusts
+/// a file that was closed in order, and panics where it meets damage in one. A damaged file is the operator's to mend and no
+/// reason to take the process down. The database is closed then, so nothing that was half done is used again.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// What a record is bound to. The prefix keeps objects apart from the key check.
@@ -315,6 +345,9 @@ const FORMAT: &str = "format";
 const REVISION: &str = "revision";
 /// Something sealed with the key, to tell a wrong key from a damaged object.
 const KEY_CHECK: &str = "key_check";
+const REPAIRED: &str =
+    "it was damaged and has been repaired, its last write may be missing; start again to use it as it is";
+const PANICKED: &str = "its structure is broken";
 const KNOWN_FORMAT: u64 = 1;
 /// Enough for the database's inner pages: reads are served from the index, not from here.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;

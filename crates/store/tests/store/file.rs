@@ -142,6 +142,41 @@ fn a_record_with_any_changed_byte_is_refused_by_name() {
 }
 
 #[test]
+fn damage_anywhere_in_the_file_is_an_error_or_does_no_harm() {
+    let directory = tempdir().unwrap();
+    let store = open(directory.path());
+    for number in 0..40 {
+        let text = "x".repeat(number * 50);
+        store
+            .write(vec![put(route(&number.to_string()), &text)], 0)
+            .unwrap();
+    }
+    let whole = store.all();
+    drop(store);
+    let bytes = fs::read(directory.path().join("tollgate.db")).unwrap();
+
+    let mut refused = 0;
+    for step in 0..150 {
+        // The first positions are the header; the others are spread over the file.
+        let position = if step < 40 {
+            step * 8
+        } else {
+            step * 7919 % bytes.len()
+        };
+        let mut damaged = bytes.clone();
+        damaged[position] ^= 0x81;
+        let directory = tempdir().unwrap();
+        fs::write(directory.path().join("tollgate.db"), damaged).unwrap();
+
+        match Store::open(directory.path(), &key(), 0) {
+            Ok(store) => assert!(store.all() == whole, "lost something by damage at {position}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
 fn the_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = tempdir().unwrap();
     drop(open(directory.path()));
