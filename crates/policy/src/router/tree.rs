@@ -204,7 +204,10 @@ fn split<T: Slot>(node: &mut Arc<Node<T>>, at: usize) {
 
 /// How many bytes two keys share at their beginning.
 fn common(left: &[u8], right: &[u8]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
 }
 
 /// Slots kept without an allocation. Few configurations nest more prefixes than this.
