@@ -1,5 +1,7 @@
 //! What expressions mean, and which ones are refused.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests count as tests")]
+
 use serde_json::{Value as Json, json};
 
 use tollgate_policy::expr::{Expr, Value, Variables, json_path};
