@@ -70,16 +70,22 @@ impl<R> Router<R> {
         let is = |entry: &Entry<R>| entry.pattern == *pattern && is(&entry.route);
         let removed = paths
             .and_then(|paths| paths.get(pattern.beginning()))
-            .map_or(0, |slot| slot.of(pattern).iter().filter(|entry| is(entry)).count());
+            .map_or(0, |slot| {
+                slot.of(pattern).iter().filter(|entry| is(entry)).count()
+            });
         if removed == 0 {
             return;
         }
         let remove = |paths: &mut Paths<R>| {
-            paths.change(pattern.beginning(), |slot| slot.of_mut(pattern).retain(|entry| !is(entry)));
+            paths.change(pattern.beginning(), |slot| {
+                slot.of_mut(pattern).retain(|entry| !is(entry))
+            });
         };
         match host {
             None => remove(&mut self.any_host),
-            Some(host) => self.hosts.change(host.reversed(), |paths| remove(paths.of_mut(host))),
+            Some(host) => self
+                .hosts
+                .change(host.reversed(), |paths| remove(paths.of_mut(host))),
         }
         self.len -= removed;
     }
@@ -160,7 +166,9 @@ impl<R> Clone for Router<R> {
 
 impl<R> fmt::Debug for Router<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Router")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -239,7 +247,11 @@ impl<R> Candidates<R> {
     }
 
     fn of(&self, pattern: &Pattern) -> &Vec<Arc<Entry<R>>> {
-        if pattern.is_exact() { &self.exact } else { &self.open }
+        if pattern.is_exact() {
+            &self.exact
+        } else {
+            &self.open
+        }
     }
 
     fn of_mut(&mut self, pattern: &Pattern) -> &mut Vec<Arc<Entry<R>>> {
