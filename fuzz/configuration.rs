@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use tollgate_resources::Mistake;
-use tollgate_resources::apisix::{detect, log_format_line, lower_bootstrap, lower_standalone};
+use tollgate_resources::apisix::{
+    detect, log_format_line, lower_bootstrap, lower_standalone, with_admin_key,
+};
 use tollgate_resources::model::StandaloneFormat;
 
 /// Runs the checks of a target.
@@ -26,6 +28,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
 /// What is taken can be run: there is somewhere to listen, and somebody may call.
 fn bootstrap(text: &str) {
     log_format_line(text);
+    with_admin_key(text, 0, "generated");
     match lower_bootstrap("config.yaml", text, &env) {
         Ok(file) => {
             assert!(!file.server.listen.is_empty(), "no address to listen on");

@@ -12,6 +12,7 @@ mod admin;
 mod bootstrap;
 mod deployment;
 mod detect;
+mod generated;
 mod ignored;
 mod places;
 mod server;
@@ -24,6 +25,7 @@ mod view;
 
 pub use bootstrap::{Bootstrap, log_format_line, lower_bootstrap};
 pub use detect::{FileKind, detect};
+pub use generated::with_admin_key;
 pub use standalone::{Standalone, lower_standalone};
 
 /// Looks up an environment variable.

@@ -165,16 +165,7 @@ impl Reading<'_> {
             self.report.mistake(&path, "expected an object");
             return;
         };
-        let value = match to_json(node) {
-            Ok(Json::Object(value)) => value,
-            _ => {
-                self.report.mistake(
-                    &path,
-                    "holds a number that is not finite, which JSON cannot write",
-                );
-                return;
-            }
-        };
+        let value = to_object(node);
         match key(kind, index, &value) {
             Err((field, text)) => self.report.mistake(&path.key(field), text),
             Ok(key) => match self.taken.get(&key) {
@@ -258,28 +249,27 @@ fn id_of(value: &Map<String, Json>, field: &'static str) -> Result<Option<String
 }
 
 /// The value as JSON.
-fn to_json(node: &Node) -> Result<Json, NotFinite> {
-    Ok(match &node.value {
+fn to_json(node: &Node) -> Json {
+    match &node.value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Unsigned(number) => Json::from(*number),
         Value::Signed(number) => Json::from(*number),
-        Value::Float(number) => Json::Number(serde_json::Number::from_f64(*number).ok_or(NotFinite)?),
+        // Both parsers refuse what is not finite.
+        Value::Float(number) => Json::from(*number),
         Value::Text(text) => Json::String(text.clone()),
-        Value::List(items) => Json::Array(
-            items
-                .iter()
-                .map(|item| to_json(&item.node))
-                .collect::<Result<_, _>>()?,
-        ),
-        Value::Map(entries) => Json::Object(
-            entries
-                .iter()
-                .map(|entry| Ok((entry.key.clone(), to_json(&entry.node)?)))
-                .collect::<Result<_, NotFinite>>()?,
-        ),
-    })
+        Value::List(items) => items.iter().map(|item| to_json(&item.node)).collect(),
+        Value::Map(_) => Json::Object(to_object(node)),
+    }
 }
 
-/// A number that JSON cannot write: infinite, or none.
-struct NotFinite;
+/// The entries of a map as JSON.
+fn to_object(node: &Node) -> Map<String, Json> {
+    let Value::Map(entries) = &node.value else {
+        return Map::new();
+    };
+    entries
+        .iter()
+        .map(|entry| (entry.key.clone(), to_json(&entry.node)))
+        .collect()
+}

@@ -571,15 +571,14 @@ fn the_end_marker_stands_within_the_last_ten_bytes() {
 fn what_is_no_object_is_a_mistake_with_its_index() {
     assert_eq!(
         standalone_mistakes(
-            "routes:\n  - {id: 1}\n  - 5\n  - {id: 1}\n  - {id: [x]}\n  - {id: 2, priority: .inf}\nservices: {}\nconsumers:\n  - {id: a/credentials/}\n#END",
+            "routes:\n  - {id: 1}\n  - 5\n  - {id: 1}\n  - {id: [x]}\nservices: {}\nconsumers:\n  - {id: a/credentials/}\n#END",
             StandaloneFormat::Yaml
         ),
         "apisix.yaml:3: routes[1]: expected an object\n\
          apisix.yaml:4: routes[2]: the route `1` is in the file twice, first as routes[0]\n\
          apisix.yaml:5: routes[3].id: must be text or a whole number\n\
-         apisix.yaml:6: routes[4]: holds a number that is not finite, which JSON cannot write\n\
-         apisix.yaml:7: services: expected a list, found a map\n\
-         apisix.yaml:9: consumers[0].id: `a/credentials/` is not of the form `<username>/credentials/<id>`"
+         apisix.yaml:6: services: expected a list, found a map\n\
+         apisix.yaml:8: consumers[0].id: `a/credentials/` is not of the form `<username>/credentials/<id>`"
     );
     assert_eq!(
         standalone_mistakes("[]", StandaloneFormat::Json),
@@ -655,4 +654,24 @@ fn every_file_finds_its_front_end() {
     for (text, kind) in cases {
         assert_eq!(detect(text), kind, "{text}");
     }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_taken_without_a_note() {
+    let manual = include_str!("../../../../docs/apisix.md");
+    let set = |_: &str| Some("x".to_owned());
+    let mut kinds = Vec::new();
+    for block in manual.split("```yaml\n").skip(1) {
+        let text = block.split("\n```").next().unwrap();
+        kinds.push(detect(text));
+        let notes = match detect(text) {
+            FileKind::Bootstrap => lower_bootstrap("config.yaml", text, &set).map(|file| file.notes),
+            _ => lower_standalone("apisix.yaml", text, StandaloneFormat::Yaml, &set).map(|file| file.notes),
+        };
+        match notes {
+            Ok(notes) => assert_eq!(notes, [""; 0]),
+            Err(mistakes) => panic!("{}", lines(&mistakes)),
+        }
+    }
+    assert_eq!(kinds, [FileKind::Bootstrap, FileKind::Standalone]);
 }

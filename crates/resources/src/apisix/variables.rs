@@ -11,7 +11,7 @@ use crate::tree::{Entry, Item, Node, Path, Value};
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 
-/// A variable that is not set and has no default, or has no usable name.
+/// A variable that cannot be replaced: it is not set and has no default, has no usable name, or makes a key appear twice.
 pub(super) struct Undefined {
     pub(super) line: usize,
     pub(super) path: Path,
