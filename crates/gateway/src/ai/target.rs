@@ -133,7 +133,9 @@ fn filled(template: &str, conf: &InstanceConf, model: Option<&str>) -> Option<St
         let (before, gap) = rest.split_at(open);
         text.push_str(before);
         let (name, value) = values.iter().find(|(name, _)| gap.starts_with(name))?;
-        percent::encode(&mut text, value.filter(|value| !value.is_empty())?);
+        // Dots alone would name another path however they are encoded.
+        let value = value.filter(|value| !matches!(*value, "" | "." | ".."))?;
+        percent::encode(&mut text, value);
         rest = gap.get(name.len()..)?;
     }
     text.push_str(rest);
@@ -333,11 +335,13 @@ mod tests {
             "could not resolve upstream path: ensure the route or request body specifies a model, or that \
              override.endpoint includes a path"
         );
-        let empty = Asked {
-            model: Some(""),
-            ..asked
-        };
-        assert_eq!(resolve(conf(json!({})), empty, false), Err(TargetError::NoPath));
+        for model in ["", ".", ".."] {
+            let asked = Asked {
+                model: Some(model),
+                ..asked
+            };
+            assert_eq!(resolve(conf(json!({})), asked, false), Err(TargetError::NoPath));
+        }
         let endpoint = json!({"endpoint": "http://127.0.0.1:1980/model/x%3A0/converse"});
         assert_eq!(
             target(conf(endpoint), asked),
