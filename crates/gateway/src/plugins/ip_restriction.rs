@@ -6,9 +6,9 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_policy::Networks;
 use tollgate_resources::objects::schema;
 
-use super::network::Networks;
 use super::spec::{read, status};
 use super::{Call, Flow, Key, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
 
@@ -85,15 +85,15 @@ impl Restriction {
 }
 
 fn networks(texts: &[String]) -> Result<Networks, Unusable> {
-    Networks::parse(texts).map_err(|text| Unusable(format!("invalid ip address: {text}")))
+    Networks::parse(texts).map_err(|invalid| Unusable(invalid.to_string()))
 }
 
 impl Plugin for Restriction {
     fn access(&self, call: &mut Call<'_>) -> Flow {
         let address = call.client.ip();
         let lets_in = match &self.rule {
-            Rule::Only(networks) => networks.contain(address),
-            Rule::AllBut(networks) => !networks.contain(address),
+            Rule::Only(networks) => networks.contains(address),
+            Rule::AllBut(networks) => !networks.contains(address),
         };
         if lets_in {
             Flow::Next

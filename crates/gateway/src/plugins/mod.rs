@@ -14,7 +14,9 @@ mod cors;
 mod ip_restriction;
 mod jwt_auth;
 mod key_auth;
-mod network;
+mod limit_count;
+mod limit_req;
+mod limits;
 mod query;
 mod request_id;
 mod spec;
@@ -37,6 +39,8 @@ pub static PLUGINS: &[&Spec] = &[
     &ip_restriction::SPEC,
     &jwt_auth::SPEC,
     &key_auth::SPEC,
+    &limit_count::SPEC,
+    &limit_req::SPEC,
     &request_id::SPEC,
 ];
 

@@ -3,12 +3,47 @@
 //! The names are those of nginx and APISIX. A name nobody knows has no value.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::cell::OnceCell;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use http::{HeaderMap, HeaderName};
+use serde_json::Value as Json;
+use tollgate_policy::expr::{Value, Variables, json_path};
 
 use super::{Call, query};
+
+/// The variables of a call as expressions and templates ask for them; also fields of its JSON body (`post_arg.model`), as
+/// far as the body was read.
+pub struct CallVariables<'c, 'a> {
+    call: &'c Call<'a>,
+    /// Read at most once, and only when somebody asks.
+    body: OnceCell<Option<Json>>,
+}
+
+impl<'c, 'a> CallVariables<'c, 'a> {
+    /// The variables of a call.
+    pub fn new(call: &'c Call<'a>) -> Self {
+        CallVariables {
+            call,
+            body: OnceCell::new(),
+        }
+    }
+
+    fn body(&self) -> Option<&Json> {
+        self.body
+            .get_or_init(|| serde_json::from_slice(self.call.body?).ok())
+            .as_ref()
+    }
+}
+
+impl Variables for CallVariables<'_, '_> {
+    fn get(&self, name: &str) -> Option<Value<'_>> {
+        match name.strip_prefix("post_arg.") {
+            Some(path) => json_path::field(self.body()?, path).map(Value::Json),
+            None => variable(self.call, name).map(Value::Text),
+        }
+    }
+}
 
 /// The value of a variable for a call.
 pub fn variable<'a>(call: &'a Call<'_>, name: &str) -> Option<Cow<'a, str>> {
@@ -50,50 +85,6 @@ pub fn variable<'a>(call: &'a Call<'_>, name: &str) -> Option<Cow<'a, str>> {
         "consumer_group_id" => call.consumer.as_ref()?.consumer.group.as_deref()?.into(),
         _ => return None,
     })
-}
-
-/// A text with its `$name`, `${name}` and `${name ?? default}` replaced, and how many of them had a value.
-pub(crate) fn fill(call: &Call<'_>, template: &str) -> (String, usize) {
-    let mut filled = String::with_capacity(template.len());
-    let mut resolved = 0;
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('$') {
-        filled.push_str(before);
-        let Some((expression, tail)) = (if before.ends_with('\\') {
-            None
-        } else {
-            expression(after)
-        }) else {
-            filled.push('$');
-            rest = after;
-            continue;
-        };
-        let (name, default) = match expression.split_once("??") {
-            Some((name, default)) => (name.trim_end(), Some(default.trim_start())),
-            None => (expression, None),
-        };
-        if let Some(value) = variable(call, name).or(default.map(Cow::Borrowed)) {
-            // Writing into a String cannot fail.
-            let _ = filled.write_str(&value);
-            resolved += 1;
-        }
-        rest = tail;
-    }
-    filled.push_str(rest);
-    (filled, resolved)
-}
-
-/// What stands behind a `$`: the expression and what follows it.
-fn expression(text: &str) -> Option<(&str, &str)> {
-    if let Some(braced) = text.strip_prefix('{') {
-        let (inner, tail) = braced.split_once('}')?;
-        let inner = inner.trim();
-        return (!inner.is_empty()).then_some((inner, tail));
-    }
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
-        .unwrap_or(text.len());
-    (end > 0).then(|| text.split_at(end))
 }
 
 /// The cookies a client sent, in order.
@@ -138,6 +129,9 @@ fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>>
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use tollgate_policy::expr::Template;
+
     use super::super::testing::Caller;
     use super::*;
 
@@ -177,17 +171,19 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_filled_and_count_what_had_a_value() {
-        let mut caller = Caller::get("/p?a=1");
-        let call = caller.call();
-        for (template, text, resolved) in [
-            ("$arg_a-${ arg_a }$arg_b", "1-1", 2),
-            ("${arg_b ?? x}!", "x!", 1),
-            ("\\$arg_a", "\\$arg_a", 0),
-            ("5$ ${} $", "5$ ${} $", 0),
-            ("$remote_addr$uri", "203.0.113.7/p", 2),
-        ] {
-            assert_eq!(fill(&call, template), (text.to_owned(), resolved), "{template}");
-        }
+    fn fields_of_a_json_body_are_variables_of_expressions() {
+        let body = Bytes::from_static(br#"{"model":"gpt-4","metadata":{"tier":2}}"#);
+        let mut caller = Caller::get("/?a=1");
+        let mut call = caller.call();
+        let template = Template::parse("$arg_a $post_arg.model ${post_arg.metadata.tier} $post_arg.none");
+        assert_eq!(
+            template.render(&CallVariables::new(&call)),
+            ("1   ".to_owned(), 1)
+        );
+        call.body = Some(&body);
+        assert_eq!(
+            template.render(&CallVariables::new(&call)),
+            ("1 gpt-4 2 ".to_owned(), 3)
+        );
     }
 }

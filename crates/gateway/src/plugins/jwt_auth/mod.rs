@@ -5,7 +5,7 @@
 mod signature;
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -290,9 +290,7 @@ impl JwtAuth {
             .now
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64().floor());
-        // Seconds that matter are far below 2^52, where every one of them has a float of its own.
-        #[expect(clippy::cast_precision_loss, reason = "grace periods are small")]
-        let grace = grace_s as f64;
+        let grace = Duration::from_secs(grace_s).as_secs_f64();
         let holds = |claim: TimeClaim, required: bool| {
             let name = match claim {
                 TimeClaim::Exp => "exp",
