@@ -256,12 +256,14 @@ impl<'a> Iterator for Pieces<'a> {
 fn variable(text: &str) -> Option<(&str, &str)> {
     let after = text.strip_prefix(OPEN)?;
     // Looked for nearby only, so that many openings without an end are not searched to the end of the file each.
-    let nearby = after.as_bytes().get(..MAX_INSIDE).unwrap_or(after.as_bytes());
-    let line = nearby.split(|byte| *byte == b'\n').next()?;
-    let end = line
-        .windows(CLOSE.len())
-        .position(|two| two == CLOSE.as_bytes())?;
-    let inside = after.get(..end)?;
+    // A character has up to four bytes, so one of these cuts is between two.
+    let nearby = (0..4)
+        .find_map(|back| after.get(..MAX_INSIDE - back))
+        .unwrap_or(after);
+    let (inside, _) = nearby.split_once(CLOSE)?;
+    if inside.contains('\n') {
+        return None;
+    }
     let inside_trimmed = inside.trim_start();
     if !inside_trimmed.bytes().next().is_some_and(is_of_name) {
         return None;
