@@ -6,6 +6,8 @@
 //! rbac.json -----rbac-----+
 //! config.yaml --apisix----> Server, Admin, Deployment
 //! apisix.yaml --apisix----> objects, as the Admin API takes them
+//!
+//! adc.yaml ------adc------> objects of the Admin API --> (command line: sync, diff)
 //! ```
 //!
 //! This crate knows what a configuration means and how to say what is wrong with one: all mistakes at once, each with its
@@ -13,6 +15,7 @@
 //! the look-up of variables are passed in.
 
 pub mod apisix;
+pub mod adc;
 mod check;
 mod glob;
 mod json;
