@@ -9,6 +9,7 @@ mod basic_auth;
 mod call;
 mod consumer_restriction;
 mod cors;
+mod fault_injection;
 mod ip_restriction;
 mod jwt_auth;
 mod key_auth;
@@ -16,10 +17,13 @@ mod limit_count;
 mod limit_req;
 mod limits;
 mod query;
+mod redirect;
 mod request_id;
 mod spec;
+mod substitution;
 #[cfg(test)]
 mod testing;
+mod uri_blocker;
 pub mod variables;
 
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
@@ -31,12 +35,15 @@ pub static PLUGINS: &[&Spec] = &[
     &basic_auth::SPEC,
     &consumer_restriction::SPEC,
     &cors::SPEC,
+    &fault_injection::SPEC,
     &ip_restriction::SPEC,
     &jwt_auth::SPEC,
     &key_auth::SPEC,
     &limit_count::SPEC,
     &limit_req::SPEC,
+    &redirect::SPEC,
     &request_id::SPEC,
+    &uri_blocker::SPEC,
 ];
 
 /// The plugin of a name.
