@@ -16,6 +16,7 @@ mod key_auth;
 mod limit_count;
 mod limit_req;
 mod limits;
+mod proxy_rewrite;
 mod query;
 mod redirect;
 mod request_id;
@@ -28,7 +29,7 @@ pub mod variables;
 
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
 pub use jwt_auth::{JwtClaims, Verifier};
-pub use spec::{Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
+pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
 pub static PLUGINS: &[&Spec] = &[
@@ -41,6 +42,7 @@ pub static PLUGINS: &[&Spec] = &[
     &key_auth::SPEC,
     &limit_count::SPEC,
     &limit_req::SPEC,
+    &proxy_rewrite::SPEC,
     &redirect::SPEC,
     &request_id::SPEC,
     &uri_blocker::SPEC,
