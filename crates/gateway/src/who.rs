@@ -6,7 +6,8 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use tollgate_policy::ShardedMap;
 use tollgate_resources::Secret;
-use tollgate_resources::objects::Confs;
+
+use crate::objects::Chain;
 
 use crate::plugins::Verifier;
 
@@ -18,8 +19,10 @@ pub struct Consumer {
     pub group: Option<Arc<str>>,
     /// Its labels; `custom_id` is told to upstreams.
     pub labels: BTreeMap<String, String>,
+    /// Whether that group does not exist, so that its calls cannot be served as configured.
+    pub group_missing: bool,
     /// Plugins that its calls get, those of its group included; credentials are not among them.
-    pub plugins: Confs,
+    pub chain: Chain,
 }
 
 /// A credential, compiled.

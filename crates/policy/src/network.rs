@@ -47,11 +47,15 @@ impl Networks {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let bits = address.to_bits();
-                self.v4.iter().any(|network| bits & network.mask == network.address)
+                self.v4
+                    .iter()
+                    .any(|network| bits & network.mask == network.address)
             }
             IpAddr::V6(address) => {
                 let bits = address.to_bits();
-                self.v6.iter().any(|network| bits & network.mask == network.address)
+                self.v6
+                    .iter()
+                    .any(|network| bits & network.mask == network.address)
             }
         }
     }

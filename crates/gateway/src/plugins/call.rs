@@ -131,6 +131,14 @@ impl Reply {
         }
     }
 
+    /// What it says, as text; empty if it says nothing or says it as JSON.
+    pub fn what_it_says(&self) -> &str {
+        match &self.body {
+            ReplyBody::Error(_, text) | ReplyBody::Text(text) => text,
+            ReplyBody::None | ReplyBody::Json(_) => "",
+        }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -4,9 +4,11 @@
 //! `rewrite` finds out who calls, `access` decides whether and how the call goes on. Within a phase plugins run by
 //! priority, highest first. What has to be set on the answer is put into [`Call::answer_headers`] in either phase.
 
+mod ai_proxy;
 pub mod auth;
 mod basic_auth;
 mod call;
+mod call_variables;
 mod consumer_restriction;
 mod cors;
 mod fault_injection;
@@ -27,12 +29,15 @@ mod testing;
 mod uri_blocker;
 pub mod variables;
 
+pub use ai_proxy::{AiInstance, AiPlugin};
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
+pub use call_variables::CallVariables;
 pub use jwt_auth::{JwtClaims, Verifier};
 pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
 pub static PLUGINS: &[&Spec] = &[
+    &ai_proxy::SPEC,
     &basic_auth::SPEC,
     &consumer_restriction::SPEC,
     &cors::SPEC,

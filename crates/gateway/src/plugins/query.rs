@@ -54,7 +54,8 @@ pub(crate) fn set_path_and_query(uri: &mut Uri, text: &str) -> bool {
     }
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+/// The arguments in order, as they are written.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query
         .split('&')
         .filter(|part| !part.is_empty())

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Call, Flow};
+use super::{AiPlugin, Call, Flow};
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,11 @@ pub trait Plugin: Send + Sync + Any {
     /// When it is known who calls.
     fn access(&self, _call: &mut Call<'_>) -> Flow {
         Flow::Next
+    }
+
+    /// The plugin as one that answers calls from AI providers, if it is one.
+    fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        None
     }
 }
 

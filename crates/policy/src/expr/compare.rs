@@ -140,9 +140,9 @@ fn networks(right: &Json) -> Result<Networks, ExprError> {
     if list.is_empty() {
         return Err(ExprError::NoAddress);
     }
-    Ok(Networks::parse(list.iter().map(|item| {
-        json_text(item).unwrap_or_default()
-    }))?)
+    Ok(Networks::parse(
+        list.iter().map(|item| json_text(item).unwrap_or_default()),
+    )?)
 }
 
 /// A compiled expression; far above what people write, far below what hurts.

@@ -116,7 +116,10 @@ impl Node {
         };
         let (first, operands) = items.split_first().ok_or(ExprError::TooShort)?;
         let mut all = |operands: &[Json]| -> Result<Vec<Node>, ExprError> {
-            operands.iter().map(|rule| Node::parse(rule, variables, depth)).collect()
+            operands
+                .iter()
+                .map(|rule| Node::parse(rule, variables, depth))
+                .collect()
         };
         if first.is_array() || first.is_object() {
             return Ok(Node::All(all(items)?));

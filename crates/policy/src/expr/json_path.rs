@@ -193,11 +193,17 @@ mod tests {
             ("$['model']", json!(["m"])),
             ("[\"odd.name\"]", json!([3])),
             ("a.b.name", json!([1])),
-            ("messages[*].content[*].type", json!(["text", "image_url", "text"])),
+            (
+                "messages[*].content[*].type",
+                json!(["text", "image_url", "text"]),
+            ),
             ("messages[0].content[1].type", json!(["image_url"])),
             ("messages[2]['name']", json!([4])),
             ("messages[3]", json!([])),
-            ("messages[*].content[0]", json!([{"type": "text"}, {"type": "text"}])),
+            (
+                "messages[*].content[0]",
+                json!([{"type": "text"}, {"type": "text"}]),
+            ),
             ("a.*", json!([{"name": 1}, 2])),
             ("a..name", json!([2, 1])),
             ("..type", json!(["text", "image_url", "text"])),
@@ -232,11 +238,7 @@ mod tests {
             ("a.b*", 2),
             (".a[0]", 0),
         ] {
-            assert_eq!(
-                select(&Value::Null, path),
-                Err(PathError::Syntax(byte)),
-                "{path}"
-            );
+            assert_eq!(select(&Value::Null, path), Err(PathError::Syntax(byte)), "{path}");
         }
         assert_eq!(select(&Value::Null, "..a..b"), Err(PathError::Deep));
     }

@@ -96,7 +96,9 @@ fn text_number(text: &str) -> Option<f64> {
     };
     let number = match digits.get(..2) {
         Some("0x" | "0X") => hexadecimal(&digits[2..])?,
-        _ if digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => digits.parse().ok()?,
+        _ if digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
+            digits.parse().ok()?
+        }
         _ => return None,
     };
     Some(if negative { -number } else { number })
@@ -106,9 +108,9 @@ fn hexadecimal(digits: &str) -> Option<f64> {
     if digits.is_empty() {
         return None;
     }
-    digits
-        .chars()
-        .try_fold(0.0, |number, digit| Some(number * 16.0 + f64::from(digit.to_digit(16)?)))
+    digits.chars().try_fold(0.0, |number, digit| {
+        Some(number * 16.0 + f64::from(digit.to_digit(16)?))
+    })
 }
 
 /// Below this, a float without a fraction is exactly that integer.

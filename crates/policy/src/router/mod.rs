@@ -70,16 +70,22 @@ impl<R> Router<R> {
         let is = |entry: &Entry<R>| entry.pattern == *pattern && is(&entry.route);
         let removed = paths
             .and_then(|paths| paths.get(pattern.beginning()))
-            .map_or(0, |slot| slot.of(pattern).iter().filter(|entry| is(entry)).count());
+            .map_or(0, |slot| {
+                slot.of(pattern).iter().filter(|entry| is(entry)).count()
+            });
         if removed == 0 {
             return;
         }
         let remove = |paths: &mut Paths<R>| {
-            paths.change(pattern.beginning(), |slot| slot.of_mut(pattern).retain(|entry| !is(entry)));
+            paths.change(pattern.beginning(), |slot| {
+                slot.of_mut(pattern).retain(|entry| !is(entry))
+            });
         };
         match host {
             None => remove(&mut self.any_host),
-            Some(host) => self.hosts.change(host.reversed(), |paths| remove(paths.of_mut(host))),
+            Some(host) => self
+                .hosts
+                .change(host.reversed(), |paths| remove(paths.of_mut(host))),
         }
         self.len -= removed;
     }
@@ -96,8 +102,18 @@ impl<R> Router<R> {
         if !self.hosts.is_empty() {
             // As in nginx, a fully qualified name is the same host.
             let host = host.strip_suffix('.').unwrap_or(host);
-            let reversed = host.bytes().rev().map(|byte| byte.to_ascii_lowercase());
-            let way = self.hosts.way(reversed, |paths| !paths.wildcard.is_empty());
+            let (mut usual, mut longer) = ([0; MAX_HOST_BYTES], Vec::new());
+            let key = match usual.get_mut(..host.len()) {
+                Some(key) => key,
+                None => {
+                    longer.resize(host.len(), 0);
+                    &mut longer
+                }
+            };
+            for (to, from) in key.iter_mut().zip(host.bytes().rev()) {
+                *to = from.to_ascii_lowercase();
+            }
+            let way = self.hosts.way(key, |paths| !paths.wildcard.is_empty());
             let exact = way.end().map(|paths| &paths.exact);
             let wildcards = way.deepest_first().map(|paths| &paths.wildcard);
             for paths in exact.into_iter().chain(wildcards) {
@@ -125,7 +141,7 @@ fn find_path<'a, R>(
     path: &str,
     accept: &mut impl FnMut(&Arc<R>) -> bool,
 ) -> Option<Found<'a, R>> {
-    let way = paths.way(path.bytes(), |slot| !slot.open.is_empty());
+    let way = paths.way(path.as_bytes(), |slot| !slot.open.is_empty());
     let exact = way.end().into_iter().flat_map(|slot| &slot.exact);
     let open = way.deepest_first().flat_map(|slot| &slot.open);
     exact
@@ -160,7 +176,9 @@ impl<R> Clone for Router<R> {
 
 impl<R> fmt::Debug for Router<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Router")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -239,7 +257,11 @@ impl<R> Candidates<R> {
     }
 
     fn of(&self, pattern: &Pattern) -> &Vec<Arc<Entry<R>>> {
-        if pattern.is_exact() { &self.exact } else { &self.open }
+        if pattern.is_exact() {
+            &self.exact
+        } else {
+            &self.open
+        }
     }
 
     fn of_mut(&mut self, pattern: &Pattern) -> &mut Vec<Arc<Entry<R>>> {
@@ -286,3 +308,6 @@ impl<R> Clone for Candidates<R> {
         }
     }
 }
+
+/// Host names of DNS are at most this long; only longer ones cost an allocation.
+const MAX_HOST_BYTES: usize = 253;

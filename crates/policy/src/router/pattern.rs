@@ -113,7 +113,8 @@ impl Pattern {
             if name.contains('*') || !matches!(parsed.rest, Rest::Closed) {
                 return Err(PatternError::Stars);
             }
-            if !before.is_empty() && !(last && name.is_empty()) {
+            let open_end = last && name.is_empty();
+            if !before.is_empty() && !open_end {
                 return Err(PatternError::Star);
             }
             parsed.rest = if name.is_empty() {

@@ -35,7 +35,7 @@ struct Node<T> {
 
 impl<T> Tree<T> {
     /// Walks along `key` and keeps the slots on the way that `keep` wants.
-    pub(super) fn way(&self, key: impl Iterator<Item = u8>, keep: impl Fn(&T) -> bool) -> Way<'_, T> {
+    pub(super) fn way(&self, key: &[u8], keep: impl Fn(&T) -> bool) -> Way<'_, T> {
         let mut way = Way {
             end: None,
             near: [None; INLINE],
@@ -48,25 +48,24 @@ impl<T> Tree<T> {
             if keep(&node.slot) {
                 way.push(&node.slot);
             }
-            let Some(first) = key.next() else {
+            let Some(first) = key.first() else {
                 way.end = Some(&node.slot);
                 return way;
             };
-            let Some(child) = node.child(first) else {
+            let Some(child) = node.child(*first) else {
                 return way;
             };
-            for byte in child.label.iter().skip(1) {
-                if key.next() != Some(*byte) {
-                    return way;
-                }
-            }
+            let Some(rest) = key.strip_prefix(&*child.label) else {
+                return way;
+            };
+            key = rest;
             node = child;
         }
     }
 
     /// The slot of exactly this key.
     pub(super) fn get(&self, key: &[u8]) -> Option<&T> {
-        self.way(key.iter().copied(), |_| false).end
+        self.way(key, |_| false).end
     }
 }
 
@@ -204,8 +203,75 @@ fn split<T: Slot>(node: &mut Arc<Node<T>>, at: usize) {
 
 /// How many bytes two keys share at their beginning.
 fn common(left: &[u8], right: &[u8]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
 }
 
 /// Slots kept without an allocation. Few configurations nest more prefixes than this.
 const INLINE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, Slot, Tree};
+    use std::sync::Arc;
+
+    impl Slot for Vec<u32> {
+        fn is_empty(&self) -> bool {
+            Vec::is_empty(self)
+        }
+    }
+
+    fn tree(keys: &[&str]) -> Tree<Vec<u32>> {
+        let mut tree = Tree::<Vec<u32>>::default();
+        for key in keys {
+            tree.slot_mut(key.as_bytes()).push(1);
+        }
+        tree
+    }
+
+    /// The nodes as text: `label=value(children)`.
+    fn shape(node: &Node<Vec<u32>>) -> String {
+        let label = String::from_utf8_lossy(&node.label);
+        let children: Vec<String> = node.children.iter().map(|(_, child)| shape(child)).collect();
+        format!("{label}={}({})", node.slot.len(), children.join(" "))
+    }
+
+    #[test]
+    fn keys_share_their_beginnings() {
+        let tree = tree(&["/abc", "/abd", "/ab", "/x"]);
+        assert_eq!(shape(&tree.root), "=0(/=0(ab=1(c=1() d=1()) x=1()))");
+    }
+
+    #[test]
+    fn what_is_removed_leaves_no_trace() {
+        let keys = ["/abc", "/abd", "/ab", "/x", "", "b"];
+        for removed in keys {
+            let mut changed = tree(&keys);
+            changed.change(removed.as_bytes(), Vec::clear);
+            let others: Vec<&str> = keys.into_iter().filter(|key| *key != removed).collect();
+            assert_eq!(shape(&changed.root), shape(&tree(&others).root), "{removed}");
+        }
+        let mut changed = tree(&keys);
+        for key in keys {
+            changed.change(key.as_bytes(), Vec::clear);
+        }
+        assert!(changed.is_empty());
+        assert_eq!(shape(&changed.root), "=0()");
+    }
+
+    #[test]
+    fn a_change_copies_only_the_way_to_it() {
+        let original = tree(&["/a/x", "/b/x", "/b/y"]);
+        let mut copy = original.clone();
+        copy.slot_mut(b"/b/z").push(2);
+        copy.change(b"/b/x", Vec::clear);
+        assert_eq!(original.get(b"/b/z"), None);
+        assert_eq!(original.get(b"/b/x"), Some(&vec![1]));
+        let child =
+            |tree: &Tree<Vec<u32>>, position: usize| tree.root.children[0].1.children[position].1.clone();
+        assert!(Arc::ptr_eq(&child(&original, 0), &child(&copy, 0)));
+        assert!(!Arc::ptr_eq(&child(&original, 1), &child(&copy, 1)));
+    }
+}
