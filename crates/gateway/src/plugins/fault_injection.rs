@@ -14,8 +14,8 @@ use tollgate_resources::objects::schema;
 
 use super::auth::header_name;
 use super::spec::{read, status};
-use super::variables::CallVariables;
-use super::{Call, Flow, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
+
+use super::{Call, CallVariables, Flow, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
 
 /// `fault-injection`.
 pub(super) static SPEC: Spec = Spec {

@@ -12,8 +12,8 @@ use tollgate_resources::objects::schema;
 
 use super::spec::{read, status};
 use super::substitution::{Substitution, encode_path};
-use super::variables::{CallVariables, variable};
-use super::{Call, Flow, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
+use super::variables::variable;
+use super::{Call, CallVariables, Flow, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
 
 /// `redirect`.
 pub(super) static SPEC: Spec = Spec {

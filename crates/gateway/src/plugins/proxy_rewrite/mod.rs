@@ -15,8 +15,8 @@ use tollgate_resources::objects::schema;
 use self::headers::Headers;
 use super::spec::read;
 use super::substitution::{Substitution, encode_path, encode_query};
-use super::variables::CallVariables;
-use super::{Call, Flow, Key, Plugin, Reply, SchemaType, Scope, Spec, Unusable, query};
+
+use super::{Call, CallVariables, Flow, Key, Plugin, Reply, SchemaType, Scope, Spec, Unusable, query};
 
 /// `proxy-rewrite`.
 pub(super) static SPEC: Spec = Spec {
@@ -239,9 +239,9 @@ fn with_query(made: &str, query: Option<&str>) -> String {
 }
 
 /// Variables whose question marks do not begin a query.
-struct Escaped<'c, 'a>(CallVariables<'c, 'a>);
+struct Escaped<'c>(CallVariables<'c>);
 
-impl Variables for Escaped<'_, '_> {
+impl Variables for Escaped<'_> {
     fn get(&self, name: &str) -> Option<expr::Value<'_>> {
         match self.0.get(name)? {
             expr::Value::Text(text) if text.contains('?') => {
@@ -253,12 +253,12 @@ impl Variables for Escaped<'_, '_> {
 }
 
 /// Variables, and `$1` for groups.
-struct WithGroups<'c, 'a> {
-    call: CallVariables<'c, 'a>,
+struct WithGroups<'c> {
+    call: CallVariables<'c>,
     groups: &'c Groups,
 }
 
-impl Variables for WithGroups<'_, '_> {
+impl Variables for WithGroups<'_> {
     fn get(&self, name: &str) -> Option<expr::Value<'_>> {
         match name.parse::<usize>() {
             Ok(number) => self.groups.get(number).map(|group| group.as_str().into()),
