@@ -66,8 +66,11 @@ pub fn read(admin: &Admin) -> Result<Objects, Failure> {
     Ok(objects)
 }
 
+/// An id and its value.
+type Listed = (String, Map<String, Value>);
+
 /// The values of a list by the last part of their keys.
-fn listed(path: &str, answer: &Answer) -> Result<Vec<(String, Map<String, Value>)>, Failure> {
+fn listed(path: &str, answer: &Answer) -> Result<Vec<Listed>, Failure> {
     if !answer.status.is_success() {
         return Err(Failure::new(format!("GET {path} answered {}", answer.reason())));
     }
