@@ -105,6 +105,18 @@ pub(crate) fn explain(bytes: &[u8], error: &serde_json::Error) -> String {
     format!("Expected {wanted} but found {found} at character {character}")
 }
 
+/// The name of a value's type in APISIX's messages.
+pub(crate) fn type_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
