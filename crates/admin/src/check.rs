@@ -48,7 +48,11 @@ pub(crate) fn object(
     warnings: &mut Vec<String>,
 ) -> Result<Checked, String> {
     let kind = proposal.kind;
-    let lua = if registry.is_strict() { Lua::Keep } else { Lua::Refuse };
+    let lua = if registry.is_strict() {
+        Lua::Keep
+    } else {
+        Lua::Refuse
+    };
     let accepted = objects::check(kind, proposal.write, proposal.id_in_path, proposal.body, lua)
         .map_err(|refused| refused.to_string())?;
     let value = accepted.value;
@@ -166,7 +170,9 @@ pub(crate) fn global_rule<'o>(
         return Ok(());
     };
     for (other, value) in others.filter(|(other, _)| *other != key) {
-        if let Some(plugin) = plugins(value).and_then(|theirs| mine.keys().find(|name| theirs.contains_key(*name))) {
+        if let Some(plugin) =
+            plugins(value).and_then(|theirs| mine.keys().find(|name| theirs.contains_key(*name)))
+        {
             return Err(format!(
                 "plugin '{plugin}' already exists in global rule with id '{}'",
                 other.id

@@ -43,7 +43,12 @@ impl<D: DataPlane> Admin<D> {
         answer.finish(&self.settings)
     }
 
-    async fn dispatch(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    async fn dispatch(
+        self: &Arc<Self>,
+        client: IpAddr,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Answer, Refusal> {
         auth::address(&self.settings, client)?;
         let segments = segments(parts.uri.path());
         let method = &parts.method;
@@ -63,10 +68,11 @@ impl<D: DataPlane> Admin<D> {
             return Ok(Answer::empty(StatusCode::OK));
         }
         let path: Vec<&str> = rest.iter().map(String::as_str).collect();
-        let is_known = matches!(
-            *method,
-            Method::GET | Method::PUT | Method::POST | Method::PATCH | Method::DELETE
-        ) || (method == Method::HEAD && path == ["configs"] && self.settings.mode == Mode::ApiDriven);
+        let is_known =
+            matches!(
+                *method,
+                Method::GET | Method::PUT | Method::POST | Method::PATCH | Method::DELETE
+            ) || (method == Method::HEAD && path == ["configs"] && self.settings.mode == Mode::ApiDriven);
         if !is_known || path.is_empty() {
             return Err(Refusal::NoPath);
         }

@@ -147,7 +147,10 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings 
             && !version.is_number()
             && !version.is_null()
         {
-            findings.mistakes.push(about_list(format!("{} must be a number", version_key(collection))));
+            findings.mistakes.push(about_list(format!(
+                "{} must be a number",
+                version_key(collection)
+            )));
         }
         let list = match sent.get(collection) {
             None | Some(Value::Null) => continue,
@@ -155,7 +158,9 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings 
             // An empty table of Lua is written as an object.
             Some(Value::Object(empty)) if empty.is_empty() => continue,
             Some(_) => {
-                findings.mistakes.push(about_list(format!("{collection} must be an array")));
+                findings
+                    .mistakes
+                    .push(about_list(format!("{collection} must be an array")));
                 continue;
             }
         };

@@ -33,7 +33,11 @@ pub(crate) fn all() -> Vec<Foreign> {
                 "type": "object",
                 "properties": {"disabled_labels": {"type": "object"}},
             })),
-            ..http("prometheus", 500, optional("prefer_name", json!({"type": "boolean", "default": false})))
+            ..http(
+                "prometheus",
+                500,
+                optional("prefer_name", json!({"type": "boolean", "default": false})),
+            )
         },
         Foreign {
             metadata: Some(log_metadata()),
