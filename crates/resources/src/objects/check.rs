@@ -7,11 +7,12 @@
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Kind;
 use super::refs::id_text;
 use super::schema::{self, Schema};
+use super::{Consumer, Credential, Kind, PluginSet, Route, Service, Ssl, Upstream};
 
 /// How an object is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,10 +233,30 @@ fn check_schema(kind: Kind, value: Map<String, Value>) -> Result<Map<String, Val
     };
     let whole = Value::Object(value);
     checker.check(&whole).map_err(Refused::Invalid)?;
+    check_readable(kind, &whole)?;
     match whole {
         Value::Object(value) => Ok(value),
         _ => Ok(Map::new()),
     }
+}
+
+/// Whether the gateway can read the object. A schema lets a reference to a secret pass where the gateway needs to know one of
+/// a few words, or the nodes, and what it cannot read it must not keep.
+fn check_readable(kind: Kind, value: &Value) -> Result<(), Refused> {
+    fn read<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<(), serde_json::Error> {
+        T::deserialize(value).map(drop)
+    }
+    let result = match kind {
+        Kind::Route => read::<Route>(value),
+        Kind::Service => read::<Service>(value),
+        Kind::Upstream => read::<Upstream>(value),
+        Kind::Consumer => read::<Consumer>(value),
+        Kind::Credential => read::<Credential>(value),
+        Kind::ConsumerGroup | Kind::PluginConfig | Kind::GlobalRule => read::<PluginSet>(value),
+        Kind::Ssl => read::<Ssl>(value),
+        Kind::PluginMetadata | Kind::Secret | Kind::Proto | Kind::StreamRoute => Ok(()),
+    };
+    result.map_err(|error| Refused::Invalid(error.to_string()))
 }
 
 /// The id as text. A schema lets references to secrets pass as ids, and numbers that no path can hold; neither is an id.

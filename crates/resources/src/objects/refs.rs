@@ -9,33 +9,32 @@ use super::{Kind, Object, ObjectKey};
 
 /// What an object refers to, in the order in which APISIX looks it up.
 pub fn references(kind: Kind, value: &Map<String, Value>) -> Vec<ObjectKey> {
-    let mut found = Vec::new();
-    let mut refer = |inside: Option<&Map<String, Value>>, name: &str, to: Kind| {
-        if let Some(id) = inside.and_then(|object| object.get(name)).and_then(id_text) {
-            found.push(ObjectKey::new(to, id));
-        }
+    let own = Some(value);
+    let certificate = |upstream: Option<&Map<String, Value>>| {
+        let tls = upstream?.get("tls")?.as_object();
+        reference(tls, "client_cert_id", Kind::Ssl)
     };
-    let inner =
-        |object: &'_ Map<String, Value>, name: &str| object.get(name).and_then(Value::as_object).cloned();
-    match kind {
-        Kind::Upstream => refer(inner(value, "tls").as_ref(), "client_cert_id", Kind::Ssl),
-        Kind::Route | Kind::Service => {
-            let tls = inner(value, "upstream").and_then(|upstream| inner(&upstream, "tls"));
-            refer(tls.as_ref(), "client_cert_id", Kind::Ssl);
-            refer(Some(value), "upstream_id", Kind::Upstream);
-            if kind == Kind::Route {
-                refer(Some(value), "service_id", Kind::Service);
-                refer(Some(value), "plugin_config_id", Kind::PluginConfig);
-            }
-        }
-        Kind::StreamRoute => {
-            refer(Some(value), "upstream_id", Kind::Upstream);
-            refer(Some(value), "service_id", Kind::Service);
-        }
-        Kind::Consumer => refer(Some(value), "group_id", Kind::ConsumerGroup),
-        _ => {}
-    }
-    found
+    let upstream = || reference(own, "upstream_id", Kind::Upstream);
+    let service = || reference(own, "service_id", Kind::Service);
+    let inner = || certificate(value.get("upstream").and_then(Value::as_object));
+    let found = match kind {
+        Kind::Upstream => [certificate(own), None, None, None],
+        Kind::Route => [
+            inner(),
+            upstream(),
+            service(),
+            reference(own, "plugin_config_id", Kind::PluginConfig),
+        ],
+        Kind::Service => [inner(), upstream(), None, None],
+        Kind::StreamRoute => [upstream(), service(), None, None],
+        Kind::Consumer => [reference(own, "group_id", Kind::ConsumerGroup), None, None, None],
+        _ => [None, None, None, None],
+    };
+    found.into_iter().flatten().collect()
+}
+
+fn reference(inside: Option<&Map<String, Value>>, name: &str, to: Kind) -> Option<ObjectKey> {
+    Some(ObjectKey::new(to, id_text(inside?.get(name)?)?))
 }
 
 /// The refusal to write an object that refers to one that does not exist.
@@ -92,22 +91,23 @@ fn use_of(target: &ObjectKey, user: &ObjectKey, value: &Map<String, Value>) -> O
 
 /// Whether the plugin `traffic-split` of an object sends calls to an upstream.
 fn splits_to(value: &Map<String, Value>, upstream_id: &str) -> bool {
-    let list = |value: &Value, name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
     let Some(split) = value
         .get("plugins")
         .and_then(|plugins| plugins.get("traffic-split"))
     else {
         return false;
     };
-    let rules = list(split, "rules");
-    let mut targets = rules.iter().flat_map(|rule| list(rule, "weighted_upstreams"));
+    let mut targets = list(split, "rules")
+        .iter()
+        .flat_map(|rule| list(rule, "weighted_upstreams"));
     targets.any(|target| target.get("upstream_id").and_then(id_text).as_deref() == Some(upstream_id))
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The word for whoever uses an object, which is not always the word for its kind.
@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn object(kind: Kind, id: &str, created_index: u64, value: Value) -> Object {
+    fn object(kind: Kind, id: &str, created_index: u64, value: &Value) -> Object {
         Object {
             key: ObjectKey::new(kind, id),
             value: value.as_object().unwrap().clone(),
@@ -243,11 +243,11 @@ mod tests {
             (
                 Kind::Upstream,
                 (Kind::PluginConfig, "1"),
-                split.clone(),
+                split,
                 "can not delete this upstream, plugin in plugin_config [1] is still using it now",
             ),
         ] {
-            let user = object(user.0, user.1, 1, value);
+            let user = object(user.0, user.1, 1, &value);
             assert_eq!(
                 still_used(&ObjectKey::new(target, "1"), [&user]).as_deref(),
                 Some(text)
@@ -259,9 +259,9 @@ mod tests {
     #[test]
     fn of_several_users_the_first_route_is_named() {
         let users = [
-            object(Kind::Service, "s", 1, json!({"upstream_id": "1"})),
-            object(Kind::Route, "late", 3, json!({"upstream_id": "1"})),
-            object(Kind::Route, "early", 2, json!({"upstream_id": "1"})),
+            object(Kind::Service, "s", 1, &json!({"upstream_id": "1"})),
+            object(Kind::Route, "late", 3, &json!({"upstream_id": "1"})),
+            object(Kind::Route, "early", 2, &json!({"upstream_id": "1"})),
         ];
         assert_eq!(
             still_used(&ObjectKey::new(Kind::Upstream, "1"), &users).unwrap(),

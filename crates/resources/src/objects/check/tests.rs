@@ -81,6 +81,17 @@ fn neither_a_reference_to_a_secret_nor_a_huge_number_is_an_id() {
 }
 
 #[test]
+fn what_the_gateway_could_not_read_is_not_stored() {
+    for name in ["nodes", "scheme", "pass_host", "hash_on"] {
+        let mut upstream = object(json!({"nodes": {}}));
+        upstream.insert(name.to_owned(), json!("$env://NAME"));
+        let text = refusal(Kind::Upstream, Value::Object(upstream.clone()));
+        assert!(text.starts_with("invalid configuration: "), "{name}: {text}");
+        assert!(put(Kind::Route, Some("1"), a_route(json!({"upstream": upstream}))).is_err());
+    }
+}
+
+#[test]
 fn a_consumer_is_known_by_its_name() {
     let jack = || json!({"username": "jack"});
     let accepted = put(Kind::Consumer, None, jack()).unwrap();
@@ -300,7 +311,7 @@ proptest! {
         let once = put(Kind::Route, Some(&id), route).unwrap();
         let again = put(Kind::Route, Some(&id), Value::Object(once.value.clone())).unwrap();
         prop_assert_eq!(&once, &again);
-        let read = serde_json::from_value::<crate::objects::Route>(Value::Object(again.value));
+        let read = serde_json::from_value::<Route>(Value::Object(again.value));
         prop_assert!(read.is_ok());
     }
 }

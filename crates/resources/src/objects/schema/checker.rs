@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
+use super::equality::{equal_items, same};
 use super::words::{list_text, number_text, quoted, type_word};
 
 /// A schema, ready to hold values against.
@@ -578,55 +579,4 @@ fn is_multiple(number: f64, unit: f64) -> bool {
     let quotient = number / unit;
     let whole = quotient.round();
     (quotient - whole).abs() <= 1e-12 * whole.abs().max(1.0)
-}
-
-/// Equality as JSON means it: 1 and 1.0 are the same number.
-fn same(one: &Value, other: &Value) -> bool {
-    identity(one) == identity(other)
-}
-
-/// The first two items that are equal, counted from 1; plain values come before lists and objects.
-fn equal_items(items: &[Value]) -> Option<(usize, usize)> {
-    let mut seen = BTreeMap::new();
-    let mut nested: Option<(usize, usize)> = None;
-    for (index, item) in (1..).zip(items) {
-        let first = *seen.entry(identity(item)).or_insert(index);
-        if first == index {
-            continue;
-        }
-        if !item.is_object() && !item.is_array() {
-            return Some((first, index));
-        }
-        if nested.is_none_or(|(earliest, _)| first < earliest) {
-            nested = Some((first, index));
-        }
-    }
-    nested
-}
-
-/// A text that two values share only if they are equal.
-fn identity(value: &Value) -> String {
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            let float = number.as_f64().unwrap_or(f64::NAN);
-            if float.fract() == 0.0 && float.abs() < 1e18 {
-                format!("{float:.0}").replace("-0", "0")
-            } else {
-                number.to_string()
-            }
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(identity).collect();
-            format!("[{}]", items.join(","))
-        }
-        Value::Object(object) => {
-            let mut members: Vec<String> = object
-                .iter()
-                .map(|(name, value)| format!("{name:?}:{}", identity(value)))
-                .collect();
-            members.sort_unstable();
-            format!("{{{}}}", members.join(","))
-        }
-        plain => plain.to_string(),
-    }
 }

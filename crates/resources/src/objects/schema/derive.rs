@@ -75,7 +75,14 @@ fn plain(schema: &mut Schema) {
     if schema.get("additionalProperties").is_some_and(anything) {
         schema.remove("additionalProperties");
     }
-    if let Some(closed) = schema.remove("unevaluatedProperties") {
+    // Draft-07 has no word for "none but those of the branches", so an object with branches stays open here; reading it
+    // into its type refuses what is unknown.
+    let has_branches = ["oneOf", "anyOf", "allOf"]
+        .iter()
+        .any(|key| schema.contains_key(*key));
+    if let Some(closed) = schema.remove("unevaluatedProperties")
+        && !has_branches
+    {
         schema.insert("additionalProperties".into(), closed);
     }
     if schema.get("default").is_some_and(Value::is_null) {

@@ -6,6 +6,7 @@
 mod checker;
 mod derive;
 mod documents;
+mod equality;
 mod words;
 
 pub use checker::Schema;
