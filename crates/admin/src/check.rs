@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tollgate_resources::objects::{self, Kind, Lua, Object, ObjectKey, Write, refs};
 use tollgate_store::Store;
 
-use crate::duplicates;
+use crate::duplicates::Owners;
 use crate::registry::{Place, Registry};
 
 /// What an object is checked among.
@@ -145,11 +145,13 @@ fn plugins(
 fn collisions(key: &ObjectKey, value: &Map<String, Value>, store: &Store) -> Result<(), String> {
     match key.kind {
         Kind::Consumer | Kind::Credential => {
-            let others: Vec<_> = [Kind::Consumer, Kind::Credential]
-                .into_iter()
-                .flat_map(|kind| store.list(kind))
-                .collect();
-            duplicates::check(key, value, others.iter().map(|other| (&other.key, &other.value)))
+            let mut owners = Owners::default();
+            for kind in [Kind::Consumer, Kind::Credential] {
+                for other in store.list(kind) {
+                    owners.add(&other.key, &other.value);
+                }
+            }
+            owners.check(key, value)
         }
         Kind::GlobalRule => {
             let others = store.list(Kind::GlobalRule);

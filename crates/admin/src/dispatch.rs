@@ -23,6 +23,9 @@ use crate::{auth, body, status};
 
 use tollgate_resources::objects::Kind;
 
+/// The largest whole configuration that is read, in bytes. APISIX has no limit here.
+const DOCUMENT_LIMIT: usize = 64 * 1024 * 1024;
+
 impl<D: DataPlane> Admin<D> {
     /// Answers a request of a client at an address.
     pub async fn respond(self: &Arc<Self>, client: IpAddr, request: Request<Body>) -> Response {
@@ -121,7 +124,8 @@ impl<D: DataPlane> Admin<D> {
             Method::HEAD => Ok(self.head_document()),
             Method::GET => self.show_document(&parts.headers),
             Method::PUT => {
-                let body = self.read_body(parts, body).await?;
+                let limit = self.settings.body_limit.max(DOCUMENT_LIMIT);
+                let body = body::read(&parts.headers, body, limit).await?;
                 let (admin, headers) = (Arc::clone(self), parts.headers.clone());
                 self.finish(async move { admin.put_document(&headers, &body).await })
                     .await?
@@ -148,6 +152,12 @@ impl<D: DataPlane> Admin<D> {
         let body = body::json(&self.read_body(parts, body).await?)?;
         let ttl_s = objects::ttl(query)?;
         refuse_method(&method, target.kind)?;
+        // APISIX overlooks the rest of the path and replaces or deletes the whole object.
+        let has_rest =
+            !target.part.is_empty() && matches!(method, Method::PUT | Method::POST | Method::DELETE);
+        if has_rest && !self.settings.strict {
+            return Err(Refusal::NoMethod);
+        }
         if method == Method::GET {
             return self.read(&target, query);
         }

@@ -143,9 +143,9 @@ impl<'q> Filter<'q> {
             return false;
         }
         if let Some(label) = self.label
-            && !value
+            && value
                 .get("labels")
-                .is_some_and(|labels| labels.get(label).is_some())
+                .is_none_or(|labels| labels.get(label).is_none())
         {
             return false;
         }

@@ -216,6 +216,30 @@ async fn consumers_and_their_credentials_share_a_list() {
 }
 
 #[tokio::test]
+async fn a_document_may_be_larger_than_an_object() {
+    let api = driven(false);
+    let large = format!("{{}}{}", " ".repeat(tollgate_admin::BODY_LIMIT));
+    let headers = [("x-digest", "1")];
+    api.call_with("PUT", "/configs", &headers, large.clone())
+        .await
+        .is(202);
+    api.call("POST", "/configs/validate", large).await.is(400);
+}
+
+#[tokio::test]
+async fn consumers_of_a_document_do_not_share_keys() {
+    let api = driven(false);
+    let with_key = json!({"key-auth": {"key": "k"}});
+    let own = json!({"consumers": [
+        {"username": "a", "plugins": with_key},
+        {"username": "b", "plugins": with_key},
+    ]});
+    put(&api, "1", own)
+        .await
+        .refused(400, "duplicate key of plugin key-auth found with consumer: a");
+}
+
+#[tokio::test]
 async fn a_document_with_a_mistake_changes_nothing() {
     let api = driven(false);
     let credential = json!({"id": "j/credentials/a", "plugins": {"key-auth": {"key": "k"}}});

@@ -250,3 +250,19 @@ async fn a_plugin_stands_in_one_global_rule_only() {
     );
     api.put("/global_rules/1", rule).await.is(200);
 }
+
+#[tokio::test]
+async fn a_part_of_an_object_is_neither_put_nor_deleted() {
+    let api = api();
+    api.put("/routes/1", route("/a")).await.is(201);
+    api.put("/consumers", json!({"username": "jack"})).await.is(201);
+    api.delete("/routes/1/plugins").await.refused(404, "not found");
+    api.put("/routes/1/plugins", route("/b"))
+        .await
+        .refused(404, "not found");
+    api.delete("/consumers/jack/credential/c1")
+        .await
+        .refused(404, "not found");
+    assert_eq!(api.get("/routes/1").await.is(200).json()["value"]["uri"], "/a");
+    api.get("/consumers/jack").await.is(200);
+}
