@@ -122,8 +122,13 @@ impl<D: DataPlane> Admin<D> {
                 return Err(Refusal::Store("value changed before overwritten".to_owned()));
             }
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a change could not be stored");
-                return Err(Refusal::Store("the change could not be stored; the log says why".to_owned()));
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a change could not be stored"
+                );
+                return Err(Refusal::Store(
+                    "the change could not be stored; the log says why".to_owned(),
+                ));
             }
             Err(_) => return Err(Refusal::Fault),
         };
