@@ -4,6 +4,8 @@
 //! tollgate.yaml --native--+
 //!                         +--> Resources --> (gateway: snapshot, data plane)
 //! rbac.json -----rbac-----+
+//! config.yaml --apisix----> Server, Admin, Deployment
+//! apisix.yaml --apisix----> objects, as the Admin API takes them
 //!
 //! adc.yaml ------adc------> objects of the Admin API --> (command line: sync, diff)
 //! ```
@@ -13,6 +15,7 @@
 //! the look-up of variables are passed in.
 
 pub mod adc;
+pub mod apisix;
 mod check;
 mod glob;
 mod json;

@@ -4,10 +4,12 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Call, Flow};
+use super::{AiPlugin, Call, Flow};
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +50,28 @@ pub struct Spec {
     /// who wrote it, with the field in it.
     pub check: fn(&Value, SchemaType) -> Result<(), String>,
     /// Sets one use of the plugin up. References to secrets are already resolved in `conf`.
-    pub setup: fn(&Value, &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable>,
+    pub setup: fn(&Value, &Setup<'_>) -> Made,
     /// Paths of fields that hold secrets, such as `auth.header.*`; told to tools and masked in everything shown.
     pub secret_fields: &'static [&'static str],
 }
+
+/// What comes of setting a plugin up.
+pub type Made = Result<Arc<dyn Plugin>, Unusable>;
 
 /// A configuration that fits its schema but cannot work here, such as a certificate that is none.
 #[derive(Clone, Debug, Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);
+
+/// Reads a configuration into its type.
+pub(super) fn read<T: DeserializeOwned>(conf: &Value) -> Result<T, Unusable> {
+    serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))
+}
+
+/// Reads a status of a configuration.
+pub(super) fn status(field: &str, code: u16) -> Result<StatusCode, Unusable> {
+    StatusCode::from_u16(code).map_err(|_| Unusable(format!("{field}: {code} is not a status")))
+}
 
 /// One configured use of a plugin.
 ///
@@ -70,6 +85,11 @@ pub trait Plugin: Send + Sync + Any {
     /// When it is known who calls.
     fn access(&self, _call: &mut Call<'_>) -> Flow {
         Flow::Next
+    }
+
+    /// The plugin as one that answers calls from AI providers, if it is one.
+    fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        None
     }
 }
 

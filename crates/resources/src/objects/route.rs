@@ -33,6 +33,7 @@ pub struct Route {
     /// A Lua function; cannot be run here, so a route that has one is refused.
     pub filter_func: Option<String>,
     /// Larger wins among routes of the same path. APISIX's ingress controller writes values beyond 32 bits.
+    #[serde(deserialize_with = "super::clamped::to_i64")]
     pub priority: i64,
     /// 0 hides the route.
     pub status: Option<u8>,

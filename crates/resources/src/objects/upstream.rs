@@ -26,6 +26,7 @@ pub struct Upstream {
     /// How the servers are spoken to.
     pub scheme: UpstreamScheme,
     /// Further tries after the first; `None`: as many as there are other nodes.
+    #[serde(deserialize_with = "super::clamped::to_optional_u32")]
     pub retries: Option<u32>,
     /// Time for all tries together, in seconds; 0 or `None` is no limit.
     pub retry_timeout: Option<f64>,
@@ -50,7 +51,7 @@ pub enum Nodes {
     /// In full.
     List(Vec<Node>),
     /// `host:port` and weight.
-    Map(BTreeMap<String, u32>),
+    Map(#[serde(deserialize_with = "super::clamped::to_weights")] BTreeMap<String, u32>),
 }
 
 impl Default for Nodes {
@@ -68,9 +69,10 @@ pub struct Node {
     #[serde(default)]
     pub port: Option<u16>,
     /// Share of the calls; 0 takes none.
+    #[serde(deserialize_with = "super::clamped::to_u32")]
     pub weight: u32,
     /// Larger is used first; lower ones only when no node of a higher priority is left.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::clamped::to_i32")]
     pub priority: i32,
 }
 
@@ -132,10 +134,12 @@ pub enum PassHost {
 #[serde(default)]
 pub struct KeepalivePool {
     /// How many at most.
+    #[serde(deserialize_with = "super::clamped::to_u32")]
     pub size: u32,
     /// How long, in seconds.
     pub idle_timeout: f64,
     /// Calls over one connection before it is closed.
+    #[serde(deserialize_with = "super::clamped::to_u64")]
     pub requests: u64,
 }
 

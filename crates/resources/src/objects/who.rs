@@ -77,9 +77,11 @@ pub(super) fn optional_id_text<'de, D: Deserializer<'de>>(
     enum Id {
         Text(String),
         Number(u64),
+        Large(f64),
     }
     Ok(Option::<Id>::deserialize(deserializer)?.map(|id| match id {
         Id::Text(text) => text,
         Id::Number(number) => number.to_string(),
+        Id::Large(number) => super::schema::number_text(number),
     }))
 }
