@@ -5,6 +5,7 @@
 //! priority, highest first. What has to be set on the answer is put into [`Call::answer_headers`] in either phase.
 
 mod ai_proxy;
+mod ai_proxy_multi;
 pub mod auth;
 mod basic_auth;
 mod call;
@@ -30,6 +31,7 @@ mod uri_blocker;
 pub mod variables;
 
 pub use ai_proxy::{AiInstance, AiPlugin};
+pub use ai_proxy_multi::RetryRule;
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use jwt_auth::{JwtClaims, Verifier};
@@ -38,6 +40,7 @@ pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusab
 /// All plugins the gateway knows, in any order.
 pub static PLUGINS: &[&Spec] = &[
     &ai_proxy::SPEC,
+    &ai_proxy_multi::SPEC,
     &basic_auth::SPEC,
     &consumer_restriction::SPEC,
     &cors::SPEC,
