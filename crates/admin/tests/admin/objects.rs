@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -265,4 +266,52 @@ async fn a_part_of_an_object_is_neither_put_nor_deleted() {
         .refused(404, "not found");
     assert_eq!(api.get("/routes/1").await.is(200).json()["value"]["uri"], "/a");
     api.get("/consumers/jack").await.is(200);
+}
+
+#[tokio::test]
+async fn a_write_is_finished_and_told_even_if_its_client_goes_away() {
+    let api = api();
+    {
+        let mut write = std::pin::pin!(api.put("/routes/1", route("/a")));
+        // Polled until it is under way, then dropped.
+        let started = std::future::poll_fn(|context| {
+            assert!(write.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        });
+        started.await;
+    }
+    while api.admin.data_plane().told.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(api.told(), [("/apisix/routes/1".to_owned(), true)]);
+    api.get("/routes/1").await.is(200);
+}
+
+#[tokio::test]
+async fn writes_at_the_same_time_are_checked_one_after_the_other() {
+    let api = api();
+    let rule = || json!({"plugins": {"request-id": {}}});
+    let (one, two, three) = tokio::join!(
+        api.put("/global_rules/1", rule()),
+        api.put("/global_rules/2", rule()),
+        api.put("/global_rules/3", rule()),
+    );
+    let mut statuses = [one, two, three].map(|told| told.status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 400, 400]);
+}
+
+#[tokio::test]
+async fn an_expression_that_is_none_is_refused() {
+    let api = api();
+    let mut body = route("/a");
+    body["vars"] = json!([["arg_a", "nonsense", "b"]]);
+    let told = api.put("/routes/1", body.clone()).await;
+    let text = told.is(400).json()["error_msg"].as_str().unwrap().to_owned();
+    assert!(
+        text.starts_with("failed to validate the 'vars' expression: "),
+        "{text}"
+    );
+    body["vars"] = json!([["arg_a", "==", "b"]]);
+    api.put("/routes/1", body).await.is(201);
 }
