@@ -34,7 +34,8 @@ async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         // The error names the client's connection at most; nobody is left to read it.
-        let frame = frame.map_err(|_| Refusal::Invalid("invalid request body: connection broken".to_owned()))?;
+        let frame =
+            frame.map_err(|_| Refusal::Invalid("invalid request body: connection broken".to_owned()))?;
         if let Some(data) = frame.data_ref() {
             let length = bytes.len() + data.len();
             if length > limit {
@@ -105,6 +106,18 @@ pub(crate) fn explain(bytes: &[u8], error: &serde_json::Error) -> String {
     format!("Expected {wanted} but found {found} at character {character}")
 }
 
+/// The name of a value's type in APISIX's messages.
+pub(crate) fn type_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,8 +135,14 @@ mod tests {
             error("{abcd"),
             "Expected object key string but found invalid token at character 2"
         );
-        assert_eq!(error("not json"), "Expected value but found invalid token at character 1");
-        assert_eq!(error("{\"a\":\n ?}"), "Expected value but found invalid token at character 8");
+        assert_eq!(
+            error("not json"),
+            "Expected value but found invalid token at character 1"
+        );
+        assert_eq!(
+            error("{\"a\":\n ?}"),
+            "Expected value but found invalid token at character 8"
+        );
         assert!(error("{\"a\":").starts_with("Expected value but found T_END"));
     }
 

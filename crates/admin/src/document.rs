@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
-use tollgate_resources::objects::{Kind, ObjectKey};
+use tollgate_resources::objects::{Kind, ObjectKey, Write};
 
 use crate::body;
-use crate::check::{self, Among};
-use crate::duplicates;
+use crate::check::{self, Among, Proposal};
+use crate::duplicates::Owners;
 use crate::errors::Refusal;
 use crate::registry::Registry;
-use crate::rules;
 use crate::target::id_of;
 
 /// The lists of a document. `plugins` is kept for the tools that write it; which plugins there are is not up to them.
@@ -104,48 +103,40 @@ pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Val
         _ if is_yaml => Err(invalid("invalid yaml request body")),
         other => Err(invalid(&format!(
             "wrong type: expected object, got {}",
-            rules::type_word(&other)
+            body::type_word(&other)
         ))),
     }
 }
 
-/// The objects of a list that was checked.
-pub(crate) fn items(collection: &'static str, list: &[Value]) -> Vec<Item> {
-    list.iter()
-        .enumerate()
-        .filter_map(|(index, item)| {
-            let item = item.as_object()?;
-            let key = key(collection, item, index)?;
-            let mut value = item.clone();
-            let index = value.remove(INDEX).and_then(|index| index.as_i64());
-            match key.kind {
-                Kind::Consumer => {}
-                _ => {
-                    value.insert("id".to_owned(), key.short_id().into());
-                }
-            }
-            Some(Item { key, value, index })
-        })
-        .collect()
-}
-
-/// The key of an item. One without an id is named after its place in the list. `None` for what is no object of ours.
-fn key(collection: &str, item: &Map<String, Value>, index: usize) -> Option<ObjectKey> {
+/// What an item is: its kind, and its id where it has none of its own.
+fn identity(collection: &str, item: &Map<String, Value>, index: usize) -> Option<(Kind, Option<String>)> {
     let kind = Kind::of_collection(collection)?;
     let id = id_of(item);
-    if kind == Kind::Consumer {
-        if let Some((username, id)) = id.as_deref().and_then(|id| id.split_once("/credentials/")) {
-            return Some(ObjectKey::credential(username, id));
-        }
-        let username = item.get("username").and_then(Value::as_str).unwrap_or_default();
-        return Some(ObjectKey::new(kind, username));
-    }
-    Some(ObjectKey::new(kind, id.unwrap_or_else(|| format!("arr_{}", index + 1))))
+    Some(match (kind, id) {
+        (Kind::Consumer, Some(id)) if id.contains("/credentials/") => (Kind::Credential, None),
+        (Kind::Consumer | Kind::PluginMetadata | Kind::Secret, _) => (kind, None),
+        (_, None) => (kind, Some(format!("arr_{}", index + 1))),
+        (_, Some(_)) => (kind, None),
+    })
+}
+
+/// What was found in a document.
+pub(crate) struct Findings {
+    /// The objects without mistakes.
+    pub(crate) items: Vec<(&'static str, Item)>,
+    /// All mistakes.
+    pub(crate) mistakes: Vec<Mistake>,
+    /// What is accepted but does nothing.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Finds all mistakes of a document. References are not looked at.
-pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>, warnings: &mut Vec<String>) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
+pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings {
+    let mut findings = Findings {
+        items: Vec::new(),
+        mistakes: Vec::new(),
+        warnings: Vec::new(),
+    };
     for collection in COLLECTIONS {
         let about_list = |error| Mistake {
             collection,
@@ -156,7 +147,10 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>, warnings: &m
             && !version.is_number()
             && !version.is_null()
         {
-            mistakes.push(about_list(format!("{} must be a number", version_key(collection))));
+            findings.mistakes.push(about_list(format!(
+                "{} must be a number",
+                version_key(collection)
+            )));
         }
         let list = match sent.get(collection) {
             None | Some(Value::Null) => continue,
@@ -164,49 +158,54 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>, warnings: &m
             // An empty table of Lua is written as an object.
             Some(Value::Object(empty)) if empty.is_empty() => continue,
             Some(_) => {
-                mistakes.push(about_list(format!("{collection} must be an array")));
+                findings
+                    .mistakes
+                    .push(about_list(format!("{collection} must be an array")));
                 continue;
             }
         };
         if collection != "plugins" {
-            check_list(registry, collection, list, warnings, &mut mistakes);
+            check_list(registry, collection, list, &mut findings);
         }
     }
-    mistakes
+    findings
 }
 
-fn check_list(
-    registry: &Registry,
-    collection: &'static str,
-    list: &[Value],
-    warnings: &mut Vec<String>,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn check_list(registry: &Registry, collection: &'static str, list: &[Value], findings: &mut Findings) {
     let mut ids = BTreeSet::new();
     let mut before: Vec<Item> = Vec::new();
+    let mut owners = Owners::default();
     for (index, item) in list.iter().enumerate() {
-        let shown_id = item
-            .as_object()
+        let fields = item.as_object();
+        let id = fields
             .and_then(|item| id_of(item).or_else(|| Some(item.get("username")?.as_str()?.to_owned())))
             .unwrap_or_default();
-        let mut mistake = |error| {
-            mistakes.push(Mistake {
-                collection,
-                item: Some((shown_id.clone(), index)),
-                error,
-            });
+        let mistake = |error| Mistake {
+            collection,
+            item: Some((id.clone(), index)),
+            error,
         };
-        match check_item(registry, collection, index, item, &before, warnings) {
-            Err(error) => mistake(error),
-            Ok(item) => before.extend(item),
+        match check_item(registry, collection, index, item, &mut findings.warnings)
+            .and_then(|item| beside(item, &before, &owners))
+        {
+            Err(error) => findings.mistakes.push(mistake(error)),
+            Ok(None) => {}
+            Ok(Some(item)) => {
+                owners.add(&item.key, &item.value);
+                before.push(item);
+            }
         }
-        if let Some(item) = item.as_object()
-            && let Some((word, id)) = mark(collection, item)
+        if let Some((word, id)) = fields.and_then(|item| mark(collection, item))
             && !ids.insert(id.clone())
         {
-            mistake(format!("found duplicate {word} {id} in {collection}"));
+            findings
+                .mistakes
+                .push(mistake(format!("found duplicate {word} {id} in {collection}")));
         }
     }
+    findings
+        .items
+        .extend(before.into_iter().map(|item| (collection, item)));
 }
 
 /// What an item is told apart by, if anything.
@@ -219,52 +218,76 @@ fn mark(collection: &str, item: &Map<String, Value>) -> Option<(&'static str, St
     }
 }
 
-/// Checks an item among those before it.
+/// Checks that an item does not collide with those before it.
+fn beside(item: Option<Item>, before: &[Item], owners: &Owners) -> Result<Option<Item>, String> {
+    let Some(item) = item else {
+        return Ok(None);
+    };
+    match item.key.kind {
+        Kind::Consumer | Kind::Credential => owners.check(&item.key, &item.value)?,
+        Kind::GlobalRule => {
+            let others = before.iter().map(|item| (&item.key, &item.value));
+            check::global_rule(&item.key, &item.value, others)?;
+        }
+        _ => {}
+    }
+    Ok(Some(item))
+}
+
+/// Checks an item by itself.
 fn check_item(
     registry: &Registry,
     collection: &'static str,
     index: usize,
     item: &Value,
-    before: &[Item],
     warnings: &mut Vec<String>,
 ) -> Result<Option<Item>, String> {
     let invalid = |error: String| format!("invalid configuration: {error}");
     let Some(fields) = item.as_object() else {
         return Err(invalid(format!(
             "wrong type: expected object, got {}",
-            rules::type_word(item)
+            body::type_word(item)
         )));
     };
-    match fields.get(INDEX) {
-        Some(given) if given.as_i64().is_none() => {
-            return Err(invalid(format!(
-                "property \"{INDEX}\" validation failed: wrong type: expected integer, got {}",
-                rules::type_word(given)
-            )));
-        }
-        _ => {}
+    let given_index = fields.get(INDEX);
+    if let Some(given) = given_index
+        && given.as_i64().is_none()
+    {
+        return Err(invalid(format!(
+            "property \"{INDEX}\" validation failed: wrong type: expected integer, got {}",
+            body::type_word(given)
+        )));
     }
-    let Some(key) = key(collection, fields, index) else {
+    let Some((kind, place_id)) = identity(collection, fields, index) else {
         return Ok(None);
     };
-    if key.kind == Kind::Secret && !key.id.contains('/') {
-        return Err(format!("invalid secret id: {}", key.id));
+    if kind == Kind::Secret {
+        let id = id_of(fields).unwrap_or_default();
+        if !id.contains('/') {
+            return Err(format!("invalid secret id: {id}"));
+        }
     }
-    let mut value = fields.clone();
-    value.remove(INDEX);
-    if key.kind == Kind::Credential {
+    let mut body = fields.clone();
+    body.remove(INDEX);
+    let proposal = Proposal {
+        kind,
+        // A document may carry the times it was read with.
+        write: Write::Patch,
+        id_in_path: place_id.as_deref(),
+        owner: None,
+        body,
+    };
+    let checked = check::object(registry, proposal, &Among::Nothing, warnings)?;
+    let Some(key) = checked.key else {
+        return Ok(None);
+    };
+    let mut value = checked.value;
+    if kind == Kind::Credential {
         value.insert("id".to_owned(), key.short_id().into());
-    }
-    check::object(registry, &key, &value, &Among::Nothing, warnings)?;
-    let others = before.iter().map(|item| (&item.key, &item.value));
-    match key.kind {
-        Kind::Consumer | Kind::Credential => duplicates::check(&key, &value, others)?,
-        Kind::GlobalRule => check::global_rule(&key, &value, others)?,
-        _ => {}
     }
     Ok(Some(Item {
         key,
         value,
-        index: None,
+        index: given_index.and_then(Value::as_i64),
     }))
 }

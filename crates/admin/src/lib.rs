@@ -25,7 +25,6 @@ mod openapi;
 mod plugins;
 mod query;
 mod registry;
-mod rules;
 mod schema;
 mod server;
 mod settings;

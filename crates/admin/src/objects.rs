@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use tollgate_resources::objects::{Kind, Object, ObjectKey};
+use tollgate_resources::objects::{Kind, Object, ObjectKey, Write, patch};
 use tollgate_store::{Applied, Change};
 
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
-use crate::check::{self, Among};
+use crate::body;
+use crate::check::{self, Among, Checked, Proposal};
 use crate::errors::Refusal;
 use crate::list;
 use crate::query::Query;
-use crate::rules;
-use crate::target::{Target, id_of};
+use crate::target::Target;
 
 impl<D: DataPlane> Admin<D> {
     /// `GET`: one object, or a list.
@@ -45,17 +45,17 @@ impl<D: DataPlane> Admin<D> {
     ) -> Result<Answer, Refusal> {
         let _writing = self.writing.lock().await;
         // ADC writes the upstream of a service that has none as an empty body.
-        let bodiless = body.is_none() && target.kind == Kind::Upstream && target.id.is_some() && !self.settings.strict;
-        let mut value = if bodiless {
-            Map::new()
-        } else {
-            object_of(body.ok_or_else(|| Refusal::Invalid("missing configurations".to_owned()))?)?
+        let bodiless = body.is_none() && target.kind == Kind::Upstream && !self.settings.strict;
+        let body = match body {
+            Some(body) => object_of(body)?,
+            None if bodiless => Map::from_iter([("nodes".to_owned(), json!({}))]),
+            None => return Err(Refusal::Invalid("missing configurations".to_owned())),
         };
-        let key = self.put_key(target, &mut value)?;
-        rules::refuse_times(&value).map_err(Refusal::Invalid)?;
         let mut warnings = Vec::new();
-        if !bodiless {
-            self.check(&key, &value, &mut warnings)?;
+        let Checked { key, mut value } = self.check(target, Write::Put, body, &mut warnings)?;
+        let key = key.ok_or(Refusal::Fault)?;
+        if bodiless {
+            value.remove("nodes");
         }
         if let Some(username) = &target.parent
             && target.kind == Kind::Credential
@@ -66,9 +66,7 @@ impl<D: DataPlane> Admin<D> {
         {
             return Err(Refusal::Missing("consumer not found".to_owned()));
         }
-        if key.kind == Kind::PluginMetadata {
-            value.insert("id".to_owned(), key.id.clone().into());
-        } else {
+        if key.kind != Kind::PluginMetadata {
             let created = self
                 .store
                 .get(&key)
@@ -83,36 +81,6 @@ impl<D: DataPlane> Admin<D> {
         Ok(written(&applied)?.warning(&warnings))
     }
 
-    /// The key that a `PUT` means, by its path and the id in the value. Puts the id into the value.
-    fn put_key(&self, target: &Target, value: &mut Map<String, Value>) -> Result<ObjectKey, Refusal> {
-        match target.kind {
-            Kind::Consumer => rules::username(target.id.as_deref(), value).map_err(Refusal::Invalid),
-            Kind::PluginMetadata => target
-                .object()
-                .ok_or_else(|| Refusal::Invalid("missing plugin name".to_owned())),
-            _ => {
-                let word = target.word();
-                let in_value = id_of(value);
-                // The id of a secret is written with its manager.
-                let whole = |id: &str| match (target.kind, &target.parent) {
-                    (Kind::Secret, Some(manager)) => format!("{manager}/{id}"),
-                    _ => id.to_owned(),
-                };
-                let id = match (&target.id, &in_value) {
-                    (Some(id), None) => id,
-                    (Some(id), Some(own)) if *own == whole(id) => id,
-                    (Some(_), Some(_)) => return Err(Refusal::Invalid(format!("wrong {word} id"))),
-                    (None, Some(id)) if target.kind != Kind::Secret => id,
-                    (None, _) => return Err(Refusal::Invalid(format!("missing {word} id"))),
-                };
-                if target.id.is_some() {
-                    value.insert("id".to_owned(), whole(id).into());
-                }
-                Ok(target.key(id))
-            }
-        }
-    }
-
     /// `POST`: creates an object under an id of ours.
     pub(crate) async fn post(
         &self,
@@ -121,15 +89,10 @@ impl<D: DataPlane> Admin<D> {
         ttl_s: Option<u64>,
     ) -> Result<Answer, Refusal> {
         let _writing = self.writing.lock().await;
-        let mut value = object_of(body.ok_or_else(|| Refusal::Invalid("missing configurations".to_owned()))?)?;
-        let word = target.word();
-        if target.id.is_some() || id_of(&value).is_some() {
-            return Err(Refusal::Invalid(format!("wrong {word} id, do not need it")));
-        }
-        rules::refuse_times(&value).map_err(Refusal::Invalid)?;
-        let key = self.new_key(target);
+        let body = object_of(body.ok_or_else(|| Refusal::Invalid("missing configurations".to_owned()))?)?;
         let mut warnings = Vec::new();
-        self.check(&key, &value, &mut warnings)?;
+        let Checked { mut value, .. } = self.check(target, Write::Post, body, &mut warnings)?;
+        let key = self.new_key(target);
         let now_s = self.now_s();
         value.insert("id".to_owned(), key.id.clone().into());
         value.insert("create_time".to_owned(), now_s.into());
@@ -166,13 +129,14 @@ impl<D: DataPlane> Admin<D> {
                 _ => format!("missing {} id", target.word()),
             }));
         };
-        let patch = body.ok_or_else(|| Refusal::Invalid("missing new configuration".to_owned()))?;
-        if target.part.is_empty() && !patch.is_object() {
+        let change = body.ok_or_else(|| Refusal::Invalid("missing new configuration".to_owned()))?;
+        if target.part.is_empty() && !change.is_object() {
             return Err(Refusal::Invalid("invalid configuration".to_owned()));
         }
         let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
-        let keeps_time = target.part.is_empty() && patch.get("update_time").is_some();
-        let mut value = rules::patched(&object.value, &target.part, patch).map_err(Refusal::Invalid)?;
+        let keeps_time =
+            target.part.is_empty() && change.get("update_time").is_some_and(|time| !time.is_null());
+        let mut value = patched(&object, &target.part, change)?;
         let now_s = self.now_s();
         if !value.contains_key("create_time") {
             value.insert("create_time".to_owned(), now_s.into());
@@ -180,12 +144,8 @@ impl<D: DataPlane> Admin<D> {
         if !keeps_time {
             value.insert("update_time".to_owned(), now_s.into());
         }
-        if id_of(&value).is_some_and(|id| id != key.id) {
-            return Err(Refusal::Invalid(format!("wrong {} id", target.word())));
-        }
-        value.insert("id".to_owned(), key.id.clone().into());
         let mut warnings = Vec::new();
-        self.check(&key, &value, &mut warnings)?;
+        let Checked { value, .. } = self.check(target, Write::Patch, value, &mut warnings)?;
         let expected = vec![(key.clone(), Some(object.modified_index))];
         let applied = self
             .commit(expected, vec![Change::Put { key, value, ttl_s }])
@@ -200,7 +160,7 @@ impl<D: DataPlane> Admin<D> {
             .object()
             .ok_or_else(|| Refusal::Invalid(format!("missing {} id", target.word())))?;
         if !force {
-            rules::unused(&key, &self.store).map_err(Refusal::Invalid)?;
+            check::unused(&key, &self.store).map_err(Refusal::Invalid)?;
         }
         if self.store.get(&key).is_none() {
             return if self.gone_with_another(&key) {
@@ -235,18 +195,38 @@ impl<D: DataPlane> Admin<D> {
             return false;
         }
         match key.owner() {
-            Some(username) => self.store.get(&ObjectKey::new(Kind::Consumer, username)).is_none(),
+            Some(username) => self
+                .store
+                .get(&ObjectKey::new(Kind::Consumer, username))
+                .is_none(),
             None => key.kind == Kind::Upstream && self.was_service(&key.id),
         }
     }
 
     fn check(
         &self,
-        key: &ObjectKey,
-        value: &Map<String, Value>,
+        target: &Target,
+        write: Write,
+        body: Map<String, Value>,
         warnings: &mut Vec<String>,
-    ) -> Result<(), Refusal> {
-        check::object(&self.registry, key, value, &Among::Store(&self.store), warnings).map_err(Refusal::Invalid)
+    ) -> Result<Checked, Refusal> {
+        let with_manager;
+        let (id_in_path, owner) = match (target.kind, &target.parent, &target.id) {
+            (Kind::Secret, Some(manager), Some(id)) => {
+                with_manager = format!("{manager}/{id}");
+                (Some(with_manager.as_str()), None)
+            }
+            (_, owner, id) => (id.as_deref(), owner.as_deref()),
+        };
+        let proposal = Proposal {
+            kind: target.kind,
+            write,
+            id_in_path,
+            owner,
+            body,
+        };
+        check::object(&self.registry, proposal, &Among::Store(&self.store), warnings)
+            .map_err(Refusal::Invalid)
     }
 }
 
@@ -258,7 +238,26 @@ pub(crate) fn ttl(query: &Query) -> Result<Option<u64>, Refusal> {
     match text.trim().parse::<f64>() {
         // Cut to what fits; nothing lives for less than a second.
         Ok(seconds) if seconds.is_finite() => Ok(Some(seconds.ceil().clamp(1.0, 1e12) as u64)),
-        _ => Err(Refusal::Invalid("invalid argument ttl: should be a number".to_owned())),
+        _ => Err(Refusal::Invalid(
+            "invalid argument ttl: should be a number".to_owned(),
+        )),
+    }
+}
+
+/// The value of an object after a change of it, or of a part of it.
+fn patched(object: &Object, part: &[String], change: Value) -> Result<Map<String, Value>, Refusal> {
+    match change {
+        Value::Object(change) if part.is_empty() => {
+            let mut value = object.value.clone();
+            patch::merge(&mut value, change);
+            Ok(value)
+        }
+        change => {
+            let mut value = Value::Object(object.value.clone());
+            patch::set(&mut value, &part.join("/"), change)
+                .map_err(|error| Refusal::Invalid(error.to_string()))?;
+            object_of(value)
+        }
     }
 }
 
@@ -268,7 +267,7 @@ fn object_of(body: Value) -> Result<Map<String, Value>, Refusal> {
         Value::Object(value) => Ok(value),
         other => Err(Refusal::Invalid(format!(
             "invalid configuration: wrong type: expected object, got {}",
-            rules::type_word(&other)
+            body::type_word(&other)
         ))),
     }
 }

@@ -70,6 +70,11 @@ impl Registry {
         }
     }
 
+    /// Whether differences from APISIX are switched off.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
     /// The plugin of a name among those for HTTP, or for streams.
     pub(crate) fn find(&self, name: &str, stream: bool) -> Option<&Known> {
         self.of(stream).get(name)

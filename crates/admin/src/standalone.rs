@@ -3,7 +3,7 @@
 //! A document has a list for each collection and a version for each list. A list is replaced when its version grows, and
 //! what it does not hold any more is deleted. The document is kept as it was sent, because the tools compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use http::header::CONTENT_TYPE;
@@ -30,8 +30,8 @@ pub(crate) struct Document {
     lists: BTreeMap<&'static str, Vec<Value>>,
     /// The version of each list.
     versions: BTreeMap<&'static str, Value>,
-    /// Each object, as it is in effect.
-    items: BTreeMap<ObjectKey, Item>,
+    /// Each object, as it is in effect, with its list.
+    items: BTreeMap<ObjectKey, (&'static str, Item)>,
 }
 
 impl Document {
@@ -96,7 +96,8 @@ impl<D: DataPlane> Admin<D> {
             .is_some_and(|accept| accept.as_bytes().starts_with(b"application/yaml"));
         let answer = if wants_yaml {
             let yaml = serde_saphyr::to_string(&shown).map_err(|_| Refusal::Fault)?;
-            Answer::text(StatusCode::OK, yaml).with(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))
+            Answer::text(StatusCode::OK, yaml)
+                .with(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))
         } else {
             Answer::text(StatusCode::OK, Value::Object(shown).to_string())
         };
@@ -118,14 +119,16 @@ impl<D: DataPlane> Admin<D> {
         if current.as_ref().is_some_and(|current| current.digest == digest) {
             return Ok(Answer::empty(StatusCode::NO_CONTENT));
         }
-        let mut warnings = Vec::new();
-        if let Some(mistake) = document::check(&self.registry, &sent, &mut warnings).into_iter().next() {
+        let found = document::check(&self.registry, &sent);
+        if let Some(mistake) = found.mistakes.into_iter().next() {
             return Err(Refusal::Invalid(mistake.error));
         }
-        let next = self.next(current.as_deref(), &sent, digest)?;
+        let next = self.next(current.as_deref(), &sent, found.items, digest)?;
         let changes = changes(current.as_deref(), &next);
         self.commit(Vec::new(), changes).await?;
-        let answer = next.headers(Answer::empty(StatusCode::ACCEPTED)).warning(&warnings);
+        let answer = next
+            .headers(Answer::empty(StatusCode::ACCEPTED))
+            .warning(&found.warnings);
         *self.document.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
         Ok(answer)
     }
@@ -133,12 +136,12 @@ impl<D: DataPlane> Admin<D> {
     /// `POST /configs/validate`: tells all mistakes of a document, and changes nothing.
     pub(crate) fn validate_document(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refusal> {
         let sent = document::parse(headers, body)?;
-        let mut warnings = Vec::new();
-        let mistakes = document::check(&self.registry, &sent, &mut warnings);
-        if mistakes.is_empty() {
-            return Ok(Answer::json(StatusCode::OK, json!({})).warning(&warnings));
+        let found = document::check(&self.registry, &sent);
+        if found.mistakes.is_empty() {
+            return Ok(Answer::json(StatusCode::OK, json!({})).warning(&found.warnings));
         }
-        Err(Refusal::Document(mistakes.into_iter().map(Value::from).collect()))
+        let mistakes = found.mistakes.into_iter().map(Value::from).collect();
+        Err(Refusal::Document(mistakes))
     }
 
     /// The document that follows from what was sent.
@@ -146,6 +149,7 @@ impl<D: DataPlane> Admin<D> {
         &self,
         current: Option<&Document>,
         sent: &Map<String, Value>,
+        items: Vec<(&'static str, Item)>,
         digest: HeaderValue,
     ) -> Result<Document, Refusal> {
         let mut next = Document {
@@ -155,10 +159,13 @@ impl<D: DataPlane> Admin<D> {
             versions: BTreeMap::new(),
             items: BTreeMap::new(),
         };
+        let mut kept = BTreeSet::new();
         for collection in document::COLLECTIONS {
             let old_version = current.map_or(0.0, |current| current.version(collection));
             let old_list = current.and_then(|current| current.lists.get(collection));
-            let given = sent.get(&document::version_key(collection)).filter(|given| !given.is_null());
+            let given = sent
+                .get(&document::version_key(collection))
+                .filter(|given| !given.is_null());
             let list = sent
                 .get(collection)
                 .and_then(Value::as_array)
@@ -187,18 +194,25 @@ impl<D: DataPlane> Admin<D> {
             if let Some(list) = if keep { old_list } else { list } {
                 next.lists.insert(collection, list.clone());
             }
+            if keep {
+                kept.insert(collection);
+            }
         }
-        for collection in document::COLLECTIONS {
-            let Some(list) = next.lists.get(collection) else {
+        let old_items = current.map(|current| &current.items);
+        for (collection, item) in items {
+            if kept.contains(collection) {
                 continue;
-            };
-            for item in document::items(collection, list) {
-                // An item of the same index is the same item, whatever else is written in it.
-                let kept = current
-                    .and_then(|current| current.items.get(&item.key))
-                    .filter(|old| old.index.is_some() && old.index == item.index);
-                let item = kept.cloned().unwrap_or(item);
-                next.items.insert(item.key.clone(), item);
+            }
+            // An item of the same index is the same item, whatever else is written in it.
+            let same = old_items
+                .and_then(|old| old.get(&item.key))
+                .filter(|(_, old)| old.index.is_some() && old.index == item.index);
+            let item = same.map_or(item, |(_, old)| old.clone());
+            next.items.insert(item.key.clone(), (collection, item));
+        }
+        for (key, (collection, item)) in old_items.into_iter().flatten() {
+            if kept.contains(collection) {
+                next.items.insert(key.clone(), (collection, item.clone()));
             }
         }
         Ok(next)
@@ -222,7 +236,11 @@ fn changes(current: Option<&Document>, next: &Document) -> Vec<Change> {
     let mut puts: Vec<&Item> = next
         .items
         .values()
-        .filter(|item| current.and_then(|current| current.items.get(&item.key)) != Some(*item))
+        .map(|(_, item)| item)
+        .filter(|item| {
+            let old = current.and_then(|current| current.items.get(&item.key));
+            old.is_none_or(|(_, old)| old != *item)
+        })
         .collect();
     puts.sort_by_key(|item| order(item.key.kind));
     let mut deletes: Vec<&ObjectKey> = current

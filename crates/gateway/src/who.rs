@@ -8,7 +8,6 @@ use tollgate_policy::ShardedMap;
 use tollgate_resources::Secret;
 
 use crate::objects::Chain;
-
 use crate::plugins::Verifier;
 
 /// Somebody who calls, compiled.

@@ -33,11 +33,26 @@ pub enum Command {
         after_help = "Examples:\n  tollgate check --config tollgate.yaml\n  tollgate check --rbac rbac.json --config providers.yaml\n\nPrints one line per mistake: file, line, field, what is wrong and what is allowed.\nExit status 0 if the configuration is good, 1 if not."
     )]
     Check(Source),
-    /// Print the resources that a configuration lowers into
+    /// Print the resources that a configuration lowers into, or the state of a server as adc.yaml
     #[command(
-        after_help = "Examples:\n  tollgate dump --config tollgate.yaml\n  tollgate dump --config tollgate.yaml --format json\n\nSecrets are shown as the references they were written as ($env://NAME), others as ***."
+        after_help = "Examples:\n  tollgate dump --config tollgate.yaml\n  tollgate dump --config tollgate.yaml --format json\n      Secrets are shown as the references they were written as ($env://NAME), others as ***.\n\n  tollgate dump --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY' -o adc.yaml\n      What a server has, as a file for `tollgate sync`. It holds the secrets that the server tells."
     )]
     Dump(DumpArguments),
+    /// Make a server's configuration what ADC files say
+    #[command(
+        after_help = "Examples:\n  tollgate sync -f adc.yaml\n  tollgate sync -f adc.yaml --dry-run\n  tollgate sync -f services.yaml -f consumers.yaml --server https://gateway.example:9180 --token '$env://ADMIN_KEY'\n  tollgate sync -f adc.yaml --label-selector team=search\n\nPrints what it changes. What the server has and the files do not is removed; a label selector keeps to\nobjects with that label. A second run has nothing to do. One failure does not stop the others; exit\nstatus 1 if there was any."
+    )]
+    Sync(SyncArguments),
+    /// Show what `sync` would change
+    #[command(
+        after_help = "Examples:\n  tollgate diff -f adc.yaml\n  tollgate diff -f adc.yaml --server http://127.0.0.1:9180 --include-resource-type consumer\n\nNothing is changed. Values that may be secrets are shown as ***."
+    )]
+    Diff(FilesArguments),
+    /// Let a server check ADC files without changing anything
+    #[command(
+        after_help = "Examples:\n  tollgate validate -f adc.yaml\n\nPrints one line per mistake: file, line, field and what is wrong."
+    )]
+    Validate(FilesArguments),
     /// Make one streamed call to a running gateway
     #[command(
         after_help = "Examples:\n  tollgate try --model simulated \"Hello\"\n  tollgate try --url https://gateway.example --key $env://MY_KEY --model gpt-5 \"Why is the sky blue?\"\n\nPrints the answer as it comes, then instance, tokens, cost and latency."
@@ -80,9 +95,124 @@ pub struct DumpArguments {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub source: Source,
-    /// How to print
+    /// How to print a configuration
     #[arg(long, value_enum, default_value = "yaml")]
     pub format: DumpFormat,
+    /// Print what the Admin API at this address has, as adc.yaml, instead of a configuration
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// File to write to, readable by its owner only, instead of standard output
+    #[arg(long, short, value_name = "FILE", requires = "server")]
+    pub output: Option<PathBuf>,
+    /// How to talk to the server.
+    #[command(flatten)]
+    pub access: Access,
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// Arguments of `sync`.
+#[derive(Args)]
+pub struct SyncArguments {
+    /// What to bring where.
+    #[command(flatten)]
+    pub files: FilesArguments,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `diff` and `validate`.
+#[derive(Args)]
+pub struct FilesArguments {
+    /// ADC file, YAML or JSON; may be given more than once [default: adc.yaml]
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Address of the Admin API; ADC_SERVER is read too [default: http://127.0.0.1:9180]
+    #[arg(long, value_name = "URL", env = "TOLLGATE_ADMIN_URL")]
+    pub server: Option<String>,
+    /// How to talk to the server.
+    #[command(flatten)]
+    pub access: Access,
+    /// Which objects.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Do not add the label managed-by=adc
+    #[arg(long)]
+    pub no_managed_by_label: bool,
+}
+
+/// How to talk to an Admin API.
+#[derive(Args)]
+pub struct Access {
+    /// Key of the Admin API; `$env://NAME` reads it from a variable; ADC_TOKEN is read too
+    #[arg(long, value_name = "KEY", env = "TOLLGATE_ADMIN_KEY", hide_env_values = true)]
+    pub token: Option<String>,
+    /// PEM file of the authorities to trust, for a server with a certificate of your own
+    #[arg(long, value_name = "FILE")]
+    pub ca_cert_file: Option<String>,
+    /// Accept any certificate: anyone on the way may read the key
+    #[arg(long)]
+    pub tls_skip_verify: bool,
+    /// Seconds to wait for each answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+/// Which objects of a server are meant.
+#[derive(Args)]
+pub struct Selection {
+    /// Only objects with this label; may be given more than once, all must fit
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
+    pub label_selector: Vec<(String, String)>,
+    /// Only these types, with what belongs to them: a service's routes, a consumer's credentials
+    #[arg(
+        long,
+        value_name = "TYPE",
+        value_enum,
+        value_delimiter = ',',
+        conflicts_with = "exclude_resource_type"
+    )]
+    pub include_resource_type: Vec<ResourceType>,
+    /// All but these types
+    #[arg(long, value_name = "TYPE", value_enum, value_delimiter = ',')]
+    pub exclude_resource_type: Vec<ResourceType>,
+}
+
+/// Types of objects, in ADC's words.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ResourceType {
+    /// Services with their routes and upstreams.
+    Service,
+    /// Routes.
+    Route,
+    /// Stream routes.
+    StreamRoute,
+    /// Upstreams.
+    Upstream,
+    /// Certificates.
+    Ssl,
+    /// Consumers with their credentials.
+    Consumer,
+    /// Credentials.
+    ConsumerCredential,
+    /// Global rules.
+    GlobalRule,
+    /// Metadata of plugins.
+    PluginMetadata,
+    /// Known to ADC, and never in its files.
+    PluginConfig,
+    /// Known to ADC, and never sent.
+    ConsumerGroup,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write key=value".to_owned()),
+    }
 }
 
 /// How resources are printed.

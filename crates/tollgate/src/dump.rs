@@ -4,11 +4,14 @@ use std::io::Write;
 
 use crate::cli::{DumpArguments, DumpFormat, Failure};
 
-/// Prints the resources a configuration lowers into.
+/// Prints the resources a configuration lowers into, or what a server has.
 ///
 /// # Errors
-/// All mistakes in the configuration.
+/// All mistakes in the configuration; the server cannot be read.
 pub fn dump(arguments: &DumpArguments) -> Result<(), Failure> {
+    if let Some(server) = &arguments.server {
+        return crate::sync::dump(server, arguments);
+    }
     let lowered = arguments.source.load()?;
     let text = match arguments.format {
         DumpFormat::Json => serde_json::to_string_pretty(&lowered.resources).map_err(Failure::new)? + "\n",

@@ -9,6 +9,7 @@ mod file_objects;
 mod load;
 mod run;
 mod simulate;
+mod sync;
 mod trial;
 
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(source) => check::check(source),
         Command::Dump(arguments) => dump::dump(arguments),
+        Command::Sync(arguments) => sync::sync(arguments),
+        Command::Diff(arguments) => sync::diff(arguments),
+        Command::Validate(arguments) => sync::validate(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Schema => dump::schema(),

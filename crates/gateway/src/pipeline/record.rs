@@ -443,6 +443,7 @@ impl Record {
         {
             headers.insert("x-tollgate-loss", value);
         }
+        // What an answer depends on adds up.
         for name in self.answer_headers.keys().filter(|name| **name != VARY) {
             headers.remove(name);
         }

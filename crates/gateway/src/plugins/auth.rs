@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
-use tollgate_resources::{Secret, SecretRef};
 
 use super::{Attached, Call, Flow, Key, Reply, SchemaType, Unusable};
 use super::{basic_auth, jwt_auth, key_auth};
@@ -118,13 +117,6 @@ pub(super) fn challenge(scheme: &str, realm: &str) -> Result<HeaderValue, Unusab
         .map_err(|_| Unusable("realm holds what a header cannot".to_owned()))
 }
 
-/// Keeps a text of a configuration as a secret. An empty one proves nothing and is refused.
-pub(super) fn secret(text: &str) -> Result<Secret, Unusable> {
-    SecretRef::variable("")
-        .resolve(&|_| Some(text.to_owned()))
-        .map_err(|_| Unusable("an empty secret proves nothing".to_owned()))
-}
-
 /// Reads the name of a header of a configuration.
 pub(super) fn header_name(field: &str, name: &str) -> Result<HeaderName, Unusable> {
     name.parse()
@@ -146,8 +138,7 @@ pub(super) fn check<D, P>(
     .map_err(|unusable| unusable.0)
 }
 
-/// `anonymous_consumer`, `realm`: fields that all auth plugins share are written out in each, because their defaults differ;
-/// this is the pattern of the latter.
+/// What a realm may hold: printable ASCII without `"` and `\`, which would end its quotes in `www-authenticate`.
 pub(super) const REALM: &str = r"^[ -!#-\[\]-~]+$";
 
 #[cfg(test)]

@@ -100,3 +100,43 @@ impl Variables for CallVariables<'_> {
         variable(self.call, name).map(Value::Text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tollgate_policy::expr::Template;
+
+    use super::super::testing::Caller;
+    use super::*;
+
+    fn rendered(media_type: &str, body: Option<&str>, template: &str) -> (String, usize) {
+        let body = body.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        let mut caller = Caller::get("/?a=1").header("content-type", media_type);
+        let mut call = caller.call();
+        call.body = body.as_ref();
+        Template::parse(template).render(&CallVariables::new(&call))
+    }
+
+    #[test]
+    fn members_of_the_body_are_variables_once_it_was_read() {
+        let json = r#"{"model":"gpt-4","metadata":{"tier":2}}"#;
+        let template = "$arg_a $post_arg.model ${post_arg.metadata.tier} $post_arg.none";
+        let of = |body| rendered("application/json; charset=utf-8", body, template);
+        assert_eq!(of(None), ("1   ".to_owned(), 1));
+        assert_eq!(of(Some("no json")), ("1   ".to_owned(), 1));
+        assert_eq!(of(Some(json)), ("1 gpt-4 2 ".to_owned(), 3));
+    }
+
+    #[test]
+    fn fields_of_forms_are_variables() {
+        let form = rendered(
+            "application/x-www-form-urlencoded",
+            Some("model=gpt+4&b=%31"),
+            "$post_arg_model $post_arg.b $post_arg_none",
+        );
+        assert_eq!(form, ("gpt 4 1 ".to_owned(), 2));
+        let parts = "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n--x--\r\n";
+        let multipart = rendered("multipart/form-data; boundary=x", Some(parts), "$post_arg.model");
+        assert_eq!(multipart, ("whisper".to_owned(), 1));
+    }
+}

@@ -50,10 +50,13 @@ pub struct Spec {
     /// who wrote it, with the field in it.
     pub check: fn(&Value, SchemaType) -> Result<(), String>,
     /// Sets one use of the plugin up. References to secrets are already resolved in `conf`.
-    pub setup: fn(&Value, &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable>,
+    pub setup: fn(&Value, &Setup<'_>) -> Made,
     /// Paths of fields that hold secrets, such as `auth.header.*`; told to tools and masked in everything shown.
     pub secret_fields: &'static [&'static str],
 }
+
+/// What comes of setting a plugin up.
+pub type Made = Result<Arc<dyn Plugin>, Unusable>;
 
 /// A configuration that fits its schema but cannot work here, such as a certificate that is none.
 #[derive(Clone, Debug, Error)]

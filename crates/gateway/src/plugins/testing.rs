@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Attached, Call, Flow, Plugin, Reply, ReplyBody, SchemaType, Setup, SharedState, Spec, auth};
+use crate::objects::Chain;
 use crate::who::{Consumer, Credential, Directory};
 
 /// A client with one request, and the directory it is looked up in.
@@ -62,7 +63,8 @@ impl Caller {
             name: name.into(),
             group: group.map(Into::into),
             labels: BTreeMap::from([("custom_id".to_owned(), format!("custom-{name}"))]),
-            plugins: Map::new(),
+            group_missing: false,
+            chain: Chain::default(),
         }));
         self
     }

@@ -3,47 +3,11 @@
 //! The names are those of nginx and APISIX. A name nobody knows has no value.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use http::{HeaderMap, HeaderName};
-use serde_json::Value as Json;
-use tollgate_policy::expr::{Value, Variables, json_path};
 
 use super::{Call, query};
-
-/// The variables of a call as expressions and templates ask for them; also fields of its JSON body (`post_arg.model`), as
-/// far as the body was read.
-pub struct CallVariables<'c, 'a> {
-    call: &'c Call<'a>,
-    /// Read at most once, and only when somebody asks.
-    body: OnceCell<Option<Json>>,
-}
-
-impl<'c, 'a> CallVariables<'c, 'a> {
-    /// The variables of a call.
-    pub fn new(call: &'c Call<'a>) -> Self {
-        CallVariables {
-            call,
-            body: OnceCell::new(),
-        }
-    }
-
-    fn body(&self) -> Option<&Json> {
-        self.body
-            .get_or_init(|| serde_json::from_slice(self.call.body?).ok())
-            .as_ref()
-    }
-}
-
-impl Variables for CallVariables<'_, '_> {
-    fn get(&self, name: &str) -> Option<Value<'_>> {
-        match name.strip_prefix("post_arg.") {
-            Some(path) => json_path::field(self.body()?, path).map(Value::Json),
-            None => variable(self.call, name).map(Value::Text),
-        }
-    }
-}
 
 /// The value of a variable for a call.
 pub fn variable<'a>(call: &'a Call<'_>, name: &str) -> Option<Cow<'a, str>> {
@@ -129,9 +93,6 @@ fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>>
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use tollgate_policy::expr::Template;
-
     use super::super::testing::Caller;
     use super::*;
 
@@ -168,22 +129,5 @@ mod tests {
         ] {
             assert_eq!(variable(&call, name).as_deref(), value, "{name}");
         }
-    }
-
-    #[test]
-    fn fields_of_a_json_body_are_variables_of_expressions() {
-        let body = Bytes::from_static(br#"{"model":"gpt-4","metadata":{"tier":2}}"#);
-        let mut caller = Caller::get("/?a=1");
-        let mut call = caller.call();
-        let template = Template::parse("$arg_a $post_arg.model ${post_arg.metadata.tier} $post_arg.none");
-        assert_eq!(
-            template.render(&CallVariables::new(&call)),
-            ("1   ".to_owned(), 1)
-        );
-        call.body = Some(&body);
-        assert_eq!(
-            template.render(&CallVariables::new(&call)),
-            ("1 gpt-4 2 ".to_owned(), 3)
-        );
     }
 }

@@ -390,30 +390,30 @@ pub(super) struct Credential {
 #[derive(Clone, Copy, Deserialize, Serialize)]
 pub(super) enum CredentialType {
     #[serde(rename = "key-auth")]
-    KeyAuth,
+    Key,
     #[serde(rename = "basic-auth")]
-    BasicAuth,
+    Basic,
     #[serde(rename = "jwt-auth")]
-    JwtAuth,
+    Jwt,
     #[serde(rename = "hmac-auth")]
-    HmacAuth,
+    Hmac,
 }
 
 impl CredentialType {
     const ALL: [CredentialType; 4] = [
-        CredentialType::KeyAuth,
-        CredentialType::BasicAuth,
-        CredentialType::JwtAuth,
-        CredentialType::HmacAuth,
+        CredentialType::Key,
+        CredentialType::Basic,
+        CredentialType::Jwt,
+        CredentialType::Hmac,
     ];
 
     /// The plugin's name.
     pub(super) fn name(self) -> &'static str {
         match self {
-            CredentialType::KeyAuth => "key-auth",
-            CredentialType::BasicAuth => "basic-auth",
-            CredentialType::JwtAuth => "jwt-auth",
-            CredentialType::HmacAuth => "hmac-auth",
+            CredentialType::Key => "key-auth",
+            CredentialType::Basic => "basic-auth",
+            CredentialType::Jwt => "jwt-auth",
+            CredentialType::Hmac => "hmac-auth",
         }
     }
 

@@ -101,7 +101,8 @@ pub struct Verifier {
 }
 
 enum Key {
-    Shared(hmac::Key),
+    /// Boxed: it holds the states of two hashes, more than a kilobyte.
+    Shared(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -117,7 +118,7 @@ impl Verifier {
                 let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
                     Unusable("property \"secret\" is required when using HS based algorithms".to_owned())
                 })?;
-                Key::Shared(hmac::Key::new(hash, secret))
+                Key::Shared(Box::new(hmac::Key::new(hash, secret)))
             }
             Check::Public(verification) => {
                 let pem = public_key.ok_or_else(|| Unusable("missing valid public key".to_owned()))?;

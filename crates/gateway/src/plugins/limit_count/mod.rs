@@ -18,8 +18,8 @@ use self::window::{Verdict, Window};
 use super::auth::header_name;
 use super::limits::{self, Counters, KeyType};
 use super::spec::{read, status};
-use super::variables::CallVariables;
-use super::{Call, Flow, Key, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
+
+use super::{Call, CallVariables, Flow, Key, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
 
 const NAME: &str = "limit-count";
 

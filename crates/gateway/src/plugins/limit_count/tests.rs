@@ -132,7 +132,7 @@ fn limits_can_come_from_variables() {
     for unclear in ["0", "-1", "1.5", "x", ""] {
         assert_eq!(status(&conf, unclear), 500, "{unclear}");
     }
-    let mut degrading = conf.clone();
+    let mut degrading = conf;
     degrading["allow_degradation"] = json!(true);
     assert_eq!(status(&degrading, "x"), 200);
 }

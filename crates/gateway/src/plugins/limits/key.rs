@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_policy::expr::Template;
 
-use super::super::Call;
-use super::super::variables::{CallVariables, variable};
+use super::super::variables::variable;
+use super::super::{Call, CallVariables};
 
 /// How a key is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
