@@ -412,6 +412,80 @@ fn a_client_that_waits_to_continue_is_told_to() {
 }
 
 #[test]
+fn a_request_that_breaks_off_is_the_clients_mistake() {
+    let upstream = Upstream::saying(answers::answer(200, "", b"ok"));
+    let gateway = Gateway::passing(&node(address(&upstream)));
+    let mut client = gateway.connect();
+    client.write(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nhalf");
+    client.end_writing();
+    if let Some(response) = client.response() {
+        assert_eq!(response.status(), 400, "{}", response.text());
+        assert_eq!(response.header("x-apisix-upstream-status"), None);
+    }
+    upstream.was_not_asked();
+}
+
+#[test]
+fn methods_that_open_tunnels_or_echo_are_refused() {
+    let upstream = Upstream::saying(answers::answer(200, "", b"ok"));
+    let gateway = Gateway::passing(&node(address(&upstream)));
+    let response = gateway.connect().send(&Request::new("TRACE", "/"));
+    assert_eq!(response.status(), 405);
+    let mut client = gateway.socket();
+    client.send("CONNECT elsewhere.example:443 HTTP/1.1\r\nhost: elsewhere.example:443\r\n\r\n");
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 4"), "{head}");
+    upstream.was_not_asked();
+}
+
+#[test]
+fn calls_of_the_same_key_go_to_the_same_node() {
+    let servers = [b"a", b"b", b"c"].map(|name| Upstream::saying(answers::answer(200, "", name)));
+    let nodes: Vec<String> = servers
+        .iter()
+        .map(|server| format!("\"{}\": 1", address(server)))
+        .collect();
+    let gateway = Gateway::passing(&format!(
+        "nodes: {{{}}}, type: chash, hash_on: header, key: X-User",
+        nodes.join(", ")
+    ));
+    let ask = |user: &str| {
+        let response = gateway
+            .connect()
+            .send(&Request::new("GET", "/").header("x-user", user));
+        response.text().to_owned()
+    };
+    let mut used = std::collections::BTreeSet::new();
+    for user in 0..40 {
+        let user = format!("user-{user}");
+        let node = ask(&user);
+        assert_eq!(ask(&user), node);
+        used.insert(node);
+    }
+    assert_eq!(used.len(), 3, "all nodes are used");
+}
+
+#[test]
+fn nodes_take_turns_by_weight() {
+    let servers = [b"a", b"b"].map(|name| Upstream::saying(answers::answer(200, "", name)));
+    let gateway = Gateway::passing(&format!(
+        "nodes: [{{host: \"{}\", weight: 3}}, {{host: \"{}\", weight: 1}}]",
+        address(&servers[0]),
+        address(&servers[1])
+    ));
+    let answers: String = (0..16)
+        .map(|_| {
+            gateway
+                .connect()
+                .send(&Request::new("GET", "/"))
+                .text()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(answers.matches('a').count(), 12, "{answers}");
+}
+
+#[test]
 fn answers_without_body_end_at_their_head() {
     for (method, answer, told) in [
         (

@@ -116,7 +116,7 @@ async fn answer_call(
     head: &Head,
     body: Incoming,
     record: &mut Record,
-) -> Result<answer::Answer, CallError> {
+) -> Result<Answer, CallError> {
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
     let route = match head::route(&snapshot.native, &record.request, &head.endpoint) {

@@ -136,7 +136,7 @@ impl Balancer {
     }
 
     fn pick_in(&self, tier: &Tier, tried: &[usize], key: &[u8]) -> Option<usize> {
-        let mut untried = tier.members.iter().copied().filter(|node| !tried.contains(node));
+        let untried = tier.members.iter().copied().filter(|node| !tried.contains(node));
         match self.method {
             Method::RoundRobin => {
                 let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,12 +149,18 @@ impl Balancer {
                 .find(|node| !tried.contains(node)),
             Method::LeastConnections => {
                 let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                let load = |node: usize| self.load(node);
-                let least = untried.clone().map(load).min_by(f64::total_cmp)?;
-                self.next_in_turn(untried.filter(|node| load(*node) <= least))
+                // Calls end at any time: each load is looked at once.
+                let loads: Vec<(usize, f64)> = untried.map(|node| (node, self.load(node))).collect();
+                let least = loads.iter().map(|(_, load)| *load).min_by(f64::total_cmp)?;
+                self.next_in_turn(
+                    loads
+                        .iter()
+                        .filter(|(_, load)| *load <= least)
+                        .map(|(node, _)| *node),
+                )
             }
             Method::Ewma => {
-                let choices: Vec<usize> = untried.by_ref().collect();
+                let choices: Vec<usize> = untried.collect();
                 let (first, second) = self.two_of(&choices)?;
                 let now = Instant::now();
                 let typical = self.typical_latency(&choices, now);

@@ -14,7 +14,7 @@ use tollgate_dialects::canonical::ErrorKind;
 use super::headers;
 use super::node::Node;
 use super::upstream::{Limits, Upstream};
-use crate::error::CallError;
+use crate::error::{CallError, Fault};
 use crate::pipeline::Worker;
 use crate::upstream::{ClientStream, Endpoint, Lease, Outgoing, RequestBody, Scheme, WaitsFor};
 
@@ -70,6 +70,16 @@ pub struct Failure {
     pub handed_over: bool,
 }
 
+/// The client's body is not all there.
+pub fn incomplete_body() -> CallError {
+    CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "incomplete_body",
+        "the request body broke off before it was complete",
+    )
+}
+
 /// An answer whose head has come.
 pub struct Answered {
     /// Status, headers and body.
@@ -104,6 +114,10 @@ impl Patience {
         }
     }
 
+    fn is_broken_by_client(&self) -> bool {
+        self.sending.as_ref().is_some_and(ClientStream::is_broken)
+    }
+
     fn failure(&self) -> Failure {
         match self.sending.as_ref().map(ClientStream::waits) {
             Some((WaitsFor::Client, _)) => Failure {
@@ -124,6 +138,23 @@ impl Patience {
 }
 
 impl Failure {
+    /// The client broke its own request off.
+    fn incomplete(detail: String) -> Self {
+        let mut error = incomplete_body();
+        error.detail = Some(detail);
+        Failure {
+            outcome: "client_gone",
+            counted_as: error.status,
+            error,
+            handed_over: true,
+        }
+    }
+
+    /// Whether this says something about the server.
+    pub fn is_servers(&self) -> bool {
+        self.error.fault != Fault::Client
+    }
+
     /// A connection could not be made.
     fn unreachable(late: bool, detail: String) -> Self {
         if late {
@@ -181,9 +212,7 @@ impl Failure {
     /// Whether the request may be sent to another server. Like nginx: what may change something is never sent twice.
     pub fn allows_another(&self, request: &Prepared) -> bool {
         let repeatable = !matches!(request.method.as_str(), "POST" | "LOCK" | "PATCH");
-        request.body.is_whole()
-            && (repeatable || !self.handed_over)
-            && self.error.status != StatusCode::REQUEST_TIMEOUT
+        self.is_servers() && request.body.is_whole() && (repeatable || !self.handed_over)
     }
 }
 
@@ -198,7 +227,7 @@ pub async fn exchange(
     host: &HeaderValue,
     request: &Prepared,
 ) -> Result<Answered, Failure> {
-    let endpoint = endpoint(upstream, node, host)?;
+    let endpoint = endpoint(upstream, node, host).map_err(|detail| Failure::unreachable(false, detail))?;
     let limits = upstream.limits;
     let mut kept = worker.pools.idle(&endpoint, upstream.keep);
     loop {
@@ -261,6 +290,7 @@ async fn send(
         }
     };
     match response {
+        Err(unanswered) if patience.is_broken_by_client() => Err(Failure::incomplete(unanswered.detail)),
         Ok(response) => Ok(Answered {
             response,
             lease,
@@ -276,14 +306,14 @@ async fn send(
 }
 
 /// Where a node is. Connections with different names for the certificate are different connections.
-fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endpoint, Failure> {
+fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endpoint, String> {
     let (scheme, pool_key) = match &upstream.tls {
         None => (Scheme::Http, format!("passed|{}", node.name)),
         Some(tls) => {
             let name = headers::name_of(host).unwrap_or(&node.host);
             let server_name = ServerName::try_from(name.to_owned())
                 .or_else(|_| ServerName::try_from(node.host.clone()))
-                .map_err(|_| Failure::unreachable(false, format!("`{name}` is not a host name")))?;
+                .map_err(|_| format!("`{name}` is not a host name"))?;
             let key = format!("passed|{}|{}|{name}", node.name, tls.identity);
             (
                 Scheme::Https {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use tollgate_dialects::canonical::ErrorKind;
 
-use super::exchange::{Answered, Failure, Passable, Prepared, exchange};
+use super::exchange::{Answered, Failure, Passable, Prepared, exchange, incomplete_body};
 use super::node::Node;
 use super::upstream::{Hashed, Host, Upstream};
 use super::{Passed, Tunnel, headers};
@@ -37,6 +37,9 @@ pub async fn pass(
     body: ClientBody,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
+    if matches!(record.request.method, Method::CONNECT | Method::TRACE) {
+        return Err(not_allowed());
+    }
     let key = if upstream.balancer.needs_key() {
         hash_key(worker, upstream, route, passing, &body, record)
     } else {
@@ -51,7 +54,7 @@ pub async fn pass(
         method: record.request.method.clone(),
         uri: path_and_query(&record.request.uri),
         headers: headers::for_server(record, upgrade.as_ref()),
-        body: passable(body)?,
+        body: passable(body).ok_or_else(incomplete_body)?,
     };
     let until = upstream.retry_within.map(|within| Instant::now() + within);
     let mut statuses = Vec::new();
@@ -75,7 +78,9 @@ pub async fn pass(
             Err(failure) => failure,
         };
         record.end_attempt(failure.outcome, None, failure.error.detail.as_deref());
-        statuses.push(failure.counted_as.as_u16());
+        if failure.is_servers() {
+            statuses.push(failure.counted_as.as_u16());
+        }
         let goes_on = failure.allows_another(&request);
         last = Some(failure.error);
         if !goes_on {
@@ -106,7 +111,10 @@ async fn one(
     let in_flight = node.state.begin();
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;
-    node.state.measured(begun.elapsed(), result.is_err());
+    match &result {
+        Err(failure) if !failure.is_servers() => {}
+        other => node.state.measured(begun.elapsed(), other.is_err()),
+    }
     let Answered {
         response,
         lease,
@@ -164,18 +172,16 @@ fn answer(status: StatusCode, headers: HeaderMap, content: Content) -> Answer {
     }
 }
 
-fn passable(body: ClientBody) -> Result<Passable, CallError> {
+/// The body as it can be given to a server; `None` if it is lost.
+fn passable(body: ClientBody) -> Option<Passable> {
     match body {
-        ClientBody::Read(bytes) => Ok(Passable::Bytes(bytes)),
+        ClientBody::Read(bytes) => Some(Passable::Bytes(bytes)),
         // Nothing to stream, and nothing that could not be sent again.
-        ClientBody::Unread(incoming) if incoming.is_end_stream() => Ok(Passable::Bytes(bytes::Bytes::new())),
-        ClientBody::Unread(incoming) => Ok(Passable::Stream(ClientStream::new(incoming))),
-        ClientBody::Lost => Err(CallError::client(
-            StatusCode::BAD_REQUEST,
-            ErrorKind::BadRequest,
-            "incomplete_body",
-            "the request body broke off before it was complete",
-        )),
+        ClientBody::Unread(incoming) if incoming.is_end_stream() => {
+            Some(Passable::Bytes(bytes::Bytes::new()))
+        }
+        ClientBody::Unread(incoming) => Some(Passable::Stream(ClientStream::new(incoming))),
+        ClientBody::Lost => None,
     }
 }
 
@@ -233,6 +239,16 @@ fn tell_statuses(statuses: &[u16], record: &mut Record) {
     if let Ok(value) = HeaderValue::from_str(&all.join(", ")) {
         record.answer_headers.insert(&UPSTREAM_STATUS, value);
     }
+}
+
+/// Tunnels to anywhere and echoes of requests are for nobody, like in nginx.
+fn not_allowed() -> CallError {
+    CallError::client(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::BadRequest,
+        "method_not_allowed",
+        "this method is not passed on",
+    )
 }
 
 fn no_node() -> CallError {

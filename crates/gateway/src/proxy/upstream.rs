@@ -18,6 +18,9 @@ use crate::upstream::{ClientIdentity, Keep, TlsSettings, client_config};
 /// Time limit of each kind where none is configured, as in APISIX.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
+/// Most further tries of one call, whatever is configured: a node that refuses is asked again at once.
+const MAX_RETRIES: u32 = 100;
+
 /// Servers that calls are passed to.
 pub struct Upstream {
     /// Chooses a server.
@@ -135,7 +138,7 @@ impl Upstream {
         Ok(Upstream {
             balancer: Balancer::new(method(upstream.balancer.as_deref())?, nodes),
             hashed: hashed(upstream.hash_on, upstream.key.as_deref()),
-            retries,
+            retries: retries.min(MAX_RETRIES),
             retry_within: upstream
                 .retry_timeout
                 .filter(|seconds| *seconds > 0.0)

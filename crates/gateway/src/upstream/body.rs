@@ -110,9 +110,10 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Outgoing::Buffered(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|Ok(frame)| Ok(frame))),
+            Outgoing::Buffered(body) => Pin::new(body).poll_frame(cx).map(|frame| {
+                let Ok(frame) = frame?;
+                Some(Ok(frame))
+            }),
             Outgoing::Streamed(body) => body.poll_frame(cx),
         }
     }
@@ -140,6 +141,7 @@ pub struct ClientStream(Rc<Flow>);
 struct Flow {
     incoming: RefCell<Incoming>,
     begun: Cell<bool>,
+    broken: Cell<bool>,
     waits_for: Cell<WaitsFor>,
     since: Cell<Instant>,
 }
@@ -166,6 +168,7 @@ impl ClientStream {
         ClientStream(Rc::new(Flow {
             incoming: RefCell::new(incoming),
             begun: Cell::new(false),
+            broken: Cell::new(false),
             waits_for: Cell::new(waits_for),
             since: Cell::new(Instant::now()),
         }))
@@ -174,6 +177,11 @@ impl ClientStream {
     /// Whether a part of it was read, so that it cannot be sent again.
     pub fn has_begun(&self) -> bool {
         self.0.begun.get()
+    }
+
+    /// Whether the client broke it off.
+    pub fn is_broken(&self) -> bool {
+        self.0.broken.get()
     }
 
     /// What it waits for, and since when.
@@ -185,8 +193,7 @@ impl ClientStream {
         let flow = &*self.0;
         loop {
             let polled = Pin::new(&mut *flow.incoming.borrow_mut()).poll_frame(cx);
-            // Reading asks a client that expects it to continue, so even an attempt to read is a beginning only if it gave
-            // something: what has not been read is still all there.
+            // What has not been read is still all there: only what gave something is a beginning.
             let (waits_for, moved) = match &polled {
                 Poll::Pending => (WaitsFor::Client, flow.waits_for.get() != WaitsFor::Client),
                 Poll::Ready(Some(Ok(_))) => (WaitsFor::Server, true),
@@ -200,6 +207,7 @@ impl ClientStream {
             if polled.is_ready() {
                 flow.begun.set(true);
             }
+            flow.broken.set(matches!(polled, Poll::Ready(Some(Err(_)))));
             match polled {
                 // A client's trailers are not passed on: servers may take them for headers.
                 Poll::Ready(Some(Ok(frame))) if !frame.is_data() => continue,
