@@ -46,6 +46,7 @@ pub use send::UpstreamAnswer;
 use crate::error::CallError;
 use crate::gateway::Gateway;
 use crate::server::Activity;
+use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
 use head::{Endpoint, Head};
 
@@ -105,11 +106,11 @@ pub async fn serve(
 
 async fn answer_call(
     worker: &Worker,
-    snapshot: &crate::Snapshot,
+    snapshot: &Snapshot,
     head: &Head,
     body: Incoming,
     record: &mut Record,
-) -> Result<answer::Answer, CallError> {
+) -> Result<Answer, CallError> {
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
     let route = match head::route(&snapshot.native, &record.request, &head.endpoint) {

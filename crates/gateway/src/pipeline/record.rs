@@ -346,7 +346,12 @@ impl Record {
             headers.insert("x-tollgate-loss", value);
         }
         for (name, value) in &self.answer_headers {
-            headers.insert(name, value.clone());
+            // What an answer depends on adds up.
+            if name == http::header::VARY {
+                headers.append(name, value.clone());
+            } else {
+                headers.insert(name, value.clone());
+            }
         }
     }
 
