@@ -127,11 +127,11 @@ pub async fn refused(
     error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
     if status == upstream.status && whole && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
-        error.verbatim = Some(Verbatim {
+        error.verbatim = Some(Box::new(Verbatim {
             dialect: Some(dialect),
             content_type,
             body,
-        });
+        }));
     }
     AttemptError {
         outcome: "status",

@@ -48,6 +48,7 @@ use crate::error::CallError;
 use crate::gateway::Gateway;
 use crate::proxy::Tunnels;
 use crate::server::Activity;
+use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
 use head::{Endpoint, Head};
 
@@ -112,7 +113,7 @@ pub async fn serve(
 
 async fn answer_call(
     worker: &Worker,
-    snapshot: &crate::Snapshot,
+    snapshot: &Snapshot,
     head: &Head,
     body: Incoming,
     record: &mut Record,
