@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tollgate_resources::model::TlsVersion;
 use tollgate_resources::{Resources, Secret};
 use tollgate_telemetry::AccessLog;
 
@@ -33,6 +34,8 @@ pub struct Setting {
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
     pub strict_apisix: bool,
+    /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
+    pub tls_versions: Vec<TlsVersion>,
 }
 
 /// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.
@@ -67,7 +70,7 @@ impl Gateway {
         let positions = Positions::default();
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &positions)?);
         let secrets = Arc::new(Secrets::new(setting.env));
-        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix);
+        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix, setting.tls_versions);
         let plane = compiler.apply(&[], &secrets);
         Ok(Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot { native, plane }),

@@ -5,6 +5,7 @@
 //! The way of a request is the list of files in `pipeline`.
 
 pub mod ai;
+pub mod certificates;
 mod error;
 mod gateway;
 mod manners;
@@ -19,6 +20,7 @@ mod snapshot;
 pub mod upstream;
 pub mod who;
 
+pub use certificates::check_ssl;
 pub use error::{AttemptError, CallError, Fault};
 pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression};

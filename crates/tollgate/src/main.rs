@@ -11,6 +11,7 @@ mod run;
 mod simulate;
 mod sync;
 mod trial;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -23,6 +23,7 @@ use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
 use crate::ai::reading::Facts;
+use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::proxy;
 use crate::snapshot::Instance;
@@ -205,6 +206,11 @@ impl Record {
     /// The client's address.
     pub fn client(&self) -> SocketAddr {
         self.peer.address
+    }
+
+    /// What the handshake of the client's connection has settled, where certificates go by names.
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.peer.handshake.as_deref()
     }
 
     /// Whether the client's connection is encrypted.

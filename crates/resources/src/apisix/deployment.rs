@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::https;
 use super::ignored;
 use super::places::{LOOPBACK, address, networks};
 use super::view::View;
@@ -95,6 +96,9 @@ fn lower_apisix(deployment: &mut Deployment, apisix: &View<'_>, report: &mut Rep
     if let Some(tokens) = apisix.bool("enable_server_tokens", report) {
         deployment.server_tokens = tokens;
     }
+    if let Some(ssl) = apisix.section("ssl", report) {
+        deployment.trusted_certificates = https::trusted(&ssl, report);
+    }
     deployment.trusted_addresses = networks(apisix, "trusted_addresses", report);
     if let Some(encryption) = apisix.section("data_encryption", report) {
         ignored::note(&encryption, &ignored::DATA_ENCRYPTION, report);
@@ -119,7 +123,10 @@ fn resolve(hosts: &View<'_>, report: &mut Report) -> BTreeMap<String, SocketAddr
             .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/']))
             .and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) {
-            let problem = format!("`{}` is no host with a port, such as `api.openai.com:443`", quote(host));
+            let problem = format!(
+                "`{}` is no host with a port, such as `api.openai.com:443`",
+                quote(host)
+            );
             report.mistake(&path, problem);
             continue;
         }
