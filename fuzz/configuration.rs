@@ -9,6 +9,9 @@ use tollgate_resources::apisix::{
 };
 use tollgate_resources::model::StandaloneFormat;
 
+#[path = "adc.rs"]
+mod adc;
+
 /// Runs the checks of a target.
 ///
 /// # Panics
@@ -21,6 +24,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
     match target {
         "apisix_bootstrap" => bootstrap(text),
         "apisix_standalone" => standalone(text),
+        "adc" => adc::adc(bytes),
         other => panic!("no fuzz target is called {other}"),
     }
 }

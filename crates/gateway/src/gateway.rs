@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tollgate_resources::{Resources, Secret};
 use tollgate_telemetry::AccessLog;
 
+use crate::forwarding::Forwarding;
 use crate::objects::{Change, Compiler};
 use crate::secrets::{Env, Secrets};
 use crate::snapshot::{CompileError, Native, Snapshot};
@@ -21,6 +22,7 @@ pub struct Gateway {
     positions: Positions,
     pepper: [u8; 32],
     access_log: AccessLog,
+    forwarding: Forwarding,
 }
 
 /// What a gateway is made with beside its configuration.
@@ -33,6 +35,8 @@ pub struct Setting {
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
     pub strict_apisix: bool,
+    /// What is believed of requests that other proxies have passed on.
+    pub forwarding: Forwarding,
 }
 
 /// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.
@@ -76,6 +80,7 @@ impl Gateway {
             positions,
             pepper: setting.pepper,
             access_log: setting.access_log,
+            forwarding: setting.forwarding,
         })
     }
 
@@ -133,6 +138,11 @@ impl Gateway {
     /// The snapshot that a call beginning now runs on.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// What is believed of requests that other proxies have passed on.
+    pub fn forwarding(&self) -> &Forwarding {
+        &self.forwarding
     }
 
     /// The access log.

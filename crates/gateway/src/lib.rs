@@ -6,6 +6,7 @@
 
 pub mod ai;
 mod error;
+mod forwarding;
 mod gateway;
 mod manners;
 mod objects;
@@ -20,6 +21,7 @@ pub mod upstream;
 pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
+pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression};
 pub use snapshot::{CompileError, Snapshot};

@@ -38,6 +38,8 @@ const MAX_LOSS_HEADER: usize = 2048;
 pub struct Record {
     worker: Rc<Worker>,
     peer: Peer,
+    /// The client's address: the connection's, or what a proxy that is trusted has told.
+    client: SocketAddr,
     /// The head of the client's request.
     pub request: Parts,
     /// The dialect the client understands.
@@ -153,11 +155,17 @@ impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
+        let client = worker
+            .gateway
+            .forwarding()
+            .client(peer.address.ip(), &request.headers)
+            .map_or(peer.address, |told| SocketAddr::new(told, peer.address.port()));
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
         Record {
             worker,
             peer,
+            client,
             request,
             dialect: Dialect::OpenaiChat,
             request_id: Uuid::now_v7().simple().to_string(),
@@ -204,7 +212,12 @@ impl Record {
 
     /// The client's address.
     pub fn client(&self) -> SocketAddr {
-        self.peer.address
+        self.client
+    }
+
+    /// Whether the `X-Forwarded-*` headers of the request are believed.
+    pub fn is_forwarded_by_trusted(&self) -> bool {
+        self.worker.gateway.forwarding().trusts(self.peer.address.ip())
     }
 
     /// Whether the client's connection is encrypted.
@@ -478,7 +491,7 @@ impl Record {
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
         self.worker.access_log.log(&CallRecord {
-            remote_addr: self.peer.address.ip(),
+            remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
             server_addr: None,
             scheme: if self.peer.tls { "https" } else { "http" },

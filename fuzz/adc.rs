@@ -1,23 +1,11 @@
-//! What must hold for any bytes, one function per parser of configuration files. Used by the fuzz targets and, over the
-//! checked-in corpora, by an ordinary test of the resources.
+//! What must hold for any bytes that are taken for an `adc.yaml`.
 
 use serde_json::{Map, Value};
 use tollgate_resources::adc::{Labels, lower_adc, normalised, to_adc_yaml};
 use tollgate_resources::objects::ObjectKey;
 
-/// Runs the checks of a target.
-///
-/// # Panics
-/// A check has failed, or there is no such target.
-pub(crate) fn run(target: &str, bytes: &[u8]) {
-    match target {
-        "adc" => adc(bytes),
-        other => panic!("no fuzz target is called {other}"),
-    }
-}
-
 /// What can be read can be written, and what was written says the same.
-fn adc(bytes: &[u8]) {
+pub(crate) fn adc(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
