@@ -57,7 +57,7 @@ fn seeds_with_a_byte_changed_pass_too() {
 fn every_target_is_built_and_has_a_small_corpus() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let corpora: BTreeSet<String> = names(&fuzz().join("corpus")).into_iter().collect();
-    assert_eq!(targets(), corpora);
+    assert!(targets().is_subset(&corpora));
     for target in targets() {
         assert!(
             manifest.contains(&format!("name = \"{target}\"")),
@@ -79,10 +79,16 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
+/// The targets of this crate: those that use its checks.
 fn targets() -> BTreeSet<String> {
-    let files = names(&fuzz().join("fuzz_targets"));
-    files
+    let folder = fuzz().join("fuzz_targets");
+    names(&folder)
         .iter()
+        .filter(|file| {
+            fs::read_to_string(folder.join(file))
+                .unwrap()
+                .contains("../checks.rs")
+        })
         .map(|file| file.strip_suffix(".rs").unwrap().to_owned())
         .collect()
 }

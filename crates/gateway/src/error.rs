@@ -8,6 +8,8 @@ use http::StatusCode;
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{ErrorKind, ProviderError};
 
+use crate::plugins::{Key, Reply};
+
 /// The code of an error that the provider told without a code of its own.
 pub const TOLD_BY_PROVIDER: &str = "upstream_error";
 
@@ -46,13 +48,31 @@ pub struct CallError {
     pub retry_after: Option<http::HeaderValue>,
     /// The provider's own error answer, repeated verbatim to a client of the same dialect.
     pub verbatim: Option<Verbatim>,
+    /// How APISIX tells it, on routes written with its plugins.
+    pub form: Form,
+    /// A plugin's own answer, on routes written with APISIX's plugins.
+    pub reply: Option<Box<Reply>>,
+    /// The configured body that replaces whatever would be told (`_meta.error_response`).
+    pub replaced_by: Option<serde_json::Value>,
+}
+
+/// How APISIX tells an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// With the server's page for the status.
+    #[default]
+    Page,
+    /// As JSON under this key.
+    Json(Key),
+    /// As plain text.
+    Text,
 }
 
 /// An error answer of a provider, as it came (credentials masked).
 #[derive(Clone, Debug)]
 pub struct Verbatim {
-    /// The dialect it is written in.
-    pub dialect: Dialect,
+    /// The dialect it is written in; `None` if every client of the call understands it.
+    pub dialect: Option<Dialect>,
     /// Its content type.
     pub content_type: Option<http::HeaderValue>,
     /// Its body.
@@ -118,7 +138,24 @@ impl CallError {
             param: None,
             retry_after: None,
             verbatim: None,
+            form: Form::Page,
+            reply: None,
+            replaced_by: None,
         }
+    }
+
+    /// Says that APISIX tells this as JSON under a key.
+    #[must_use]
+    pub fn told_as(mut self, key: Key) -> Self {
+        self.form = Form::Json(key);
+        self
+    }
+
+    /// Says that APISIX tells this as plain text.
+    #[must_use]
+    pub fn told_as_text(mut self) -> Self {
+        self.form = Form::Text;
+        self
     }
 
     /// The same error as the dialects' encoders take it. `client` decides the status words that only it knows (529).

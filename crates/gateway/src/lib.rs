@@ -4,16 +4,22 @@
 //! the way of a request; a new snapshot is swapped in as a whole, and calls in flight finish on the one they started on.
 //! The way of a request is the list of files in `pipeline`.
 
+pub mod ai;
 mod error;
 mod gateway;
+mod manners;
+mod objects;
 mod pipeline;
 pub mod plugins;
 pub mod providers;
+pub mod proxy;
+mod secrets;
 pub mod server;
 mod snapshot;
 pub mod upstream;
 pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Setting};
+pub use objects::Change;
 pub use snapshot::{CompileError, Snapshot};

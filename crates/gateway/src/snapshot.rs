@@ -9,10 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 use tollgate_dialects::Dialect;
 use tollgate_policy::{KeyIndex, RouteTable, order, smooth_sequence};
-use tollgate_resources::model::{self, AiAuth, Compat, FallbackOn, OnLoss, Provider};
+use tollgate_resources::model::{self, AiAuth, Compat, FallbackOn, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
 use crate::gateway::Positions;
+use crate::manners::Manners;
+use crate::objects::Plane;
+use crate::plugins::AiInstance;
 use crate::providers::simulated::Profile;
 use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
 
@@ -26,8 +29,18 @@ pub struct CompileError {
     pub problem: String,
 }
 
-/// All resources, compiled. Calls in flight keep the one they started on.
+/// What the gateway runs: the configuration's own models, and the objects of the Admin API. Calls in flight keep the one
+/// they started on.
+#[derive(Clone)]
 pub struct Snapshot {
+    /// What the configuration describes.
+    pub native: Arc<Native>,
+    /// What the Admin API's objects describe.
+    pub plane: Plane,
+}
+
+/// The configuration's own resources, compiled.
+pub struct Native {
     table: RouteTable,
     routes: Vec<Arc<Route>>,
     consumers: Vec<Arc<Consumer>>,
@@ -37,6 +50,8 @@ pub struct Snapshot {
     pub max_body_bytes: u64,
     /// How long a client may take to send a request body.
     pub body_timeout: Duration,
+    /// Whether there are routes at all.
+    pub has_routes: bool,
 }
 
 /// Who may call.
@@ -113,8 +128,8 @@ pub struct Timeouts {
 pub struct Instance {
     /// Its name in logs and headers.
     pub name: Arc<str>,
-    /// Whose API it is.
-    pub provider: Provider,
+    /// Whose API it is, as the log names it.
+    pub provider: &'static str,
     /// The model's name at the provider; `None`: the name the client used.
     pub model: Option<String>,
     /// Where it is.
@@ -129,9 +144,11 @@ pub struct Instance {
     pub embeddings: bool,
     /// Secrets that must not appear in what a client sees.
     pub secrets: Vec<Secret>,
+    /// How an instance of APISIX's AI plugins is called; `None` for those of the configuration's own models.
+    pub ai: Option<Arc<AiInstance>>,
 }
 
-impl Snapshot {
+impl Native {
     /// Compiles resources: resolves secrets, parses addresses, reads certificate files, builds indexes.
     ///
     /// # Errors
@@ -147,7 +164,7 @@ impl Snapshot {
             positions,
             errors: Vec::new(),
         };
-        let mut snapshot = Snapshot {
+        let mut snapshot = Native {
             table: RouteTable::default(),
             routes: Vec::new(),
             consumers: Vec::new(),
@@ -155,6 +172,7 @@ impl Snapshot {
             keys: KeyIndex::new(pepper),
             max_body_bytes: resources.server.max_body_bytes,
             body_timeout: Duration::from_millis(resources.server.body_timeout_ms),
+            has_routes: !resources.routes.is_empty(),
         };
         for consumer in &resources.consumers {
             let number = snapshot.consumers.len();
@@ -230,6 +248,13 @@ pub enum RouteMiss {
     Method,
 }
 
+impl Route {
+    /// Whose manners its answers have.
+    pub fn manners(&self) -> Manners {
+        self.models.compat.into()
+    }
+}
+
 impl Models {
     /// The model that serves a name: an exact entry, else the most specific glob.
     pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
@@ -243,6 +268,28 @@ impl Models {
 }
 
 impl Model {
+    /// The instances of an AI plugin, tried in the order of their weights. `position` outlives changes of the plugin.
+    pub fn of_plugin(
+        name: &str,
+        instances: Vec<(Arc<Instance>, u32)>,
+        fallback_on: FallbackOn,
+        timeouts: Timeouts,
+        position: Arc<AtomicUsize>,
+    ) -> Self {
+        let weights: Vec<u32> = instances.iter().map(|(_, weight)| *weight).collect();
+        Model {
+            name: name.into(),
+            instances: instances.into_iter().map(|(instance, _)| instance).collect(),
+            fallback: Vec::new(),
+            fallback_on,
+            timeouts,
+            on_loss: OnLoss::default(),
+            max_output_tokens: None,
+            turns: smooth_sequence(&weights),
+            position,
+        }
+    }
+
     /// The instances in the order in which this call tries them.
     pub fn order(&self) -> Vec<usize> {
         let position = self.position.fetch_add(1, Ordering::Relaxed);
@@ -393,7 +440,7 @@ impl Compiler<'_> {
         }
         Some(Instance {
             name: instance.name.as_str().into(),
-            provider: instance.provider,
+            provider: instance.provider.name(),
             model: instance.model.clone(),
             endpoint,
             headers,
@@ -405,6 +452,7 @@ impl Compiler<'_> {
             dialects,
             embeddings,
             secrets,
+            ai: None,
         })
     }
 }

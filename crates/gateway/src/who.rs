@@ -6,7 +6,10 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use tollgate_policy::ShardedMap;
 use tollgate_resources::Secret;
-use tollgate_resources::objects::Confs;
+
+use crate::objects::Chain;
+
+use crate::plugins::Verifier;
 
 /// Somebody who calls, compiled.
 pub struct Consumer {
@@ -16,8 +19,10 @@ pub struct Consumer {
     pub group: Option<Arc<str>>,
     /// Its labels; `custom_id` is told to upstreams.
     pub labels: BTreeMap<String, String>,
+    /// Whether that group does not exist, so that its calls cannot be served as configured.
+    pub group_missing: bool,
     /// Plugins that its calls get, those of its group included; credentials are not among them.
-    pub plugins: Confs,
+    pub chain: Chain,
 }
 
 /// A credential, compiled.
@@ -42,12 +47,8 @@ pub enum Proof {
 
 /// How the tokens of a consumer are signed, as configured in `jwt-auth`.
 pub struct JwtProof {
-    /// Algorithm, such as `HS256`.
-    pub algorithm: String,
-    /// The shared secret of HS algorithms, decoded.
-    pub secret: Option<Secret>,
-    /// Public key, PEM, of RS and ES algorithms.
-    pub public_key: Option<String>,
+    /// Checks signatures; knows the one algorithm that this consumer's tokens may be signed with.
+    pub verifier: Verifier,
     /// Seconds by which `exp` and `nbf` may be missed.
     pub lifetime_grace_s: u64,
 }

@@ -4,12 +4,18 @@
 //! tollgate.yaml --native--+
 //!                         +--> Resources --> (gateway: snapshot, data plane)
 //! rbac.json -----rbac-----+
+//! config.yaml --apisix----> Server, Admin, Deployment
+//! apisix.yaml --apisix----> objects, as the Admin API takes them
+//!
+//! adc.yaml ------adc------> objects of the Admin API --> (command line: sync, diff)
 //! ```
 //!
 //! This crate knows what a configuration means and how to say what is wrong with one: all mistakes at once, each with its
 //! place and what is allowed. It refuses to know sockets, clocks, files and the process environment; contents of files and
 //! the look-up of variables are passed in.
 
+pub mod apisix;
+pub mod adc;
 mod check;
 mod glob;
 mod json;

@@ -9,6 +9,12 @@ use crate::model::Resources;
 #[error("the resources cannot be written as YAML: {0}")]
 pub struct DumpError(String);
 
+impl DumpError {
+    pub(crate) fn new(reason: String) -> DumpError {
+        DumpError(reason)
+    }
+}
+
 /// Writes resources as YAML. Secrets appear as the references they were written as, others as `***`.
 ///
 /// # Errors

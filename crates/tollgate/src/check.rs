@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use tollgate_gateway::Gateway;
 use tollgate_gateway::server::server_config;
+use tollgate_gateway::{Gateway, Setting};
 use tollgate_telemetry::{AccessLog, Format, Target};
 
 use crate::cli::{Failure, Source};
@@ -20,7 +20,13 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         server_config(&tls.cert_file, &tls.key_file)
             .map_err(|error| Failure::new(format!("server.tls: {error}")))?;
     }
-    Gateway::new(&lowered.resources, &env, [0; 32], log).map_err(Failure::all)?;
+    let setting = Setting {
+        pepper: [0; 32],
+        access_log: log,
+        env: Box::new(env),
+        strict_apisix: false,
+    };
+    Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
     let models: usize = lowered
         .resources
         .routes

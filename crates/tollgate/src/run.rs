@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tollgate_gateway::Gateway;
 use tollgate_gateway::server::{self, Limits, Running, Settings};
+use tollgate_gateway::{Gateway, Setting};
 use tollgate_resources::model::{LogPath, Server};
 use tollgate_resources::{Lowered, Resources};
 use tollgate_telemetry::{AccessLog, Target};
@@ -36,8 +36,13 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         resources.server.listen.clone_from(&arguments.listen);
     }
     let access_log = open_access_log(&resources.server)?;
-    let gateway =
-        Arc::new(Gateway::new(&resources, &env, pepper()?, access_log.clone()).map_err(Failure::all)?);
+    let setting = Setting {
+        pepper: pepper()?,
+        access_log: access_log.clone(),
+        env: Box::new(env),
+        strict_apisix: false,
+    };
+    let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);
     let (listeners, addresses) = listen(&resources.server.listen, workers)?;
     let settings = settings(&resources.server)?;

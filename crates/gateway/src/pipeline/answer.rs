@@ -5,13 +5,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::{Dialect, Losses, anthropic_messages, codec, openai_chat, scan};
-use tollgate_resources::model::Compat;
 
 use super::ask::Asked;
 use super::choose::Candidate;
@@ -23,11 +22,12 @@ use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
+use crate::manners::Manners;
 use crate::providers::Operation;
-use crate::snapshot::{Route, Timeouts};
+use crate::snapshot::Timeouts;
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
@@ -118,7 +118,7 @@ pub async fn refused(
     if status == upstream.status && whole && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
         error.verbatim = Some(Verbatim {
-            dialect,
+            dialect: Some(dialect),
             content_type,
             body,
         });
@@ -194,13 +194,13 @@ impl Patience {
 /// The answer is late, cut, empty, garbled or tells an error.
 pub async fn whole(
     head: &Head,
-    route: &Route,
+    manners: Manners,
     candidate: &Candidate,
     encoded: &Encoded,
     mut upstream: UpstreamAnswer,
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
-    let body = collect(&mut upstream, candidate).await?;
+    let body = collect(&mut upstream, candidate, None).await?;
     record.first_byte();
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -247,7 +247,7 @@ pub async fn whole(
                 let translated = codec::encode_response(
                     head.dialect,
                     &response,
-                    &style(route, record, encoded),
+                    &style(manners, record, encoded),
                     &mut losses,
                 );
                 if losses.rejections().next().is_some() {
@@ -278,7 +278,21 @@ pub async fn whole(
     })
 }
 
-async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result<Bytes, AttemptError> {
+/// Reads a whole body of at most `limit` bytes, or as many as any answer may have.
+pub(super) async fn collect(
+    upstream: &mut UpstreamAnswer,
+    candidate: &Candidate,
+    limit: Option<u64>,
+) -> Result<Bytes, AttemptError> {
+    let limit = limit.unwrap_or(MAX_ANSWER_BYTES);
+    let too_large = || AttemptError::garbled("too_large", StatusCode::OK, format!("more than {limit} bytes"));
+    let announced = upstream.headers.get(CONTENT_LENGTH);
+    if announced
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| length > limit)
+    {
+        return Err(too_large());
+    }
     let mut patience = Patience::new(upstream, candidate);
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
@@ -289,6 +303,10 @@ async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result
             Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
             Ok(Some(Ok(data))) => data,
         };
+        let before = first.as_ref().map_or(joined.len(), Bytes::len);
+        if (before + data.len()) as u64 > limit {
+            return Err(too_large());
+        }
         if joined.is_empty() && first.is_none() {
             first = Some(data);
             continue;
@@ -297,13 +315,6 @@ async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result
             joined.extend_from_slice(&first);
         }
         joined.extend_from_slice(&data);
-        if joined.len() > MAX_ANSWER_BYTES {
-            return Err(AttemptError::garbled(
-                "too_large",
-                StatusCode::OK,
-                format!("more than {MAX_ANSWER_BYTES} bytes"),
-            ));
-        }
     }
     Ok(first.unwrap_or_else(|| joined.freeze()))
 }
@@ -314,7 +325,7 @@ async fn collect(upstream: &mut UpstreamAnswer, candidate: &Candidate) -> Result
 /// The stream is late, cut, empty, garbled or tells an error before any content.
 pub async fn stream(
     head: &Head,
-    route: &Route,
+    manners: Manners,
     asked: &Asked,
     candidate: &Candidate,
     encoded: &Encoded,
@@ -322,7 +333,10 @@ pub async fn stream(
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
     if !is_event_stream(&upstream.headers) {
-        let body = masked(collect(&mut upstream, candidate).await?, &candidate.instance);
+        let body = masked(
+            collect(&mut upstream, candidate, None).await?,
+            &candidate.instance,
+        );
         let dialect = encoded.operation.dialect();
         let is_error = scan::scan(&body).is_ok_and(|members| tells_error(&members, &body));
         return Err(if is_error {
@@ -335,7 +349,7 @@ pub async fn stream(
             )
         });
     }
-    let mut style = style(route, record, encoded);
+    let mut style = style(manners, record, encoded);
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(
@@ -453,7 +467,7 @@ fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> Attemp
 
 /// Headers of a provider that say something about its limits or name the request: passed on under our own prefix, so that
 /// they are not taken for the gateway's.
-fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
+pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in upstream {
         let name = name.as_str();
@@ -472,10 +486,10 @@ fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(route: &Route, record: &Record, encoded: &Encoded) -> AnswerStyle {
+fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
-        native_finish_reason: route.models.compat == Compat::NginxDemo,
+        native_finish_reason: manners.is_demo(),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
         ..AnswerStyle::default()

@@ -6,10 +6,12 @@ use super::choose::{Candidate, Plan};
 use super::encode::{Decoded, encode};
 use super::head::{Endpoint, Head};
 use super::record::Record;
-use super::{Worker, local};
+use super::{Worker, encode_ai, local, passed};
+use http::StatusCode;
+
 use crate::error::{AttemptError, CallError};
+use crate::manners::Manners;
 use crate::providers::Operation;
-use crate::snapshot::Route;
 use crate::upstream::Pools;
 
 use super::send::send;
@@ -21,7 +23,7 @@ use super::send::send;
 pub async fn run(
     worker: &Worker,
     head: &Head,
-    route: &Route,
+    manners: Manners,
     plan: &Plan,
     asked: &Asked,
     record: &mut Record,
@@ -32,7 +34,7 @@ pub async fn run(
         let candidate = &candidate;
         record.begin_attempt(candidate);
         let total = candidate.model.timeouts.total;
-        let attempt = attempt(&worker.pools, head, route, candidate, asked, &decoded, record);
+        let attempt = attempt(&worker.pools, head, manners, candidate, asked, &decoded, record);
         let result = match tokio::time::timeout(total, attempt).await {
             Ok(result) => result,
             Err(_) => Err(AttemptError::timeout("total_timeout", total)),
@@ -65,23 +67,40 @@ pub async fn run(
 async fn attempt(
     pools: &Pools,
     head: &Head,
-    route: &Route,
+    manners: Manners,
     candidate: &Candidate,
     asked: &Asked,
     decoded: &Decoded,
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
-    let encoded = encode(head, asked, decoded, candidate)?;
+    let encoded = match (&candidate.instance.ai, head.endpoint.clone()) {
+        (Some(ai), Endpoint::Api(protocol)) => {
+            encode_ai::encode(pools, protocol, asked, decoded, candidate, ai, record).await?
+        }
+        _ => encode(head, asked, decoded, candidate)?,
+    };
     record.losses = encoded.losses.clone();
     let upstream = send(pools, head, candidate, &encoded, asked.stream, record).await?;
+    if let Some(protocol) = encoded.passed_as {
+        let status = upstream.status;
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            let dialect = encoded.operation.dialect();
+            let mut failure = answer::refused(upstream, dialect, candidate, record.attempt_started()).await;
+            if let Some(verbatim) = &mut failure.error.verbatim {
+                verbatim.dialect = None;
+            }
+            return Err(failure);
+        }
+        return passed::pass(manners, protocol, candidate, &encoded, upstream, record).await;
+    }
     if upstream.status != http::StatusCode::OK {
         let dialect = encoded.operation.dialect();
         return Err(answer::refused(upstream, dialect, candidate, record.attempt_started()).await);
     }
     if asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
-        answer::stream(head, route, asked, candidate, &encoded, upstream, record).await
+        answer::stream(head, manners, asked, candidate, &encoded, upstream, record).await
     } else {
-        answer::whole(head, route, candidate, &encoded, upstream, record).await
+        answer::whole(head, manners, candidate, &encoded, upstream, record).await
     }
 }
 

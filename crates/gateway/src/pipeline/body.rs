@@ -1,5 +1,7 @@
 //! Reads the body of a request, once, within its limits.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -10,10 +12,53 @@ use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::Compat;
 
 use crate::error::CallError;
-use crate::snapshot::{Route, Snapshot};
+use crate::snapshot::{Native, Route};
 
 /// What is reserved at once for a body whose length is announced; more grows as it really arrives.
 const MAX_RESERVED: u64 = 1024 * 1024;
+
+/// The body of a request that may not be needed, or not as a whole.
+pub enum ClientBody {
+    /// Still on the connection.
+    Unread(Incoming),
+    /// Read.
+    Read(Bytes),
+    /// Failed to be read; nothing is left of it.
+    Lost,
+}
+
+impl ClientBody {
+    /// The bytes, if they have been read.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            ClientBody::Read(bytes) => Some(bytes),
+            ClientBody::Unread(_) | ClientBody::Lost => None,
+        }
+    }
+}
+
+/// Reads a body as a whole, unless that has been done.
+///
+/// # Errors
+/// 413 above `limit` bytes, 408 when the client is too slow, 400 when it breaks off.
+pub async fn read_into(body: &mut ClientBody, limit: u64, patience: Duration) -> Result<Bytes, CallError> {
+    let incoming = match std::mem::replace(body, ClientBody::Lost) {
+        ClientBody::Unread(incoming) => incoming,
+        ClientBody::Read(bytes) => {
+            *body = ClientBody::Read(bytes.clone());
+            // It may have been read for a route's condition, under another limit.
+            return if bytes.len() as u64 > limit {
+                Err(too_large(limit))
+            } else {
+                Ok(bytes)
+            };
+        }
+        ClientBody::Lost => return Err(incomplete("the body was lost".to_owned())),
+    };
+    let bytes = read_within(incoming, limit, patience).await?;
+    *body = ClientBody::Read(bytes.clone());
+    Ok(bytes)
+}
 
 /// Reads a request body.
 ///
@@ -21,7 +66,7 @@ const MAX_RESERVED: u64 = 1024 * 1024;
 /// 415 for a media type or coding we do not read, 413 above the size limit, 408 when the client is too slow, 400 when it
 /// breaks off.
 pub async fn read(
-    snapshot: &Snapshot,
+    snapshot: &Native,
     route: &Route,
     headers: &HeaderMap,
     body: Incoming,
@@ -30,12 +75,15 @@ pub async fn read(
         check_media_type(headers)?;
     }
     check_coding(headers)?;
-    let limit = snapshot.max_body_bytes;
+    read_within(body, snapshot.max_body_bytes, snapshot.body_timeout).await
+}
+
+async fn read_within(body: Incoming, limit: u64, patience: Duration) -> Result<Bytes, CallError> {
     let announced = body.size_hint().lower();
     if announced > limit {
-        return Err(too_large(limit));
+        return Err(too_large_by(announced, limit));
     }
-    match tokio::time::timeout(snapshot.body_timeout, collect(body, limit, announced)).await {
+    match tokio::time::timeout(patience, collect(body, limit, announced)).await {
         Ok(read) => read,
         Err(_) => Err(CallError::client(
             StatusCode::REQUEST_TIMEOUT,
@@ -50,16 +98,7 @@ async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let mut error_for_caller = CallError::client(
-                StatusCode::BAD_REQUEST,
-                ErrorKind::BadRequest,
-                "incomplete_body",
-                "the request body broke off before it was complete",
-            );
-            error_for_caller.detail = Some(error.to_string());
-            error_for_caller
-        })?;
+        let frame = frame.map_err(|error| incomplete(error.to_string()))?;
         // Trailers carry nothing we use, and never become headers.
         let Ok(data) = frame.into_data() else { continue };
         let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
@@ -115,6 +154,23 @@ fn check_coding(headers: &HeaderMap) -> Result<(), CallError> {
         )),
         _ => Ok(()),
     }
+}
+
+fn incomplete(detail: String) -> CallError {
+    let mut error = CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "incomplete_body",
+        "the request body broke off before it was complete",
+    );
+    error.detail = Some(detail);
+    error
+}
+
+fn too_large_by(announced: u64, limit: u64) -> CallError {
+    let mut error = too_large(limit);
+    error.detail = Some(format!("{announced} bytes were announced"));
+    error
 }
 
 fn too_large(limit: u64) -> CallError {

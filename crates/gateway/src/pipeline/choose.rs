@@ -28,6 +28,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The instances of one model, whoever calls.
+    pub fn of(model: Arc<Model>, asked_for: String) -> Self {
+        Plan {
+            models: vec![(model, asked_for)],
+        }
+    }
+
     /// All tries: the instances of the first model, then those of the next. A model takes its turn of the rotation only
     /// when it is reached, so that a fallback that is not needed does not shift the shares of its own callers.
     pub fn candidates(&self) -> impl Iterator<Item = Candidate> + '_ {

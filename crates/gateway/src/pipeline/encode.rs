@@ -3,15 +3,16 @@
 use std::cell::OnceCell;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Target, anthropic_messages, codec, openai_chat};
+use tollgate_dialects::{Capabilities, Dialect, Losses, anthropic_messages, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
 use super::choose::Candidate;
 use super::head::{Endpoint, Head};
+use crate::ai::protocol::Protocol;
 use crate::error::{AttemptError, CallError};
 use crate::providers::Operation;
 use crate::upstream::RequestBody;
@@ -30,6 +31,20 @@ pub struct Encoded {
     pub legacy_functions: bool,
     /// Whether the answer may be bound to a schema by a tool, whose call must become text.
     pub answer_by_tool: bool,
+    /// Where an instance of an AI plugin is asked, and with which headers; `None`: where the operation says.
+    pub target: Option<Target>,
+    /// The answer is passed on as it is, read only for accounting as one of this protocol; `None`: it is decoded.
+    pub passed_as: Option<Protocol>,
+}
+
+/// Where a request goes, below the endpoint's address.
+pub struct Target {
+    /// Method.
+    pub method: Method,
+    /// Path and query as sent.
+    pub path_and_query: String,
+    /// All headers but those that the connection and the body decide.
+    pub headers: HeaderMap,
 }
 
 /// The client's request in canonical form, decoded at most once per call.
@@ -132,10 +147,12 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         hide_usage: ask_for_usage,
         legacy_functions: false,
         answer_by_tool: false,
+        target: None,
+        passed_as: None,
     }
 }
 
-fn translate(
+pub(super) fn translate(
     client: Dialect,
     dialect: Dialect,
     asked: &Asked,
@@ -144,7 +161,7 @@ fn translate(
 ) -> Result<Encoded, AttemptError> {
     let request = decoded.get(client, asked).map_err(refused)?;
     let capabilities = Capabilities::of(candidate.upstream_model());
-    let target = Target {
+    let target = tollgate_dialects::Target {
         model: candidate.upstream_model(),
         capabilities: &capabilities,
         default_max_output_tokens: candidate.model.max_output_tokens,
@@ -164,6 +181,8 @@ fn translate(
         answer_by_tool: dialect == Dialect::AnthropicMessages
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
+        target: None,
+        passed_as: None,
     })
 }
 
@@ -197,7 +216,7 @@ fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Resu
     ))
 }
 
-fn edited(document: &Bytes, members: &scan::Members, edits: &[Edit<'_>]) -> RequestBody {
+pub(super) fn edited(document: &Bytes, members: &scan::Members, edits: &[Edit<'_>]) -> RequestBody {
     let mut body = RequestBody::default();
     for piece in scan::edit(document, members, edits) {
         match piece {
@@ -253,7 +272,7 @@ fn unsupported(what: &str) -> AttemptError {
     ))
 }
 
-fn refused(error: CallError) -> AttemptError {
+pub(super) fn refused(error: CallError) -> AttemptError {
     AttemptError {
         outcome: "not_sent",
         status: None,

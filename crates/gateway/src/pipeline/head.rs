@@ -9,8 +9,9 @@ use http::{Method, StatusCode, Version};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 
+use crate::ai::protocol::Protocol;
 use crate::error::{CallError, INVALID_FRAMING};
-use crate::snapshot::{Route, RouteMiss, Snapshot};
+use crate::snapshot::{Native, Route, RouteMiss};
 
 /// What the caller wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Endpoint {
     CountTokens,
     /// OpenAI's embeddings.
     Embeddings,
+    /// A call of an AI plugin, in this API.
+    Api(Protocol),
     /// The list of models.
     Models,
     /// One model.
@@ -46,7 +49,7 @@ impl Head {
             Endpoint::Chat(dialect) => *dialect,
             Endpoint::CountTokens => Dialect::AnthropicMessages,
             Endpoint::Embeddings => Dialect::OpenaiChat,
-            Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
+            Endpoint::Api(_) | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
                 if request.headers.contains_key("anthropic-version") {
                     Dialect::AnthropicMessages
                 } else {
@@ -77,8 +80,8 @@ fn endpoint(path: &str) -> Endpoint {
     }
 }
 
-/// Model names may hold `/` and `:`, which some clients escape.
-fn percent_decoded(text: &str) -> String {
+/// The text with its `%` escapes replaced. Model names may hold `/` and `:`, which some clients escape.
+pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -108,7 +111,7 @@ fn hex_digit(digit: u8) -> u8 {
 /// # Errors
 /// 404 for an unknown path, 405 for a known path with another method.
 pub fn route<'a>(
-    snapshot: &'a Snapshot,
+    snapshot: &'a Native,
     request: &Parts,
     endpoint: &Endpoint,
 ) -> Result<&'a Arc<Route>, CallError> {
@@ -125,7 +128,7 @@ pub fn route<'a>(
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
         Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => request.method == Method::POST,
-        Endpoint::Unknown => return Err(not_found()),
+        Endpoint::Api(_) | Endpoint::Unknown => return Err(not_found()),
     };
     if allowed {
         Ok(route)

@@ -8,7 +8,7 @@ use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::{AiAuth, Compat};
 
 use crate::error::CallError;
-use crate::snapshot::{Consumer, Route, Snapshot};
+use crate::snapshot::{Consumer, Native, Route};
 
 /// Who calls.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl Caller {
 ///
 /// # Errors
 /// 401 without a usable key, 403 for a header that names nobody.
-pub fn identify(snapshot: &Snapshot, route: &Route, headers: &HeaderMap) -> Result<Caller, CallError> {
+pub fn identify(snapshot: &Native, route: &Route, headers: &HeaderMap) -> Result<Caller, CallError> {
     match &route.auth {
         AiAuth::Anonymous => Ok(Caller::Anonymous),
         AiAuth::Header { name } => by_header(snapshot, route, headers, name),
@@ -49,12 +49,7 @@ pub fn identify(snapshot: &Snapshot, route: &Route, headers: &HeaderMap) -> Resu
     }
 }
 
-fn by_header(
-    snapshot: &Snapshot,
-    route: &Route,
-    headers: &HeaderMap,
-    name: &str,
-) -> Result<Caller, CallError> {
+fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) -> Result<Caller, CallError> {
     let user = headers
         .get(name)
         .filter(|value| !value.is_empty())
@@ -86,7 +81,7 @@ fn by_header(
         })
 }
 
-fn by_key(snapshot: &Snapshot, headers: &HeaderMap, names: &[String]) -> Result<Caller, CallError> {
+fn by_key(snapshot: &Native, headers: &HeaderMap, names: &[String]) -> Result<Caller, CallError> {
     let mut found: Option<&str> = None;
     for name in names {
         for value in headers.get_all(name) {

@@ -52,7 +52,7 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
         .models
         .find(name)
         .and_then(|model| model.instances.first())
-        .map_or("tollgate", |instance| instance.provider.name());
+        .map_or("tollgate", |instance| instance.provider);
     match dialect {
         // Providers' own creation times are not known here; the field is required, and SDKs read 0 as "unknown".
         Dialect::OpenaiChat => json!({ "id": name, "object": "model", "created": 0, "owned_by": owner }),

@@ -5,16 +5,21 @@
 //! `choose` to `answer` is the only loop: the attempts. Nothing reaches the client before one attempt has succeeded.
 //! Cancellation is dropping the future: it closes the connection to the provider and writes the record.
 
+mod ai;
 mod answer;
 mod ask;
 mod attempt;
 mod body;
+mod chain;
 mod choose;
 mod encode;
+mod encode_ai;
 mod head;
 mod identify;
 mod local;
 mod mask;
+mod objects;
+mod passed;
 mod record;
 mod refuse;
 mod relay;
@@ -31,6 +36,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tollgate_telemetry::AccessLog;
 
+pub(crate) use answer::Answer;
+pub(crate) use body::ClientBody;
+pub(crate) use chain::Passing;
+pub(crate) use record::Record;
 pub use relay::AnswerBody;
 pub use send::UpstreamAnswer;
 
@@ -39,7 +48,6 @@ use crate::gateway::Gateway;
 use crate::server::Activity;
 use crate::upstream::Pools;
 use head::{Endpoint, Head};
-use record::Record;
 
 /// What one worker thread owns.
 pub struct Worker {
@@ -104,20 +112,25 @@ async fn answer_call(
 ) -> Result<answer::Answer, CallError> {
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
-    let route = head::route(snapshot, &record.request, &head.endpoint)?.clone();
-    record.route = Some(route.clone());
-    let caller = identify::identify(snapshot, &route, &record.request.headers)?;
+    let route = match head::route(&snapshot.native, &record.request, &head.endpoint) {
+        Ok(route) => route.clone(),
+        Err(miss) if snapshot.native.has_routes && snapshot.plane.is_empty() => return Err(miss),
+        Err(_) => return objects::answer_call(worker, snapshot, body, record).await,
+    };
+    record.route = Some(route.id.clone());
+    record.manners = route.manners();
+    let caller = identify::identify(&snapshot.native, &route, &record.request.headers)?;
     record.consumer = caller.name().cloned();
     match &head.endpoint {
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
         Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
         Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => {
-            let bytes = body::read(snapshot, &route, &record.request.headers, body).await?;
+            let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
             let asked = ask::Asked::read(head, &route, bytes)?;
             record.asked(&asked, &head.endpoint);
             let plan = choose::plan(&route, &caller, &asked)?;
-            attempt::run(worker, head, &route, &plan, &asked, record).await
+            attempt::run(worker, head, route.manners(), &plan, &asked, record).await
         }
-        Endpoint::Unknown => Err(head::not_found()),
+        Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }
 }

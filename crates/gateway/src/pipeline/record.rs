@@ -21,7 +21,9 @@ use super::choose::Candidate;
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
-use crate::snapshot::{Instance, Route};
+use crate::ai::reading::Facts;
+use crate::manners::Manners;
+use crate::snapshot::Instance;
 use crate::upstream::Scheme;
 
 /// nginx's status for a client that left before it had an answer.
@@ -42,8 +44,14 @@ pub struct Record {
     pub request_id: String,
     time: SystemTime,
     started: Instant,
-    /// The route, once found.
-    pub route: Option<Arc<Route>>,
+    /// Id of the route, once found.
+    pub route: Option<Arc<str>>,
+    /// Whose manners its answers have.
+    pub manners: Manners,
+    /// The address as the client wrote it, where a plugin has changed it.
+    pub original_uri: Option<http::Uri>,
+    /// Headers set on the answer, whoever gives it; over those of the same name.
+    pub answer_headers: HeaderMap,
     /// The consumer, once known.
     pub consumer: Option<Arc<str>>,
     kind: RequestType,
@@ -95,6 +103,9 @@ impl Record {
             time: SystemTime::now(),
             started: Instant::now(),
             route: None,
+            manners: Manners::default(),
+            original_uri: None,
+            answer_headers: HeaderMap::new(),
             consumer: None,
             kind: RequestType::TraditionalHttp,
             request_model: None,
@@ -122,12 +133,22 @@ impl Record {
         } else {
             RequestType::AiChat
         };
-        self.request_model = Some(asked.model.clone());
+        self.request_model = Some(asked.model.clone()).filter(|model| !model.is_empty());
         // The body itself is not kept: a stream may last for minutes.
         self.estimated_input = match endpoint {
             Endpoint::CountTokens => 0,
             _ => estimate::body_tokens(&asked.body),
         };
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> SocketAddr {
+        self.peer.address
+    }
+
+    /// Whether the client's connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.peer.tls
     }
 
     /// When the call began, in seconds since 1970.
@@ -211,6 +232,13 @@ impl Record {
         self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
     }
 
+    /// Notes what an answer that was passed on says about itself. What it does not tell stays unknown: nobody knows what an
+    /// answer of an unknown kind used.
+    pub fn read(&mut self, facts: Facts) {
+        self.answered_model = facts.model;
+        self.usage = facts.usage;
+    }
+
     /// Notes the usage of embeddings; `None` if the provider told none.
     pub fn embedded(&mut self, usage: Option<Usage>) {
         self.usage = usage.or_else(|| Some(self.estimated(0)));
@@ -227,12 +255,11 @@ impl Record {
 
     /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
     pub fn settle_stream(&mut self, transform: &mut Transform) {
-        let losses = std::mem::take(&mut transform.losses);
-        self.losses.extend(losses.within("answer"));
+        self.losses.extend(transform.take_losses().within("answer"));
         let seen = transform.seen();
         self.answered_model = seen.model.clone();
         let mut usage = seen.usage.clone();
-        if !seen.finished || usage.is_none() {
+        if !transform.is_passing() && (!seen.finished || usage.is_none()) {
             let told = usage.unwrap_or_default();
             let input_known = told.input_total() > 0;
             let input = if input_known {
@@ -318,6 +345,9 @@ impl Record {
         {
             headers.insert("x-tollgate-loss", value);
         }
+        for (name, value) in &self.answer_headers {
+            headers.insert(name, value.clone());
+        }
     }
 
     fn write(&self) {
@@ -352,7 +382,12 @@ impl Record {
             scheme: if self.peer.tls { "https" } else { "http" },
             time: self.time,
             method: self.request.method.as_str(),
-            request_uri: self.request.uri.path_and_query().map_or("", |path| path.as_str()),
+            request_uri: self
+                .original_uri
+                .as_ref()
+                .unwrap_or(&self.request.uri)
+                .path_and_query()
+                .map_or("", |path| path.as_str()),
             http_version: match self.request.version {
                 Version::HTTP_10 => "HTTP/1.0",
                 Version::HTTP_2 => "HTTP/2.0",
@@ -368,7 +403,7 @@ impl Record {
             x_forwarded_for: lookup("x-forwarded-for"),
             header: &lookup,
             request_id: &self.request_id,
-            route: self.route.as_ref().map(|route| &*route.id),
+            route: self.route.as_deref(),
             consumer: self.consumer.as_deref(),
             request_type: self.kind,
             request_model: self.request_model.as_deref(),
@@ -376,7 +411,7 @@ impl Record {
                 .answered_model
                 .as_deref()
                 .or(last.map(|attempt| attempt.upstream_model.as_str())),
-            provider: last.map(|attempt| attempt.instance.provider.name()),
+            provider: last.map(|attempt| attempt.instance.provider),
             instance: last.map(|attempt| &*attempt.instance.name),
             attempts: &attempts,
             time_to_first_token: self.first_byte,

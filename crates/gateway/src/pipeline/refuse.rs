@@ -1,10 +1,11 @@
 //! Encodes the one error type into an answer in the client's dialect. The only place where that happens.
 
+mod apisix;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tollgate_dialects::codec;
-use tollgate_resources::model::Compat;
 
 use super::answer::{Answer, Content};
 use super::record::Record;
@@ -14,10 +15,7 @@ use crate::error::{CallError, Fault, INVALID_FRAMING};
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
     record.error_code = Some(error.code.clone());
-    let demo = record
-        .route
-        .as_ref()
-        .is_some_and(|route| route.models.compat == Compat::NginxDemo);
+    let demo = record.manners.is_demo();
     match error.fault {
         Fault::Client => {
             tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused")
@@ -36,7 +34,7 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
     }
     let mut status = error.status_for(record.dialect);
     let body = match &error.verbatim {
-        Some(verbatim) if verbatim.dialect == record.dialect => {
+        Some(verbatim) if verbatim.dialect.is_none_or(|dialect| dialect == record.dialect) => {
             status = error.status;
             headers.insert(
                 CONTENT_TYPE,
@@ -48,6 +46,7 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
             verbatim.body.clone()
         }
         _ if demo && error.fault != Fault::Upstream => demo_body(error),
+        _ if record.manners.is_apisix() => apisix::body(error, &record, &mut headers),
         _ => codec::encode_error(
             record.dialect,
             &error.to_provider_error(),
@@ -60,7 +59,7 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
     }
     match status {
         // A client of the gateway's own door; a provider's 401 is told without it.
-        StatusCode::UNAUTHORIZED if error.fault == Fault::Client => {
+        StatusCode::UNAUTHORIZED if error.fault == Fault::Client && !record.manners.is_apisix() => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::METHOD_NOT_ALLOWED => {

@@ -53,6 +53,8 @@ pub struct Streaming {
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
+    /// Bytes that the provider may still send; `None` is no limit.
+    bytes_left: Option<u64>,
     total: Duration,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
@@ -78,6 +80,7 @@ impl Streaming {
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
+            bytes_left: None,
             total: limits.total,
             deadline,
             timer: Box::pin(sleep_until(deadline.min(now + limits.between_chunks))),
@@ -88,12 +91,18 @@ impl Streaming {
         streaming
     }
 
+    /// Allows at most so many bytes from the provider; more are a failure.
+    pub fn limit(&mut self, bytes: Option<u64>) {
+        self.bytes_left = bytes;
+    }
+
     /// The provider's end mark has come; only the end of the connection is missing.
     fn expect_end(&mut self) {
         self.timer.as_mut().reset(Instant::now() + END_GRACE);
     }
 
     fn received(&mut self, bytes: &Bytes, record: &mut Record) {
+        record.first_byte();
         self.last_bytes = Instant::now();
         let ended_before = self.transform.seen().ended;
         match self.transform.feed(bytes) {
@@ -107,6 +116,17 @@ impl Streaming {
                     AttemptError::garbled("garbled", StatusCode::OK, error.to_string()),
                     record,
                 );
+            }
+        }
+        if let Some(left) = &mut self.bytes_left {
+            match left.checked_sub(bytes.len() as u64) {
+                Some(rest) => *left = rest,
+                // What has come is passed on; the client sees that it is not all.
+                None => {
+                    let failure =
+                        AttemptError::garbled("too_large", StatusCode::OK, "max_response_bytes exceeded");
+                    return self.fail(failure, record);
+                }
             }
         }
         if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
@@ -132,13 +152,9 @@ impl Streaming {
             Ok(out) => {
                 let failed = self.told_failure(record);
                 self.push(if failed { masked(out, &self.instance) } else { out });
-                if !failed && let Some(loss) = self.transform.losses.rejections().next() {
+                if !failed && let Some(reason) = self.transform.is_not_translatable() {
                     // The encoder has told the client that its dialect cannot say this answer.
-                    record.failed_midway(
-                        "not_translatable",
-                        "upstream_bad_answer".into(),
-                        Some(loss.reason),
-                    );
+                    record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(reason));
                 } else if !failed {
                     record.end_attempt("ok", Some(StatusCode::OK), None);
                 }
@@ -159,7 +175,7 @@ impl Streaming {
     /// Whether the client has been given a complete answer.
     fn is_all_said(&self) -> bool {
         let seen = self.transform.seen();
-        let failed = seen.failed.is_some() || self.transform.losses.rejections().next().is_some();
+        let failed = seen.failed.is_some() || self.transform.is_not_translatable().is_some();
         self.ready.is_empty() && seen.ended && !failed
     }
 

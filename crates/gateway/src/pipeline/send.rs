@@ -41,14 +41,28 @@ pub async fn send(
 ) -> Result<UpstreamAnswer, AttemptError> {
     let instance = &candidate.instance;
     let endpoint = &instance.endpoint;
-    let mut headers = instance.headers.clone();
-    add_headers(
-        encoded.operation,
-        head.dialect,
-        &record.request.headers,
-        &mut headers,
-    );
-    record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
+    let (method, mut headers) = match &encoded.target {
+        Some(target) => {
+            record.upstream_uri.clone_from(&target.path_and_query);
+            (target.method.clone(), target.headers.clone())
+        }
+        None => {
+            let mut headers = instance.headers.clone();
+            add_headers(
+                encoded.operation,
+                head.dialect,
+                &record.request.headers,
+                &mut headers,
+            );
+            headers.insert(HOST, endpoint.authority.clone());
+            record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
+            if let Some(query) = &endpoint.query {
+                record.upstream_uri.push('?');
+                record.upstream_uri.push_str(query);
+            }
+            (Method::POST, headers)
+        }
+    };
     if let Scheme::Simulated { query } = &endpoint.scheme {
         record.handed_over.set(true);
         return Ok(simulated::answer(
@@ -58,32 +72,29 @@ pub async fn send(
             &encoded.body.to_bytes(),
         ));
     }
-    if let Some(query) = &endpoint.query {
-        record.upstream_uri.push('?');
-        record.upstream_uri.push_str(query);
-    }
     let uri: Uri = record
         .upstream_uri
         .parse()
         .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
-    headers.insert(HOST, endpoint.authority.clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
-    headers.insert(
-        ACCEPT,
-        HeaderValue::from_static(if stream {
-            "text/event-stream"
-        } else {
-            "application/json"
-        }),
-    );
+    if encoded.target.is_none() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static(if stream {
+                "text/event-stream"
+            } else {
+                "application/json"
+            }),
+        );
+    }
     headers
         .entry(USER_AGENT)
         .or_insert(HeaderValue::from_static(OUR_NAME));
     let request = || {
         record.handed_over.set(true);
         let mut request = Request::new(RequestBody::clone(&encoded.body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();
         request

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -34,7 +34,7 @@ pub struct Call<'a> {
     pub body: Option<&'a Bytes>,
     /// The time.
     pub now: SystemTime,
-    /// Headers set on the answer, whoever answers; they replace those of the same name.
+    /// Headers set on the answer, whoever answers; they replace those of the same name, except `vary`, which is added.
     pub answer_headers: HeaderMap,
 }
 
@@ -54,6 +54,10 @@ pub enum Flow {
     Next,
     /// Not at all: this is the answer.
     Answer(Box<Reply>),
+    /// To the next plugin, but only after this time. A client that leaves meanwhile ends the call.
+    Wait(Duration),
+    /// Not at all: this is the answer, and it is given only after this time.
+    AnswerAfter(Duration, Box<Reply>),
 }
 
 /// Under which key APISIX tells a text.
@@ -107,6 +111,16 @@ impl Reply {
         }
     }
 
+    /// A text as it is; an empty one is an empty body.
+    pub fn text(status: StatusCode, code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Reply {
+            status,
+            code,
+            body: ReplyBody::Text(text.into()),
+            headers: HeaderMap::new(),
+        }
+    }
+
     /// A status with nothing to say.
     pub fn status(status: StatusCode, code: &'static str) -> Self {
         Reply {
@@ -114,6 +128,14 @@ impl Reply {
             code,
             body: ReplyBody::None,
             headers: HeaderMap::new(),
+        }
+    }
+
+    /// What it says, as text; empty if it says nothing or says it as JSON.
+    pub fn what_it_says(&self) -> &str {
+        match &self.body {
+            ReplyBody::Error(_, text) | ReplyBody::Text(text) => text,
+            ReplyBody::None | ReplyBody::Json(_) => "",
         }
     }
 

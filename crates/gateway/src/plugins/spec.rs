@@ -4,10 +4,12 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Call, Flow};
+use super::{AiPlugin, Call, Flow};
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,16 @@ pub struct Spec {
 #[error("{0}")]
 pub struct Unusable(pub String);
 
+/// Reads a configuration into its type.
+pub(super) fn read<T: DeserializeOwned>(conf: &Value) -> Result<T, Unusable> {
+    serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))
+}
+
+/// Reads a status of a configuration.
+pub(super) fn status(field: &str, code: u16) -> Result<StatusCode, Unusable> {
+    StatusCode::from_u16(code).map_err(|_| Unusable(format!("{field}: {code} is not a status")))
+}
+
 /// One configured use of a plugin.
 ///
 /// Both phases run on the worker's thread and must not block.
@@ -70,6 +82,11 @@ pub trait Plugin: Send + Sync + Any {
     /// When it is known who calls.
     fn access(&self, _call: &mut Call<'_>) -> Flow {
         Flow::Next
+    }
+
+    /// The plugin as one that answers calls from AI providers, if it is one.
+    fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        None
     }
 }
 

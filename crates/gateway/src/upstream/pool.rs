@@ -86,6 +86,18 @@ pub enum SendError {
     Late,
 }
 
+impl std::fmt::Display for SendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SendError::Connect(error) => {
+                f.write_str(error.error.detail.as_deref().unwrap_or("no connection"))
+            }
+            SendError::Broken(detail) => f.write_str(detail),
+            SendError::Late => f.write_str("no answer in time"),
+        }
+    }
+}
+
 impl Pools {
     /// Sends a request and waits for the head of the answer.
     ///

@@ -9,6 +9,7 @@
 //! [`Resources`], and later plugins further fields of [`Plugins`].
 
 mod access_log;
+mod admin;
 mod ai_auth;
 mod ai_models;
 mod consumer;
@@ -20,6 +21,7 @@ mod timeouts;
 use serde::Serialize;
 
 pub use access_log::{AccessLog, LogFormat, LogPath};
+pub use admin::{Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, StandaloneFormat};
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};

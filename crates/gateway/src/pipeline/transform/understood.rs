@@ -1,41 +1,18 @@
-//! Turns the bytes of a provider's stream into the bytes of the client's stream, and notes what they say.
+//! A stream in a dialect we understand: every event is read, and the client gets it in its own dialect.
 
 use bytes::Bytes;
 use tollgate_dialects::anthropic_messages::AnswerUnwrapper;
-use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind, ProviderError, Usage};
+use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::sse::SseEvent;
 use tollgate_dialects::{Dialect, Losses, estimate, glance};
 
-use super::relayed::Relayed;
+use super::{MAX_EVENT_BYTES, Seen};
 use crate::error::CallError;
-
-/// Largest single event of a stream, in bytes. Images arrive as one event.
-const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
-
-/// What the events so far have said.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Whether there was any content for the client.
-    pub content: bool,
-    /// Whether a reason was given why the answer ended.
-    pub finished: bool,
-    /// Whether the dialect's own end mark came.
-    pub ended: bool,
-    /// The error the provider told inside the stream.
-    pub failed: Option<ProviderError>,
-    /// The last usage told.
-    pub usage: Option<Usage>,
-    /// The model that answers, as the provider names it.
-    pub model: Option<String>,
-    /// Whether there was an event that could not be read, which is told once.
-    pub unreadable: bool,
-    /// Our estimate of the output tokens so far, for streams that end without usage.
-    pub estimated_output: u64,
-}
+use crate::pipeline::relayed::Relayed;
 
 /// A stream on its way from a provider to a client.
-pub struct Transform {
+pub struct Understood {
     decoder: StreamDecoder,
     output: Output,
     /// Turns the call that stands for a bound answer into text; only where one may come.
@@ -56,15 +33,15 @@ enum Output {
     Translated(Box<StreamEncoder>),
 }
 
-impl Transform {
-    /// A transform at the beginning of a stream.
+impl Understood {
+    /// The beginning of a stream.
     pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
         let output = if provider == client {
             Output::Relayed(Relayed::new(MAX_EVENT_BYTES, hide_usage))
         } else {
             Output::Translated(Box::new(StreamEncoder::new(client, style)))
         };
-        Transform {
+        Understood {
             decoder: StreamDecoder::new(provider, MAX_EVENT_BYTES),
             output,
             unwrapper: style.answer_by_tool.then(AnswerUnwrapper::default),

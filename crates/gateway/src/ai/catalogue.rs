@@ -1,0 +1,240 @@
+//! The vendors: one row of `catalogue.json` each, with their address, the APIs they serve, and what differs.
+//!
+//! The first ten are APISIX's, with exactly its addresses; the others are ours. A vendor is a row; code knows no names
+//! except where [`Provider`] offers a question.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+use super::protocol::Protocol;
+
+/// A vendor of the catalogue.
+#[derive(Clone, Copy)]
+pub struct Provider(&'static Row);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    /// Whether APISIX knows it.
+    #[serde(default)]
+    apisix: bool,
+    /// Without it an endpoint has to be configured. `{region}` stands for the configured region.
+    host: Option<String>,
+    /// Plain HTTP at another port: servers of one's own machine.
+    port: Option<u16>,
+    #[serde(default)]
+    remove_model: bool,
+    #[serde(default)]
+    signed: bool,
+    /// Refuses `stream_options`.
+    #[serde(default)]
+    no_stream_options: bool,
+    #[serde(default)]
+    key: Key,
+    serves: Vec<Capability>,
+}
+
+/// An API that a vendor serves.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capability {
+    /// The API.
+    pub protocol: Protocol,
+    /// The path; `{project}`, `{region}` and `{model}` stand for what is configured or asked for.
+    pub path: String,
+    /// The path of streams, if it is another.
+    pub stream_path: Option<String>,
+    /// The member that limits an answer's tokens, with a dot before the inner one; `None` if there is none.
+    pub max_tokens: Option<String>,
+    /// A member that has to go when `max_tokens` is set.
+    pub instead_of: Option<String>,
+}
+
+/// Where a vendor wants its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Key {
+    /// `authorization: Bearer …`
+    #[default]
+    Bearer,
+    /// `x-api-key: …`
+    XApiKey,
+    /// `api-key: …`
+    ApiKey,
+    /// A token fetched for a service account.
+    Gcp,
+    /// A signature.
+    Aws,
+    /// None is needed.
+    None,
+}
+
+impl Provider {
+    /// The vendor of a name.
+    pub fn find(name: &str) -> Option<Provider> {
+        ROWS.iter().find(|row| row.name == name).map(Provider)
+    }
+
+    /// All vendors, APISIX's first.
+    pub fn all() -> impl Iterator<Item = Provider> {
+        ROWS.iter().map(Provider)
+    }
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        &self.0.name
+    }
+
+    /// Whether APISIX knows it too.
+    pub fn is_apisix(self) -> bool {
+        self.0.apisix
+    }
+
+    /// Its host with `{region}` where a region belongs; `None` if an endpoint has to be configured.
+    pub fn host(self) -> Option<&'static str> {
+        self.0.host.as_deref()
+    }
+
+    /// The port, if it is one of the own machine, which is spoken to in plain HTTP.
+    pub fn local_port(self) -> Option<u16> {
+        self.0.port
+    }
+
+    /// Whether `model` is taken out of bodies, because the path or the deployment says it.
+    pub fn removes_model(self) -> bool {
+        self.0.remove_model
+    }
+
+    /// Whether requests are signed by Amazon's rules, and streams are framed by them.
+    pub fn is_signed(self) -> bool {
+        self.0.signed
+    }
+
+    /// Whether it understands `stream_options`.
+    pub fn takes_stream_options(self) -> bool {
+        !self.0.no_stream_options
+    }
+
+    /// Where it wants its key.
+    pub fn key(self) -> Key {
+        self.0.key
+    }
+
+    /// The APIs it serves.
+    pub fn capabilities(self) -> &'static [Capability] {
+        &self.0.serves
+    }
+
+    /// How it serves an API.
+    pub fn capability(self, protocol: Protocol) -> Option<&'static Capability> {
+        self.0
+            .serves
+            .iter()
+            .find(|capability| capability.protocol == protocol)
+    }
+
+    /// How a request of a client's API is served: as it is, or translated.
+    ///
+    /// # Errors
+    /// Neither is possible.
+    pub fn serve(self, client: Protocol) -> Result<Served, Unsupported> {
+        if client == Protocol::Passthrough || self.capability(client).is_some() {
+            return Ok(Served::AsItIs);
+        }
+        match client {
+            Protocol::AnthropicMessages if self.capability(Protocol::OpenaiChat).is_some() => {
+                Ok(Served::AnthropicAsOpenai)
+            }
+            Protocol::OpenaiEmbeddings if self.capability(Protocol::VertexPredict).is_some() => {
+                Ok(Served::EmbeddingsAsPredict)
+            }
+            _ => Err(Unsupported {
+                provider: self.name(),
+                protocol: client.name(),
+                supported: self
+                    .capabilities()
+                    .iter()
+                    .map(|capability| capability.protocol.name())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }),
+        }
+    }
+}
+
+/// How a request is served by a vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// In the client's own API.
+    AsItIs,
+    /// Anthropic's messages are translated to OpenAI's chat.
+    AnthropicAsOpenai,
+    /// OpenAI's embeddings are translated to Google's prediction.
+    EmbeddingsAsPredict,
+}
+
+impl Served {
+    /// The API that the vendor is spoken to in.
+    pub fn target(self, client: Protocol) -> Protocol {
+        match self {
+            Served::AsItIs => client,
+            Served::AnthropicAsOpenai => Protocol::OpenaiChat,
+            Served::EmbeddingsAsPredict => Protocol::VertexPredict,
+        }
+    }
+}
+
+/// A vendor does not serve the client's API, and there is no translation.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("provider {provider} does not support {protocol} protocol (supported: {supported})")]
+pub struct Unsupported {
+    provider: &'static str,
+    protocol: &'static str,
+    supported: String,
+}
+
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Provider {}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Provider::find(&name)
+            .ok_or_else(|| serde::de::Error::custom(format!("ai provider: {name} is not supported.")))
+    }
+}
+
+impl schemars::JsonSchema for Provider {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Provider".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names: Vec<&str> = Provider::all().map(Provider::name).collect();
+        schemars::json_schema!({
+            "type": "string",
+            "description": "The vendor.",
+            "enum": names,
+        })
+    }
+}
+
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    // A test reads the file, so that this cannot fail in a release.
+    serde_json::from_str(include_str!("catalogue.json")).unwrap_or_default()
+});

@@ -1,0 +1,237 @@
+//! The configuration of `ai-proxy-multi`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tollgate_resources::Secret;
+
+use super::health::ActiveCheck;
+use super::{InstanceConf, Limits};
+
+/// The configuration of `ai-proxy-multi`.
+#[derive(Deserialize, schemars::JsonSchema)]
+pub struct AiProxyMultiConf {
+    /// How an instance is chosen.
+    #[serde(default)]
+    pub balancer: Balancer,
+    /// Where requests may go.
+    #[schemars(length(min = 1))]
+    pub instances: Vec<Instance>,
+    /// How an instance is chosen by meaning.
+    pub semantic_opts: Option<SemanticOptions>,
+    /// When another instance is tried.
+    pub fallback_strategy: Option<FallbackStrategy>,
+    /// Further statuses with which another instance is tried.
+    #[schemars(schema_with = "super::schema::statuses")]
+    pub fallback_http_statuses: Option<Vec<u16>>,
+    /// Most further attempts; none if not said.
+    pub max_retries: Option<u64>,
+    /// Attempts that failed later than after so many milliseconds are not repeated.
+    #[schemars(range(min = 1))]
+    pub retry_on_failure_within_ms: Option<u64>,
+    /// Limits and connections.
+    #[serde(flatten)]
+    pub limits: Limits,
+}
+
+/// One place where requests may go.
+#[derive(Deserialize, schemars::JsonSchema)]
+pub struct Instance {
+    /// Name, unique among the instances.
+    #[schemars(length(min = 1, max = 100))]
+    pub name: String,
+    /// Larger groups are preferred.
+    #[serde(default)]
+    pub priority: i64,
+    /// Share of the requests within its group.
+    pub weight: u64,
+    /// The vendor and what is changed in requests.
+    #[serde(flatten)]
+    pub conf: InstanceConf,
+    /// How its health is found out.
+    pub checks: Option<ActiveChecks>,
+    /// Texts that stand for what this instance is for.
+    #[schemars(schema_with = "super::schema::examples")]
+    pub examples: Option<Vec<String>>,
+    /// Least similarity for this instance.
+    #[schemars(range(min = -1.0, max = 1.0))]
+    pub threshold: Option<f64>,
+}
+
+/// How an instance is chosen.
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+pub struct Balancer {
+    /// The rule.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// What is hashed.
+    #[serde(default)]
+    pub hash_on: HashOn,
+    /// Name of what is hashed.
+    pub key: Option<String>,
+}
+
+impl Default for Balancer {
+    fn default() -> Self {
+        Balancer {
+            algorithm: Algorithm::Roundrobin,
+            hash_on: HashOn::Vars,
+            key: None,
+        }
+    }
+}
+
+/// Rules of choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// By a hash, so that the same callers stay with the same instance.
+    Chash,
+    /// In turn, by weight.
+    #[default]
+    Roundrobin,
+    /// By what the prompt is about.
+    Semantic,
+}
+
+/// What is hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashOn {
+    /// A variable.
+    #[default]
+    Vars,
+    /// A header.
+    Header,
+    /// A cookie.
+    Cookie,
+    /// The consumer's name.
+    Consumer,
+    /// A text with variables.
+    VarsCombinations,
+}
+
+/// When another instance is tried.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum FallbackStrategy {
+    /// One word.
+    One(Strategy),
+    /// Several reasons.
+    Several(Vec<Trigger>),
+}
+
+impl FallbackStrategy {
+    /// Whether a reason is among those written. The word `instance_health_and_rate_limiting` stands for rate limits.
+    pub fn has(&self, trigger: Trigger) -> bool {
+        match self {
+            FallbackStrategy::One(Strategy::InstanceHealthAndRateLimiting) => {
+                trigger == Trigger::RateLimiting
+            }
+            FallbackStrategy::One(Strategy::Http429) => trigger == Trigger::Http429,
+            FallbackStrategy::One(Strategy::Http5xx) => trigger == Trigger::Http5xx,
+            FallbackStrategy::Several(triggers) => triggers.contains(&trigger),
+        }
+    }
+}
+
+/// Single words for [`FallbackStrategy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+pub enum Strategy {
+    /// Instances that are ill or without quota are passed over.
+    #[serde(rename = "instance_health_and_rate_limiting")]
+    InstanceHealthAndRateLimiting,
+    /// The vendor refuses for its rate limit.
+    #[serde(rename = "http_429")]
+    Http429,
+    /// The vendor fails.
+    #[serde(rename = "http_5xx")]
+    Http5xx,
+}
+
+/// Reasons to try another instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+pub enum Trigger {
+    /// The instance has no quota left.
+    #[serde(rename = "rate_limiting")]
+    RateLimiting,
+    /// The vendor refuses for its rate limit.
+    #[serde(rename = "http_429")]
+    Http429,
+    /// The vendor fails.
+    #[serde(rename = "http_5xx")]
+    Http5xx,
+}
+
+/// How an instance is chosen by meaning.
+#[derive(Deserialize, schemars::JsonSchema)]
+pub struct SemanticOptions {
+    /// Who turns texts into vectors.
+    pub embeddings: Embeddings,
+    /// Least cosine similarity.
+    #[serde(default)]
+    #[schemars(range(min = -1.0, max = 1.0))]
+    pub threshold: f64,
+    /// The instance for everything else; the first one if not said.
+    #[schemars(length(min = 1))]
+    pub fallback: Option<String>,
+    /// Whether answers tell the scores in headers.
+    #[serde(default)]
+    pub debugging: bool,
+}
+
+/// Who turns texts into vectors.
+#[derive(Deserialize, schemars::JsonSchema)]
+pub struct Embeddings {
+    /// The vendor.
+    pub provider: EmbeddingsProvider,
+    /// The model.
+    #[schemars(length(min = 1))]
+    pub model: String,
+    /// Another address; the whole one for Azure.
+    pub endpoint: Option<String>,
+    /// Credentials.
+    pub auth: PlainAuth,
+    /// Milliseconds for the whole exchange.
+    #[serde(default = "embeddings_timeout")]
+    #[schemars(range(min = 1))]
+    pub timeout: u64,
+    /// Whether the vendor's certificate is checked.
+    #[serde(default = "yes")]
+    pub ssl_verify: bool,
+}
+
+/// Vendors of vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmbeddingsProvider {
+    /// OpenAI.
+    Openai,
+    /// Azure.
+    AzureOpenai,
+}
+
+/// Credentials that are sent as they are.
+#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlainAuth {
+    /// Headers.
+    pub header: BTreeMap<String, Secret>,
+    /// Arguments of the query.
+    pub query: BTreeMap<String, Secret>,
+}
+
+/// How an instance's health is found out.
+#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
+pub struct ActiveChecks {
+    /// By asking it.
+    pub active: ActiveCheck,
+}
+
+fn embeddings_timeout() -> u64 {
+    3_000
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,17 @@
+//! What `ai-proxy` and `ai-proxy-multi` know of LLM vendors: where a request goes, how its body, headers and signature are
+//! made, and what an answer says about itself.
+//!
+//! Everything here takes values and gives values. It refuses to know connections, attempts, retries and the client's
+//! connection; only [`gcp`] waits for anything, and what it waits for is handed in.
+
+pub mod aws;
+pub mod catalogue;
+pub mod config;
+pub mod gcp;
+pub mod headers;
+mod percent;
+pub mod protocol;
+pub mod reading;
+pub mod shape;
+pub mod target;
+pub mod vertex;

@@ -1,0 +1,182 @@
+//! Plugins in the order in which they run.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use tollgate_policy::expr::Expr;
+use tollgate_resources::objects::Confs;
+
+use crate::plugins::{self, Call, Flow, Key, Plugin, Reply, Setup, SharedState, Spec};
+use crate::secrets::Secrets;
+
+/// Plugins by priority, highest first. Cloning a step shares its plugin.
+#[derive(Clone, Default)]
+pub struct Chain {
+    steps: Vec<Step>,
+}
+
+/// One plugin of a chain.
+#[derive(Clone)]
+pub struct Step {
+    /// The plugin's name.
+    pub name: &'static str,
+    /// Its place: larger runs earlier.
+    pub priority: i64,
+    /// Whether it finds out who calls.
+    pub is_auth: bool,
+    /// Replaces the body of its refusals.
+    pub error_response: Option<Value>,
+    /// It runs only where this is true.
+    pub filter: Option<Arc<Expr>>,
+    /// The plugin itself.
+    pub plugin: Arc<dyn Plugin>,
+}
+
+/// What is needed to set plugins up.
+pub struct Workshop<'a> {
+    /// Values of secrets.
+    pub secrets: &'a Secrets,
+    /// Whether differences from APISIX are switched off.
+    pub strict: bool,
+    /// State of plugins that outlives configurations.
+    pub state: &'a SharedState,
+    /// Metadata by the plugin's name.
+    pub metadata: &'a dyn Fn(&str) -> Option<Value>,
+}
+
+/// The part of a plugin's configuration that is the same for all plugins.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    disable: bool,
+    error_response: Option<Value>,
+    priority: Option<i64>,
+    filter: Option<Value>,
+}
+
+impl Chain {
+    /// Sets the plugins of an object up. A plugin that cannot work becomes a step that refuses every call, because leaving
+    /// it out could open what it was to close.
+    pub fn compile(confs: &Confs, owner: &str, workshop: &Workshop<'_>) -> Chain {
+        let mut steps: Vec<Step> = confs
+            .iter()
+            .filter_map(|(name, conf)| step(name, conf, owner, workshop))
+            .collect();
+        sort(&mut steps);
+        Chain { steps }
+    }
+
+    /// The steps in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// This chain with the steps of another, which win over steps of the same name.
+    #[must_use]
+    pub fn overlaid(&self, other: &Chain) -> Chain {
+        let mut steps: Vec<Step> = self
+            .steps
+            .iter()
+            .filter(|step| !other.has(step.name))
+            .chain(&other.steps)
+            .cloned()
+            .collect();
+        sort(&mut steps);
+        Chain { steps }
+    }
+
+    /// Whether a plugin of this name is in it.
+    pub fn has(&self, name: &str) -> bool {
+        self.steps.iter().any(|step| step.name == name)
+    }
+}
+
+fn sort(steps: &mut [Step]) {
+    // By name where priorities are equal, so that the order does not depend on how a map was written.
+    steps.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.name.cmp(b.name)));
+}
+
+fn step(name: &str, conf: &Value, owner: &str, workshop: &Workshop<'_>) -> Option<Step> {
+    // Unknown names are refused when they are written, but for strict mode, where they are stored and do nothing.
+    let spec = plugins::find(name)?;
+    let meta: Meta = conf
+        .get("_meta")
+        .and_then(|meta| serde_json::from_value(meta.clone()).ok())
+        .unwrap_or_default();
+    if meta.disable {
+        return None;
+    }
+    let filter = meta.filter.as_ref().map(Expr::parse).transpose();
+    let plugin = match (set_up(spec, conf, owner, workshop), &filter) {
+        (Ok(plugin), Ok(_)) => plugin,
+        (Err(problem), _) => broken(name, owner, &problem),
+        (_, Err(error)) => broken(name, owner, &error.to_string()),
+    };
+    Some(Step {
+        name: spec.name,
+        priority: meta.priority.unwrap_or(i64::from(spec.priority)),
+        is_auth: spec.is_auth,
+        error_response: meta.error_response,
+        filter: filter.ok().flatten().map(Arc::new),
+        plugin,
+    })
+}
+
+fn set_up(
+    spec: &Spec,
+    conf: &Value,
+    owner: &str,
+    workshop: &Workshop<'_>,
+) -> Result<Arc<dyn Plugin>, String> {
+    let resolved = workshop
+        .secrets
+        .resolve(conf)
+        .map_err(|missing| missing.to_string())?;
+    let metadata = (workshop.metadata)(spec.name);
+    let setup = Setup {
+        owner,
+        strict: workshop.strict,
+        metadata: metadata.as_ref(),
+        state: workshop.state,
+    };
+    (spec.setup)(&resolved, &setup).map_err(|unusable| unusable.to_string())
+}
+
+fn broken(name: &str, owner: &str, problem: &str) -> Arc<dyn Plugin> {
+    tracing::error!(
+        plugin = name,
+        of = owner,
+        problem,
+        "a plugin cannot work; its calls are refused"
+    );
+    Arc::new(Broken {
+        name: name.to_owned(),
+    })
+}
+
+/// Stands for a plugin that cannot work.
+struct Broken {
+    name: String,
+}
+
+impl Plugin for Broken {
+    fn rewrite(&self, _: &mut Call<'_>) -> Flow {
+        Reply::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "plugin_unusable",
+            Key::ErrorMsg,
+            format!(
+                "the plugin {} of this route cannot work at the moment; the gateway's log says why",
+                self.name
+            ),
+        )
+        .into()
+    }
+}

@@ -1,0 +1,50 @@
+//! The objects of the Admin API, compiled: routes with their chains of plugins, consumers, credentials, global rules.
+//!
+//! [`Compiler`] is the writing side: it holds every object and knows who uses whom, so that a change compiles only what it
+//! touches. [`Plane`] is the reading side: what a snapshot runs. A clone of it shares everything, and a change copies the
+//! path to what changed.
+
+mod chain;
+mod compiler;
+mod route;
+mod uses;
+
+use std::sync::Arc;
+
+use tollgate_policy::router::Router;
+
+pub use chain::{Chain, Step};
+pub use compiler::{Change, Compiler};
+pub use route::ObjectRoute;
+
+use crate::who::Directory;
+
+/// What the objects mean, ready to run.
+#[derive(Clone)]
+pub struct Plane {
+    /// All routes.
+    pub router: Router<ObjectRoute>,
+    /// Everybody who may call.
+    pub directory: Directory,
+    /// Plugins that run for every call of these routes, and for calls that no route takes; one chain per rule.
+    pub global: Arc<[Arc<Chain>]>,
+    /// Whether differences from APISIX are switched off.
+    pub strict: bool,
+}
+
+impl Plane {
+    /// Nothing.
+    pub fn new(pepper: &[u8; 32], strict: bool) -> Self {
+        Plane {
+            router: Router::default(),
+            directory: Directory::new(pepper),
+            global: Arc::new([]),
+            strict,
+        }
+    }
+
+    /// Whether there is nothing to run at all.
+    pub fn is_empty(&self) -> bool {
+        self.router.is_empty() && self.global.is_empty()
+    }
+}

@@ -1,0 +1,172 @@
+//! Calls that one of APISIX's AI plugins answers: reads what the client asks for, and hands it to the attempts.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use tollgate_dialects::Dialect;
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::scan::{self, Members, scan};
+
+use super::answer::Answer;
+use super::ask::Asked;
+use super::body::{self, ClientBody};
+use super::choose::Plan;
+use super::head::{Endpoint, Head};
+use super::record::Record;
+use super::{Worker, attempt};
+use crate::ai::protocol::{self, Protocol};
+use crate::error::CallError;
+use crate::manners::Manners;
+use crate::plugins::{AiPlugin, Key};
+use crate::snapshot::Snapshot;
+
+/// A call of an AI plugin that is understood.
+pub struct AiCall {
+    plugin: Arc<AiPlugin>,
+    protocol: Protocol,
+    asked: Asked,
+}
+
+/// Reads the body and finds out which API the client speaks.
+///
+/// # Errors
+/// 400 for what is no JSON object, 413 above the plugin's limit.
+pub async fn read(
+    snapshot: &Snapshot,
+    plugin: &Arc<AiPlugin>,
+    body: &mut ClientBody,
+    record: &mut Record,
+) -> Result<AiCall, CallError> {
+    let strict = record.manners == Manners::ApisixStrict;
+    let media_type = record
+        .request
+        .headers
+        .get(CONTENT_TYPE)
+        .map_or("application/json", |value| value.to_str().unwrap_or("?"));
+    let is_json = media_type.starts_with("application/json");
+    // Uploads (audio, files, images to edit) are forms of several parts, and are passed on as they are.
+    if !is_json && (strict || !media_type.starts_with("multipart/form-data")) {
+        return Err(bad_request(
+            "unsupported_content_type",
+            format!("unsupported content-type: {media_type}, only application/json is supported"),
+        )
+        .told_as_text());
+    }
+    let limit = plugin.limits.max_req_body_size;
+    let bytes = body::read_into(body, limit, snapshot.native.body_timeout)
+        .await
+        .map_err(|error| worded(error, limit))?;
+    if bytes.is_empty() {
+        return Err(
+            bad_request("empty_body", "could not get body: request body is empty").told_as(Key::Message),
+        );
+    }
+    let (protocol, members) = if is_json {
+        let members = scan(&bytes).map_err(|error| {
+            bad_request(
+                "invalid_json",
+                format!(
+                    "could not parse JSON request body: {}",
+                    json_problem(&bytes, &error)
+                ),
+            )
+            .told_as(Key::Message)
+        })?;
+        let protocol = protocol::detect(record.request.uri.path(), &bytes, &members).ok_or_else(|| {
+            bad_request("unknown_protocol", "no matching AI protocol for the request").told_as_text()
+        })?;
+        (protocol, members)
+    } else {
+        (Protocol::Passthrough, Members::default())
+    };
+    record.dialect = match protocol {
+        Protocol::AnthropicMessages => Dialect::AnthropicMessages,
+        _ => Dialect::OpenaiChat,
+    };
+    let asked = asked(protocol, bytes, members);
+    record.asked(&asked, &Endpoint::Api(protocol));
+    Ok(AiCall {
+        plugin: plugin.clone(),
+        protocol,
+        asked,
+    })
+}
+
+/// Answers the call from the plugin's instances.
+///
+/// # Errors
+/// No instance could answer.
+pub async fn answer(worker: &Worker, call: AiCall, record: &mut Record) -> Result<Answer, CallError> {
+    let head = Head {
+        endpoint: Endpoint::Api(call.protocol),
+        dialect: record.dialect,
+    };
+    let plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone());
+    attempt::run(worker, &head, record.manners, &plan, &call.asked, record).await
+}
+
+fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {
+    let model = match members.string(&body, "model") {
+        Some(Ok(model)) => model.into_owned(),
+        _ => String::new(),
+    };
+    let include_usage = members
+        .value(&body, "stream_options")
+        .and_then(|options| scan::nested(options, "include_usage"))
+        .is_some_and(|value| value == "true");
+    Asked {
+        stream: protocol::is_streaming(protocol, &body, &members),
+        model,
+        include_usage,
+        members,
+        body,
+    }
+}
+
+/// The error of reading a body, as APISIX words it.
+fn worded(mut error: CallError, limit: u64) -> CallError {
+    if error.status == StatusCode::PAYLOAD_TOO_LARGE {
+        let announced = error.detail.take().unwrap_or_default();
+        let size = announced.split(' ').next().filter(|size| !size.is_empty());
+        error.message = format!(
+            "could not get body: request size {} is greater than the maximum size {limit} allowed",
+            size.map_or_else(|| format!("more than {limit}"), str::to_owned)
+        )
+        .into();
+    }
+    error.told_as(Key::Message)
+}
+
+/// What is wrong with a body that is no JSON, in the words of APISIX's JSON library where it has some for the case.
+fn json_problem(body: &[u8], error: &dyn std::fmt::Display) -> String {
+    let mut documents = serde_json::Deserializer::from_slice(body).into_iter::<serde::de::IgnoredAny>();
+    let end = match documents.next() {
+        Some(Ok(_)) => documents.byte_offset(),
+        _ => return error.to_string(),
+    };
+    let rest = body.get(end..).unwrap_or_default();
+    let Some(offset) = rest.iter().position(|byte| !byte.is_ascii_whitespace()) else {
+        return error.to_string();
+    };
+    let token = match rest.get(offset) {
+        Some(b'"') => "T_STRING",
+        Some(b'{') => "T_OBJ_BEGIN",
+        Some(b'}') => "T_OBJ_END",
+        Some(b'[') => "T_ARR_BEGIN",
+        Some(b']') => "T_ARR_END",
+        Some(b',') => "T_COMMA",
+        Some(b':') => "T_COLON",
+        Some(b'0'..=b'9' | b'-') => "T_NUMBER",
+        _ => "invalid token",
+    };
+    format!(
+        "Expected the end but found {token} at character {}",
+        end + offset + 1
+    )
+}
+
+fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {
+    CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, code, message)
+}

@@ -1,0 +1,100 @@
+//! Runs plugins in their order.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::record::Record;
+use crate::error::CallError;
+use crate::objects::{ObjectRoute, Plane, Step};
+use crate::plugins::{Attached, Call, CallVariables, Flow};
+
+/// What plugins have done to a call so far.
+#[derive(Default)]
+pub struct Passing {
+    /// Who calls, once known.
+    pub consumer: Option<Attached>,
+    /// Headers for the answer.
+    answer_headers: HeaderMap,
+}
+
+/// In which phase plugins run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the consumer's own plugins are known.
+    Rewrite,
+    /// When it is known who calls.
+    Access,
+}
+
+impl Passing {
+    /// Lends the call to `with`, as plugins and conditions see it.
+    pub fn lend<T>(
+        &mut self,
+        plane: &Plane,
+        route: Option<&ObjectRoute>,
+        body: Option<&Bytes>,
+        record: &mut Record,
+        with: impl FnOnce(&mut Call<'_>) -> T,
+    ) -> T {
+        let client = record.client();
+        let tls = record.is_encrypted();
+        let mut call = Call {
+            request: &mut record.request,
+            client,
+            tls,
+            request_id: &record.request_id,
+            route_id: route.map_or("", |route| &route.id),
+            service_id: route.and_then(|route| route.service_id.as_deref()),
+            directory: &plane.directory,
+            consumer: self.consumer.take(),
+            body,
+            now: SystemTime::now(),
+            answer_headers: std::mem::take(&mut self.answer_headers),
+        };
+        let result = with(&mut call);
+        self.consumer = call.consumer;
+        self.answer_headers = call.answer_headers;
+        record.answer_headers.clone_from(&self.answer_headers);
+        result
+    }
+
+    /// Runs one step in one phase.
+    ///
+    /// # Errors
+    /// The plugin has answered the call itself.
+    pub async fn run(
+        &mut self,
+        step: &Step,
+        phase: Phase,
+        plane: &Plane,
+        route: Option<&ObjectRoute>,
+        body: Option<&Bytes>,
+        record: &mut Record,
+    ) -> Result<(), CallError> {
+        let flow = self.lend(plane, route, body, record, |call| {
+            let runs = step
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.eval(&CallVariables::new(call)));
+            match phase {
+                _ if !runs => Flow::Next,
+                Phase::Rewrite => step.plugin.rewrite(call),
+                Phase::Access => step.plugin.access(call),
+            }
+        });
+        match flow {
+            Flow::Next => Ok(()),
+            Flow::Answer(reply) => Err(CallError::of_plugin(step, *reply)),
+            Flow::Wait(duration) => {
+                tokio::time::sleep(duration).await;
+                Ok(())
+            }
+            Flow::AnswerAfter(duration, reply) => {
+                tokio::time::sleep(duration).await;
+                Err(CallError::of_plugin(step, *reply))
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Writes the request for an instance of one of APISIX's AI plugins: where it goes, with which headers, the body shaped as
+//! configured, credentials and signature last.
+
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::scan::scan;
+use tollgate_dialects::{Dialect, Losses};
+
+use super::ask::Asked;
+use super::choose::Candidate;
+use super::encode::{Decoded, Encoded, Target, refused, translate};
+use super::record::Record;
+use crate::ai::catalogue::Served;
+use crate::ai::gcp::TokenRequest;
+use crate::ai::protocol::Protocol;
+use crate::ai::shape::shape;
+use crate::ai::target::{self, TargetError};
+use crate::ai::{aws, headers, vertex};
+use crate::error::{AttemptError, CallError};
+use crate::manners::Manners;
+use crate::plugins::{AiInstance, Key};
+use crate::providers::Operation;
+use crate::upstream::{Endpoint, Pools, RequestBody, TlsSettings};
+
+/// Largest answer of a token service, in bytes.
+const MAX_TOKEN_ANSWER: usize = 64 * 1024;
+
+/// Writes the request for a candidate.
+///
+/// # Errors
+/// The instance cannot serve this API, the request cannot be written for it, or there is no credential.
+pub async fn encode(
+    pools: &Pools,
+    protocol: Protocol,
+    asked: &Asked,
+    decoded: &Decoded,
+    candidate: &Candidate,
+    ai: &AiInstance,
+    record: &Record,
+) -> Result<Encoded, AttemptError> {
+    let strict = record.manners == Manners::ApisixStrict;
+    let conf = &ai.conf;
+    let served = conf.provider.serve(protocol).map_err(|unsupported| {
+        let message = unsupported.to_string();
+        refused(bad_request("unsupported_endpoint", message).told_as_text())
+    })?;
+    let spoken = served.target(protocol);
+    let model = conf
+        .options
+        .model
+        .as_deref()
+        .or((!asked.model.is_empty()).then_some(asked.model.as_str()));
+    let target = target::Target::resolve(
+        conf,
+        &target::Asked {
+            protocol: spoken,
+            model,
+            streaming: asked.stream,
+            path: record.request.uri.path(),
+            query: record.request.uri.query(),
+        },
+        strict,
+    )
+    .map_err(|error| {
+        refused(match error {
+            TargetError::NoPath => bad_request("model_missing", error.to_string()).told_as(Key::ErrorMsg),
+            TargetError::NoHost => CallError::gateway("endpoint_missing", error.to_string()),
+        })
+    })?;
+    let mut headers = headers::headers(&record.request.headers, conf, spoken, served, strict)
+        .map_err(|error| refused(CallError::gateway("header_unusable", error.to_string())))?;
+    let mut encoded = body(protocol, spoken, served, asked, decoded, candidate, ai, strict)?;
+    let path = if conf.provider.is_signed() {
+        aws::wire_path(&target.path)
+    } else {
+        target.path
+    };
+    if let Some(gcp) = &conf.auth.gcp {
+        let token = ai
+            .tokens
+            .token(
+                &candidate.instance.name,
+                gcp,
+                ai.gcp_account.as_ref(),
+                SystemTime::now(),
+                |request| exchange(pools, request, candidate),
+            )
+            .await
+            .map_err(|error| {
+                refused(CallError::gateway("token_unavailable", error.to_string()).told_as(Key::ErrorMsg))
+            })?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+            refused(CallError::gateway(
+                "token_unavailable",
+                "the token cannot be sent",
+            ))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let method = if spoken == Protocol::Passthrough {
+        record.request.method.clone()
+    } else {
+        Method::POST
+    };
+    if let (true, Some(key), Some(region)) = (
+        conf.provider.is_signed(),
+        &conf.auth.aws,
+        &conf.provider_conf.region,
+    ) {
+        let signature = aws::sign(
+            &aws::Unsigned {
+                method: &method,
+                host: &target.host_header,
+                path: &path,
+                query: target.query.as_deref(),
+                headers: &headers,
+                body: &encoded.body.to_bytes(),
+                region,
+                service: "bedrock",
+                time: SystemTime::now(),
+            },
+            key,
+        )
+        .map_err(|error| refused(CallError::gateway("signature_failed", error.to_string())))?;
+        for (name, value) in signature {
+            headers.insert(name, value);
+        }
+    }
+    if let Ok(host) = HeaderValue::from_str(&target.host_header) {
+        headers.insert(HOST, host);
+    }
+    let mut path_and_query = path;
+    if let Some(query) = target.query.filter(|query| !query.is_empty()) {
+        path_and_query.push('?');
+        path_and_query.push_str(&query);
+    }
+    encoded.target = Some(Target {
+        method,
+        path_and_query,
+        headers,
+    });
+    Ok(encoded)
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of them decide the bytes")]
+fn body(
+    protocol: Protocol,
+    spoken: Protocol,
+    served: Served,
+    asked: &Asked,
+    decoded: &Decoded,
+    candidate: &Candidate,
+    ai: &AiInstance,
+    strict: bool,
+) -> Result<Encoded, AttemptError> {
+    let shaped = |bytes: &Bytes, members| {
+        shape(bytes, members, &ai.conf, spoken, strict).map_err(|error| {
+            refused(bad_request("invalid_request", error.to_string()).told_as(Key::ErrorMsg))
+        })
+    };
+    match served {
+        Served::AsItIs => {
+            // What is no JSON (an upload) has no members, and nothing in it is changed.
+            let shaped = shaped(&asked.body, &asked.members)?;
+            let mut encoded = passed(protocol, shaped.body);
+            encoded.hide_usage = shaped.usage_added && !strict;
+            Ok(encoded)
+        }
+        Served::AnthropicAsOpenai => {
+            let mut encoded = translate(
+                Dialect::AnthropicMessages,
+                Dialect::OpenaiChat,
+                asked,
+                decoded,
+                candidate,
+            )
+            .map_err(|mut failure| {
+                failure.error = failure.error.told_as(Key::ErrorMsg);
+                failure
+            })?;
+            let bytes = encoded.body.to_bytes();
+            let members = scan(&bytes)
+                .map_err(|error| refused(CallError::gateway("translation_failed", error.to_string())))?;
+            encoded.body = shaped(&bytes, &members)?.body;
+            Ok(encoded)
+        }
+        Served::EmbeddingsAsPredict => {
+            let bytes: Bytes = vertex::request(&asked.body)
+                .map_err(|error| {
+                    refused(bad_request("input_missing", error.to_string()).told_as(Key::ErrorMsg))
+                })?
+                .into();
+            let members = scan(&bytes)
+                .map_err(|error| refused(CallError::gateway("translation_failed", error.to_string())))?;
+            Ok(passed(spoken, shaped(&bytes, &members)?.body))
+        }
+    }
+}
+
+/// A request whose answer is passed on as it is.
+fn passed(protocol: Protocol, body: RequestBody) -> Encoded {
+    Encoded {
+        operation: match protocol {
+            Protocol::AnthropicMessages => Operation::Chat(Dialect::AnthropicMessages),
+            _ => Operation::Chat(Dialect::OpenaiChat),
+        },
+        body,
+        losses: Losses::new(),
+        hide_usage: false,
+        legacy_functions: false,
+        answer_by_tool: false,
+        target: None,
+        passed_as: Some(protocol),
+    }
+}
+
+/// Asks a token service.
+async fn exchange(
+    pools: &Pools,
+    request: TokenRequest,
+    candidate: &Candidate,
+) -> Result<(StatusCode, Bytes), String> {
+    let tls = TlsSettings {
+        ca_file: None,
+        verify: true,
+    };
+    let endpoint = Endpoint::parse(&request.url, &tls).map_err(|error| error.to_string())?;
+    let body = Bytes::copy_from_slice(request.body.expose().as_bytes());
+    let limits = candidate.model.timeouts;
+    let build = || {
+        let body = RequestBody::from(body.clone());
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, endpoint.authority.clone());
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = endpoint.base_path.parse().unwrap_or_default();
+        *request.headers_mut() = headers;
+        request
+    };
+    let received = pools
+        .send(&endpoint, build, limits.connect, limits.first_byte)
+        .await
+        .map_err(|error| error.to_string())?;
+    let status = received.response.status();
+    let mut upstream = crate::upstream::UpstreamBody::Network {
+        body: received.response.into_body(),
+        lease: Some(received.lease),
+    };
+    let read = async {
+        let mut bytes = BytesMut::new();
+        while let Some(data) = upstream.data().await {
+            bytes.extend_from_slice(&data?);
+            if bytes.len() > MAX_TOKEN_ANSWER {
+                return Err(format!("its answer is larger than {MAX_TOKEN_ANSWER} bytes"));
+            }
+        }
+        Ok((status, bytes.freeze()))
+    };
+    tokio::time::timeout(limits.first_byte, read)
+        .await
+        .map_err(|_| "its answer did not come in time".to_owned())?
+}
+
+fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {
+    CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, code, message)
+}

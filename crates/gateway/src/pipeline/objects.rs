@@ -1,0 +1,329 @@
+//! The way of a call that a route of the Admin API takes: match, plugins, then the AI plugin or the upstream.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::HOST;
+use hyper::body::Incoming;
+use tollgate_dialects::canonical::ErrorKind;
+
+use super::Worker;
+use super::ai;
+use super::answer::Answer;
+use super::body::{self, ClientBody};
+use super::chain::{Passing, Phase};
+use super::record::Record;
+use crate::error::CallError;
+use crate::manners::Manners;
+use crate::objects::{Chain, ObjectRoute, Plane, Step};
+use crate::plugins::{CallVariables, Key, Reply, auth};
+use crate::proxy;
+use crate::snapshot::Snapshot;
+
+/// Answers a call by the routes of the Admin API.
+///
+/// # Errors
+/// No route takes the call, a plugin refuses it, or nobody could answer it.
+pub async fn answer_call(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    body: Incoming,
+    record: &mut Record,
+) -> Result<Answer, CallError> {
+    let plane = &snapshot.plane;
+    record.manners = if plane.strict {
+        Manners::ApisixStrict
+    } else {
+        Manners::Apisix
+    };
+    record.original_uri = Some(record.request.uri.clone());
+    let mut body = ClientBody::Unread(body);
+    let mut passing = Passing::default();
+    let route = find(snapshot, &mut body, &mut passing, record).await?;
+    record.route = route.as_ref().map(|route| route.id.clone());
+    // Only we say who calls.
+    auth::clear_client_claims(&mut record.request.headers);
+    let route = route.as_deref();
+    let global = || plane.global.iter().flat_map(|chain| chain.steps());
+    run(
+        global(),
+        Phase::Rewrite,
+        plane,
+        route,
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
+    let Some(route) = route else {
+        run(global(), Phase::Access, plane, None, &body, &mut passing, record).await?;
+        return Err(no_route());
+    };
+    if let Some(broken) = &route.broken {
+        return Err(cannot_serve(broken.status, &broken.reason));
+    }
+    let own = route.chain.steps();
+    run(
+        own.iter(),
+        Phase::Rewrite,
+        plane,
+        Some(route),
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
+    let merged = with_consumer(route, &mut passing, record)?;
+    let steps = merged.as_ref().map_or(own, Chain::steps);
+    if merged.is_some() {
+        let added = steps
+            .iter()
+            .filter(|step| !step.is_auth && !route.chain.has(step.name));
+        run(
+            added,
+            Phase::Rewrite,
+            plane,
+            Some(route),
+            &body,
+            &mut passing,
+            record,
+        )
+        .await?;
+    }
+    run(
+        global(),
+        Phase::Access,
+        plane,
+        Some(route),
+        &body,
+        &mut passing,
+        record,
+    )
+    .await?;
+    let mut call = None;
+    for step in steps {
+        match step.plugin.ai() {
+            // The plugins behind it know which model is meant, and those before it have refused what they refuse.
+            Some(plugin) if call.is_none() => {
+                call = Some(ai::read(snapshot, plugin, &mut body, record).await?);
+            }
+            Some(_) => {}
+            None => {
+                passing
+                    .run(step, Phase::Access, plane, Some(route), body.bytes(), record)
+                    .await?;
+            }
+        }
+    }
+    match (call, &route.upstream) {
+        (Some(call), _) => ai::answer(worker, call, record).await,
+        (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
+        (None, None) => Err(cannot_serve(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "missing upstream configuration in Route or Service",
+        )),
+    }
+}
+
+async fn run<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    phase: Phase,
+    plane: &Plane,
+    route: Option<&ObjectRoute>,
+    body: &ClientBody,
+    passing: &mut Passing,
+    record: &mut Record,
+) -> Result<(), CallError> {
+    for step in steps {
+        passing
+            .run(step, phase, plane, route, body.bytes(), record)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The route's plugins with those of the consumer that was found; `None` if that changes nothing.
+fn with_consumer(
+    route: &ObjectRoute,
+    passing: &mut Passing,
+    record: &mut Record,
+) -> Result<Option<Chain>, CallError> {
+    let Some(attached) = &passing.consumer else {
+        return Ok(None);
+    };
+    record.consumer = Some(attached.consumer.name.clone());
+    if attached.consumer.group_missing {
+        return Err(cannot_serve(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the consumer's group does not exist",
+        ));
+    }
+    let own = &attached.consumer.chain;
+    Ok((!own.is_empty()).then(|| route.chain.overlaid(own)))
+}
+
+/// Finds the route. The body is read only if a route's condition looks into it.
+async fn find(
+    snapshot: &Snapshot,
+    body: &mut ClientBody,
+    passing: &mut Passing,
+    record: &mut Record,
+) -> Result<Option<Arc<ObjectRoute>>, CallError> {
+    let plane = &snapshot.plane;
+    let path = normalised(record.request.uri.path())?.into_owned();
+    let host = host(record);
+    loop {
+        let mut body_is_missing = false;
+        let client = record.client().ip();
+        let found = passing.lend(plane, None, body.bytes(), record, |call| {
+            plane
+                .router
+                .find(&host, &path, |route| {
+                    if !route.takes(call.request.method.as_str(), client) {
+                        return false;
+                    }
+                    if route.needs_body && call.body.is_none() {
+                        body_is_missing = true;
+                        return true;
+                    }
+                    route.condition.is_none() || route.condition_holds(&CallVariables::new(call))
+                })
+                .map(|found| found.route.clone())
+        });
+        if !body_is_missing {
+            return Ok(found);
+        }
+        body::read_into(body, snapshot.native.max_body_bytes, snapshot.native.body_timeout).await?;
+    }
+}
+
+/// The name of the host the client means, in lower case and without port.
+fn host(record: &Record) -> String {
+    let text = record
+        .request
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| record.request.uri.authority().map(http::uri::Authority::as_str))
+        .unwrap_or_default();
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => text,
+    };
+    name.to_ascii_lowercase()
+}
+
+/// The path as routes match it, which is how nginx normalises it: unescaped, without `.`, `..` and doubled slashes.
+fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
+    let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
+    if plain {
+        return Ok(Cow::Borrowed(path));
+    }
+    let invalid = || {
+        CallError::client(
+            StatusCode::BAD_REQUEST,
+            ErrorKind::BadRequest,
+            "invalid_path",
+            "the path of the URL is not valid",
+        )
+    };
+    let unescaped = super::head::percent_decoded(path);
+    if unescaped.contains('\0') {
+        return Err(invalid());
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    let mut ends_in_folder = false;
+    for part in unescaped.split('/').skip(1) {
+        ends_in_folder = matches!(part, "" | "." | "..");
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop().ok_or_else(invalid)?;
+            }
+            part => parts.push(part),
+        }
+    }
+    let mut path = String::with_capacity(unescaped.len());
+    for part in &parts {
+        path.push('/');
+        path.push_str(part);
+    }
+    if ends_in_folder || path.is_empty() {
+        path.push('/');
+    }
+    Ok(Cow::Owned(path))
+}
+
+fn no_route() -> CallError {
+    CallError::client(
+        StatusCode::NOT_FOUND,
+        ErrorKind::NotFound,
+        "route_not_found",
+        "404 Route Not Found",
+    )
+    .told_as(Key::ErrorMsg)
+}
+
+fn cannot_serve(status: StatusCode, reason: &str) -> CallError {
+    let mut error = CallError::gateway("route_unusable", reason.to_owned()).told_as(Key::ErrorMsg);
+    error.status = status;
+    error
+}
+
+impl CallError {
+    /// A plugin has answered the call.
+    pub fn of_plugin(step: &Step, reply: Reply) -> Self {
+        let mut error = CallError::client(
+            reply.status,
+            kind_of(reply.status),
+            reply.code,
+            reply.what_it_says().to_owned(),
+        );
+        error.reply = Some(Box::new(reply));
+        if error.status.as_u16() >= 400 {
+            error.replaced_by.clone_from(&step.error_response);
+        }
+        error
+    }
+}
+
+fn kind_of(status: StatusCode) -> ErrorKind {
+    match status.as_u16() {
+        401 => ErrorKind::Authentication,
+        403 => ErrorKind::Permission,
+        404 => ErrorKind::NotFound,
+        413 => ErrorKind::TooLarge,
+        429 => ErrorKind::RateLimit,
+        status if status >= 500 => ErrorKind::Server,
+        _ => ErrorKind::BadRequest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalised;
+
+    #[test]
+    fn paths_are_matched_as_nginx_normalises_them() {
+        for (written, matched) in [
+            ("/a/b", "/a/b"),
+            ("/a//b", "/a/b"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/%2e%2e/b", "/b"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/a/.b", "/a/.b"),
+            ("/%61", "/a"),
+            ("/a%2Fb", "/a/b"),
+            ("/", "/"),
+            ("//", "/"),
+        ] {
+            assert_eq!(normalised(written).unwrap(), matched, "{written}");
+        }
+        for bad in ["/..", "/a/../..", "/%00"] {
+            assert!(normalised(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Turns the bytes of a provider's stream into the bytes of the client's stream, and notes what they say.
+
+mod passing;
+mod understood;
+
+use bytes::Bytes;
+use tollgate_dialects::canonical::{DecodeError, ProviderError, Usage};
+use tollgate_dialects::codec::AnswerStyle;
+use tollgate_dialects::{Dialect, Losses};
+
+use crate::ai::reading::Reader;
+use crate::error::CallError;
+use passing::Passing;
+use understood::Understood;
+
+/// Largest single event of a stream, in bytes. Images arrive as one event.
+const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the events so far have said.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Whether there was any content for the client.
+    pub content: bool,
+    /// Whether a reason was given why the answer ended.
+    pub finished: bool,
+    /// Whether the dialect's own end mark came.
+    pub ended: bool,
+    /// The error the provider told inside the stream.
+    pub failed: Option<ProviderError>,
+    /// The last usage told.
+    pub usage: Option<Usage>,
+    /// The model that answers, as the provider names it.
+    pub model: Option<String>,
+    /// Whether there was an event that could not be read, which is told once.
+    pub unreadable: bool,
+    /// Our estimate of the output tokens so far, for streams that end without usage.
+    pub estimated_output: u64,
+}
+
+/// A stream on its way from a provider to a client.
+pub enum Transform {
+    /// Every event is understood.
+    Understood(Box<Understood>),
+    /// Passed on whatever it says.
+    Passing(Box<Passing>),
+}
+
+impl Transform {
+    /// A stream of a dialect, at its beginning.
+    pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
+        Transform::Understood(Box::new(Understood::new(provider, client, hide_usage, style)))
+    }
+
+    /// A stream that is passed on as it is, at its beginning. `whole_events`: half events are held back, so that an error of
+    /// ours can be told behind them; without it a failure is told by nothing but the end.
+    pub fn passing(reader: Reader, client: Dialect, whole_events: bool, hide_usage: bool) -> Self {
+        Transform::Passing(Box::new(Passing::new(reader, client, whole_events, hide_usage)))
+    }
+
+    /// What the stream has said so far.
+    pub fn seen(&self) -> &Seen {
+        match self {
+            Transform::Understood(understood) => understood.seen(),
+            Transform::Passing(passing) => passing.seen(),
+        }
+    }
+
+    /// Takes the provider's next bytes and gives the client's next bytes.
+    ///
+    /// # Errors
+    /// The bytes are not what the provider's dialect says. Once content has passed in the same dialect the client may
+    /// understand more than we do, so then it is not an error and the bytes pass.
+    pub fn feed(&mut self, bytes: &Bytes) -> Result<Bytes, DecodeError> {
+        match self {
+            Transform::Understood(understood) => understood.feed(bytes),
+            Transform::Passing(passing) => passing.feed(bytes),
+        }
+    }
+
+    /// The provider's bytes have ended.
+    ///
+    /// # Errors
+    /// The answer is not complete.
+    pub fn finish(&mut self) -> Result<Bytes, DecodeError> {
+        match self {
+            Transform::Understood(understood) => understood.finish(),
+            Transform::Passing(passing) => Ok(passing.finish()),
+        }
+    }
+
+    /// Tells the client in its own dialect that the stream has failed.
+    pub fn fail(&mut self, error: &CallError) -> Bytes {
+        match self {
+            Transform::Understood(understood) => understood.fail(error),
+            Transform::Passing(passing) => passing.fail(error),
+        }
+    }
+
+    /// Whether the stream is passed on whatever it says, so that what is not told stays unknown.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Transform::Passing(_))
+    }
+
+    /// Whether the client's dialect could not express a part that must not be left out.
+    pub fn is_not_translatable(&self) -> Option<&'static str> {
+        match self {
+            Transform::Understood(understood) => {
+                understood.losses.rejections().next().map(|loss| loss.reason)
+            }
+            Transform::Passing(_) => None,
+        }
+    }
+
+    /// What the client's dialect could not express.
+    pub fn take_losses(&mut self) -> Losses {
+        match self {
+            Transform::Understood(understood) => std::mem::take(&mut understood.losses),
+            Transform::Passing(_) => Losses::new(),
+        }
+    }
+}

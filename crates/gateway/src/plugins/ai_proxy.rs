@@ -1,0 +1,161 @@
+//! `ai-proxy`: answers the calls of a route from one use of an AI provider.
+//!
+//! The configuration and what it means for a request are in [`crate::ai`]; the pipeline makes the attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::Value;
+use tollgate_resources::Secret;
+use tollgate_resources::model::FallbackOn;
+
+use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use crate::ai::config::{self, AiProxyConf, InstanceConf, Limits};
+use crate::ai::gcp::Tokens;
+use crate::ai::protocol::Protocol;
+use crate::ai::target::{Asked, Target};
+use crate::snapshot::{Instance, Model, Timeouts};
+use crate::upstream::{Endpoint, TlsSettings};
+
+/// How the plugin is registered.
+pub static SPEC: Spec = Spec {
+    name: "ai-proxy",
+    priority: 1040,
+    version: 0.1,
+    is_auth: false,
+    scope: Scope::Any,
+    schema,
+    check,
+    setup,
+    secret_fields: config::SECRET_FIELDS,
+};
+
+/// A plugin that answers calls from AI providers.
+pub struct AiPlugin {
+    /// Who can answer, with the limits of an attempt.
+    pub model: Arc<Model>,
+    /// Limits and logging.
+    pub limits: Limits,
+}
+
+/// How one instance of an AI plugin is called.
+pub struct AiInstance {
+    /// Its configuration.
+    pub conf: InstanceConf,
+    /// Largest answer, in bytes; `None` is no limit.
+    pub max_response_bytes: Option<u64>,
+    /// Tokens of Google's accounts.
+    pub tokens: Arc<Tokens>,
+    /// The account to use where the configuration names none.
+    pub gcp_account: Option<Secret>,
+}
+
+struct AiProxy(Arc<AiPlugin>);
+
+impl Plugin for AiProxy {
+    fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        Some(&self.0)
+    }
+}
+
+fn schema(of: SchemaType) -> Option<Value> {
+    (of == SchemaType::Route).then(config::schemas)
+}
+
+fn check(conf: &Value, of: SchemaType) -> Result<(), String> {
+    match of {
+        SchemaType::Route => config::check(conf, false),
+        SchemaType::Consumer | SchemaType::Metadata => Ok(()),
+    }
+}
+
+fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
+    let normal = config::normalise(conf).map_err(Unusable)?;
+    let AiProxyConf { instance, limits } =
+        serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
+    let name = format!("ai-proxy-{}", instance.provider.name());
+    let instance = self::instance(&name, instance, &limits, setup)?;
+    let position = setup.state.of(&format!("ai-proxy/{}", setup.owner));
+    Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
+        model: Arc::new(Model::of_plugin(
+            &name,
+            vec![(Arc::new(instance), 1)],
+            FallbackOn::default(),
+            timeouts(&limits),
+            position,
+        )),
+        limits,
+    }))))
+}
+
+/// An attempt has no limit of its own but that of streams: this is far beyond what a connection lives.
+const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+fn timeouts(limits: &Limits) -> Timeouts {
+    let each = Duration::from_millis(limits.timeout);
+    Timeouts {
+        connect: each,
+        first_byte: each,
+        between_chunks: each,
+        total: limits
+            .max_stream_duration_ms
+            .map_or(NO_LIMIT, Duration::from_millis),
+    }
+}
+
+/// Compiles one instance.
+fn instance(
+    name: &str,
+    conf: InstanceConf,
+    limits: &Limits,
+    setup: &Setup<'_>,
+) -> Result<Instance, Unusable> {
+    let tls = TlsSettings {
+        ca_file: None,
+        verify: limits.ssl_verify,
+    };
+    let target = Target::resolve(
+        &conf,
+        &Asked {
+            protocol: Protocol::Passthrough,
+            model: None,
+            streaming: false,
+            path: "/",
+            query: None,
+        },
+        setup.strict,
+    )
+    .map_err(|error| Unusable(error.to_string()))?;
+    let scheme = if target.https { "https" } else { "http" };
+    let host = if target.host.contains(':') {
+        format!("[{}]", target.host)
+    } else {
+        target.host
+    };
+    let endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", target.port), &tls)
+        .map_err(|error| Unusable(error.to_string()))?;
+    Ok(Instance {
+        name: name.into(),
+        provider: conf.provider.name(),
+        model: conf.options.model.clone(),
+        endpoint,
+        headers: HeaderMap::new(),
+        options: Vec::new(),
+        dialects: Vec::new(),
+        embeddings: false,
+        secrets: conf
+            .auth
+            .header
+            .values()
+            .chain(conf.auth.query.values())
+            .map(|value| Secret::from(value.expose().to_owned()))
+            .collect(),
+        ai: Some(Arc::new(AiInstance {
+            conf,
+            max_response_bytes: limits.max_response_bytes,
+            tokens: setup.state.of("ai-proxy/gcp-tokens"),
+            gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
+        })),
+    })
+}

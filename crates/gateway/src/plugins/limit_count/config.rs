@@ -1,0 +1,159 @@
+//! How `limit-count` is configured.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::limits::KeyType;
+
+/// How many calls may come in which time.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(extend("oneOf" = [{"required": ["count", "time_window"]}, {"required": ["rules"]}]))]
+pub(super) struct Config {
+    /// Calls within the time, or a text with variables that gives them.
+    pub(super) count: Option<Number>,
+    /// The time in seconds, or a text with variables that gives them.
+    pub(super) time_window: Option<Number>,
+    /// How the time passes.
+    #[serde(default)]
+    #[schemars(extend("default" = "fixed"))]
+    pub(super) window_type: WindowType,
+    /// Several limits, all of which must hold.
+    pub(super) rules: Option<Vec<Rule>>,
+    /// Name under which routes count together.
+    pub(super) group: Option<String>,
+    /// What calls are counted by.
+    #[serde(default = "remote_addr")]
+    pub(super) key: String,
+    /// How the key is written.
+    #[serde(default)]
+    pub(super) key_type: KeyType,
+    /// Status of the answer to calls that are refused.
+    #[serde(default = "unavailable")]
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) rejected_code: u16,
+    /// Text of that answer.
+    #[schemars(length(min = 1))]
+    pub(super) rejected_msg: Option<String>,
+    /// Where calls are counted.
+    #[serde(default)]
+    #[schemars(extend("default" = "local"))]
+    pub(super) policy: Policy,
+    /// Whether calls go through when they cannot be counted.
+    #[serde(default)]
+    pub(super) allow_degradation: bool,
+    /// Whether answers tell the limit, what is left of it, and until when.
+    #[serde(default = "yes")]
+    pub(super) show_limit_quota_header: bool,
+    /// Seconds between exchanges with Redis; -1 exchanges at each call. Counting in memory has no use for it.
+    #[serde(default = "at_each_call")]
+    #[expect(dead_code, reason = "belongs to policies with Redis")]
+    pub(super) sync_interval: f64,
+}
+
+fn remote_addr() -> String {
+    "remote_addr".to_owned()
+}
+
+fn unavailable() -> u16 {
+    503
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn at_each_call() -> f64 {
+    -1.0
+}
+
+/// One limit of several.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Rule {
+    /// Calls within the time, or a text with variables that gives them.
+    pub(super) count: Number,
+    /// The time in seconds, or a text with variables that gives them.
+    pub(super) time_window: Number,
+    /// What calls are counted by, with variables; the rule does not apply to calls that have none of them.
+    pub(super) key: String,
+    /// What stands before `RateLimit-` in the names of this rule's headers; the number of the rule when it is absent.
+    pub(super) header_prefix: Option<String>,
+}
+
+/// A number, or a text with variables that gives one.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Number {
+    Fixed(u64),
+    Template(String),
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}],
+        })
+    }
+}
+
+/// How the time of a limit passes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WindowType {
+    /// From the first call on; then the count begins anew.
+    #[default]
+    Fixed,
+    /// All the time: calls of the window before count in part.
+    Sliding,
+}
+
+/// Where calls are counted.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Policy {
+    /// In this process.
+    #[default]
+    Local,
+    /// On a Redis server.
+    Redis,
+    /// In a Redis cluster.
+    RedisCluster,
+    /// On the master that Redis Sentinel names.
+    RedisSentinel,
+}
+
+impl Policy {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Policy::Local => "local",
+            Policy::Redis => "redis",
+            Policy::RedisCluster => "redis-cluster",
+            Policy::RedisSentinel => "redis-sentinel",
+        }
+    }
+}
+
+/// Names of the headers that tell limits.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Metadata {
+    /// Tells the limit.
+    pub(super) limit_header: String,
+    /// Tells how many calls are left.
+    pub(super) remaining_header: String,
+    /// Tells in how many seconds the limit begins anew.
+    pub(super) reset_header: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Metadata {
+            limit_header: "X-RateLimit-Limit".to_owned(),
+            remaining_header: "X-RateLimit-Remaining".to_owned(),
+            reset_header: "X-RateLimit-Reset".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Where calls are counted: in memory, in parts that cores do not share locks of, and with a bound.
+//!
+//! Keys are kept as keyed hashes of 128 bits, so that a client who chooses them can neither fill the memory with long ones
+//! nor make them collide.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Parts with a lock each: several times the cores of a large machine, so that two rarely meet.
+const SHARDS: usize = 64;
+
+/// Keys per part before those whose counts expire soonest are forgotten: half a million in all, some 30 MB.
+const MAX_PER_SHARD: usize = 8192;
+
+/// Keys per part below which looking for expired ones is not worth it.
+const MIN_SWEEP: usize = 64;
+
+/// Something counted that is worth nothing after a while.
+pub(crate) trait Expires {
+    /// Milliseconds since 1970 from which on a fresh count says the same.
+    fn expires_ms(&self) -> u64;
+}
+
+/// Counts by key.
+pub(crate) struct Counters<V> {
+    hashers: [RandomState; 2],
+    shards: Box<[Mutex<Shard<V>>]>,
+}
+
+struct Shard<V> {
+    counts: HashMap<[u64; 2], V>,
+    /// Number of keys at which expired ones are looked for.
+    sweep_at: usize,
+}
+
+impl<V> Default for Counters<V> {
+    fn default() -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                counts: HashMap::new(),
+                sweep_at: MIN_SWEEP,
+            })
+        };
+        Counters {
+            hashers: [RandomState::new(), RandomState::new()],
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+        }
+    }
+}
+
+impl<V: Default + Expires> Counters<V> {
+    /// Changes the count of a key, which nobody else does meanwhile.
+    pub(crate) fn update<R>(&self, key: &str, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
+        let [first, second] = &self.hashers;
+        let hash = [first.hash_one(key), second.hash_one(key)];
+        let number = usize::try_from(hash[0] >> 32).unwrap_or(0) % SHARDS;
+        let Some(shard) = self.shards.get(number) else {
+            // There are SHARDS of them.
+            return change(&mut V::default());
+        };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.counts.len() >= shard.sweep_at && !shard.counts.contains_key(&hash) {
+            shard.sweep(now_ms);
+        }
+        change(shard.counts.entry(hash).or_default())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().counts.len())
+            .sum()
+    }
+}
+
+impl<V: Expires> Shard<V> {
+    fn sweep(&mut self, now_ms: u64) {
+        self.counts.retain(|_, count| count.expires_ms() > now_ms);
+        if self.counts.len() >= MAX_PER_SHARD {
+            let mut ends: Vec<u64> = self.counts.values().map(Expires::expires_ms).collect();
+            let (_, end, _) = ends.select_nth_unstable(MAX_PER_SHARD / 4);
+            let end = *end;
+            // Of many that expire together no more go than have to.
+            let mut excess = MAX_PER_SHARD / 4;
+            self.counts.retain(|_, count| {
+                let goes = excess > 0 && count.expires_ms() <= end;
+                excess -= usize::from(goes);
+                !goes
+            });
+        }
+        self.sweep_at = (self.counts.len() * 2).clamp(MIN_SWEEP, MAX_PER_SHARD);
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn milliseconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Count {
+        number: u64,
+        expires_ms: u64,
+    }
+
+    impl Expires for Count {
+        fn expires_ms(&self) -> u64 {
+            self.expires_ms
+        }
+    }
+
+    fn add(counters: &Counters<Count>, key: &str, now_ms: u64, expires_ms: u64) -> u64 {
+        counters.update(key, now_ms, |count| {
+            count.expires_ms = expires_ms;
+            count.number += 1;
+            count.number
+        })
+    }
+
+    #[test]
+    fn counts_are_exact_when_many_threads_count() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for number in 0..1000 {
+                        add(&counters, if number % 2 == 0 { "a" } else { "b" }, 0, 1);
+                    }
+                });
+            }
+        });
+        assert_eq!(add(&counters, "a", 0, 1), 4001);
+        assert_eq!(add(&counters, "b", 0, 1), 4001);
+    }
+
+    #[test]
+    fn expired_counts_are_forgotten_before_there_are_twice_as_many() {
+        let counters = Counters::default();
+        for number in 0..100_000_u64 {
+            add(&counters, &number.to_string(), number, number + 1000);
+        }
+        assert!(counters.len() < SHARDS * MIN_SWEEP * 2, "{}", counters.len());
+    }
+
+    #[test]
+    fn counts_that_live_long_are_bounded_and_the_last_ones_stay() {
+        let counters = Counters::default();
+        let many = 600_000_u64;
+        for number in 0..many {
+            add(&counters, &number.to_string(), 0, 1_000_000 + number);
+        }
+        assert!(counters.len() <= SHARDS * MAX_PER_SHARD);
+        assert_eq!(add(&counters, &(many - 1).to_string(), 0, 1), 2);
+    }
+}

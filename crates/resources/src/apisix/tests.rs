@@ -1,0 +1,677 @@
+use std::net::SocketAddr;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::mistake::Mistake;
+use crate::model::{AdminRole, ConfigProvider, LogFormat, LogPath, Server, StandaloneFormat};
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("9081".to_owned()),
+        "KEY" => Some("00012345".to_owned()),
+        "ROLE" => Some("admin".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "TWO_LINES" => Some("a\nb".to_owned()),
+        "HOSTILE" => Some("x\nroutes: []\n# ".to_owned()),
+        _ => None,
+    }
+}
+
+fn bootstrap(text: &str) -> Bootstrap {
+    lower_bootstrap("conf/config.yaml", text, &env).unwrap_or_else(|mistakes| panic!("{}", lines(&mistakes)))
+}
+
+fn refused(text: &str) -> String {
+    match lower_bootstrap("config.yaml", text, &env) {
+        Ok(_) => panic!("taken: {text}"),
+        Err(mistakes) => lines(&mistakes),
+    }
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes
+        .iter()
+        .map(Mistake::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn addresses(listen: &[SocketAddr]) -> Vec<String> {
+    listen.iter().map(SocketAddr::to_string).collect()
+}
+
+fn log_format(text: &str) -> String {
+    match bootstrap(text).server.access_log.format {
+        LogFormat::Template(template) => template,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_ports_of_apisix_and_a_generated_key() {
+    for text in ["", "# nothing\n", "apisix:\n"] {
+        let file = bootstrap(text);
+        assert_eq!(addresses(&file.server.listen), ["0.0.0.0:9080"]);
+        let admin = file.admin.expect("the Admin API is on");
+        assert_eq!(addresses(&admin.listen), ["127.0.0.1:9180"]);
+        assert_eq!(admin.allow, ["127.0.0.0/24"]);
+        assert!(admin.key_required && admin.cors && admin.tls.is_none());
+        assert_eq!(admin.max_body_bytes, 1_572_864);
+        let keys: Vec<_> = admin
+            .keys
+            .iter()
+            .map(|key| (key.name.as_str(), key.key.is_none(), key.role))
+            .collect();
+        assert_eq!(keys, [("admin", true, AdminRole::Admin)]);
+        assert_eq!(file.deployment.provider, ConfigProvider::Embedded);
+        assert_eq!(file.notes, [""; 0]);
+    }
+}
+
+#[test]
+fn the_default_file_of_the_repository_is_taken_without_a_note() {
+    let text = include_str!("../../../../conf/config.yaml");
+    let file = bootstrap(text);
+    assert_eq!(file.notes, [""; 0]);
+    let mut default = bootstrap("");
+    default.server.access_log.path = LogPath::Stdout;
+    assert_eq!(file, default);
+    assert_eq!(detect(text), FileKind::Bootstrap);
+}
+
+#[test]
+fn the_log_format_with_llm_variables_is_passed_through_unchanged() {
+    let text = r#"nginx_config:
+  http:
+    access_log_format: "$remote_addr - $remote_user [$time_local] $http_host \"$request_line\" $status $body_bytes_sent $request_time \"$http_referer\" \"$http_user_agent\" $upstream_addr $upstream_status $apisix_upstream_response_time \"$upstream_scheme://$upstream_host$upstream_uri\" \"$apisix_request_id\" \"$request_type\" \"$llm_time_to_first_token\" \"$llm_model\" \"$request_llm_model\"  \"$llm_prompt_tokens\" \"$llm_completion_tokens\""
+"#;
+    assert_eq!(
+        log_format(text),
+        concat!(
+            r#"$remote_addr - $remote_user [$time_local] $http_host "$request_line" $status $body_bytes_sent "#,
+            r#"$request_time "$http_referer" "$http_user_agent" $upstream_addr $upstream_status "#,
+            r#"$apisix_upstream_response_time "$upstream_scheme://$upstream_host$upstream_uri" "#,
+            r#""$apisix_request_id" "$request_type" "$llm_time_to_first_token" "$llm_model" "#,
+            r#""$request_llm_model"  "$llm_prompt_tokens" "$llm_completion_tokens""#,
+        )
+    );
+    assert_eq!(log_format_line(text), Some(3));
+}
+
+#[test]
+fn a_log_format_in_a_block_loses_its_line_break_and_nginx_escapes() {
+    let text = "nginx_config:\n  http:\n    access_log_format: |\n      \"$remote_addr \\\"$request\\\" a\\b\\\\c\"\n";
+    assert_eq!(log_format(text), r#""$remote_addr "$request" a\b\c""#);
+    assert_eq!(
+        refused("nginx_config: {http: {access_log_format: \"a\\nb\"}}"),
+        "config.yaml:1: nginx_config.http.access_log_format: the format must not contain line breaks or other control \
+         characters"
+    );
+}
+
+#[test]
+fn the_access_log_goes_where_the_file_says() {
+    let path = |http: &str| {
+        bootstrap(&format!("nginx_config: {{http: {{{http}}}}}"))
+            .server
+            .access_log
+            .path
+    };
+    assert_eq!(path("charset: utf-8"), LogPath::Stdout);
+    assert_eq!(path("access_log: /dev/stdout"), LogPath::Stdout);
+    assert_eq!(
+        path("access_log: logs/access.log"),
+        LogPath::File("logs/access.log".to_owned())
+    );
+    assert_eq!(
+        path("access_log: logs/access.log main"),
+        LogPath::File("logs/access.log".to_owned())
+    );
+    assert_eq!(path("access_log: off"), LogPath::Off);
+    assert_eq!(path("access_log: false"), LogPath::Off);
+    assert_eq!(
+        path("access_log: logs/a.log, enable_access_log: false"),
+        LogPath::Off
+    );
+}
+
+#[test]
+fn listeners_are_ports_or_addresses() {
+    let listen = |value: &str| {
+        addresses(
+            &bootstrap(&format!("apisix:\n  node_listen: {value}\n"))
+                .server
+                .listen,
+        )
+    };
+    assert_eq!(listen("9081"), ["0.0.0.0:9081"]);
+    assert_eq!(listen("[9080, 9081]"), ["0.0.0.0:9080", "0.0.0.0:9081"]);
+    assert_eq!(
+        listen("[{port: 9082, enable_http2: true}, {ip: 127.0.0.2, port: 1}, {ip: '::1'}]"),
+        ["0.0.0.0:9082", "127.0.0.2:1", "[::1]:9080"]
+    );
+    assert_eq!(
+        listen("\n    - ${{PORT}}\n    - ${{NONE:=9083}}"),
+        ["0.0.0.0:9081", "0.0.0.0:9083"]
+    );
+    assert_eq!(
+        refused(
+            "apisix:\n  node_listen:\n    - 0\n    - 65536\n    - x\n    - {ip: localhost}\n    - 9080\n    - 9080\n"
+        ),
+        "config.yaml:3: apisix.node_listen[0]: expected a port from 1 to 65535, found a number\n\
+         config.yaml:4: apisix.node_listen[1]: expected a port from 1 to 65535, found a number\n\
+         config.yaml:5: apisix.node_listen[2]: expected a port from 1 to 65535, found text\n\
+         config.yaml:6: apisix.node_listen[3].ip: `localhost` is no IP address, such as `127.0.0.1` or `::`\n\
+         config.yaml:8: apisix.node_listen[5]: 0.0.0.0:9080 is in the list twice"
+    );
+    assert!(refused("apisix: {node_listen: []}").contains("the list is empty"));
+}
+
+#[test]
+fn limits_of_nginx_become_limits_of_the_gateway() {
+    let server = bootstrap(
+        "nginx_config:
+  worker_processes: 4
+  worker_shutdown_timeout: 240s
+  http:
+    client_max_body_size: 10m
+    client_header_timeout: 5s
+    client_body_timeout: 90
+    keepalive_timeout: 1m
+",
+    )
+    .server;
+    assert_eq!(server.workers, Some(4));
+    assert_eq!(server.drain_ms, 240_000);
+    assert_eq!(server.max_body_bytes, 10 * 1024 * 1024);
+    assert_eq!(server.header_timeout_ms, 5_000);
+    assert_eq!(server.body_timeout_ms, 90_000);
+    assert_eq!(server.idle_timeout_ms, 60_000);
+    assert_eq!(
+        bootstrap("nginx_config: {worker_processes: auto}").server.workers,
+        None
+    );
+    assert_eq!(
+        refused(
+            "nginx_config:\n  worker_processes: 0\n  http:\n    keepalive_timeout: 0s\n    client_body_timeout: 25h\n    client_max_body_size: 1mb\n"
+        ),
+        "config.yaml:2: nginx_config.worker_processes: expected `auto` or a number from 1 to 1024, found a number\n\
+         config.yaml:4: nginx_config.http.keepalive_timeout: must be more than 0\n\
+         config.yaml:5: nginx_config.http.client_body_timeout: must be at most 24h\n\
+         config.yaml:6: nginx_config.http.client_max_body_size: expected a size, such as `10m`, found text"
+    );
+}
+
+#[test]
+fn an_unlimited_body_keeps_a_limit_and_says_so() {
+    let file = bootstrap("nginx_config: {http: {client_max_body_size: 0}}");
+    assert_eq!(file.server.max_body_bytes, Server::DEFAULT_MAX_BODY_BYTES);
+    assert_eq!(
+        file.notes,
+        [
+            "nginx_config.http.client_max_body_size: 0 is taken as 33554432 bytes, the gateway's own limit; write a size to \
+             change it"
+        ]
+    );
+    let file = bootstrap("nginx_config: {http: {client_max_body_size: 1g}}");
+    assert_eq!((file.server.max_body_bytes, file.notes.len()), (1 << 30, 0));
+    let file = bootstrap("nginx_config: {http: {client_max_body_size: 1025m}}");
+    assert_eq!((file.server.max_body_bytes, file.notes.len()), (1 << 30, 1));
+}
+
+#[test]
+fn keys_of_the_admin_api_have_names_roles_and_secrets() {
+    let file = bootstrap(
+        "deployment:
+  admin:
+    admin_key:
+      - {name: admin, key: $env://ADMIN_KEY, role: admin}
+      - name: from-variable
+        key: \"${{KEY}}\"
+        role: ${{ROLE}}
+      - {key: '', role: viewer}
+",
+    );
+    let keys = file.admin.unwrap().keys;
+    let shown: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let secret = key
+                .key
+                .as_ref()
+                .map(|key| match key.resolve(&|_| Some("from-env".to_owned())) {
+                    Ok(secret) => secret.expose().to_owned(),
+                    Err(error) => error.to_string(),
+                });
+            (key.name.as_str(), secret, key.role)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("admin", Some("from-env".to_owned()), AdminRole::Admin),
+            ("from-variable", Some("00012345".to_owned()), AdminRole::Admin),
+            ("viewer", None, AdminRole::Viewer),
+        ]
+    );
+    assert!(!format!("{keys:?}").contains("12345"), "a key is shown");
+}
+
+#[test]
+fn wrong_keys_of_the_admin_api_are_mistakes_that_do_not_show_them() {
+    let text = refused(
+        "deployment:
+  admin:
+    admin_key:
+      - {name: a, key: sk-planted, role: admn}
+      - {name: b, key: 123456}
+      - sk-planted
+",
+    );
+    assert_eq!(
+        text,
+        "config.yaml:4: deployment.admin.admin_key[0].role: unknown role `admn`; did you mean `admin`? (allowed: admin, viewer)\n\
+         config.yaml:5: deployment.admin.admin_key[1].key: expected text, found a number; put it in quotes\n\
+         config.yaml:5: deployment.admin.admin_key[1].role: missing (allowed: admin, viewer)\n\
+         config.yaml:6: deployment.admin.admin_key[2]: expected a map, such as `{name: admin, key: '', role: admin}`, found text"
+    );
+    assert!(refused("deployment: {admin: {admin_key: []}}").contains("at least one key"));
+    assert!(refused("deployment: {admin: {admin_key: }}").contains("at least one key"));
+    let open = bootstrap("deployment: {admin: {admin_key: [], admin_key_required: false}}");
+    assert!(open.admin.unwrap().keys.is_empty());
+    assert_eq!(open.notes.len(), 1);
+}
+
+#[test]
+fn the_admin_api_listens_where_allowed_callers_can_reach_it() {
+    let listen = |admin: &str| {
+        addresses(
+            &bootstrap(&format!("deployment: {{admin: {{{admin}}}}}"))
+                .admin
+                .unwrap()
+                .listen,
+        )
+    };
+    assert_eq!(listen("admin_listen: {port: 9181}"), ["127.0.0.1:9181"]);
+    assert_eq!(listen("admin_listen: {ip: 0.0.0.0}"), ["0.0.0.0:9180"]);
+    assert_eq!(listen("allow_admin: [127.0.0.1, 10.0.0.0/8]"), ["0.0.0.0:9180"]);
+    assert_eq!(listen("allow_admin: [127.0.0.0/0]"), ["0.0.0.0:9180"]);
+    assert_eq!(listen("allow_admin: []"), ["0.0.0.0:9180"]);
+    assert_eq!(
+        bootstrap("deployment: {admin: {allow_admin: }}").notes,
+        ["deployment.admin.allow_admin: empty, so any address may call the Admin API"]
+    );
+    assert_eq!(
+        refused("deployment:\n  admin:\n    allow_admin:\n      - 127.0.0.0/24\n      - 10.0.0.0/33\n"),
+        "config.yaml:5: deployment.admin.allow_admin[1]: `10.0.0.0/33` is no IP address or network, such as `127.0.0.1` or \
+         `10.0.0.0/8`"
+    );
+    assert!(
+        refused("deployment: {admin: {admin_listen: {ip: 0.0.0.0, port: 9080}}}").contains("node_listen")
+    );
+}
+
+#[test]
+fn https_for_the_admin_api_needs_a_certificate() {
+    let file = bootstrap(
+        "deployment: {admin: {https_admin: true, admin_api_mtls: {admin_ssl_cert: a.pem, admin_ssl_cert_key: k.pem, \
+         admin_ssl_ca_cert: ''}}}",
+    );
+    let tls = file.admin.unwrap().tls.unwrap();
+    assert_eq!(
+        (tls.cert_file.as_str(), tls.key_file.as_str(), tls.client_ca_file),
+        ("a.pem", "k.pem", None)
+    );
+    assert!(refused("deployment: {admin: {https_admin: true}}").contains("admin_ssl_cert_key"));
+}
+
+#[test]
+fn the_role_decides_about_the_admin_api_and_the_source() {
+    let of = |text: &str| {
+        let file = bootstrap(text);
+        (file.admin.is_some(), file.deployment.provider)
+    };
+    let file = |path: &str, format| ConfigProvider::File {
+        path: path.to_owned(),
+        format,
+    };
+    assert_eq!(
+        of("deployment: {role: traditional, role_traditional: {config_provider: yaml}}"),
+        (true, ConfigProvider::InMemory)
+    );
+    assert_eq!(
+        of("apisix: {enable_admin: false}\ndeployment: {role_traditional: {config_provider: yaml}}"),
+        (false, file("conf/apisix.yaml", StandaloneFormat::Yaml))
+    );
+    assert_eq!(
+        of("deployment: {role: data_plane, role_data_plane: {config_provider: yaml}}"),
+        (false, file("conf/apisix.yaml", StandaloneFormat::Yaml))
+    );
+    assert_eq!(
+        of("deployment: {role: data_plane, role_data_plane: {config_provider: json}}"),
+        (false, file("conf/apisix.json", StandaloneFormat::Json))
+    );
+    assert_eq!(
+        of(
+            "apisix: {enable_admin: false}\ndeployment: {role: control_plane, role_control_plane: {config_provider: etcd}}"
+        ),
+        (true, ConfigProvider::Embedded)
+    );
+    assert_eq!(
+        of("apisix: {enable_admin: false}"),
+        (false, ConfigProvider::Embedded)
+    );
+    assert_eq!(
+        refused("deployment:\n  role: data_plane\n  role_data_plane:\n    config_provider: xds\n"),
+        "config.yaml:4: deployment.role_data_plane.config_provider: unknown provider `xds` (allowed: etcd, yaml, json)"
+    );
+    assert!(refused("deployment: {role: tradtional}").contains("did you mean `traditional`?"));
+}
+
+#[test]
+fn what_concerns_the_whole_process_is_kept() {
+    let deployment = bootstrap(
+        "apisix:
+  enable_server_tokens: false
+  trusted_addresses: [127.0.0.1, 172.18.0.0/16]
+  data_encryption: {enable_encrypt_fields: false}
+  status: {ip: 0.0.0.0}
+  control: {port: 9092}
+plugins: [ai-proxy, key-auth]
+plugin_attr: {prometheus: {export_addr: {ip: 0.0.0.0, port: 9091}}}
+tollgate: {data_dir: /var/lib/tollgate}
+compat: {apisix: strict}
+",
+    )
+    .deployment;
+    assert_eq!(
+        serde_json::to_value(&deployment).unwrap(),
+        json!({
+            "provider": "embedded",
+            "data_dir": "/var/lib/tollgate",
+            "strict": true,
+            "trusted_addresses": ["127.0.0.1", "172.18.0.0/16"],
+            "plugins": ["ai-proxy", "key-auth"],
+            "encrypt_fields": false,
+            "server_tokens": false,
+            "prometheus": "0.0.0.0:9091",
+            "status": "0.0.0.0:7085",
+            "control": "127.0.0.1:9092",
+        })
+    );
+}
+
+#[test]
+fn ignored_keys_are_told_once_for_each_section() {
+    let file = bootstrap(
+        "apisix:
+  node_listn: 9080
+  router: {http: radixtree_uri}
+  enable_ipv6: true
+  ssl: {listen: [{port: 9443}]}
+nginx_config:
+  error_log: logs/error.log
+  http: {send_timeout: 10s, access_log_buffer: 1, access_log_format_escape: json}
+deployment:
+  etcd: {host: [http://127.0.0.1:2379]}
+stream_plugins: []
+discovery: {}
+",
+    );
+    assert_eq!(
+        file.notes,
+        [
+            "ignored: stream_plugins, discovery",
+            "deployment.etcd: ignored: the embedded store is used instead",
+            "apisix.ssl: ignored: calls are served without TLS; put a TLS proxy in front",
+            "nginx_config: ignored: error_log",
+            "nginx_config.http: ignored: send_timeout, access_log_buffer",
+            "nginx_config.http.access_log_format_escape: `json` is ignored: values are escaped as with `default`",
+            "apisix: ignored: node_listn (did you mean `node_listen`?), router, enable_ipv6",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_section_and_a_misspelt_key_of_ours_are_mistakes() {
+    let text = refused("apisx: {}\ntollgate: {datadir: x}\ncompat: {apisix: stirct}\n");
+    let expected = [
+        "config.yaml:1: apisx: unknown key `apisx`; did you mean `apisix`? (allowed: ",
+        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir)",
+        "config.yaml:3: compat.apisix: unknown word `stirct`; did you mean `strict`? (allowed: strict, lenient)",
+    ];
+    for (line, expected) in text.lines().zip(expected) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+    assert_eq!(text.lines().count(), expected.len());
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named_with_its_line() {
+    assert_eq!(
+        refused(
+            "# ${{IN_A_COMMENT}}\napisix:\n  node_listen: ${{ NONE }}\n  ${{OTHER}}: 1\n  router: ${{A B}}\n"
+        ),
+        "config.yaml:3: apisix.node_listen: environment variable NONE is not set; set it, or write `${{NONE:=default}}`\n\
+         config.yaml:4: apisix.${{OTHER}}: environment variable OTHER is not set; set it, or write `${{OTHER:=default}}`\n\
+         config.yaml:5: apisix.router: `A B` is no name of an environment variable; write `${{NAME}}` or `${{NAME:=default}}`"
+    );
+}
+
+#[test]
+fn a_variable_cannot_change_the_structure_of_the_bootstrap_file() {
+    let file = bootstrap("tollgate:\n  data_dir: ${{HOSTILE}}\n");
+    assert_eq!(file.deployment.data_dir, "x\nroutes: []\n# ");
+    let keys = bootstrap(
+        "deployment:\n  admin:\n    admin_key:\n      - {name: a, key: '${{EMPTY}}', role: admin}\n",
+    );
+    assert!(keys.admin.unwrap().keys[0].key.is_none());
+    assert_eq!(
+        bootstrap("${{NONE:=apisix}}: {node_listen: 1}").server.listen[0].port(),
+        1
+    );
+    assert!(refused("apisix: {}\n${{NONE:=apisix}}: {}\n").contains("duplicate key"));
+}
+
+fn objects(text: &str, format: StandaloneFormat) -> Vec<(String, Json)> {
+    standalone(text, format)
+        .objects
+        .into_iter()
+        .map(|(key, value)| (key.path(), Json::Object(value)))
+        .collect()
+}
+
+fn standalone(text: &str, format: StandaloneFormat) -> Standalone {
+    lower_standalone("apisix.yaml", text, format, &env)
+        .unwrap_or_else(|mistakes| panic!("{}", lines(&mistakes)))
+}
+
+fn standalone_mistakes(text: &str, format: StandaloneFormat) -> String {
+    match lower_standalone("apisix.yaml", text, format, &env) {
+        Ok(_) => panic!("taken: {text}"),
+        Err(mistakes) => lines(&mistakes),
+    }
+}
+
+#[test]
+fn objects_of_a_standalone_file_get_their_keys() {
+    let text = "routes:
+  - {id: 1, uri: /a, plugins: {ai-proxy: {provider: openai}}}
+  - {uri: /b}
+upstreams: [{id: u, nodes: {\"127.0.0.1:80\": 1}}]
+consumers:
+  - {username: jack}
+  - {id: jack/credentials/c1, plugins: {key-auth: {key: k}}}
+plugin_metadata: [{id: http-logger, log_format: {}}]
+secrets: [{id: vault/1, uri: x}]
+global_rules:
+routes_conf_version: 3
+#END
+";
+    assert_eq!(
+        objects(text, StandaloneFormat::Yaml),
+        [
+            (
+                "/apisix/routes/1".to_owned(),
+                json!({"id": 1, "uri": "/a", "plugins": {"ai-proxy": {"provider": "openai"}}})
+            ),
+            ("/apisix/routes/arr_2".to_owned(), json!({"uri": "/b"})),
+            (
+                "/apisix/upstreams/u".to_owned(),
+                json!({"id": "u", "nodes": {"127.0.0.1:80": 1}})
+            ),
+            ("/apisix/consumers/jack".to_owned(), json!({"username": "jack"})),
+            (
+                "/apisix/consumers/jack/credentials/c1".to_owned(),
+                json!({"id": "jack/credentials/c1", "plugins": {"key-auth": {"key": "k"}}})
+            ),
+            (
+                "/apisix/plugin_metadata/http-logger".to_owned(),
+                json!({"id": "http-logger", "log_format": {}})
+            ),
+            (
+                "/apisix/secrets/vault/1".to_owned(),
+                json!({"id": "vault/1", "uri": "x"})
+            ),
+        ]
+    );
+    let json = r#"{"services":[{"name":"s"}],"plugins":[{"name":"ai-proxy"},{"name":"mqtt-proxy","stream":true}],"rotes":[]}"#;
+    let file = standalone(json, StandaloneFormat::Json);
+    assert_eq!(file.objects[0].0.path(), "/apisix/services/arr_1");
+    assert_eq!(file.plugins, Some(vec!["ai-proxy".to_owned()]));
+    assert_eq!(file.notes, ["ignored: rotes"]);
+}
+
+#[test]
+fn the_end_marker_stands_within_the_last_ten_bytes() {
+    let marked = |end: &str| {
+        lower_standalone(
+            "apisix.yaml",
+            &format!("routes: []\n{end}"),
+            StandaloneFormat::Yaml,
+            &env,
+        )
+    };
+    for end in ["#END", "#END\n", "#END \t\r\n\n\n"] {
+        assert!(marked(end).is_ok(), "{end:?}");
+    }
+    for end in ["", "# END\n", "#END\n#\n", "#EN", "#END\n\n\n\n\n\n\n"] {
+        let mistakes = marked(end).err().expect("refused");
+        assert_eq!(
+            lines(&mistakes),
+            "apisix.yaml: missing valid end flag: the last line must be `#END`, within the last 10 bytes of the file",
+            "{end:?}"
+        );
+    }
+    assert!(objects("{}", StandaloneFormat::Json).is_empty());
+}
+
+#[test]
+fn what_is_no_object_is_a_mistake_with_its_index() {
+    assert_eq!(
+        standalone_mistakes(
+            "routes:\n  - {id: 1}\n  - 5\n  - {id: 1}\n  - {id: [x]}\nservices: {}\nconsumers:\n  - {id: a/credentials/}\n#END",
+            StandaloneFormat::Yaml
+        ),
+        "apisix.yaml:3: routes[1]: expected an object\n\
+         apisix.yaml:4: routes[2]: the route `1` is in the file twice, first as routes[0]\n\
+         apisix.yaml:5: routes[3].id: must be text or a whole number\n\
+         apisix.yaml:6: services: expected a list, found a map\n\
+         apisix.yaml:8: consumers[0].id: `a/credentials/` is not of the form `<username>/credentials/<id>`"
+    );
+    assert_eq!(
+        standalone_mistakes("[]", StandaloneFormat::Json),
+        "apisix.yaml:1: expected a map, found a list"
+    );
+}
+
+#[test]
+fn quotes_decide_about_the_type_of_a_variable_in_yaml() {
+    let text = "routes: [{id: r, priority: ${{PORT}}, desc: \"${{PORT}}\", name: '${{NONE:=a b}}', uri: $env://KEY}]\n#END";
+    let expected = json!({"id": "r", "priority": 9081, "desc": "9081", "name": "a b", "uri": "$env://KEY"});
+    assert_eq!(objects(text, StandaloneFormat::Yaml)[0].1, expected);
+}
+
+#[test]
+fn a_whole_variable_in_json_takes_the_type_it_looks_like() {
+    let text = r#"{"routes":[{"id":"r","priority":"${{PORT}}","key":"${{KEY}}","on":"${{NONE:=true}}","rate":"${{NONE:=1.5}}","${{ROLE}}":"${{PORT}} "}]}"#;
+    assert_eq!(
+        objects(text, StandaloneFormat::Json)[0].1,
+        json!({"id": "r", "priority": 9081, "key": "00012345", "on": true, "rate": 1.5, "admin": "9081 "})
+    );
+}
+
+#[test]
+fn mistakes_after_a_variable_of_several_lines_name_the_line_of_the_file() {
+    assert_eq!(
+        standalone_mistakes(
+            "# ${{TWO_LINES}}: 0\nroutes:\n  - 5\n#END",
+            StandaloneFormat::Yaml
+        ),
+        "apisix.yaml:3: routes[0]: expected an object\n".trim_end()
+    );
+    assert_eq!(
+        standalone_mistakes("routes: []\nx: ${{NONE}}\n#END", StandaloneFormat::Yaml),
+        "apisix.yaml:2: environment variable NONE is not set; set it, or write `${{NONE:=default}}`"
+    );
+}
+
+#[test]
+fn every_file_finds_its_front_end() {
+    let cases = [
+        ("models: {gpt-5: {provider: openai}}", FileKind::Native),
+        ("consumers: {a: {key: k}}\nserver: {}", FileKind::Native),
+        ("consumers: {a: {key: k}}", FileKind::Native),
+        ("models: [broken", FileKind::Native),
+        ("deployment: {}", FileKind::Bootstrap),
+        ("nginx_config:\n  http: {", FileKind::Bootstrap),
+        ("plugins: [ai-proxy]", FileKind::Bootstrap),
+        ("routes: []\n#END\n", FileKind::Standalone),
+        ("routes: [broken\n#END\n", FileKind::Standalone),
+        ("#END", FileKind::Standalone),
+        ("services: [{routes: []}]\n#END", FileKind::Standalone),
+        ("routes:\n  - uri: /a\n", FileKind::Standalone),
+        ("{\"routes\": [{\"uri\": \"/a\"}]}", FileKind::Standalone),
+        ("services: [{name: s, routes: [{uris: [/a]}]}]", FileKind::Adc),
+        ("consumers: [{username: a, credentials: []}]", FileKind::Adc),
+        ("global_rules: {prometheus: {}}", FileKind::Adc),
+        ("consumers: [{username: a}]", FileKind::Standalone),
+        ("apiVersion: v1\nkind: Secret\n", FileKind::Kubernetes),
+        (
+            "# c\n---\nmetadata: {}\n---\napiVersion: v1\nkind: Secret\n---\nx: 1\n",
+            FileKind::Kubernetes,
+        ),
+        (
+            "{\"apiVersion\": \"v1\", \"kind\": \"List\"}",
+            FileKind::Kubernetes,
+        ),
+        ("apiVersion: v1\n---\nkind: x\n", FileKind::Unknown),
+        ("", FileKind::Unknown),
+        ("hello", FileKind::Unknown),
+        ("[1]", FileKind::Unknown),
+    ];
+    for (text, kind) in cases {
+        assert_eq!(detect(text), kind, "{text}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_taken_without_a_note() {
+    let manual = include_str!("../../../../docs/apisix.md");
+    let set = |_: &str| Some("x".to_owned());
+    let mut kinds = Vec::new();
+    for block in manual.split("```yaml\n").skip(1) {
+        let text = block.split("\n```").next().unwrap();
+        kinds.push(detect(text));
+        let notes = match detect(text) {
+            FileKind::Bootstrap => lower_bootstrap("config.yaml", text, &set).map(|file| file.notes),
+            _ => lower_standalone("apisix.yaml", text, StandaloneFormat::Yaml, &set).map(|file| file.notes),
+        };
+        match notes {
+            Ok(notes) => assert_eq!(notes, [""; 0]),
+            Err(mistakes) => panic!("{}", lines(&mistakes)),
+        }
+    }
+    assert_eq!(kinds, [FileKind::Bootstrap, FileKind::Standalone]);
+}

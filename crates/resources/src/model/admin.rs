@@ -1,0 +1,170 @@
+//! The Admin API, and where the configuration of the gateway comes from: what APISIX's bootstrap file says besides the
+//! sockets, limits and logs of the data plane.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::secret::SecretRef;
+
+/// How the Admin API is reached, and by whom.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Admin {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses and networks (`10.0.0.0/8`) that may call, all valid; empty allows any.
+    pub allow: Vec<String>,
+    /// Who may call. Not empty when a key is required.
+    pub keys: Vec<AdminKey>,
+    /// Whether a call needs a key.
+    pub key_required: bool,
+    /// Whether answers tell browsers that any origin may read them.
+    pub cors: bool,
+    /// Certificate of the listeners; `None` serves plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<AdminTls>,
+    /// Longest request body, in bytes; a longer one is refused with 413.
+    pub max_body_bytes: u64,
+}
+
+/// A key of the Admin API.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdminKey {
+    /// Its name, for logs.
+    pub name: String,
+    /// What callers send; not empty. `None` when the gateway has to make it up at its first start, and tell its operator.
+    pub key: Option<SecretRef>,
+    /// What it allows.
+    pub role: AdminRole,
+}
+
+/// What a key of the Admin API allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminRole {
+    /// Everything.
+    Admin,
+    /// Reading only.
+    Viewer,
+}
+
+/// Certificate of the Admin API's listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdminTls {
+    /// PEM file with the certificate chain, leaf first.
+    pub cert_file: String,
+    /// PEM file with the private key.
+    pub key_file: String,
+    /// PEM file with the authorities whose certificates clients must show; `None` asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<String>,
+}
+
+/// Where the configuration comes from, and how the process behaves beyond its sockets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deployment {
+    /// Where resources come from.
+    pub provider: ConfigProvider,
+    /// Folder for what the gateway keeps, such as the embedded store.
+    pub data_dir: String,
+    /// Whether APISIX is followed also where it is unsafe or wrong.
+    pub strict: bool,
+    /// Addresses and networks, all valid, whose `X-Forwarded-*` headers are believed. `None` when nothing was said about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_addresses: Option<Vec<String>>,
+    /// Names of the plugins that may be used; `None` allows all there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugins: Option<Vec<String>>,
+    /// Whether secret fields of plugins are stored encrypted.
+    pub encrypt_fields: bool,
+    /// Whether the header `Server` tells the version.
+    pub server_tokens: bool,
+    /// Where metrics are served; `None` when nothing was said about it, or when they are switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<SocketAddr>,
+    /// Where `/status` and `/status/ready` are served; `None` when nothing was said about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<SocketAddr>,
+    /// Where the control API is served; `None` when nothing was said about it, or when it is switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<SocketAddr>,
+}
+
+/// Where resources come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigProvider {
+    /// The embedded store in the data directory, changed through the Admin API.
+    Embedded,
+    /// Memory: the whole configuration is put through the Admin API, and lost when the process ends.
+    InMemory,
+    /// A standalone file, taken again when it changes.
+    File {
+        /// Path of the file, relative to the working directory unless it is absolute.
+        path: String,
+        /// How it is written.
+        format: StandaloneFormat,
+    },
+}
+
+/// How a standalone file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandaloneFormat {
+    /// `apisix.yaml`, which ends with `#END`.
+    Yaml,
+    /// `apisix.json`.
+    Json,
+}
+
+impl Admin {
+    /// Loopback only: whoever may change the configuration may read every secret in it.
+    pub const DEFAULT_LISTEN: SocketAddr =
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), Admin::DEFAULT_PORT);
+    /// APISIX's.
+    pub const DEFAULT_PORT: u16 = 9180;
+    /// APISIX's.
+    pub const DEFAULT_ALLOW: &str = "127.0.0.0/24";
+    /// APISIX's: 1.5 MiB. A larger value does not fit into its store.
+    pub const DEFAULT_MAX_BODY_BYTES: u64 = 3 * 1024 * 1024 / 2;
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin {
+            listen: vec![Admin::DEFAULT_LISTEN],
+            allow: vec![Admin::DEFAULT_ALLOW.to_owned()],
+            keys: vec![AdminKey {
+                name: "admin".to_owned(),
+                key: None,
+                role: AdminRole::Admin,
+            }],
+            key_required: true,
+            cors: true,
+            tls: None,
+            max_body_bytes: Admin::DEFAULT_MAX_BODY_BYTES,
+        }
+    }
+}
+
+impl Deployment {
+    /// Beside the folder `conf/` when the gateway is started as APISIX is.
+    pub const DEFAULT_DATA_DIR: &str = "data";
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Deployment {
+            provider: ConfigProvider::Embedded,
+            data_dir: Deployment::DEFAULT_DATA_DIR.to_owned(),
+            strict: false,
+            trusted_addresses: None,
+            plugins: None,
+            encrypt_fields: true,
+            server_tokens: true,
+            prometheus: None,
+            status: None,
+            control: None,
+        }
+    }
+}

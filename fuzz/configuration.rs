@@ -1,0 +1,123 @@
+//! What must hold for any text given as a configuration file or as an object of the Admin API, one function per parser.
+//! Used by the fuzz targets and, over the checked-in corpora, by an ordinary test of the resources.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+use tollgate_resources::Mistake;
+use tollgate_resources::apisix::{
+    detect, log_format_line, lower_bootstrap, lower_standalone, with_admin_key,
+};
+use tollgate_resources::model::StandaloneFormat;
+use tollgate_resources::objects::{Kind, Lua, Write, check, patch, refs, schema};
+
+/// Runs the checks of a target.
+///
+/// # Panics
+/// A check has failed, or there is no such target.
+pub(crate) fn run(target: &str, bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    detect(text);
+    match target {
+        "apisix_bootstrap" => bootstrap(text),
+        "apisix_standalone" => standalone(text),
+        "admin_json" => object(text),
+        other => panic!("no fuzz target is called {other}"),
+    }
+}
+
+/// What is taken can be run: there is somewhere to listen, and somebody may call.
+fn bootstrap(text: &str) {
+    log_format_line(text);
+    with_admin_key(text, 0, "generated");
+    match lower_bootstrap("config.yaml", text, &env) {
+        Ok(file) => {
+            assert!(!file.server.listen.is_empty(), "no address to listen on");
+            if let Some(admin) = &file.admin {
+                assert!(!admin.listen.is_empty(), "no address for the Admin API");
+                assert!(!admin.key_required || !admin.keys.is_empty(), "nobody may call");
+            }
+        }
+        Err(mistakes) => assert_told(&mistakes, text),
+    }
+}
+
+/// What is taken has each key once.
+fn standalone(text: &str) {
+    for format in [StandaloneFormat::Yaml, StandaloneFormat::Json] {
+        match lower_standalone("apisix.yaml", text, format, &env) {
+            Ok(file) => {
+                let keys: HashSet<_> = file.objects.iter().map(|(key, _)| key).collect();
+                assert_eq!(keys.len(), file.objects.len(), "a key appears twice");
+                assert!(keys.iter().all(|key| !key.id.is_empty()), "an id is empty");
+            }
+            Err(mistakes) => assert_told(&mistakes, text),
+        }
+    }
+}
+
+/// An object of the Admin API: what is accepted fits its schema, and is accepted again as it is, also after a patch that
+/// changes nothing. A patch does the same when it is repeated, and what is put at a path is found there.
+fn object(text: &str) {
+    let Ok(Value::Object(body)) = serde_json::from_str(text) else {
+        return;
+    };
+    for kind in Kind::ALL {
+        for (write, id) in [
+            (Write::Put, None),
+            (Write::Put, Some("1")),
+            (Write::Put, Some("vault/1")),
+            (Write::Post, None),
+            (Write::Patch, Some("1")),
+        ] {
+            let _ = check(kind, write, id, body.clone(), Lua::Refuse);
+            let Ok(accepted) = check(kind, write, id, body.clone(), Lua::Keep) else {
+                continue;
+            };
+            if kind != Kind::Secret {
+                let whole = Value::Object(accepted.value.clone());
+                assert_eq!(schema::checker(kind).check(&whole), Ok(()));
+            }
+            refs::references(kind, &accepted.value);
+            let mut patched = accepted.value.clone();
+            patch::merge(&mut patched, Map::new());
+            let again = check(kind, write, id, patched, Lua::Keep);
+            assert_eq!(again.as_ref(), Ok(&accepted), "{kind}");
+        }
+    }
+    let mut merged = body.clone();
+    patch::merge(&mut merged, body.clone());
+    let once = merged.clone();
+    patch::merge(&mut merged, body.clone());
+    assert_eq!(merged, once, "a patch does the same when it is repeated");
+    for name in body.keys().filter(|name| !name.contains('/') && !name.is_empty()) {
+        let mut target = Value::Object(body.clone());
+        if patch::set(&mut target, &format!("/{name}/a"), Value::from(1)).is_ok() {
+            assert_eq!(target[name]["a"], 1);
+        }
+    }
+}
+
+/// There is something to mend, at a place that exists, in one line.
+fn assert_told(mistakes: &[Mistake], text: &str) {
+    assert!(!mistakes.is_empty(), "refused without a reason");
+    let lines = text.split('\n').count();
+    for mistake in mistakes {
+        assert!(
+            mistake.line.is_none_or(|line| line <= lines),
+            "{mistake}: no such line"
+        );
+        assert!(!mistake.to_string().contains('\n'), "{mistake}: several lines");
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("9080".to_owned()),
+        "LINES" => Some("a\nb: [\n".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}

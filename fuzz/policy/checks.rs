@@ -1,0 +1,118 @@
+//! What must hold for any bytes that become routes, calls and expressions. Used by the fuzz targets and, over the
+//! checked-in corpora, by an ordinary test of the policy crate.
+
+use serde_json::{Value as Json, json};
+use tollgate_policy::Networks;
+use tollgate_policy::expr::{Expr, Template, Value, Variables, json_path};
+
+use reference::{Command, compare};
+
+#[path = "../../crates/policy/tests/reference/mod.rs"]
+pub(crate) mod reference;
+
+/// The targets whose checks are here.
+#[cfg_attr(not(test), expect(dead_code, reason = "the ordinary test asks for it"))]
+pub(crate) const TARGETS: [&str; 2] = ["expr", "route_match"];
+
+/// Runs the checks of a target.
+///
+/// # Panics
+/// A check has failed, or there is no such target.
+pub(crate) fn run(target: &str, bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match target {
+        "expr" => expression(text),
+        "route_match" => routes(text),
+        other => panic!("no fuzz target is called {other}"),
+    }
+}
+
+/// The router offers the same candidates in the same order as a list that is filtered and sorted.
+///
+/// A line each: `+ <host or -> <pattern> <priority>`, `- <nth route>` and `? <host> <path>`.
+fn routes(text: &str) {
+    let lines = text.lines().take(MAX_LINES);
+    let commands: Vec<Command> = lines.filter_map(command).collect();
+    compare(&commands);
+}
+
+fn command(line: &str) -> Option<Command> {
+    let mut words = line.split(' ');
+    Some(match words.next()? {
+        "+" => Command::Insert {
+            host: words.next().filter(|host| *host != "-").map(str::to_owned),
+            pattern: words.next()?.to_owned(),
+            priority: words.next().and_then(|number| number.parse().ok()).unwrap_or(0),
+        },
+        "-" => Command::Remove(words.next()?.parse().ok()?),
+        "?" => Command::Find {
+            host: words.next()?.to_owned(),
+            path: words.next()?.to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// The first line is an expression, the second one a JSON object with the variables. What was read can be evaluated,
+/// and the logical operators are what logic says they are. Templates, paths and networks bear any text.
+fn expression(text: &str) {
+    let (rule, document) = text.split_once('\n').unwrap_or((text, "{}"));
+    let document = serde_json::from_str(document).unwrap_or(Json::Null);
+    if let Ok(selected) = json_path::select(&document, rule) {
+        assert!(selected.len() <= values(&document), "a value was selected twice");
+    }
+    let call = Call(document);
+    let (rendered, resolved) = Template::parse(rule).render(&call);
+    assert!(rendered == rule || rule.contains('$'));
+    assert!(resolved <= Template::parse(rule).variables().count());
+    assert_eq!(
+        Networks::parse([rule]).is_ok(),
+        Networks::parse([rule, "::1"]).is_ok()
+    );
+
+    let Ok(rule) = serde_json::from_str::<Json>(rule) else {
+        return;
+    };
+    let Ok(expr) = Expr::parse(&rule) else {
+        return;
+    };
+    let holds = expr.eval(&call);
+    assert!(
+        expr.variables()
+            .all(|name| rule.to_string().contains(&json!(name).to_string()))
+    );
+    for (operator, expected) in [("AND", holds), ("OR", holds), ("!AND", !holds), ("!OR", !holds)] {
+        // An empty list is an expression, but no operand; and the whole may become too deep.
+        if let Ok(expr) = Expr::parse(&json!([operator, rule, rule])) {
+            assert_eq!(expr.eval(&call), expected, "{operator}");
+        }
+    }
+}
+
+/// Texts become text, everything else stays JSON.
+struct Call(Json);
+
+impl Variables for Call {
+    fn get(&self, name: &str) -> Option<Value<'_>> {
+        if let Some(path) = name.strip_prefix("post_arg.") {
+            return json_path::field(&self.0, path).map(Value::Json);
+        }
+        let value = self.0.get(name)?;
+        Some(value.as_str().map_or_else(|| value.into(), Value::from))
+    }
+}
+
+/// How many values a document consists of.
+fn values(document: &Json) -> usize {
+    let items = document.as_array().into_iter().flatten();
+    let members = document
+        .as_object()
+        .into_iter()
+        .flat_map(|object| object.values());
+    1 + items.chain(members).map(values).sum::<usize>()
+}
+
+/// Every change is compared with every look-up.
+const MAX_LINES: usize = 64;
