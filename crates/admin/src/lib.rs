@@ -1,1 +1,41 @@
-//! The Admin API: APISIX's way to read and change the objects a gateway runs.
+//! The Admin API: APISIX's, so that its tools (curl, ADC, the ingress controller) work unchanged.
+//!
+//! ```text
+//! request -> address, key -> path, method -> body -> checks -> store -> data plane -> answer
+//!            auth.rs         dispatch.rs     body.rs check.rs  objects.rs / standalone.rs
+//! ```
+//!
+//! A write is answered when it is durable and in effect: one lock is held from its checks until the data plane knows it, and
+//! it is finished even when its client goes away. This crate knows APISIX's paths, statuses and texts. It refuses to know
+//! what an object does: schemas and rules of objects come from `tollgate-resources`, those of plugins from the gateway.
+
+mod admin;
+mod answer;
+mod auth;
+mod body;
+mod check;
+mod dispatch;
+mod document;
+mod duplicates;
+mod errors;
+mod foreign;
+mod list;
+mod objects;
+mod openapi;
+mod plugins;
+mod query;
+mod registry;
+mod rules;
+mod schema;
+mod server;
+mod settings;
+mod standalone;
+mod status;
+mod target;
+
+pub use admin::{Admin, DataPlane, Parts};
+pub use openapi::document as openapi_document;
+pub use registry::CheckVars;
+pub use server::{Client, router, serve};
+pub use settings::{APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, Settings};
+pub use status::status_router;

@@ -21,5 +21,5 @@ pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
 pub use gateway::{Gateway, Setting};
-pub use objects::Change;
+pub use objects::{Change, check_expression};
 pub use snapshot::{CompileError, Snapshot};

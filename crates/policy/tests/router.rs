@@ -163,6 +163,15 @@ fn hosts_fit_in_any_case_and_wildcards_only_below_their_name() {
 }
 
 #[test]
+fn hosts_longer_than_names_of_dns_fit_as_well() {
+    let router = router(&["*.foo.com /x"]);
+    for len in [252, 253, 254, 4_000] {
+        let host = format!("{}.foo.com", "a".repeat(len - ".foo.com".len()));
+        assert_eq!(find(&router, &host, "/x"), Some("*.foo.com /x"), "{len}");
+    }
+}
+
+#[test]
 fn parameters_are_captured() {
     let router = router(&[
         "/user/:id/x",

@@ -14,8 +14,8 @@
 //! place and what is allowed. It refuses to know sockets, clocks, files and the process environment; contents of files and
 //! the look-up of variables are passed in.
 
-pub mod apisix;
 pub mod adc;
+pub mod apisix;
 mod check;
 mod glob;
 mod json;

@@ -96,20 +96,18 @@ impl StoreFile {
         })
     }
 
-    /// Opens the database again after a failed write and puts it back to what the index holds. Returns the last revision
-    /// that the file has seen, which may be one that was never acknowledged; `None` if there was nothing to do.
-    pub(crate) fn mend(&mut self, index: &Index) -> Result<Option<u64>, StoreError> {
+    /// Opens the database again after a failed write and puts it back to what the index holds.
+    pub(crate) fn mend(&mut self, index: &Index) -> Result<(), StoreError> {
         if self.database.is_some() {
-            return Ok(None);
+            return Ok(());
         }
         let missing = || StoreError::io(&self.path)(io::ErrorKind::NotFound.into());
-        let (database, found) = contained(|| {
+        let database = contained(|| {
             let database = self.open_existing()?.ok_or_else(missing)?;
-            let found = self.check(&database)?;
-            Ok((database, found))
+            self.check(&database)?;
+            Ok(database)
         })
         .unwrap_or_else(|| Err(StoreError::damaged(&self.path, PANICKED)))?;
-        let revision = found.max(index.revision());
         let mut records = Vec::with_capacity(index.len());
         for entry in index.entries() {
             let name = record::name(&entry.object.key);
@@ -128,9 +126,8 @@ impl StoreFile {
             for (name, sealed) in &records {
                 objects.insert(name.as_str(), sealed.as_slice())?;
             }
-            set_number(transaction, REVISION, revision)
-        })?;
-        Ok(Some(revision))
+            set_number(transaction, REVISION, index.revision())
+        })
     }
 
     /// One durable transaction. After an error the database is closed, so that the next use opens it anew.

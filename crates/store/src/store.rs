@@ -64,7 +64,7 @@ impl Store {
         let mut file = self.writer();
         self.check(expected)?;
         if let Some(file) = file.as_mut() {
-            self.mend(file)?;
+            file.mend(&self.reader())?;
         }
         let plan = Plan::new(&self.reader(), changes, now_s)?;
         if plan.outcome.is_empty() {
@@ -73,7 +73,7 @@ impl Store {
         if let Some(file) = file.as_mut()
             && let Err(error) = file.commit(&plan)
         {
-            if let Err(mending) = self.mend(file) {
+            if let Err(mending) = file.mend(&self.reader()) {
                 tracing::error!(error = %mending, "the store cannot be written; the next write tries again");
             }
             return Err(error);
@@ -81,8 +81,7 @@ impl Store {
         Ok(self.apply(plan))
     }
 
-    /// The revision of the last write; 0 before the first. No revision is ever used twice, but after a failed write
-    /// some may be skipped.
+    /// The revision of the last write; 0 before the first. No revision is ever used twice.
     pub fn revision(&self) -> u64 {
         self.reader().revision()
     }
@@ -151,15 +150,6 @@ impl Store {
                     found,
                 });
             }
-        }
-        Ok(())
-    }
-
-    /// Puts the file back to what readers see, if a write failed half way.
-    fn mend(&self, file: &mut StoreFile) -> Result<(), StoreError> {
-        let used = file.mend(&self.reader())?;
-        if let Some(revision) = used {
-            self.index_mut().advance(revision);
         }
         Ok(())
     }

@@ -7,16 +7,29 @@ use std::net::SocketAddr;
 use tollgate_resources::Resources;
 use tollgate_resources::model::{AiAuth, AiModels, Compat, Dialect, Provider};
 
+use crate::administration::Administration;
 use crate::cli::Source;
 
 /// Says where the gateway listens, which models it serves, and three lines to try it with.
-pub fn print(resources: &Resources, notes: &[String], addresses: &[SocketAddr], source: &Source) {
-    let text = text(resources, notes, addresses, source);
+pub fn print(
+    resources: &Resources,
+    notes: &[String],
+    addresses: &[SocketAddr],
+    source: &Source,
+    administration: Option<&Administration>,
+) {
+    let text = text(resources, notes, addresses, source, administration);
     // Without standard error the gateway serves all the same.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], source: &Source) -> String {
+fn text(
+    resources: &Resources,
+    notes: &[String],
+    addresses: &[SocketAddr],
+    source: &Source,
+    administration: Option<&Administration>,
+) -> String {
     let scheme = if resources.server.tls.is_some() {
         "https"
     } else {
@@ -29,6 +42,14 @@ fn text(resources: &Resources, notes: &[String], addresses: &[SocketAddr], sourc
     };
     for address in addresses {
         line(format!("  listening on   {scheme}://{address}"));
+    }
+    if let Some(administration) = administration {
+        for address in &administration.addresses {
+            line(format!("  Admin API      http://{address}/apisix/admin"));
+        }
+        if let Some(location) = &administration.key_location {
+            line(format!("  its key        in {} (made up at the first start)", location.display()));
+        }
     }
     line(format!("  configuration  {}", configuration(source)));
     for route in &resources.routes {

@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tollgate_resources::model::LogFormat;
-use tollgate_resources::{Lowered, Mistake, access_log_format};
+use serde_json::{Map, Value};
+use tollgate_resources::adc::{Labels, lower_adc};
+use tollgate_resources::apisix::{FileKind, detect, log_format_line, lower_bootstrap, lower_standalone};
+use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogFormat, StandaloneFormat};
+use tollgate_resources::objects::ObjectKey;
+use tollgate_resources::{Lowered, Mistake, Resources, access_log_format};
 use tollgate_telemetry::Format;
 
 use crate::cli::{Failure, Source};
@@ -18,33 +22,80 @@ pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// What a configuration means.
+pub struct Loaded {
+    /// The models, consumers and sockets.
+    pub resources: Resources,
+    /// What its author should know, one sentence each.
+    pub notes: Vec<String>,
+    /// The Admin API, where the configuration asks for it.
+    pub admin: Option<Admin>,
+    /// Where objects come from, and how the process behaves.
+    pub deployment: Deployment,
+    /// Objects that files describe.
+    pub objects: Vec<(ObjectKey, Map<String, Value>)>,
+}
+
+impl From<Lowered> for Loaded {
+    fn from(lowered: Lowered) -> Self {
+        Loaded {
+            resources: lowered.resources,
+            notes: lowered.notes,
+            admin: None,
+            deployment: Deployment::default(),
+            objects: Vec::new(),
+        }
+    }
+}
+
 impl Source {
     /// Reads the files, whatever is in them.
     pub fn read(&self) -> Files {
         let paths = self.config.iter().chain(&self.rbac);
-        Files(paths.map(|path| (path.clone(), read(path))).collect())
+        let mut files: Vec<_> = paths.map(|path| (path.clone(), read(path))).collect();
+        // A bootstrap file may name another file that holds the objects.
+        if let (None, Some(path), Some((_, Ok(text)))) = (&self.rbac, &self.config, files.first())
+            && detect(text) == FileKind::Bootstrap
+            && let Ok(bootstrap) = lower_bootstrap(&display(path), text, &env)
+            && let ConfigProvider::File { path, .. } = bootstrap.deployment.provider
+        {
+            let path = PathBuf::from(path);
+            let text = read(&path);
+            files.push((path, text));
+        }
+        Files(files)
     }
 
-    /// Lowers the files' contents into resources.
+    /// Lowers the files' contents.
     ///
     /// # Errors
     /// All mistakes in the files.
-    pub fn lower(&self, files: &Files) -> Result<Lowered, Failure> {
+    pub fn lower(&self, files: &Files) -> Result<Loaded, Failure> {
         let config = match &self.config {
             None => None,
             Some(path) => Some((display(path), files.text(path)?)),
         };
+        if let (None, Some((name, text))) = (&self.rbac, &config) {
+            match detect(text) {
+                FileKind::Bootstrap => return bootstrap(name, text, files),
+                FileKind::Standalone => return standalone(name, text),
+                FileKind::Adc => return adc(name, text),
+                FileKind::Kubernetes => {
+                    return Err(Failure::new(format!("{name}: holds Kubernetes manifests, which cannot be read yet")));
+                }
+                FileKind::Native | FileKind::Unknown => {}
+            }
+        }
+        self.native(files, config.as_ref().map(|(name, text)| (name.as_str(), *text)))
+    }
+
+    fn native(&self, files: &Files, config: Option<(&str, &str)>) -> Result<Loaded, Failure> {
         let lowered = match &self.rbac {
             Some(path) => {
                 let text = files.text(path)?;
-                tollgate_resources::lower_rbac(
-                    &display(path),
-                    text,
-                    config.as_ref().map(|(name, text)| (name.as_str(), *text)),
-                    &env,
-                )
+                tollgate_resources::lower_rbac(&display(path), text, config, &env)
             }
-            None => match &config {
+            None => match config {
                 Some((name, text)) => tollgate_resources::lower_native(name, text, &env),
                 None => tollgate_resources::lower_native(
                     "built-in configuration",
@@ -54,11 +105,11 @@ impl Source {
             },
         };
         let mut mistakes = Vec::new();
-        if let Some((name, text)) = &config {
+        if let Some((name, text)) = config {
             mistakes.extend(log_format_mistake(name, text));
         }
         match lowered {
-            Ok(lowered) if mistakes.is_empty() => Ok(lowered),
+            Ok(lowered) if mistakes.is_empty() => Ok(lowered.into()),
             Ok(_) => Err(Failure::all(mistakes)),
             Err(others) => {
                 mistakes.extend(others);
@@ -72,9 +123,79 @@ impl Source {
     ///
     /// # Errors
     /// All mistakes in the files.
-    pub fn load(&self) -> Result<Lowered, Failure> {
+    pub fn load(&self) -> Result<Loaded, Failure> {
         self.lower(&self.read())
     }
+}
+
+/// APISIX's bootstrap file, with the standalone file it may name.
+fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
+    let bootstrap = lower_bootstrap(name, text, &env).map_err(Failure::all)?;
+    if let LogFormat::Template(template) = &bootstrap.server.access_log.format
+        && let Err(error) = Format::parse(template)
+    {
+        return Err(Failure::all([Mistake {
+            file: name.to_owned(),
+            line: log_format_line(text),
+            path: "nginx_config.http.access_log_format".to_owned(),
+            text: error.to_string(),
+        }]));
+    }
+    let mut loaded = Loaded {
+        resources: Resources {
+            server: bootstrap.server,
+            ..Resources::default()
+        },
+        notes: bootstrap.notes,
+        admin: bootstrap.admin,
+        deployment: bootstrap.deployment,
+        objects: Vec::new(),
+    };
+    if let ConfigProvider::File { path, format } = &loaded.deployment.provider {
+        let text = files.text(Path::new(path))?;
+        let standalone = lower_standalone(path, text, *format, &env).map_err(Failure::all)?;
+        loaded.objects = standalone.objects;
+        loaded.notes.extend(standalone.notes);
+    }
+    Ok(loaded)
+}
+
+/// APISIX's standalone file by itself: its objects on APISIX's port, without an Admin API.
+fn standalone(name: &str, text: &str) -> Result<Loaded, Failure> {
+    let format = if name.ends_with(".json") {
+        StandaloneFormat::Json
+    } else {
+        StandaloneFormat::Yaml
+    };
+    let standalone = lower_standalone(name, text, format, &env).map_err(Failure::all)?;
+    let mut loaded = without_file()?;
+    loaded.objects = standalone.objects;
+    loaded.notes.extend(standalone.notes);
+    Ok(loaded)
+}
+
+/// ADC's file by itself.
+fn adc(name: &str, text: &str) -> Result<Loaded, Failure> {
+    let document = lower_adc(name, text, &env).map_err(Failure::all)?;
+    let mut loaded = without_file()?;
+    loaded.notes.extend(document.notes().iter().cloned());
+    loaded.objects = document.objects(&Labels::default());
+    Ok(loaded)
+}
+
+/// APISIX's defaults for the process.
+fn without_file() -> Result<Loaded, Failure> {
+    let bootstrap = lower_bootstrap("built-in configuration", "", &env).map_err(Failure::all)?;
+    Ok(Loaded {
+        resources: Resources {
+            server: bootstrap.server,
+            ..Resources::default()
+        },
+        notes: Vec::new(),
+        admin: None,
+        deployment: bootstrap.deployment,
+        objects: Vec::new(),
+    })
 }
 
 impl Files {

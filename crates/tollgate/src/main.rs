@@ -1,9 +1,11 @@
 //! `tollgate`: an AI gateway in one binary.
 
+mod administration;
 mod banner;
 mod check;
 mod cli;
 mod dump;
+mod file_objects;
 mod load;
 mod run;
 mod simulate;

@@ -9,11 +9,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_gateway::{Gateway, Setting};
 use tollgate_resources::model::{LogPath, Server};
-use tollgate_resources::{Lowered, Resources};
+use tollgate_resources::Resources;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
-use crate::banner;
+use crate::file_objects::FileObjects;
+use crate::{administration, banner};
 use crate::cli::{Failure, RunArguments, Source};
 use crate::load::{Files, env, log_format};
 
@@ -31,7 +32,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     start_own_log();
     let files = arguments.source.read();
-    let Lowered { mut resources, notes } = arguments.source.lower(&files)?;
+    let loaded = arguments.source.lower(&files)?;
+    let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
     }
@@ -40,9 +42,15 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         pepper: pepper()?,
         access_log: access_log.clone(),
         env: Box::new(env),
-        strict_apisix: false,
+        strict_apisix: deployment.strict,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
+    let mut file_objects = FileObjects::default();
+    gateway.apply(&file_objects.changes(&loaded.objects));
+    let store = match &loaded.admin {
+        Some(_) => administration::open_store(&deployment, &gateway)?,
+        None => None,
+    };
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);
     let (listeners, addresses) = listen(&resources.server.listen, workers)?;
     let settings = settings(&resources.server)?;
@@ -53,14 +61,30 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
-    banner::print(&resources, &notes, &addresses, &arguments.source);
+    // Last, because whoever changes the configuration may expect that it is served.
+    let administration = match (&loaded.admin, store) {
+        (Some(admin), Some(store)) => Some(administration::start(
+            admin,
+            &deployment,
+            arguments.source.config.as_deref(),
+            store,
+            gateway.clone(),
+        )?),
+        _ => None,
+    };
+    let files = if administration.is_some() { arguments.source.read() } else { files };
+    banner::print(&resources, &notes, &addresses, &arguments.source, administration.as_ref());
     runtime.block_on(supervise(
         &gateway,
         &arguments.source,
         files,
         &resources,
+        &mut file_objects,
         &mut signals,
     ));
+    if let Some(administration) = administration {
+        administration.stop();
+    }
     stop(running, &runtime, &mut signals);
     access_log.flush_and_stop();
     Ok(())
@@ -92,6 +116,7 @@ async fn supervise(
     source: &Source,
     mut files: Files,
     resources: &Resources,
+    file_objects: &mut FileObjects,
     signals: &mut Signals,
 ) {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
@@ -109,14 +134,20 @@ async fn supervise(
         };
         let now = source.read();
         if forced || now != files {
-            reload(gateway, source, &now, &mut serving);
+            reload(gateway, source, &now, &mut serving, file_objects);
             files = now;
         }
     }
 }
 
 /// Takes a changed configuration into service, as a whole or not at all.
-fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resources) {
+fn reload(
+    gateway: &Gateway,
+    source: &Source,
+    files: &Files,
+    serving: &mut Resources,
+    file_objects: &mut FileObjects,
+) {
     let result = source.lower(files).and_then(|lowered| {
         gateway
             .replace(&lowered.resources, &env)
@@ -125,6 +156,7 @@ fn reload(gateway: &Gateway, source: &Source, files: &Files, serving: &mut Resou
     });
     match result {
         Ok(lowered) => {
+            gateway.apply(&file_objects.changes(&lowered.objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if !same_process(&resources.server, &serving.server) {

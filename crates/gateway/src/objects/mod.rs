@@ -19,6 +19,16 @@ pub use route::ObjectRoute;
 
 use crate::who::Directory;
 
+/// Says what is wrong with an expression over variables of a request, such as the `vars` of a route.
+///
+/// # Errors
+/// The first mistake.
+pub fn check_expression(expression: &serde_json::Value) -> Result<(), String> {
+    tollgate_policy::expr::Expr::parse(expression)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
 /// What the objects mean, ready to run.
 #[derive(Clone)]
 pub struct Plane {

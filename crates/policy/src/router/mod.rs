@@ -102,8 +102,18 @@ impl<R> Router<R> {
         if !self.hosts.is_empty() {
             // As in nginx, a fully qualified name is the same host.
             let host = host.strip_suffix('.').unwrap_or(host);
-            let reversed = host.bytes().rev().map(|byte| byte.to_ascii_lowercase());
-            let way = self.hosts.way(reversed, |paths| !paths.wildcard.is_empty());
+            let (mut usual, mut longer) = ([0; MAX_HOST_BYTES], Vec::new());
+            let key = match usual.get_mut(..host.len()) {
+                Some(key) => key,
+                None => {
+                    longer.resize(host.len(), 0);
+                    &mut longer
+                }
+            };
+            for (to, from) in key.iter_mut().zip(host.bytes().rev()) {
+                *to = from.to_ascii_lowercase();
+            }
+            let way = self.hosts.way(key, |paths| !paths.wildcard.is_empty());
             let exact = way.end().map(|paths| &paths.exact);
             let wildcards = way.deepest_first().map(|paths| &paths.wildcard);
             for paths in exact.into_iter().chain(wildcards) {
@@ -131,7 +141,7 @@ fn find_path<'a, R>(
     path: &str,
     accept: &mut impl FnMut(&Arc<R>) -> bool,
 ) -> Option<Found<'a, R>> {
-    let way = paths.way(path.bytes(), |slot| !slot.open.is_empty());
+    let way = paths.way(path.as_bytes(), |slot| !slot.open.is_empty());
     let exact = way.end().into_iter().flat_map(|slot| &slot.exact);
     let open = way.deepest_first().flat_map(|slot| &slot.open);
     exact
@@ -298,3 +308,6 @@ impl<R> Clone for Candidates<R> {
         }
     }
 }
+
+/// Host names of DNS are at most this long; only longer ones cost an allocation.
+const MAX_HOST_BYTES: usize = 253;

@@ -35,7 +35,7 @@ struct Node<T> {
 
 impl<T> Tree<T> {
     /// Walks along `key` and keeps the slots on the way that `keep` wants.
-    pub(super) fn way(&self, key: impl Iterator<Item = u8>, keep: impl Fn(&T) -> bool) -> Way<'_, T> {
+    pub(super) fn way(&self, key: &[u8], keep: impl Fn(&T) -> bool) -> Way<'_, T> {
         let mut way = Way {
             end: None,
             near: [None; INLINE],
@@ -48,25 +48,24 @@ impl<T> Tree<T> {
             if keep(&node.slot) {
                 way.push(&node.slot);
             }
-            let Some(first) = key.next() else {
+            let Some(first) = key.first() else {
                 way.end = Some(&node.slot);
                 return way;
             };
-            let Some(child) = node.child(first) else {
+            let Some(child) = node.child(*first) else {
                 return way;
             };
-            for byte in child.label.iter().skip(1) {
-                if key.next() != Some(*byte) {
-                    return way;
-                }
-            }
+            let Some(rest) = key.strip_prefix(&*child.label) else {
+                return way;
+            };
+            key = rest;
             node = child;
         }
     }
 
     /// The slot of exactly this key.
     pub(super) fn get(&self, key: &[u8]) -> Option<&T> {
-        self.way(key.iter().copied(), |_| false).end
+        self.way(key, |_| false).end
     }
 }
 

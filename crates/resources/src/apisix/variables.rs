@@ -11,6 +11,9 @@ use crate::tree::{Entry, Item, Node, Path, Value};
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 
+/// Longest name and default together, in bytes.
+const MAX_INSIDE: usize = 4096;
+
 /// A variable that cannot be replaced: it is not set and has no default, has no usable name, or makes a key appear twice.
 pub(super) struct Undefined {
     pub(super) line: usize,
@@ -219,7 +222,8 @@ enum Piece<'a> {
     Variable(&'a str),
 }
 
-/// Cuts a text at its variables. Braces that hold no beginning of a name, or end on another line, are text.
+/// Cuts a text at its variables. Braces that hold no beginning of a name, or do not end
+/// soon on the same line, are text.
 struct Pieces<'a> {
     rest: &'a str,
 }
@@ -251,9 +255,15 @@ impl<'a> Iterator for Pieces<'a> {
 /// What stands inside the variable that the text begins with, and the text after it.
 fn variable(text: &str) -> Option<(&str, &str)> {
     let after = text.strip_prefix(OPEN)?;
-    // Looked for in this line only, so that many openings without an end are not searched to the end of the file each.
-    let line = after.split('\n').next()?;
-    let (inside, _) = line.split_once(CLOSE)?;
+    // Looked for nearby only, so that many openings without an end are not searched to the end of the file each.
+    // A character has up to four bytes, so one of these cuts is between two.
+    let nearby = (0..4)
+        .find_map(|back| after.get(..MAX_INSIDE - back))
+        .unwrap_or(after);
+    let (inside, _) = nearby.split_once(CLOSE)?;
+    if inside.contains('\n') {
+        return None;
+    }
     let inside_trimmed = inside.trim_start();
     if !inside_trimmed.bytes().next().is_some_and(is_of_name) {
         return None;

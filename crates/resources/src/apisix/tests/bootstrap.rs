@@ -1,22 +1,10 @@
 use std::net::SocketAddr;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::*;
-use crate::mistake::Mistake;
+use super::{env, lines};
+use crate::apisix::{Bootstrap, FileKind, detect, log_format_line, lower_bootstrap};
 use crate::model::{AdminRole, ConfigProvider, LogFormat, LogPath, Server, StandaloneFormat};
-
-fn env(name: &str) -> Option<String> {
-    match name {
-        "PORT" => Some("9081".to_owned()),
-        "KEY" => Some("00012345".to_owned()),
-        "ROLE" => Some("admin".to_owned()),
-        "EMPTY" => Some(String::new()),
-        "TWO_LINES" => Some("a\nb".to_owned()),
-        "HOSTILE" => Some("x\nroutes: []\n# ".to_owned()),
-        _ => None,
-    }
-}
 
 fn bootstrap(text: &str) -> Bootstrap {
     lower_bootstrap("conf/config.yaml", text, &env).unwrap_or_else(|mistakes| panic!("{}", lines(&mistakes)))
@@ -27,14 +15,6 @@ fn refused(text: &str) -> String {
         Ok(_) => panic!("taken: {text}"),
         Err(mistakes) => lines(&mistakes),
     }
-}
-
-fn lines(mistakes: &[Mistake]) -> String {
-    mistakes
-        .iter()
-        .map(Mistake::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 fn addresses(listen: &[SocketAddr]) -> Vec<String> {
@@ -71,7 +51,7 @@ fn an_empty_file_means_the_ports_of_apisix_and_a_generated_key() {
 
 #[test]
 fn the_default_file_of_the_repository_is_taken_without_a_note() {
-    let text = include_str!("../../../../conf/config.yaml");
+    let text = include_str!("../../../../../conf/config.yaml");
     let file = bootstrap(text);
     assert_eq!(file.notes, [""; 0]);
     let mut default = bootstrap("");
@@ -472,206 +452,4 @@ fn a_variable_cannot_change_the_structure_of_the_bootstrap_file() {
         1
     );
     assert!(refused("apisix: {}\n${{NONE:=apisix}}: {}\n").contains("duplicate key"));
-}
-
-fn objects(text: &str, format: StandaloneFormat) -> Vec<(String, Json)> {
-    standalone(text, format)
-        .objects
-        .into_iter()
-        .map(|(key, value)| (key.path(), Json::Object(value)))
-        .collect()
-}
-
-fn standalone(text: &str, format: StandaloneFormat) -> Standalone {
-    lower_standalone("apisix.yaml", text, format, &env)
-        .unwrap_or_else(|mistakes| panic!("{}", lines(&mistakes)))
-}
-
-fn standalone_mistakes(text: &str, format: StandaloneFormat) -> String {
-    match lower_standalone("apisix.yaml", text, format, &env) {
-        Ok(_) => panic!("taken: {text}"),
-        Err(mistakes) => lines(&mistakes),
-    }
-}
-
-#[test]
-fn objects_of_a_standalone_file_get_their_keys() {
-    let text = "routes:
-  - {id: 1, uri: /a, plugins: {ai-proxy: {provider: openai}}}
-  - {uri: /b}
-upstreams: [{id: u, nodes: {\"127.0.0.1:80\": 1}}]
-consumers:
-  - {username: jack}
-  - {id: jack/credentials/c1, plugins: {key-auth: {key: k}}}
-plugin_metadata: [{id: http-logger, log_format: {}}]
-secrets: [{id: vault/1, uri: x}]
-global_rules:
-routes_conf_version: 3
-#END
-";
-    assert_eq!(
-        objects(text, StandaloneFormat::Yaml),
-        [
-            (
-                "/apisix/routes/1".to_owned(),
-                json!({"id": 1, "uri": "/a", "plugins": {"ai-proxy": {"provider": "openai"}}})
-            ),
-            ("/apisix/routes/arr_2".to_owned(), json!({"uri": "/b"})),
-            (
-                "/apisix/upstreams/u".to_owned(),
-                json!({"id": "u", "nodes": {"127.0.0.1:80": 1}})
-            ),
-            ("/apisix/consumers/jack".to_owned(), json!({"username": "jack"})),
-            (
-                "/apisix/consumers/jack/credentials/c1".to_owned(),
-                json!({"id": "jack/credentials/c1", "plugins": {"key-auth": {"key": "k"}}})
-            ),
-            (
-                "/apisix/plugin_metadata/http-logger".to_owned(),
-                json!({"id": "http-logger", "log_format": {}})
-            ),
-            (
-                "/apisix/secrets/vault/1".to_owned(),
-                json!({"id": "vault/1", "uri": "x"})
-            ),
-        ]
-    );
-    let json = r#"{"services":[{"name":"s"}],"plugins":[{"name":"ai-proxy"},{"name":"mqtt-proxy","stream":true}],"rotes":[]}"#;
-    let file = standalone(json, StandaloneFormat::Json);
-    assert_eq!(file.objects[0].0.path(), "/apisix/services/arr_1");
-    assert_eq!(file.plugins, Some(vec!["ai-proxy".to_owned()]));
-    assert_eq!(file.notes, ["ignored: rotes"]);
-}
-
-#[test]
-fn the_end_marker_stands_within_the_last_ten_bytes() {
-    let marked = |end: &str| {
-        lower_standalone(
-            "apisix.yaml",
-            &format!("routes: []\n{end}"),
-            StandaloneFormat::Yaml,
-            &env,
-        )
-    };
-    for end in ["#END", "#END\n", "#END \t\r\n\n\n"] {
-        assert!(marked(end).is_ok(), "{end:?}");
-    }
-    for end in ["", "# END\n", "#END\n#\n", "#EN", "#END\n\n\n\n\n\n\n"] {
-        let mistakes = marked(end).err().expect("refused");
-        assert_eq!(
-            lines(&mistakes),
-            "apisix.yaml: missing valid end flag: the last line must be `#END`, within the last 10 bytes of the file",
-            "{end:?}"
-        );
-    }
-    assert!(objects("{}", StandaloneFormat::Json).is_empty());
-}
-
-#[test]
-fn what_is_no_object_is_a_mistake_with_its_index() {
-    assert_eq!(
-        standalone_mistakes(
-            "routes:\n  - {id: 1}\n  - 5\n  - {id: 1}\n  - {id: [x]}\nservices: {}\nconsumers:\n  - {id: a/credentials/}\n#END",
-            StandaloneFormat::Yaml
-        ),
-        "apisix.yaml:3: routes[1]: expected an object\n\
-         apisix.yaml:4: routes[2]: the route `1` is in the file twice, first as routes[0]\n\
-         apisix.yaml:5: routes[3].id: must be text or a whole number\n\
-         apisix.yaml:6: services: expected a list, found a map\n\
-         apisix.yaml:8: consumers[0].id: `a/credentials/` is not of the form `<username>/credentials/<id>`"
-    );
-    assert_eq!(
-        standalone_mistakes("[]", StandaloneFormat::Json),
-        "apisix.yaml:1: expected a map, found a list"
-    );
-}
-
-#[test]
-fn quotes_decide_about_the_type_of_a_variable_in_yaml() {
-    let text = "routes: [{id: r, priority: ${{PORT}}, desc: \"${{PORT}}\", name: '${{NONE:=a b}}', uri: $env://KEY}]\n#END";
-    let expected = json!({"id": "r", "priority": 9081, "desc": "9081", "name": "a b", "uri": "$env://KEY"});
-    assert_eq!(objects(text, StandaloneFormat::Yaml)[0].1, expected);
-}
-
-#[test]
-fn a_whole_variable_in_json_takes_the_type_it_looks_like() {
-    let text = r#"{"routes":[{"id":"r","priority":"${{PORT}}","key":"${{KEY}}","on":"${{NONE:=true}}","rate":"${{NONE:=1.5}}","${{ROLE}}":"${{PORT}} "}]}"#;
-    assert_eq!(
-        objects(text, StandaloneFormat::Json)[0].1,
-        json!({"id": "r", "priority": 9081, "key": "00012345", "on": true, "rate": 1.5, "admin": "9081 "})
-    );
-}
-
-#[test]
-fn mistakes_after_a_variable_of_several_lines_name_the_line_of_the_file() {
-    assert_eq!(
-        standalone_mistakes(
-            "# ${{TWO_LINES}}: 0\nroutes:\n  - 5\n#END",
-            StandaloneFormat::Yaml
-        ),
-        "apisix.yaml:3: routes[0]: expected an object\n".trim_end()
-    );
-    assert_eq!(
-        standalone_mistakes("routes: []\nx: ${{NONE}}\n#END", StandaloneFormat::Yaml),
-        "apisix.yaml:2: environment variable NONE is not set; set it, or write `${{NONE:=default}}`"
-    );
-}
-
-#[test]
-fn every_file_finds_its_front_end() {
-    let cases = [
-        ("models: {gpt-5: {provider: openai}}", FileKind::Native),
-        ("consumers: {a: {key: k}}\nserver: {}", FileKind::Native),
-        ("consumers: {a: {key: k}}", FileKind::Native),
-        ("models: [broken", FileKind::Native),
-        ("deployment: {}", FileKind::Bootstrap),
-        ("nginx_config:\n  http: {", FileKind::Bootstrap),
-        ("plugins: [ai-proxy]", FileKind::Bootstrap),
-        ("routes: []\n#END\n", FileKind::Standalone),
-        ("routes: [broken\n#END\n", FileKind::Standalone),
-        ("#END", FileKind::Standalone),
-        ("services: [{routes: []}]\n#END", FileKind::Standalone),
-        ("routes:\n  - uri: /a\n", FileKind::Standalone),
-        ("{\"routes\": [{\"uri\": \"/a\"}]}", FileKind::Standalone),
-        ("services: [{name: s, routes: [{uris: [/a]}]}]", FileKind::Adc),
-        ("consumers: [{username: a, credentials: []}]", FileKind::Adc),
-        ("global_rules: {prometheus: {}}", FileKind::Adc),
-        ("consumers: [{username: a}]", FileKind::Standalone),
-        ("apiVersion: v1\nkind: Secret\n", FileKind::Kubernetes),
-        (
-            "# c\n---\nmetadata: {}\n---\napiVersion: v1\nkind: Secret\n---\nx: 1\n",
-            FileKind::Kubernetes,
-        ),
-        (
-            "{\"apiVersion\": \"v1\", \"kind\": \"List\"}",
-            FileKind::Kubernetes,
-        ),
-        ("apiVersion: v1\n---\nkind: x\n", FileKind::Unknown),
-        ("", FileKind::Unknown),
-        ("hello", FileKind::Unknown),
-        ("[1]", FileKind::Unknown),
-    ];
-    for (text, kind) in cases {
-        assert_eq!(detect(text), kind, "{text}");
-    }
-}
-
-#[test]
-fn the_examples_of_the_manual_are_taken_without_a_note() {
-    let manual = include_str!("../../../../docs/apisix.md");
-    let set = |_: &str| Some("x".to_owned());
-    let mut kinds = Vec::new();
-    for block in manual.split("```yaml\n").skip(1) {
-        let text = block.split("\n```").next().unwrap();
-        kinds.push(detect(text));
-        let notes = match detect(text) {
-            FileKind::Bootstrap => lower_bootstrap("config.yaml", text, &set).map(|file| file.notes),
-            _ => lower_standalone("apisix.yaml", text, StandaloneFormat::Yaml, &set).map(|file| file.notes),
-        };
-        match notes {
-            Ok(notes) => assert_eq!(notes, [""; 0]),
-            Err(mistakes) => panic!("{}", lines(&mistakes)),
-        }
-    }
-    assert_eq!(kinds, [FileKind::Bootstrap, FileKind::Standalone]);
 }

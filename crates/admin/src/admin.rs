@@ -1,0 +1,198 @@
+//! The state of the Admin API: the store it writes, the data plane it tells, the plugins it knows.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tollgate_gateway::plugins::{PLUGINS, Spec};
+use tollgate_resources::objects::{Object, ObjectKey};
+use tollgate_store::{Applied, Change, Store, StoreError};
+
+use crate::errors::Refusal;
+use crate::registry::{CheckVars, Registry};
+use crate::settings::Settings;
+use crate::standalone::Document;
+
+/// How many ids of deleted services are remembered.
+const REMEMBERED: usize = 1024;
+
+/// What serves the calls, and is told about every change.
+pub trait DataPlane: Send + Sync + 'static {
+    /// Makes changes take effect: objects as they are now, `None` for those that are gone. When it returns, the next
+    /// request sees them.
+    fn apply(&self, changes: Vec<(ObjectKey, Option<Arc<Object>>)>) -> impl Future<Output = ()> + Send;
+
+    /// Says whether calls can be served, and if not, why.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The Admin API: its settings, and what it works on.
+pub struct Admin<D> {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<Store>,
+    pub(crate) data_plane: D,
+    pub(crate) registry: Registry,
+    now_s: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Held from the checks of a write until the data plane knows it, so that what was checked is what takes effect.
+    pub(crate) writing: tokio::sync::Mutex<()>,
+    /// The document of [`Mode::ApiDriven`](crate::Mode::ApiDriven); `None` before the first.
+    pub(crate) document: Mutex<Option<Arc<Document>>>,
+    /// Services that were deleted lately; see [`Admin::was_service`].
+    deleted_services: Mutex<VecDeque<String>>,
+    /// Writes under way. They are finished even when the client goes away, so that the data plane never misses one.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What an [`Admin`] is made with beside its settings, its store and its data plane. The default fits production.
+pub struct Parts {
+    /// The plugins that objects may use.
+    pub plugins: &'static [&'static Spec],
+    /// Says what is wrong with an expression over variables of a request (`vars` of routes, `_meta.filter` of plugins).
+    pub check_vars: CheckVars,
+    /// The time, in seconds since 1970.
+    pub now_s: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts {
+            plugins: PLUGINS,
+            check_vars: Box::new(|vars| match vars {
+                Value::Array(_) => Ok(()),
+                _ => Err("invalid expression".to_owned()),
+            }),
+            now_s: Box::new(|| {
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_secs())
+            }),
+        }
+    }
+}
+
+impl<D: DataPlane> Admin<D> {
+    /// Puts the Admin API together.
+    pub fn new(settings: Settings, store: Arc<Store>, data_plane: D, parts: Parts) -> Arc<Admin<D>> {
+        if !settings.key_required {
+            tracing::warn!("the Admin API asks nobody for a key; set admin_key_required and a strong key");
+        }
+        let registry = Registry::new(parts.plugins, settings.strict, parts.check_vars);
+        Arc::new(Admin {
+            settings,
+            store,
+            data_plane,
+            registry,
+            now_s: parts.now_s,
+            writing: tokio::sync::Mutex::new(()),
+            document: Mutex::new(None),
+            deleted_services: Mutex::new(VecDeque::new()),
+            tasks: Mutex::new(JoinSet::new()),
+        })
+    }
+
+    /// The data plane it tells about changes.
+    pub fn data_plane(&self) -> &D {
+        &self.data_plane
+    }
+
+    pub(crate) fn now_s(&self) -> u64 {
+        (self.now_s)()
+    }
+
+    /// Stores changes and makes them take effect. Only for whom holds [`Admin::writing`].
+    pub(crate) async fn commit(
+        &self,
+        expected: Vec<(ObjectKey, Option<u64>)>,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Applied>, Refusal> {
+        let store = Arc::clone(&self.store);
+        let now_s = self.now_s();
+        let written = tokio::task::spawn_blocking(move || store.write_if(&expected, changes, now_s)).await;
+        let applied = match written {
+            Ok(Ok(applied)) => applied,
+            Ok(Err(StoreError::Changed { .. })) => {
+                return Err(Refusal::Store("value changed before overwritten".to_owned()));
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a change could not be stored");
+                return Err(Refusal::Store("the change could not be stored; the log says why".to_owned()));
+            }
+            Err(_) => return Err(Refusal::Fault),
+        };
+        let changes = applied
+            .iter()
+            .map(|applied| (applied.key.clone(), applied.after.clone()))
+            .collect();
+        self.data_plane.apply(changes).await;
+        Ok(applied)
+    }
+
+    /// Deletes what has outlived its time.
+    pub(crate) async fn expire(&self) {
+        if self.store.next_expiry_s().is_none_or(|at| at > self.now_s()) {
+            return;
+        }
+        let _writing = self.writing.lock().await;
+        let changes: Vec<Change> = self
+            .store
+            .expired(self.now_s())
+            .into_iter()
+            .map(|key| Change::Delete { key })
+            .collect();
+        // What cannot be deleted now is tried again at the next look; the error is in the log.
+        let _ = self.commit(Vec::new(), changes).await;
+    }
+
+    /// Runs a write to its end, whether or not somebody waits for it.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(async move {
+                // Nobody waits any more if the client is gone.
+                let _ = sender.send(write.await);
+            });
+        }
+        receiver.await.map_err(|_| Refusal::Fault)
+    }
+
+    /// Waits for the writes that are under way.
+    pub(crate) async fn drain(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Remembers a service that was deleted.
+    pub(crate) fn service_is_gone(&self, id: &str) {
+        let mut gone = self
+            .deleted_services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if gone.len() == REMEMBERED {
+            gone.pop_front();
+        }
+        gone.push_back(id.to_owned());
+    }
+
+    /// Tells whether a service of this id was deleted lately. ADC then also deletes the upstream of the same id, even if
+    /// the service never had one, and takes an error for a failure of the whole.
+    pub(crate) fn was_service(&self, id: &str) -> bool {
+        self.deleted_services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|gone| gone == id)
+    }
+}

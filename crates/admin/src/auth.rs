@@ -1,0 +1,65 @@
+//! Who may use the Admin API: addresses first, then keys.
+
+use std::net::IpAddr;
+
+use http::header::COOKIE;
+use http::{HeaderMap, Method};
+
+use crate::errors::Refusal;
+use crate::query::Query;
+use crate::settings::{Role, Settings};
+
+/// Refuses addresses that are not on the list.
+pub(crate) fn address(settings: &Settings, client: IpAddr) -> Result<(), Refusal> {
+    match &settings.allow {
+        Some(networks) if !networks.iter().any(|network| network.contains(client)) => Err(Refusal::Address),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses requests without a key that opens them. A key in the query counts before one in the header, that before one in
+/// a cookie.
+pub(crate) fn key(
+    settings: &Settings,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<(), Refusal> {
+    if !settings.key_required {
+        return Ok(());
+    }
+    let header = headers.get("x-api-key").map(|value| value.as_bytes());
+    let given = query
+        .first("api_key")
+        .map(str::as_bytes)
+        .or(header)
+        .or_else(|| cookie(headers, "x_api_key"))
+        .ok_or(Refusal::Token("missing apikey"))?;
+    let mut role = None;
+    // Every key is compared, so that the time does not tell which one was close.
+    for key in &settings.keys {
+        if !key.key.is_empty() && same(given, key.key.expose().as_bytes()) {
+            role = role.or(Some(key.role));
+        }
+    }
+    match role {
+        None => Err(Refusal::Token("wrong apikey")),
+        Some(Role::Viewer) if *method != Method::GET => Err(Refusal::Token("invalid method for role viewer")),
+        Some(_) => Ok(()),
+    }
+}
+
+fn same(given: &[u8], key: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(given, key).is_ok()
+}
+
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.as_bytes())
+}

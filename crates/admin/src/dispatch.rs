@@ -1,0 +1,182 @@
+//! Which request is answered by what. The order in which a request can fail is APISIX's: address, key, kind of object,
+//! method, body, parameters, then the object itself.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+use crate::errors::Refusal;
+use crate::objects;
+use crate::openapi;
+use crate::plugins;
+use crate::query::{Query, segments};
+use crate::schema;
+use crate::settings::Mode;
+use crate::target::Target;
+use crate::{auth, body, status};
+
+use tollgate_resources::objects::Kind;
+
+impl<D: DataPlane> Admin<D> {
+    /// Answers a request of a client at an address.
+    pub async fn respond(self: &Arc<Self>, client: IpAddr, request: Request<Body>) -> Response {
+        let (parts, body) = request.into_parts();
+        let answer = match self.dispatch(client, &parts, body).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                // The text may repeat what was sent, so only its kind is logged.
+                tracing::debug!(
+                    method = %parts.method,
+                    path = parts.uri.path(),
+                    status = refusal.status().as_u16(),
+                    "the Admin API refused a request"
+                );
+                Answer::from(refusal)
+            }
+        };
+        answer.finish(&self.settings)
+    }
+
+    async fn dispatch(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+        auth::address(&self.settings, client)?;
+        let segments = segments(parts.uri.path());
+        let method = &parts.method;
+        if segments.first().is_some_and(|first| first == "status") {
+            return status::answer(method, &segments, || self.data_plane.ready());
+        }
+        let [first, second, rest @ ..] = segments.as_slice() else {
+            return Err(Refusal::NoPath);
+        };
+        if first != "apisix" || second != "admin" {
+            return Err(Refusal::NoPath);
+        }
+        if method == Method::OPTIONS && self.settings.cors {
+            return Ok(Answer::preflight());
+        }
+        if method == Method::HEAD && rest.is_empty() {
+            return Ok(Answer::empty(StatusCode::OK));
+        }
+        let path: Vec<&str> = rest.iter().map(String::as_str).collect();
+        let is_known = matches!(
+            *method,
+            Method::GET | Method::PUT | Method::POST | Method::PATCH | Method::DELETE
+        ) || (method == Method::HEAD && path == ["configs"] && self.settings.mode == Mode::ApiDriven);
+        if !is_known || path.is_empty() {
+            return Err(Refusal::NoPath);
+        }
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        auth::key(&self.settings, method, &parts.headers, &query)?;
+        if let Some(answer) = self.describe(method, &path, &query) {
+            return answer;
+        }
+        match (method.as_str(), path.as_slice()) {
+            ("POST", ["configs", "validate"]) => {
+                let body = self.read_body(parts, body).await?;
+                self.validate_document(&parts.headers, &body)
+            }
+            (_, ["configs"]) if self.settings.mode == Mode::ApiDriven => self.configs(parts, body).await,
+            ("POST", ["schema", "validate", collection]) => {
+                let body = self.read_body(parts, body).await?;
+                schema::validate(collection, body::json(&body)?.as_ref())
+            }
+            // What is left of these two was asked for by a method they do not know.
+            (_, ["plugins" | "schema", ..]) => Err(Refusal::NoMethod),
+            _ if self.settings.mode == Mode::ApiDriven => Err(Refusal::NoPath),
+            _ => self.object(parts, rest, body, &query).await,
+        }
+    }
+
+    /// What is told about plugins, schemas and the API itself; `None` for anything else.
+    fn describe(&self, method: &Method, path: &[&str], query: &Query) -> Option<Result<Answer, Refusal>> {
+        let is_get = method == Method::GET;
+        Some(match path {
+            ["plugins", "reload"] if method == Method::PUT => Ok(Answer::text(StatusCode::OK, "done")),
+            ["plugins", "reload"] => Err(Refusal::NotAllowed(format!(
+                "please use PUT method to reload the plugins, {method} method is not allowed."
+            ))),
+            ["plugins", "list"] if is_get => plugins::names(&self.registry, query),
+            ["plugins", rest @ ..] | ["schema", "plugins", rest @ ..] if is_get => {
+                plugins::describe(&self.registry, rest.first().copied(), query)
+            }
+            ["schema", name, ..] if is_get => schema::show(name),
+            ["openapi.json"] if is_get => Ok(Answer::json(StatusCode::OK, openapi::document())),
+            _ => return None,
+        })
+    }
+
+    async fn configs(self: &Arc<Self>, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+        match parts.method {
+            Method::HEAD => Ok(self.head_document()),
+            Method::GET => self.show_document(&parts.headers),
+            Method::PUT => {
+                let body = self.read_body(parts, body).await?;
+                let (admin, headers) = (Arc::clone(self), parts.headers.clone());
+                self.finish(async move { admin.put_document(&headers, &body).await })
+                    .await?
+            }
+            _ => Err(Refusal::NoPath),
+        }
+    }
+
+    /// One object, or a collection.
+    async fn object(
+        self: &Arc<Self>,
+        parts: &Parts,
+        segments: &[String],
+        body: Body,
+        query: &Query,
+    ) -> Result<Answer, Refusal> {
+        if segments.first().is_some_and(|first| first == "stream_routes") {
+            return Err(Refusal::Invalid(
+                "stream mode is disabled, can not add stream routes".to_owned(),
+            ));
+        }
+        let target = Target::parse(segments)?;
+        let method = parts.method.clone();
+        let body = body::json(&self.read_body(parts, body).await?)?;
+        let ttl_s = objects::ttl(query)?;
+        refuse_method(&method, target.kind)?;
+        if method == Method::GET {
+            return self.read(&target, query);
+        }
+        let force = query.first("force") == Some("true");
+        let admin = Arc::clone(self);
+        let write = async move {
+            match method {
+                Method::PUT => admin.put(&target, body, ttl_s).await,
+                Method::POST => admin.post(&target, body, ttl_s).await,
+                Method::PATCH => admin.patch(&target, body, ttl_s).await,
+                Method::DELETE => admin.delete(&target, force).await,
+                _ => Err(Refusal::NoMethod),
+            }
+        };
+        self.finish(write).await?
+    }
+
+    async fn read_body(&self, parts: &Parts, body: Body) -> Result<Vec<u8>, Refusal> {
+        body::read(&parts.headers, body, self.settings.body_limit).await
+    }
+}
+
+/// Refuses methods that a kind of object does not have.
+fn refuse_method(method: &Method, kind: Kind) -> Result<(), Refusal> {
+    let has_post = matches!(
+        kind,
+        Kind::Route | Kind::Service | Kind::Upstream | Kind::Ssl | Kind::Proto
+    );
+    let has_patch = !matches!(kind, Kind::Consumer | Kind::Credential | Kind::PluginMetadata);
+    let missing = (method == Method::POST && !has_post) || (method == Method::PATCH && !has_patch);
+    if missing {
+        return Err(Refusal::Method {
+            method: method.to_string(),
+            word: kind.place().word,
+        });
+    }
+    Ok(())
+}

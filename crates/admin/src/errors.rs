@@ -1,0 +1,105 @@
+//! Why a request is refused, with APISIX's statuses and texts. All of them become answers here.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::answer::Answer;
+
+/// Why a request is refused.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    /// No key, a wrong one, or one that does not open this.
+    #[error("failed to check token: {0}")]
+    Token(&'static str),
+    /// The client's address is not on the list.
+    #[error("address is not allowed")]
+    Address,
+    /// No such path.
+    #[error("no such path")]
+    NoPath,
+    /// No such kind of object.
+    #[error("Unsupported resource type: {0}")]
+    NoKind(String),
+    /// The resource does not know the method.
+    #[error("not found")]
+    NoMethod,
+    /// The resource knows the method but does not allow it.
+    #[error("not supported `{method}` method for {word}")]
+    Method {
+        /// The method.
+        method: String,
+        /// The kind of object.
+        word: &'static str,
+    },
+    /// No such object.
+    #[error("Key not found")]
+    NoObject,
+    /// A body that is no JSON. Its text goes back to the one who sent it, and nowhere else.
+    #[error("invalid request body: {error}")]
+    Body {
+        /// What is wrong.
+        error: String,
+        /// The body.
+        raw: String,
+    },
+    /// What was asked for is wrong; the text says how.
+    #[error("{0}")]
+    Invalid(String),
+    /// Text without JSON around it, where APISIX has it so.
+    #[error("{0}")]
+    Plain(&'static str),
+    /// What was asked for depends on something that is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// A method that only one path refuses.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// A document with mistakes, all of them.
+    #[error("Configuration validation failed")]
+    Document(Vec<Value>),
+    /// The store cannot do it now.
+    #[error("{0}")]
+    Store(String),
+    /// A fault of ours.
+    #[error("internal error")]
+    Fault,
+}
+
+impl Refusal {
+    /// The status it is told with.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Token(_) => StatusCode::UNAUTHORIZED,
+            Refusal::Address => StatusCode::FORBIDDEN,
+            Refusal::NoPath | Refusal::NoKind(_) | Refusal::NoMethod | Refusal::NoObject | Refusal::Missing(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Refusal::Method { .. } | Refusal::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Body { .. } | Refusal::Invalid(_) | Refusal::Plain(_) | Refusal::Document(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        let status = refusal.status();
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::Token(why) => Answer::json(
+                status,
+                json!({"error_msg": "failed to check token", "description": why}),
+            ),
+            Refusal::Address | Refusal::NoPath => Answer::page(status),
+            Refusal::NoObject => Answer::json(status, json!({"message": text})),
+            Refusal::Body { raw, .. } => Answer::json(status, json!({"error_msg": text, "req_body": raw})),
+            Refusal::Plain(text) => Answer::text(status, text),
+            Refusal::Document(errors) => Answer::json(status, json!({"error_msg": text, "errors": errors})),
+            _ => Answer::json(status, json!({"error_msg": text})),
+        }
+    }
+}

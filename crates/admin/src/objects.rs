@@ -1,0 +1,292 @@
+//! Reading, writing and deleting objects one by one.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use tollgate_resources::objects::{Kind, Object, ObjectKey};
+use tollgate_store::{Applied, Change};
+
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+use crate::check::{self, Among};
+use crate::errors::Refusal;
+use crate::list;
+use crate::query::Query;
+use crate::rules;
+use crate::target::{Target, id_of};
+
+impl<D: DataPlane> Admin<D> {
+    /// `GET`: one object, or a list.
+    pub(crate) fn read(&self, target: &Target, query: &Query) -> Result<Answer, Refusal> {
+        if let Some(key) = target.object() {
+            let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
+            return Ok(Answer::json(StatusCode::OK, list::one(&object)));
+        }
+        let objects = match (target.kind, &target.parent) {
+            (Kind::Credential, Some(username)) => {
+                let credentials = self.store.credentials_of(username);
+                if credentials.is_empty() {
+                    return Err(Refusal::NoObject);
+                }
+                credentials
+            }
+            (kind, _) => self.store.list(kind),
+        };
+        list::list(target.kind, objects, query)
+    }
+
+    /// `PUT`: creates an object or replaces it whole.
+    pub(crate) async fn put(
+        &self,
+        target: &Target,
+        body: Option<Value>,
+        ttl_s: Option<u64>,
+    ) -> Result<Answer, Refusal> {
+        let _writing = self.writing.lock().await;
+        // ADC writes the upstream of a service that has none as an empty body.
+        let bodiless = body.is_none() && target.kind == Kind::Upstream && target.id.is_some() && !self.settings.strict;
+        let mut value = if bodiless {
+            Map::new()
+        } else {
+            object_of(body.ok_or_else(|| Refusal::Invalid("missing configurations".to_owned()))?)?
+        };
+        let key = self.put_key(target, &mut value)?;
+        rules::refuse_times(&value).map_err(Refusal::Invalid)?;
+        let mut warnings = Vec::new();
+        if !bodiless {
+            self.check(&key, &value, &mut warnings)?;
+        }
+        if let Some(username) = &target.parent
+            && target.kind == Kind::Credential
+            && self
+                .store
+                .get(&ObjectKey::new(Kind::Consumer, username.as_str()))
+                .is_none()
+        {
+            return Err(Refusal::Missing("consumer not found".to_owned()));
+        }
+        if key.kind == Kind::PluginMetadata {
+            value.insert("id".to_owned(), key.id.clone().into());
+        } else {
+            let created = self
+                .store
+                .get(&key)
+                .and_then(|object| object.value.get("create_time").cloned());
+            let now_s = self.now_s();
+            value.insert("create_time".to_owned(), created.unwrap_or_else(|| now_s.into()));
+            value.insert("update_time".to_owned(), now_s.into());
+        }
+        let applied = self
+            .commit(Vec::new(), vec![Change::Put { key, value, ttl_s }])
+            .await?;
+        Ok(written(&applied)?.warning(&warnings))
+    }
+
+    /// The key that a `PUT` means, by its path and the id in the value. Puts the id into the value.
+    fn put_key(&self, target: &Target, value: &mut Map<String, Value>) -> Result<ObjectKey, Refusal> {
+        match target.kind {
+            Kind::Consumer => rules::username(target.id.as_deref(), value).map_err(Refusal::Invalid),
+            Kind::PluginMetadata => target
+                .object()
+                .ok_or_else(|| Refusal::Invalid("missing plugin name".to_owned())),
+            _ => {
+                let word = target.word();
+                let in_value = id_of(value);
+                // The id of a secret is written with its manager.
+                let whole = |id: &str| match (target.kind, &target.parent) {
+                    (Kind::Secret, Some(manager)) => format!("{manager}/{id}"),
+                    _ => id.to_owned(),
+                };
+                let id = match (&target.id, &in_value) {
+                    (Some(id), None) => id,
+                    (Some(id), Some(own)) if *own == whole(id) => id,
+                    (Some(_), Some(_)) => return Err(Refusal::Invalid(format!("wrong {word} id"))),
+                    (None, Some(id)) if target.kind != Kind::Secret => id,
+                    (None, _) => return Err(Refusal::Invalid(format!("missing {word} id"))),
+                };
+                if target.id.is_some() {
+                    value.insert("id".to_owned(), whole(id).into());
+                }
+                Ok(target.key(id))
+            }
+        }
+    }
+
+    /// `POST`: creates an object under an id of ours.
+    pub(crate) async fn post(
+        &self,
+        target: &Target,
+        body: Option<Value>,
+        ttl_s: Option<u64>,
+    ) -> Result<Answer, Refusal> {
+        let _writing = self.writing.lock().await;
+        let mut value = object_of(body.ok_or_else(|| Refusal::Invalid("missing configurations".to_owned()))?)?;
+        let word = target.word();
+        if target.id.is_some() || id_of(&value).is_some() {
+            return Err(Refusal::Invalid(format!("wrong {word} id, do not need it")));
+        }
+        rules::refuse_times(&value).map_err(Refusal::Invalid)?;
+        let key = self.new_key(target);
+        let mut warnings = Vec::new();
+        self.check(&key, &value, &mut warnings)?;
+        let now_s = self.now_s();
+        value.insert("id".to_owned(), key.id.clone().into());
+        value.insert("create_time".to_owned(), now_s.into());
+        value.insert("update_time".to_owned(), now_s.into());
+        let applied = self
+            .commit(vec![(key.clone(), None)], vec![Change::Put { key, value, ttl_s }])
+            .await?;
+        Ok(written(&applied)?.warning(&warnings))
+    }
+
+    /// A key that no object has: the next revision, as APISIX does it.
+    fn new_key(&self, target: &Target) -> ObjectKey {
+        let mut number = self.store.revision() + 1;
+        loop {
+            let key = target.key(&format!("{number:020}"));
+            if self.store.get(&key).is_none() {
+                return key;
+            }
+            number += 1;
+        }
+    }
+
+    /// `PATCH`: changes a part of an object.
+    pub(crate) async fn patch(
+        &self,
+        target: &Target,
+        body: Option<Value>,
+        ttl_s: Option<u64>,
+    ) -> Result<Answer, Refusal> {
+        let _writing = self.writing.lock().await;
+        let Some(key) = target.object() else {
+            return Err(Refusal::Invalid(match target.kind {
+                Kind::Secret => "no secret id".to_owned(),
+                _ => format!("missing {} id", target.word()),
+            }));
+        };
+        let patch = body.ok_or_else(|| Refusal::Invalid("missing new configuration".to_owned()))?;
+        if target.part.is_empty() && !patch.is_object() {
+            return Err(Refusal::Invalid("invalid configuration".to_owned()));
+        }
+        let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
+        let keeps_time = target.part.is_empty() && patch.get("update_time").is_some();
+        let mut value = rules::patched(&object.value, &target.part, patch).map_err(Refusal::Invalid)?;
+        let now_s = self.now_s();
+        if !value.contains_key("create_time") {
+            value.insert("create_time".to_owned(), now_s.into());
+        }
+        if !keeps_time {
+            value.insert("update_time".to_owned(), now_s.into());
+        }
+        if id_of(&value).is_some_and(|id| id != key.id) {
+            return Err(Refusal::Invalid(format!("wrong {} id", target.word())));
+        }
+        value.insert("id".to_owned(), key.id.clone().into());
+        let mut warnings = Vec::new();
+        self.check(&key, &value, &mut warnings)?;
+        let expected = vec![(key.clone(), Some(object.modified_index))];
+        let applied = self
+            .commit(expected, vec![Change::Put { key, value, ttl_s }])
+            .await?;
+        Ok(written(&applied)?.warning(&warnings))
+    }
+
+    /// `DELETE`: removes an object, and the credentials of a consumer with it. `force` skips the look for users of it.
+    pub(crate) async fn delete(&self, target: &Target, force: bool) -> Result<Answer, Refusal> {
+        let _writing = self.writing.lock().await;
+        let key = target
+            .object()
+            .ok_or_else(|| Refusal::Invalid(format!("missing {} id", target.word())))?;
+        if !force {
+            rules::unused(&key, &self.store).map_err(Refusal::Invalid)?;
+        }
+        if self.store.get(&key).is_none() {
+            return if self.gone_with_another(&key) {
+                Ok(deleted(&key))
+            } else {
+                Err(Refusal::NoObject)
+            };
+        }
+        let mut changes: Vec<Change> = match key.kind {
+            Kind::Consumer => self
+                .store
+                .credentials_of(&key.id)
+                .iter()
+                .map(|credential| Change::Delete {
+                    key: credential.key.clone(),
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        changes.push(Change::Delete { key: key.clone() });
+        self.commit(Vec::new(), changes).await?;
+        if key.kind == Kind::Service {
+            self.service_is_gone(&key.id);
+        }
+        Ok(deleted(&key))
+    }
+
+    /// Tells whether an object that is not there went with another, so that deleting it has to be no error: ADC deletes
+    /// the credentials of a consumer it has deleted, and the upstream of a service it has deleted.
+    fn gone_with_another(&self, key: &ObjectKey) -> bool {
+        if self.settings.strict {
+            return false;
+        }
+        match key.owner() {
+            Some(username) => self.store.get(&ObjectKey::new(Kind::Consumer, username)).is_none(),
+            None => key.kind == Kind::Upstream && self.was_service(&key.id),
+        }
+    }
+
+    fn check(
+        &self,
+        key: &ObjectKey,
+        value: &Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        check::object(&self.registry, key, value, &Among::Store(&self.store), warnings).map_err(Refusal::Invalid)
+    }
+}
+
+/// The seconds of `?ttl=`.
+pub(crate) fn ttl(query: &Query) -> Result<Option<u64>, Refusal> {
+    let Some(text) = query.first("ttl") else {
+        return Ok(None);
+    };
+    match text.trim().parse::<f64>() {
+        // Cut to what fits; nothing lives for less than a second.
+        Ok(seconds) if seconds.is_finite() => Ok(Some(seconds.ceil().clamp(1.0, 1e12) as u64)),
+        _ => Err(Refusal::Invalid("invalid argument ttl: should be a number".to_owned())),
+    }
+}
+
+/// The members of a body.
+fn object_of(body: Value) -> Result<Map<String, Value>, Refusal> {
+    match body {
+        Value::Object(value) => Ok(value),
+        other => Err(Refusal::Invalid(format!(
+            "invalid configuration: wrong type: expected object, got {}",
+            rules::type_word(&other)
+        ))),
+    }
+}
+
+/// The answer to a write of one object.
+fn written(applied: &[Applied]) -> Result<Answer, Refusal> {
+    let first = applied.first().ok_or(Refusal::Fault)?;
+    let object: &Arc<Object> = first.after.as_ref().ok_or(Refusal::Fault)?;
+    let status = match first.before {
+        None => StatusCode::CREATED,
+        Some(_) => StatusCode::OK,
+    };
+    Ok(Answer::json(
+        status,
+        json!({"key": object.key.path(), "value": list::written(object)}),
+    ))
+}
+
+fn deleted(key: &ObjectKey) -> Answer {
+    Answer::json(StatusCode::OK, json!({"deleted": "1", "key": key.path()}))
+}

@@ -1,0 +1,95 @@
+//! The listener of the Admin API.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use tokio::time::MissedTickBehavior;
+
+use crate::admin::{Admin, DataPlane};
+
+/// How often the store is asked for what has outlived its time.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The client's address.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub SocketAddr);
+
+/// A listener of any kind, as a type of ours: only of those can a [`Client`] be told.
+struct Clients<L>(L);
+
+impl<L: Listener> Listener for Clients<L> {
+    type Io = L::Io;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        self.0.accept().await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, Clients<L>>> for Client {
+    fn connect_info(stream: IncomingStream<'_, Clients<L>>) -> Self {
+        Client(*stream.remote_addr())
+    }
+}
+
+/// All paths of the Admin API. It needs to know the [`Client`] of each request.
+pub fn router<D: DataPlane>(admin: Arc<Admin<D>>) -> Router {
+    Router::new().fallback(respond::<D>).with_state(admin)
+}
+
+async fn respond<D: DataPlane>(
+    State(admin): State<Arc<Admin<D>>>,
+    ConnectInfo(client): ConnectInfo<Client>,
+    request: Request,
+) -> Response {
+    admin.respond(client.0.ip(), request).await
+}
+
+/// Serves the Admin API until `shutdown` is done, then finishes the requests and writes that are under way.
+///
+/// # Errors
+/// The listener fails for good.
+pub async fn serve<L, D>(
+    listener: L,
+    admin: Arc<Admin<D>>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    D: DataPlane,
+{
+    let service = router(Arc::clone(&admin)).into_make_service_with_connect_info::<Client>();
+    let serving = axum::serve(Clients(listener), service)
+        .with_graceful_shutdown(shutdown)
+        .into_future();
+    let served = tokio::select! {
+        served = serving => served,
+        () = expire(&admin) => Ok(()),
+    };
+    admin.drain().await;
+    served
+}
+
+/// Looks for objects whose time has ended, for ever.
+async fn expire<D: DataPlane>(admin: &Arc<Admin<D>>) {
+    let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let expiring = Arc::clone(admin);
+        // Runs to its end even if the server stops meanwhile. A failure is in the log, and the next tick tries again.
+        let _ = admin.finish(async move { expiring.expire().await }).await;
+    }
+}

@@ -1,0 +1,242 @@
+//! The whole configuration as one document: `/apisix/admin/configs`, for tools that know what there should be in the end.
+//!
+//! A document has a list for each collection and a version for each list. A list is replaced when its version grows, and
+//! what it does not hold any more is deleted. The document is kept as it was sent, because the tools compare.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+use tollgate_resources::objects::{Kind, ObjectKey};
+use tollgate_store::Change;
+
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+use crate::document::{self, Item};
+use crate::errors::Refusal;
+
+const LAST_MODIFIED: HeaderName = HeaderName::from_static("x-last-modified");
+const DIGEST: HeaderName = HeaderName::from_static("x-digest");
+
+/// The document that is in effect.
+pub(crate) struct Document {
+    /// When it was put, in seconds since 1970.
+    last_modified: u64,
+    /// What its writer called it.
+    digest: HeaderValue,
+    /// The list of each collection, as it was sent. Empty lists are not kept.
+    lists: BTreeMap<&'static str, Vec<Value>>,
+    /// The version of each list.
+    versions: BTreeMap<&'static str, Value>,
+    /// Each object, as it is in effect.
+    items: BTreeMap<ObjectKey, Item>,
+}
+
+impl Document {
+    fn headers(&self, answer: Answer) -> Answer {
+        answer
+            .with(LAST_MODIFIED, self.last_modified.into())
+            .with(DIGEST, self.digest.clone())
+    }
+
+    fn show(&self) -> Map<String, Value> {
+        let mut all = Map::new();
+        for collection in document::COLLECTIONS {
+            let version = self.versions.get(collection).cloned().unwrap_or_else(|| 0.into());
+            all.insert(document::version_key(collection), version);
+            if let Some(list) = self.lists.get(collection) {
+                all.insert(collection.to_owned(), list.clone().into());
+            }
+        }
+        all.insert("X-Last-Modified".to_owned(), self.last_modified.into());
+        let digest = String::from_utf8_lossy(self.digest.as_bytes()).into_owned();
+        all.insert("X-Digest".to_owned(), digest.into());
+        all
+    }
+
+    fn version(&self, collection: &str) -> f64 {
+        self.versions
+            .get(collection)
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0)
+    }
+}
+
+impl<D: DataPlane> Admin<D> {
+    fn current(&self) -> Option<Arc<Document>> {
+        self.document
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// `HEAD /configs`.
+    pub(crate) fn head_document(&self) -> Answer {
+        let answer = Answer::empty(StatusCode::OK);
+        match self.current() {
+            Some(document) => document.headers(answer),
+            None => answer,
+        }
+    }
+
+    /// `GET /configs`, as JSON, or as YAML for those who ask for it.
+    pub(crate) fn show_document(&self, headers: &HeaderMap) -> Result<Answer, Refusal> {
+        let current = self.current();
+        let shown = match &current {
+            Some(document) => document.show(),
+            None => document::COLLECTIONS
+                .into_iter()
+                .map(|collection| (document::version_key(collection), json!(0)))
+                .collect(),
+        };
+        let wants_yaml = headers
+            .get(http::header::ACCEPT)
+            .is_some_and(|accept| accept.as_bytes().starts_with(b"application/yaml"));
+        let answer = if wants_yaml {
+            let yaml = serde_saphyr::to_string(&shown).map_err(|_| Refusal::Fault)?;
+            Answer::text(StatusCode::OK, yaml).with(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))
+        } else {
+            Answer::text(StatusCode::OK, Value::Object(shown).to_string())
+        };
+        Ok(match &current {
+            Some(document) => document.headers(answer),
+            None => answer,
+        })
+    }
+
+    /// `PUT /configs`.
+    pub(crate) async fn put_document(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refusal> {
+        let digest = headers
+            .get(DIGEST)
+            .cloned()
+            .ok_or_else(|| Refusal::Invalid("missing digest header".to_owned()))?;
+        let sent = document::parse(headers, body)?;
+        let _writing = self.writing.lock().await;
+        let current = self.current();
+        if current.as_ref().is_some_and(|current| current.digest == digest) {
+            return Ok(Answer::empty(StatusCode::NO_CONTENT));
+        }
+        let mut warnings = Vec::new();
+        if let Some(mistake) = document::check(&self.registry, &sent, &mut warnings).into_iter().next() {
+            return Err(Refusal::Invalid(mistake.error));
+        }
+        let next = self.next(current.as_deref(), &sent, digest)?;
+        let changes = changes(current.as_deref(), &next);
+        self.commit(Vec::new(), changes).await?;
+        let answer = next.headers(Answer::empty(StatusCode::ACCEPTED)).warning(&warnings);
+        *self.document.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
+        Ok(answer)
+    }
+
+    /// `POST /configs/validate`: tells all mistakes of a document, and changes nothing.
+    pub(crate) fn validate_document(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refusal> {
+        let sent = document::parse(headers, body)?;
+        let mut warnings = Vec::new();
+        let mistakes = document::check(&self.registry, &sent, &mut warnings);
+        if mistakes.is_empty() {
+            return Ok(Answer::json(StatusCode::OK, json!({})).warning(&warnings));
+        }
+        Err(Refusal::Document(mistakes.into_iter().map(Value::from).collect()))
+    }
+
+    /// The document that follows from what was sent.
+    fn next(
+        &self,
+        current: Option<&Document>,
+        sent: &Map<String, Value>,
+        digest: HeaderValue,
+    ) -> Result<Document, Refusal> {
+        let mut next = Document {
+            last_modified: self.now_s(),
+            digest,
+            lists: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            items: BTreeMap::new(),
+        };
+        for collection in document::COLLECTIONS {
+            let old_version = current.map_or(0.0, |current| current.version(collection));
+            let old_list = current.and_then(|current| current.lists.get(collection));
+            let given = sent.get(&document::version_key(collection)).filter(|given| !given.is_null());
+            let list = sent
+                .get(collection)
+                .and_then(Value::as_array)
+                .filter(|list| !list.is_empty());
+            let keep = match given.and_then(Value::as_f64) {
+                None => false,
+                Some(given) if given < old_version => {
+                    if !self.settings.strict && is_replay(given, sent.get(collection), old_list) {
+                        true
+                    } else {
+                        return Err(Refusal::Invalid(format!(
+                            "{} must be greater than or equal to ({})",
+                            document::version_key(collection),
+                            document::number(old_version),
+                        )));
+                    }
+                }
+                Some(given) => given == old_version,
+            };
+            let version = match given {
+                Some(given) if !keep => given.clone(),
+                Some(_) => document::number(old_version),
+                None => document::number(old_version + 1.0),
+            };
+            next.versions.insert(collection, version);
+            if let Some(list) = if keep { old_list } else { list } {
+                next.lists.insert(collection, list.clone());
+            }
+        }
+        for collection in document::COLLECTIONS {
+            let Some(list) = next.lists.get(collection) else {
+                continue;
+            };
+            for item in document::items(collection, list) {
+                // An item of the same index is the same item, whatever else is written in it.
+                let kept = current
+                    .and_then(|current| current.items.get(&item.key))
+                    .filter(|old| old.index.is_some() && old.index == item.index);
+                let item = kept.cloned().unwrap_or(item);
+                next.items.insert(item.key.clone(), item);
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// Tells whether an outdated version only repeats what its writer once read of a list that it does not change. ADC does
+/// that for lists that it does not manage, and would be locked out for good by anybody who does.
+fn is_replay(given: f64, sent: Option<&Value>, current: Option<&Vec<Value>>) -> bool {
+    let unchanged = match sent.and_then(Value::as_array) {
+        None => true,
+        Some(sent) => Some(sent) == current || (sent.is_empty() && current.is_none()),
+    };
+    given >= 0.0 && unchanged
+}
+
+/// What changes from one document to the next: first what is needed by others, last what needs others; deleted the other
+/// way around.
+fn changes(current: Option<&Document>, next: &Document) -> Vec<Change> {
+    let order = |kind: Kind| Kind::ALL.into_iter().position(|other| other == kind);
+    let mut puts: Vec<&Item> = next
+        .items
+        .values()
+        .filter(|item| current.and_then(|current| current.items.get(&item.key)) != Some(*item))
+        .collect();
+    puts.sort_by_key(|item| order(item.key.kind));
+    let mut deletes: Vec<&ObjectKey> = current
+        .into_iter()
+        .flat_map(|current| current.items.keys())
+        .filter(|key| !next.items.contains_key(key))
+        .collect();
+    deletes.sort_by_key(|key| std::cmp::Reverse(order(key.kind)));
+    puts.into_iter()
+        .map(|item| Change::Put {
+            key: item.key.clone(),
+            value: item.value.clone(),
+            ttl_s: None,
+        })
+        .chain(deletes.into_iter().map(|key| Change::Delete { key: key.clone() }))
+        .collect()
+}

@@ -1,0 +1,277 @@
+//! The Admin API of a running gateway: its store, its keys, its own thread.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings};
+use tollgate_gateway::{Change, Gateway};
+use tollgate_resources::apisix::with_admin_key;
+use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
+use tollgate_resources::{Secret, SecretRef};
+use tollgate_store::{Store, StoreKey};
+
+use crate::cli::Failure;
+use crate::load::env;
+
+/// The variable that may hold the store's key.
+const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
+
+/// File in the data directory that holds a generated key of the Admin API.
+const GENERATED_KEY_FILE: &str = "admin.key";
+
+/// A running Admin API.
+pub struct Administration {
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Where a generated key was put, if one was.
+    pub key_location: Option<PathBuf>,
+}
+
+/// The gateway as the Admin API tells it about changes.
+struct Plane(Arc<Gateway>);
+
+impl DataPlane for Plane {
+    async fn apply(&self, changes: Vec<Change>) {
+        self.0.apply(&changes);
+    }
+}
+
+/// Opens the store that a deployment wants, and takes what it holds into service. `None` where there is no store.
+///
+/// # Errors
+/// The store cannot be opened; the text says why.
+pub fn open_store(deployment: &Deployment, gateway: &Gateway) -> Result<Option<Arc<Store>>, Failure> {
+    let store = match deployment.provider {
+        ConfigProvider::File { .. } => return Ok(None),
+        ConfigProvider::InMemory => Store::in_memory(),
+        ConfigProvider::Embedded => {
+            let directory = Path::new(&deployment.data_dir);
+            let key = match env(STORE_KEY_VARIABLE) {
+                Some(text) => StoreKey::parse(&text)
+                    .map_err(|error| Failure::new(format!("{STORE_KEY_VARIABLE}: {error}")))?,
+                None => StoreKey::load_or_generate(directory).map_err(Failure::new)?,
+            };
+            Store::open(directory, &key, now_s()).map_err(Failure::new)?
+        }
+    };
+    let objects: Vec<Change> = store
+        .all()
+        .into_iter()
+        .map(|object| (object.key.clone(), Some(object)))
+        .collect();
+    gateway.apply(&objects);
+    Ok(Some(Arc::new(store)))
+}
+
+/// Starts the Admin API.
+///
+/// # Errors
+/// An address cannot be listened on, a key cannot be read or made.
+pub fn start(
+    admin: &Admin,
+    deployment: &Deployment,
+    config: Option<&Path>,
+    store: Arc<Store>,
+    gateway: Arc<Gateway>,
+) -> Result<Administration, Failure> {
+    if admin.tls.is_some() {
+        return Err(Failure::new(
+            "deployment.admin.https_admin: the Admin API cannot speak TLS yet; put it on a loopback address",
+        ));
+    }
+    let (keys, key_location) = keys(admin, deployment, config)?;
+    let settings = Settings {
+        keys,
+        key_required: admin.key_required,
+        allow: if admin.allow.is_empty() {
+            None
+        } else {
+            let networks = admin.allow.iter().map(|text| Network::parse(text));
+            Some(networks.collect::<Result<_, _>>().map_err(Failure::new)?)
+        },
+        cors: admin.cors,
+        server_tokens: deployment.server_tokens,
+        body_limit: usize::try_from(admin.max_body_bytes).unwrap_or(usize::MAX),
+        mode: match deployment.provider {
+            ConfigProvider::InMemory => Mode::ApiDriven,
+            ConfigProvider::Embedded | ConfigProvider::File { .. } => Mode::Traditional,
+        },
+        strict: deployment.strict,
+    };
+    let parts = Parts {
+        check_vars: Box::new(|vars| tollgate_gateway::check_expression(vars)),
+        ..Parts::default()
+    };
+    let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
+    let (stop, stopped) = watch::channel(false);
+    let mut administration = Administration {
+        stop,
+        threads: Vec::new(),
+        addresses: Vec::new(),
+        key_location,
+    };
+    let mut listeners = Vec::new();
+    for address in &admin.listen {
+        let listener = TcpListener::bind(address)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| Failure::new(format!("cannot listen on {address} for the Admin API: {error}")))?;
+        administration
+            .addresses
+            .push(listener.local_addr().map_err(Failure::new)?);
+        listeners.push(listener);
+    }
+    for listener in listeners {
+        let (admin_api, mut stopped) = (admin_api.clone(), stopped.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::new)?;
+        let serve = move || {
+            let served = runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let stopping = async move {
+                    // The sender is gone only when the process ends.
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                };
+                tollgate_admin::serve(listener, admin_api, stopping).await
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "the Admin API has stopped");
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(serve)
+            .map_err(Failure::new)?;
+        administration.threads.push(thread);
+    }
+    Ok(administration)
+}
+
+impl Administration {
+    /// Takes no more changes, and waits for those under way.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            // One that panicked has already reported it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The keys of the Admin API. One that is to be made up is made up once: it is written where the configuration leaves it
+/// empty, or else into the data directory.
+fn keys(
+    admin: &Admin,
+    deployment: &Deployment,
+    config: Option<&Path>,
+) -> Result<(Vec<Key>, Option<PathBuf>), Failure> {
+    let mut keys = Vec::new();
+    let mut location = None;
+    for (index, configured) in admin.keys.iter().enumerate() {
+        let key = match &configured.key {
+            Some(reference) => resolve(reference, &configured.name)?,
+            None => {
+                let (key, file) = generated(index, &configured.name, deployment, config)?;
+                location = Some(file);
+                key
+            }
+        };
+        keys.push(Key {
+            name: configured.name.clone(),
+            key,
+            role: match configured.role {
+                AdminRole::Admin => Role::Admin,
+                AdminRole::Viewer => Role::Viewer,
+            },
+        });
+    }
+    Ok((keys, location))
+}
+
+fn resolve(reference: &SecretRef, name: &str) -> Result<Secret, Failure> {
+    reference
+        .resolve(&env)
+        .map_err(|missing| Failure::new(format!("the key `{name}` of the Admin API: {missing}")))
+}
+
+fn generated(
+    index: usize,
+    name: &str,
+    deployment: &Deployment,
+    config: Option<&Path>,
+) -> Result<(Secret, PathBuf), Failure> {
+    let file_name = if index == 0 {
+        GENERATED_KEY_FILE.to_owned()
+    } else {
+        format!("admin-{name}.key")
+    };
+    let file = Path::new(&deployment.data_dir).join(file_name);
+    if let Ok(text) = fs::read_to_string(&file) {
+        return Ok((Secret::from(text.trim().to_owned()), file));
+    }
+    let key = random_key()?;
+    if let Some(config) = config
+        && let Ok(text) = fs::read_to_string(config)
+        && let Some(text) = with_admin_key(&text, index, &key)
+        && replace(config, &text).is_ok()
+    {
+        return Ok((Secret::from(key), config.to_path_buf()));
+    }
+    let failed = |error: std::io::Error| {
+        Failure::new(format!(
+            "cannot write the key of the Admin API to {}: {error}; set deployment.admin.admin_key",
+            file.display()
+        ))
+    };
+    fs::create_dir_all(&deployment.data_dir).map_err(failed)?;
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&file)
+        .map_err(failed)?;
+    out.write_all(format!("{key}\n").as_bytes())
+        .and_then(|()| out.sync_all())
+        .map_err(failed)?;
+    Ok((Secret::from(key), file))
+}
+
+/// Replaces a file in one step; only its owner may read it from now on, because it holds a key.
+fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    out.set_permissions(Permissions::from_mode(0o600))?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    fs::rename(&beside, file)
+}
+
+/// 40 letters and digits from the system's random source.
+fn random_key() -> Result<String, Failure> {
+    let mut bytes = [0; 20];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::new("the system gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
