@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
-use tollgate_dialects::{Dialect, Losses, anthropic_messages, codec, openai_chat, scan};
+use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
 use super::ask::Asked;
 use super::choose::Candidate;
@@ -214,6 +214,12 @@ pub async fn whole(
     let dialect = encoded.operation.dialect();
     if tells_error(&members, &body) {
         let body = masked(body, &candidate.instance);
+        if encoded.manners == codec::Manners::Apisix
+            && let Some(told) = std::str::from_utf8(&body).ok().and_then(apisix::error_answer)
+        {
+            record.end_attempt("ok", Some(upstream.status), None);
+            return Ok(Answer::json(StatusCode::OK, told));
+        }
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
     }
     let mut answer_headers = passed_headers(&upstream.headers);
@@ -247,7 +253,7 @@ pub async fn whole(
                 let translated = codec::encode_response(
                     head.dialect,
                     &response,
-                    &style(manners, record, encoded),
+                    &style(manners, record, candidate, encoded),
                     &mut losses,
                 );
                 if losses.rejections().next().is_some() {
@@ -349,7 +355,7 @@ pub async fn stream(
             )
         });
     }
-    let mut style = style(manners, record, encoded);
+    let mut style = style(manners, record, candidate, encoded);
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(
@@ -389,7 +395,9 @@ pub async fn stream(
         if !out.is_empty() {
             ready.push(out);
         }
-        if ended || transform.seen().content || transform.seen().finished {
+        // APISIX passes on what comes as it comes, content or not.
+        let begins = encoded.manners == codec::Manners::Apisix && kept > 0;
+        if ended || begins || transform.seen().content || transform.seen().finished {
             break;
         }
         if kept > MAX_BEFORE_CONTENT {
@@ -486,12 +494,15 @@ pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
+fn style(manners: Manners, record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: manners.is_demo(),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
+        manners: encoded.manners,
+        model: Some(candidate.upstream_model().to_owned()).filter(|model| !model.is_empty()),
+        renames: encoded.renames.clone(),
         ..AnswerStyle::default()
     }
 }

@@ -8,11 +8,11 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::scan;
-use tollgate_dialects::{Dialect, Losses};
+use tollgate_dialects::{Dialect, Losses, Renames, codec};
 
 use super::ask::Asked;
 use super::choose::Candidate;
-use super::encode::{Decoded, Encoded, Target, refused, translate};
+use super::encode::{Decoded, Encoded, Target, rebuild, refused, translate};
 use super::record::Record;
 use crate::ai::catalogue::Served;
 use crate::ai::gcp::TokenRequest;
@@ -172,14 +172,18 @@ fn body(
             Ok(encoded)
         }
         Served::AnthropicAsOpenai => {
-            let mut encoded = translate(
-                Dialect::AnthropicMessages,
-                Dialect::OpenaiChat,
-                asked,
-                decoded,
-                candidate,
-            )
-            .map_err(|mut failure| {
+            let encoded = if strict {
+                rebuild(asked, candidate)
+            } else {
+                translate(
+                    Dialect::AnthropicMessages,
+                    Dialect::OpenaiChat,
+                    asked,
+                    decoded,
+                    candidate,
+                )
+            };
+            let mut encoded = encoded.map_err(|mut failure| {
                 failure.error = failure.error.told_as(Key::ErrorMsg);
                 failure
             })?;
@@ -214,6 +218,8 @@ fn passed(protocol: Protocol, body: RequestBody) -> Encoded {
         hide_usage: false,
         legacy_functions: false,
         answer_by_tool: false,
+        manners: codec::Manners::Own,
+        renames: Renames::default(),
         target: None,
         passed_as: Some(protocol),
     }
