@@ -5,11 +5,8 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
-use tollgate_dialects::codec::Manners;
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{
-    Capabilities, Dialect, Losses, Renames, anthropic_messages, apisix, codec, openai_chat,
-};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, anthropic_messages, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -34,9 +31,7 @@ pub struct Encoded {
     pub legacy_functions: bool,
     /// Whether the answer may be bound to a schema by a tool, whose call must become text.
     pub answer_by_tool: bool,
-    /// Whose manners the translation of the answer has.
-    pub manners: Manners,
-    /// Tools that were sent under another name.
+    /// Tools that are sent under another name, because the provider does not take their own.
     pub renames: Renames,
     /// Where an instance of an AI plugin is asked, and with which headers; `None`: where the operation says.
     pub target: Option<Target>,
@@ -154,7 +149,6 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         hide_usage: ask_for_usage,
         legacy_functions: false,
         answer_by_tool: false,
-        manners: Manners::Own,
         renames: Renames::default(),
         target: None,
         passed_as: None,
@@ -190,33 +184,7 @@ pub(super) fn translate(
         answer_by_tool: dialect == Dialect::AnthropicMessages
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
-        manners: Manners::Own,
         renames: codec::renames(dialect, request),
-        target: None,
-        passed_as: None,
-    })
-}
-
-/// Anthropic's request for an OpenAI provider in APISIX's manners.
-pub(super) fn rebuild(asked: &Asked, candidate: &Candidate) -> Result<Encoded, AttemptError> {
-    let model = Some(candidate.upstream_model()).filter(|model| !model.is_empty());
-    let rebuilt = apisix::rebuild_request(asked.text(), model).map_err(|error| {
-        refused(CallError::client(
-            StatusCode::BAD_REQUEST,
-            ErrorKind::BadRequest,
-            "invalid_request",
-            error.to_string(),
-        ))
-    })?;
-    Ok(Encoded {
-        operation: Operation::Chat(Dialect::OpenaiChat),
-        body: rebuilt.body.into(),
-        losses: rebuilt.losses,
-        hide_usage: false,
-        legacy_functions: false,
-        answer_by_tool: false,
-        manners: Manners::Apisix,
-        renames: rebuilt.renames,
         target: None,
         passed_as: None,
     })
