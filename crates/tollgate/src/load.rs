@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use tollgate_resources::adc::{Labels, lower_adc};
 use tollgate_resources::apisix::{FileKind, detect, log_format_line, lower_bootstrap, lower_standalone};
+use tollgate_resources::kubernetes::lower_manifests;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogFormat, StandaloneFormat};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Lowered, Mistake, Resources, access_log_format};
@@ -85,6 +86,7 @@ impl Source {
                         "{name}: holds Kubernetes manifests, which cannot be read yet"
                     )));
                 }
+                FileKind::Kubernetes => return kubernetes(name, text),
                 FileKind::Native | FileKind::Unknown => {}
             }
         }
@@ -189,6 +191,15 @@ fn adc(name: &str, text: &str) -> Result<Loaded, Failure> {
     let mut loaded = without_file()?;
     loaded.notes.extend(document.notes().iter().cloned());
     loaded.objects = document.objects(&Labels::default());
+    Ok(loaded)
+}
+
+/// Manifests for Kubernetes by themselves.
+fn kubernetes(name: &str, text: &str) -> Result<Loaded, Failure> {
+    let manifests = lower_manifests(name, text).map_err(Failure::all)?;
+    let mut loaded = without_file()?;
+    loaded.notes.extend(manifests.notes);
+    loaded.objects = manifests.objects;
     Ok(loaded)
 }
 

@@ -13,6 +13,9 @@ use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
+use tollgate_gateway::{Gateway, Setting};
+use tollgate_resources::Resources;
+use tollgate_resources::model::{LogPath, Server};
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
