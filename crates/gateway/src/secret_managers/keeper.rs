@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tollgate_resources::Secret;
 
 use super::fetch::{FetchError, Fetcher, Reference};
@@ -20,7 +20,7 @@ const MAX_FETCHES: usize = 16;
 
 /// Serves asks and looks for what is due, until nobody can ask any more.
 pub(super) async fn run(gateway: Weak<Gateway>, timing: Timing, mut asks: mpsc::Receiver<Ask>) {
-    let mut looks = interval(timing.look_every);
+    let mut looks = interval_at(Instant::now() + timing.look_every, timing.look_every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let keeper = Rc::new(Keeper {
         gateway,
@@ -31,9 +31,9 @@ pub(super) async fn run(gateway: Weak<Gateway>, timing: Timing, mut asks: mpsc::
         permits: Semaphore::new(MAX_FETCHES),
         fetcher: Fetcher::default(),
     });
+    keeper.look(None);
     loop {
         tokio::select! {
-            biased;
             _ = looks.tick() => keeper.look(None),
             ask = asks.recv() => match ask {
                 Some(Ask::Fetch { wanted, done }) => {

@@ -31,6 +31,12 @@ impl Bench {
 
     /// `fetch_within` is real time.
     fn with_limit(fetch_within: Duration) -> Self {
+        let bench = Bench::without_agent();
+        bench.start_agent(fetch_within);
+        bench
+    }
+
+    fn without_agent() -> Self {
         let setting = Setting {
             pepper: [7; 32],
             access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
@@ -39,7 +45,19 @@ impl Bench {
         };
         let gateway = Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap());
         let seconds = Arc::new(AtomicU64::new(0));
-        let clock = seconds.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Bench {
+            gateway,
+            seconds,
+            runtime,
+        }
+    }
+
+    fn start_agent(&self, fetch_within: Duration) {
+        let clock = self.seconds.clone();
         let timing = Timing {
             clock: Arc::new(move || {
                 let running = Duration::from_secs(clock.load(Ordering::SeqCst));
@@ -53,19 +71,9 @@ impl Bench {
             look_every: Duration::from_secs(3_600),
             ..Timing::default()
         };
-        gateway.start_secret_agent_with(timing).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let bench = Bench {
-            gateway,
-            seconds,
-            runtime,
-        };
-        // The look at the start is over.
-        bench.at(0);
-        bench
+        self.gateway.start_secret_agent_with(timing).unwrap();
+        // The look at the start is over when this is; what it found may still be under way.
+        self.at(0);
     }
 
     /// Writes objects and waits for the answer.

@@ -164,15 +164,27 @@ fn what_nobody_names_any_more_is_not_fetched_again() {
 }
 
 #[test]
-fn objects_that_were_there_before_the_fetching_are_served_by_the_first_look() {
-    let (bench, peer) = (Bench::new(), Vault::default());
+fn objects_that_were_there_before_the_agent_get_their_secrets() {
+    let (bench, peer) = (Bench::without_agent(), Vault::default());
     peer.keeps("one");
-    bench
-        .gateway
-        .apply(&[vault(&peer.start(), "root"), jack(IN_VAULT)]);
-    // What `apply` asked for is under way; another write of the same waits for it.
-    bench.write(vec![jack(IN_VAULT)]);
+    bench.write(vec![vault(&peer.start(), "root"), jack(IN_VAULT)]);
+    assert!(!bench.lets_in("one"));
+    bench.start_agent(Duration::from_secs(20));
+    // By then what the first look asked for is there, or is asked for again.
+    bench.at(60);
     assert!(bench.lets_in("one"));
+}
+
+#[test]
+fn secrets_of_objects_that_are_applied_without_waiting_are_asked_for() {
+    let bench = Bench::new();
+    let (asked, is_asked) = mpsc::channel();
+    let uri = serve(move |seen| {
+        asked.send(seen.path.clone()).ok();
+        Some((200, json!({"data": {"auth-key": "one"}}).to_string()))
+    });
+    bench.gateway.apply(&[vault(&uri, "root"), jack(IN_VAULT)]);
+    assert_eq!(is_asked.recv().unwrap(), "/v1/kv/apisix/jack");
 }
 
 #[test]
