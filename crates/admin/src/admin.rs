@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
 use tollgate_resources::objects::{Object, ObjectKey};
@@ -65,10 +64,7 @@ impl Default for Parts {
     fn default() -> Self {
         Parts {
             plugins: PLUGINS,
-            check_vars: Box::new(|vars| match vars {
-                Value::Array(_) => Ok(()),
-                _ => Err("invalid expression".to_owned()),
-            }),
+            check_vars: Box::new(tollgate_gateway::check_expression),
             now_s: Box::new(|| {
                 SystemTime::now()
                     .duration_since(UNIX_EPOCH)
@@ -122,8 +118,13 @@ impl<D: DataPlane> Admin<D> {
                 return Err(Refusal::Store("value changed before overwritten".to_owned()));
             }
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a change could not be stored");
-                return Err(Refusal::Store("the change could not be stored; the log says why".to_owned()));
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a change could not be stored"
+                );
+                return Err(Refusal::Store(
+                    "the change could not be stored; the log says why".to_owned(),
+                ));
             }
             Err(_) => return Err(Refusal::Fault),
         };

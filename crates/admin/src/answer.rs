@@ -54,7 +54,11 @@ impl Answer {
 
     /// A page that says the status, where no resource answers.
     pub(crate) fn page(status: StatusCode) -> Answer {
-        let title = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
+        let title = format!(
+            "{} {}",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default()
+        );
         Answer::text(
             status,
             format!("<html>\n<head><title>{title}</title></head>\n<body><h1>{title}</h1></body>\n</html>\n"),

@@ -34,7 +34,8 @@ async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         // The error names the client's connection at most; nobody is left to read it.
-        let frame = frame.map_err(|_| Refusal::Invalid("invalid request body: connection broken".to_owned()))?;
+        let frame =
+            frame.map_err(|_| Refusal::Invalid("invalid request body: connection broken".to_owned()))?;
         if let Some(data) = frame.data_ref() {
             let length = bytes.len() + data.len();
             if length > limit {
@@ -134,8 +135,14 @@ mod tests {
             error("{abcd"),
             "Expected object key string but found invalid token at character 2"
         );
-        assert_eq!(error("not json"), "Expected value but found invalid token at character 1");
-        assert_eq!(error("{\"a\":\n ?}"), "Expected value but found invalid token at character 8");
+        assert_eq!(
+            error("not json"),
+            "Expected value but found invalid token at character 1"
+        );
+        assert_eq!(
+            error("{\"a\":\n ?}"),
+            "Expected value but found invalid token at character 8"
+        );
         assert!(error("{\"a\":").starts_with("Expected value but found T_END"));
     }
 

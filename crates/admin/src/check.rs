@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tollgate_resources::objects::{self, Kind, Lua, Object, ObjectKey, Write, refs};
 use tollgate_store::Store;
 
-use crate::duplicates;
+use crate::duplicates::Owners;
 use crate::registry::{Place, Registry};
 
 /// What an object is checked among.
@@ -48,7 +48,11 @@ pub(crate) fn object(
     warnings: &mut Vec<String>,
 ) -> Result<Checked, String> {
     let kind = proposal.kind;
-    let lua = if registry.is_strict() { Lua::Keep } else { Lua::Refuse };
+    let lua = if registry.is_strict() {
+        Lua::Keep
+    } else {
+        Lua::Refuse
+    };
     let accepted = objects::check(kind, proposal.write, proposal.id_in_path, proposal.body, lua)
         .map_err(|refused| refused.to_string())?;
     let value = accepted.value;
@@ -141,11 +145,13 @@ fn plugins(
 fn collisions(key: &ObjectKey, value: &Map<String, Value>, store: &Store) -> Result<(), String> {
     match key.kind {
         Kind::Consumer | Kind::Credential => {
-            let others: Vec<_> = [Kind::Consumer, Kind::Credential]
-                .into_iter()
-                .flat_map(|kind| store.list(kind))
-                .collect();
-            duplicates::check(key, value, others.iter().map(|other| (&other.key, &other.value)))
+            let mut owners = Owners::default();
+            for kind in [Kind::Consumer, Kind::Credential] {
+                for other in store.list(kind) {
+                    owners.add(&other.key, &other.value);
+                }
+            }
+            owners.check(key, value)
         }
         Kind::GlobalRule => {
             let others = store.list(Kind::GlobalRule);
@@ -166,7 +172,9 @@ pub(crate) fn global_rule<'o>(
         return Ok(());
     };
     for (other, value) in others.filter(|(other, _)| *other != key) {
-        if let Some(plugin) = plugins(value).and_then(|theirs| mine.keys().find(|name| theirs.contains_key(*name))) {
+        if let Some(plugin) =
+            plugins(value).and_then(|theirs| mine.keys().find(|name| theirs.contains_key(*name)))
+        {
             return Err(format!(
                 "plugin '{plugin}' already exists in global rule with id '{}'",
                 other.id

@@ -23,6 +23,9 @@ use crate::{auth, body, status};
 
 use tollgate_resources::objects::Kind;
 
+/// The largest whole configuration that is read, in bytes. APISIX has no limit here.
+const DOCUMENT_LIMIT: usize = 64 * 1024 * 1024;
+
 impl<D: DataPlane> Admin<D> {
     /// Answers a request of a client at an address.
     pub async fn respond(self: &Arc<Self>, client: IpAddr, request: Request<Body>) -> Response {
@@ -43,7 +46,12 @@ impl<D: DataPlane> Admin<D> {
         answer.finish(&self.settings)
     }
 
-    async fn dispatch(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    async fn dispatch(
+        self: &Arc<Self>,
+        client: IpAddr,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Answer, Refusal> {
         auth::address(&self.settings, client)?;
         let segments = segments(parts.uri.path());
         let method = &parts.method;
@@ -63,10 +71,11 @@ impl<D: DataPlane> Admin<D> {
             return Ok(Answer::empty(StatusCode::OK));
         }
         let path: Vec<&str> = rest.iter().map(String::as_str).collect();
-        let is_known = matches!(
-            *method,
-            Method::GET | Method::PUT | Method::POST | Method::PATCH | Method::DELETE
-        ) || (method == Method::HEAD && path == ["configs"] && self.settings.mode == Mode::ApiDriven);
+        let is_known =
+            matches!(
+                *method,
+                Method::GET | Method::PUT | Method::POST | Method::PATCH | Method::DELETE
+            ) || (method == Method::HEAD && path == ["configs"] && self.settings.mode == Mode::ApiDriven);
         if !is_known || path.is_empty() {
             return Err(Refusal::NoPath);
         }
@@ -115,7 +124,8 @@ impl<D: DataPlane> Admin<D> {
             Method::HEAD => Ok(self.head_document()),
             Method::GET => self.show_document(&parts.headers),
             Method::PUT => {
-                let body = self.read_body(parts, body).await?;
+                let limit = self.settings.body_limit.max(DOCUMENT_LIMIT);
+                let body = body::read(&parts.headers, body, limit).await?;
                 let (admin, headers) = (Arc::clone(self), parts.headers.clone());
                 self.finish(async move { admin.put_document(&headers, &body).await })
                     .await?
@@ -142,6 +152,12 @@ impl<D: DataPlane> Admin<D> {
         let body = body::json(&self.read_body(parts, body).await?)?;
         let ttl_s = objects::ttl(query)?;
         refuse_method(&method, target.kind)?;
+        // APISIX overlooks the rest of the path and replaces or deletes the whole object.
+        let has_rest =
+            !target.part.is_empty() && matches!(method, Method::PUT | Method::POST | Method::DELETE);
+        if has_rest && !self.settings.strict {
+            return Err(Refusal::NoMethod);
+        }
         if method == Method::GET {
             return self.read(&target, query);
         }

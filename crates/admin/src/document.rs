@@ -9,7 +9,7 @@ use tollgate_resources::objects::{Kind, ObjectKey, Write};
 
 use crate::body;
 use crate::check::{self, Among, Proposal};
-use crate::duplicates;
+use crate::duplicates::Owners;
 use crate::errors::Refusal;
 use crate::registry::Registry;
 use crate::target::id_of;
@@ -147,7 +147,10 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings 
             && !version.is_number()
             && !version.is_null()
         {
-            findings.mistakes.push(about_list(format!("{} must be a number", version_key(collection))));
+            findings.mistakes.push(about_list(format!(
+                "{} must be a number",
+                version_key(collection)
+            )));
         }
         let list = match sent.get(collection) {
             None | Some(Value::Null) => continue,
@@ -155,7 +158,9 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings 
             // An empty table of Lua is written as an object.
             Some(Value::Object(empty)) if empty.is_empty() => continue,
             Some(_) => {
-                findings.mistakes.push(about_list(format!("{collection} must be an array")));
+                findings
+                    .mistakes
+                    .push(about_list(format!("{collection} must be an array")));
                 continue;
             }
         };
@@ -169,6 +174,7 @@ pub(crate) fn check(registry: &Registry, sent: &Map<String, Value>) -> Findings 
 fn check_list(registry: &Registry, collection: &'static str, list: &[Value], findings: &mut Findings) {
     let mut ids = BTreeSet::new();
     let mut before: Vec<Item> = Vec::new();
+    let mut owners = Owners::default();
     for (index, item) in list.iter().enumerate() {
         let fields = item.as_object();
         let id = fields
@@ -179,9 +185,15 @@ fn check_list(registry: &Registry, collection: &'static str, list: &[Value], fin
             item: Some((id.clone(), index)),
             error,
         };
-        match check_item(registry, collection, index, item, &before, &mut findings.warnings) {
+        match check_item(registry, collection, index, item, &mut findings.warnings)
+            .and_then(|item| beside(item, &before, &owners))
+        {
             Err(error) => findings.mistakes.push(mistake(error)),
-            Ok(item) => before.extend(item),
+            Ok(None) => {}
+            Ok(Some(item)) => {
+                owners.add(&item.key, &item.value);
+                before.push(item);
+            }
         }
         if let Some((word, id)) = fields.and_then(|item| mark(collection, item))
             && !ids.insert(id.clone())
@@ -206,13 +218,28 @@ fn mark(collection: &str, item: &Map<String, Value>) -> Option<(&'static str, St
     }
 }
 
-/// Checks an item among those before it.
+/// Checks that an item does not collide with those before it.
+fn beside(item: Option<Item>, before: &[Item], owners: &Owners) -> Result<Option<Item>, String> {
+    let Some(item) = item else {
+        return Ok(None);
+    };
+    match item.key.kind {
+        Kind::Consumer | Kind::Credential => owners.check(&item.key, &item.value)?,
+        Kind::GlobalRule => {
+            let others = before.iter().map(|item| (&item.key, &item.value));
+            check::global_rule(&item.key, &item.value, others)?;
+        }
+        _ => {}
+    }
+    Ok(Some(item))
+}
+
+/// Checks an item by itself.
 fn check_item(
     registry: &Registry,
     collection: &'static str,
     index: usize,
     item: &Value,
-    before: &[Item],
     warnings: &mut Vec<String>,
 ) -> Result<Option<Item>, String> {
     let invalid = |error: String| format!("invalid configuration: {error}");
@@ -257,12 +284,6 @@ fn check_item(
     let mut value = checked.value;
     if kind == Kind::Credential {
         value.insert("id".to_owned(), key.short_id().into());
-    }
-    let others = before.iter().map(|item| (&item.key, &item.value));
-    match kind {
-        Kind::Consumer | Kind::Credential => duplicates::check(&key, &value, others)?,
-        Kind::GlobalRule => check::global_rule(&key, &value, others)?,
-        _ => {}
     }
     Ok(Some(Item {
         key,

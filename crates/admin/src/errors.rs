@@ -72,9 +72,11 @@ impl Refusal {
         match self {
             Refusal::Token(_) => StatusCode::UNAUTHORIZED,
             Refusal::Address => StatusCode::FORBIDDEN,
-            Refusal::NoPath | Refusal::NoKind(_) | Refusal::NoMethod | Refusal::NoObject | Refusal::Missing(_) => {
-                StatusCode::NOT_FOUND
-            }
+            Refusal::NoPath
+            | Refusal::NoKind(_)
+            | Refusal::NoMethod
+            | Refusal::NoObject
+            | Refusal::Missing(_) => StatusCode::NOT_FOUND,
             Refusal::Method { .. } | Refusal::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Body { .. } | Refusal::Invalid(_) | Refusal::Plain(_) | Refusal::Document(_) => {
                 StatusCode::BAD_REQUEST

@@ -33,7 +33,11 @@ pub(crate) fn all() -> Vec<Foreign> {
                 "type": "object",
                 "properties": {"disabled_labels": {"type": "object"}},
             })),
-            ..http("prometheus", 500, optional("prefer_name", json!({"type": "boolean", "default": false})))
+            ..http(
+                "prometheus",
+                500,
+                optional("prefer_name", &json!({"type": "boolean", "default": false})),
+            )
         },
         Foreign {
             metadata: Some(log_metadata()),
@@ -70,7 +74,7 @@ fn http(name: &'static str, priority: i32, schema: Value) -> Foreign {
     }
 }
 
-fn optional(name: &str, schema: Value) -> Value {
+fn optional(name: &str, schema: &Value) -> Value {
     json!({"type": "object", "properties": {name: schema}})
 }
 
@@ -150,7 +154,7 @@ fn grpc_transcode() -> Value {
 }
 
 /// What all plugins have that send their logs in batches.
-fn logger(own: Value, required: Value) -> Value {
+fn logger(own: Value, required: &[&str]) -> Value {
     let mut properties = json!({
         "timeout": {"type": "integer", "minimum": 1, "default": 3},
         "log_format": {"type": "object"},
@@ -182,7 +186,7 @@ fn http_logger() -> Value {
             "concat_method": {"type": "string", "enum": ["json", "new_line"], "default": "json"},
             "ssl_verify": {"type": "boolean", "default": false},
         }),
-        json!(["uri"]),
+        &["uri"],
     );
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("encrypt_fields".to_owned(), json!(["auth_header"]));
@@ -193,7 +197,7 @@ fn http_logger() -> Value {
 fn udp_logger() -> Value {
     logger(
         json!({"host": {"type": "string"}, "port": {"type": "integer", "minimum": 0}}),
-        json!(["host", "port"]),
+        &["host", "port"],
     )
 }
 

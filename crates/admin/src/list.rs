@@ -25,7 +25,10 @@ pub(crate) fn list(kind: Kind, mut objects: Vec<Arc<Object>>, query: &Query) -> 
         .iter()
         .map(|object| one(object))
         .collect();
-    Ok(Answer::json(StatusCode::OK, json!({"total": total, "list": shown})))
+    Ok(Answer::json(
+        StatusCode::OK,
+        json!({"total": total, "list": shown}),
+    ))
 }
 
 /// An object as it is read: its key, value and revisions.
@@ -116,9 +119,9 @@ impl<'q> Filter<'q> {
     fn new(kind: Kind, query: &'q Query) -> Result<Filter<'q>, Refusal> {
         let pattern = |name: &str| match query.first(name) {
             None => Ok(None),
-            Some(pattern) => Regex::new(pattern)
-                .map(Some)
-                .map_err(|_| Refusal::Invalid(format!("invalid argument {name}: should be a regular expression"))),
+            Some(pattern) => Regex::new(pattern).map(Some).map_err(|_| {
+                Refusal::Invalid(format!("invalid argument {name}: should be a regular expression"))
+            }),
         };
         let fields = match (kind, query.first("filter")) {
             (Kind::Route | Kind::StreamRoute, Some(filter)) => fields(&Query::parse(filter)),
@@ -140,7 +143,9 @@ impl<'q> Filter<'q> {
             return false;
         }
         if let Some(label) = self.label
-            && !value.get("labels").is_some_and(|labels| labels.get(label).is_some())
+            && value
+                .get("labels")
+                .is_none_or(|labels| labels.get(label).is_none())
         {
             return false;
         }

@@ -134,7 +134,8 @@ impl<D: DataPlane> Admin<D> {
             return Err(Refusal::Invalid("invalid configuration".to_owned()));
         }
         let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
-        let keeps_time = target.part.is_empty() && change.get("update_time").is_some_and(|time| !time.is_null());
+        let keeps_time =
+            target.part.is_empty() && change.get("update_time").is_some_and(|time| !time.is_null());
         let mut value = patched(&object, &target.part, change)?;
         let now_s = self.now_s();
         if !value.contains_key("create_time") {
@@ -194,7 +195,10 @@ impl<D: DataPlane> Admin<D> {
             return false;
         }
         match key.owner() {
-            Some(username) => self.store.get(&ObjectKey::new(Kind::Consumer, username)).is_none(),
+            Some(username) => self
+                .store
+                .get(&ObjectKey::new(Kind::Consumer, username))
+                .is_none(),
             None => key.kind == Kind::Upstream && self.was_service(&key.id),
         }
     }
@@ -221,7 +225,8 @@ impl<D: DataPlane> Admin<D> {
             owner,
             body,
         };
-        check::object(&self.registry, proposal, &Among::Store(&self.store), warnings).map_err(Refusal::Invalid)
+        check::object(&self.registry, proposal, &Among::Store(&self.store), warnings)
+            .map_err(Refusal::Invalid)
     }
 }
 
@@ -233,7 +238,9 @@ pub(crate) fn ttl(query: &Query) -> Result<Option<u64>, Refusal> {
     match text.trim().parse::<f64>() {
         // Cut to what fits; nothing lives for less than a second.
         Ok(seconds) if seconds.is_finite() => Ok(Some(seconds.ceil().clamp(1.0, 1e12) as u64)),
-        _ => Err(Refusal::Invalid("invalid argument ttl: should be a number".to_owned())),
+        _ => Err(Refusal::Invalid(
+            "invalid argument ttl: should be a number".to_owned(),
+        )),
     }
 }
 
@@ -247,7 +254,8 @@ fn patched(object: &Object, part: &[String], change: Value) -> Result<Map<String
         }
         change => {
             let mut value = Value::Object(object.value.clone());
-            patch::set(&mut value, &part.join("/"), change).map_err(|error| Refusal::Invalid(error.to_string()))?;
+            patch::set(&mut value, &part.join("/"), change)
+                .map_err(|error| Refusal::Invalid(error.to_string()))?;
             object_of(value)
         }
     }

@@ -96,7 +96,8 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
         json!({"tags": [tag], "summary": summary, "responses": responses})
     };
     let body = |mut operation: Value, schema: Value| {
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": schema}}});
         operation["parameters"] = json!([ttl()]);
         operation
     };
@@ -124,7 +125,10 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
     );
     list["parameters"] = list_parameters(kind);
     let mut whole = json!({"get": list});
-    if matches!(kind, Kind::Route | Kind::Service | Kind::Upstream | Kind::Ssl | Kind::Proto) {
+    if matches!(
+        kind,
+        Kind::Route | Kind::Service | Kind::Upstream | Kind::Ssl | Kind::Proto
+    ) {
         let post = operation(
             format!("Creates a {} under an id of the gateway's.", place.word),
             written("201", "Created."),
@@ -174,12 +178,7 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
         );
         one["patch"] = body(patch, json!({"type": "object"}));
     }
-    one["parameters"] = parents
-        .iter()
-        .copied()
-        .chain([id])
-        .map(path_parameter)
-        .collect();
+    one["parameters"] = parents.iter().copied().chain([id]).map(path_parameter).collect();
     paths.insert(format!("{collection}/{{{id}}}"), one);
     paths.insert(collection, whole);
 }
@@ -202,7 +201,8 @@ fn stored(schema: &str, with_revisions: bool) -> Value {
         "required": ["key", "value"],
     });
     if with_revisions {
-        stored["properties"]["createdIndex"] = json!({"type": "integer", "description": "revision that created it"});
+        stored["properties"]["createdIndex"] =
+            json!({"type": "integer", "description": "revision that created it"});
         stored["properties"]["modifiedIndex"] =
             json!({"type": "integer", "description": "revision that last changed it"});
     }
@@ -218,13 +218,21 @@ fn query_parameter(name: &str, description: &str, schema: &Value) -> Value {
 }
 
 fn ttl() -> Value {
-    query_parameter("ttl", "seconds until the object is deleted", &json!({"type": "number"}))
+    query_parameter(
+        "ttl",
+        "seconds until the object is deleted",
+        &json!({"type": "number"}),
+    )
 }
 
 fn list_parameters(kind: Kind) -> Value {
     let text = json!({"type": "string"});
     let mut parameters = vec![
-        query_parameter("page", "page, from 1; needs page_size", &json!({"type": "integer", "minimum": 1})),
+        query_parameter(
+            "page",
+            "page, from 1; needs page_size",
+            &json!({"type": "integer", "minimum": 1}),
+        ),
         query_parameter(
             "page_size",
             "objects on a page; needs page",
@@ -234,7 +242,11 @@ fn list_parameters(kind: Kind) -> Value {
         query_parameter("label", "a label that it has", &text),
     ];
     if kind == Kind::Route {
-        parameters.push(query_parameter("uri", "regular expression that one of the uris contains", &text));
+        parameters.push(query_parameter(
+            "uri",
+            "regular expression that one of the uris contains",
+            &text,
+        ));
         parameters.push(query_parameter(
             "filter",
             "`service_id=1&upstream_id=2`, percent-encoded as a whole",
@@ -261,14 +273,33 @@ fn add_rest(paths: &mut Map<String, Value>) {
         path["parameters"] = parameters.into();
         path
     };
-    let subsystem = || query_parameter("subsystem", "`http` or `stream`", &json!({"enum": ["http", "stream"]}));
+    let subsystem = || {
+        query_parameter(
+            "subsystem",
+            "`http` or `stream`",
+            &json!({"enum": ["http", "stream"]}),
+        )
+    };
     let list = json_answer("Names all plugins.", "Names, by priority, highest first.");
-    paths.insert("/plugins/list".to_owned(), with(json!({"get": list}), vec![subsystem()]));
-    let all = json_answer("Describes all plugins.", "What there is to know about each, by name.");
+    paths.insert(
+        "/plugins/list".to_owned(),
+        with(json!({"get": list}), vec![subsystem()]),
+    );
+    let all = json_answer(
+        "Describes all plugins.",
+        "What there is to know about each, by name.",
+    );
     let all_parameter = query_parameter("all", "must be `true`", &json!({"const": "true"}));
-    paths.insert("/plugins".to_owned(), with(json!({"get": all}), vec![all_parameter, subsystem()]));
+    paths.insert(
+        "/plugins".to_owned(),
+        with(json!({"get": all}), vec![all_parameter, subsystem()]),
+    );
     let one = json_answer("Gives the schema of a plugin's configuration.", "A JSON schema.");
-    let schema_type = query_parameter("schema_type", "`consumer` for that on consumers", &json!({"type": "string"}));
+    let schema_type = query_parameter(
+        "schema_type",
+        "`consumer` for that on consumers",
+        &json!({"type": "string"}),
+    );
     for path in ["/plugins/{name}", "/schema/plugins/{name}"] {
         paths.insert(
             path.to_owned(),
@@ -281,8 +312,14 @@ fn add_rest(paths: &mut Map<String, Value>) {
     let reload = json_answer("Does nothing: plugins need no reload.", "`done`");
     paths.insert("/plugins/reload".to_owned(), json!({"put": reload}));
     let show = json_answer("Gives the schema of a kind of object.", "A JSON schema.");
-    paths.insert("/schema/{kind}".to_owned(), with(json!({"get": show}), vec![path_parameter("kind")]));
-    let mut validate = json_answer("Holds a value against the schema of a kind of object.", "It fits.");
+    paths.insert(
+        "/schema/{kind}".to_owned(),
+        with(json!({"get": show}), vec![path_parameter("kind")]),
+    );
+    let mut validate = json_answer(
+        "Holds a value against the schema of a kind of object.",
+        "It fits.",
+    );
     validate["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {}}}});
     paths.insert(
         "/schema/validate/{collection}".to_owned(),
@@ -313,10 +350,16 @@ fn add_rest(paths: &mut Map<String, Value>) {
         "description": "what the writer calls this configuration",
         "schema": {"type": "string"},
     }]);
-    let get = json_answer("Reads the whole configuration (API-driven mode).", "As it was put.");
+    let get = json_answer(
+        "Reads the whole configuration (API-driven mode).",
+        "As it was put.",
+    );
     let head = json!({
         "summary": "Tells digest and time of the whole configuration (API-driven mode).",
         "responses": {"200": {"description": "In `X-Digest` and `X-Last-Modified`; absent before the first."}},
     });
-    paths.insert("/configs".to_owned(), json!({"get": get, "head": head, "put": put}));
+    paths.insert(
+        "/configs".to_owned(),
+        json!({"get": get, "head": head, "put": put}),
+    );
 }

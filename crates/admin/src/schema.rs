@@ -25,8 +25,6 @@ pub(crate) fn validate(collection: &str, value: Option<&Value>) -> Result<Answer
     };
     let kind = kind.ok_or_else(|| Refusal::NoKind(collection.to_owned()))?;
     let value = value.unwrap_or(&Value::Null);
-    schema::checker(kind)
-        .check(value)
-        .map_err(Refusal::Invalid)?;
+    schema::checker(kind).check(value).map_err(Refusal::Invalid)?;
     Ok(Answer::empty(StatusCode::OK))
 }

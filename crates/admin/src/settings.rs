@@ -147,7 +147,9 @@ mod tests {
             ("0.0.0.0/0", "::1", false),
         ] {
             assert_eq!(
-                Network::parse(network).unwrap().contains(address.parse().unwrap()),
+                Network::parse(network)
+                    .unwrap()
+                    .contains(address.parse().unwrap()),
                 inside,
                 "{address} in {network}"
             );
@@ -156,7 +158,14 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_network_is_refused() {
-        for text in ["", "localhost", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {
+        for text in [
+            "",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "::/129",
+            "10.0.0.0/-1",
+        ] {
             assert!(Network::parse(text).is_err(), "{text}");
         }
     }

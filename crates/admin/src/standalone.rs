@@ -96,7 +96,8 @@ impl<D: DataPlane> Admin<D> {
             .is_some_and(|accept| accept.as_bytes().starts_with(b"application/yaml"));
         let answer = if wants_yaml {
             let yaml = serde_saphyr::to_string(&shown).map_err(|_| Refusal::Fault)?;
-            Answer::text(StatusCode::OK, yaml).with(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))
+            Answer::text(StatusCode::OK, yaml)
+                .with(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))
         } else {
             Answer::text(StatusCode::OK, Value::Object(shown).to_string())
         };
@@ -125,7 +126,9 @@ impl<D: DataPlane> Admin<D> {
         let next = self.next(current.as_deref(), &sent, found.items, digest)?;
         let changes = changes(current.as_deref(), &next);
         self.commit(Vec::new(), changes).await?;
-        let answer = next.headers(Answer::empty(StatusCode::ACCEPTED)).warning(&found.warnings);
+        let answer = next
+            .headers(Answer::empty(StatusCode::ACCEPTED))
+            .warning(&found.warnings);
         *self.document.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
         Ok(answer)
     }
@@ -160,7 +163,9 @@ impl<D: DataPlane> Admin<D> {
         for collection in document::COLLECTIONS {
             let old_version = current.map_or(0.0, |current| current.version(collection));
             let old_list = current.and_then(|current| current.lists.get(collection));
-            let given = sent.get(&document::version_key(collection)).filter(|given| !given.is_null());
+            let given = sent
+                .get(&document::version_key(collection))
+                .filter(|given| !given.is_null());
             let list = sent
                 .get(collection)
                 .and_then(Value::as_array)

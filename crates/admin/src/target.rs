@@ -98,7 +98,10 @@ mod tests {
             "/apisix/consumers/jack/credentials/c1"
         );
         assert_eq!(key("secrets/vault/1"), "/apisix/secrets/vault/1");
-        assert_eq!(key("plugin_metadata/prometheus"), "/apisix/plugin_metadata/prometheus");
+        assert_eq!(
+            key("plugin_metadata/prometheus"),
+            "/apisix/plugin_metadata/prometheus"
+        );
     }
 
     #[test]

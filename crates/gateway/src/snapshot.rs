@@ -272,7 +272,6 @@ impl Model {
     pub fn of_plugin(
         name: &str,
         instances: Vec<(Arc<Instance>, u32)>,
-        fallback_on: FallbackOn,
         timeouts: Timeouts,
         position: Arc<AtomicUsize>,
     ) -> Self {
@@ -281,7 +280,8 @@ impl Model {
             name: name.into(),
             instances: instances.into_iter().map(|(instance, _)| instance).collect(),
             fallback: Vec::new(),
-            fallback_on,
+            // Not asked: each instance of a plugin has its own rule.
+            fallback_on: FallbackOn::default(),
             timeouts,
             on_loss: OnLoss::default(),
             max_output_tokens: None,

@@ -277,4 +277,13 @@ mod tests {
             assert_eq!(serde_json::to_string(&reference).unwrap(), format!("\"{shown}\""));
         }
     }
+
+    #[test]
+    fn a_value_is_read_from_text_and_from_nothing_else() {
+        let secret: Secret = serde_json::from_str("\"sk-1\"").unwrap();
+        assert_eq!(secret.expose(), "sk-1");
+        assert!(serde_json::from_str::<Secret>("1").is_err());
+        let schema = schemars::schema_for!(Secret);
+        assert_eq!(schema.get("type").unwrap(), "string");
+    }
 }

@@ -99,7 +99,7 @@ pub struct DumpArguments {
     #[arg(long, value_enum, default_value = "yaml")]
     pub format: DumpFormat,
     /// Print what the Admin API at this address has, as adc.yaml, instead of a configuration
-    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "rbac"])]
+    #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// File to write to, readable by its owner only, instead of standard output
     #[arg(long, short, value_name = "FILE", requires = "server")]

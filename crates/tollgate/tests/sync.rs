@@ -2,7 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "helpers of tests count as tests"
 )]
 
@@ -505,6 +504,11 @@ fn a_server_checks_the_files_and_its_findings_get_their_lines() {
     assert_eq!(calls[0].body["routes"][0]["id"], ROUTE);
     assert_eq!(calls[0].body["consumers"][0]["username"], "johndoe");
     assert_eq!(calls[0].body["upstreams"], json!([]));
+    assert_eq!(
+        setup.good(&["validate", "--include-resource-type", "route"]),
+        "ok: 1 objects\n"
+    );
+    assert_eq!(setup.admin.take_all()[0].body["consumers"], json!([]));
     setup.admin.refuse(
         "/apisix/admin/configs/validate",
         400,

@@ -37,8 +37,12 @@ async fn a_key_may_come_in_the_query_the_header_or_a_cookie_in_this_order() {
     let cookie = format!("a=b; x_api_key={KEY}");
     bare(&api, "GET", &query, &[]).await.is(200);
     bare(&api, "GET", &query, &[("x-api-key", "wrong")]).await.is(200);
-    bare(&api, "GET", "/apisix/admin/routes", &[("x-api-key", KEY)]).await.is(200);
-    bare(&api, "GET", "/apisix/admin/routes", &[("cookie", &cookie)]).await.is(200);
+    bare(&api, "GET", "/apisix/admin/routes", &[("x-api-key", KEY)])
+        .await
+        .is(200);
+    bare(&api, "GET", "/apisix/admin/routes", &[("cookie", &cookie)])
+        .await
+        .is(200);
     let both = [("cookie", cookie.as_str()), ("x-api-key", "wrong")];
     bare(&api, "GET", "/apisix/admin/routes", &both).await.is(401);
 }
@@ -48,9 +52,16 @@ async fn a_viewer_may_only_read() {
     let api = api();
     let viewer = [("x-api-key", VIEWER_KEY)];
     bare(&api, "GET", "/apisix/admin/routes", &viewer).await.is(200);
-    for (method, path) in [("PUT", "plugins/reload"), ("DELETE", "routes/1"), ("POST", "schema/validate/routes")] {
+    for (method, path) in [
+        ("PUT", "plugins/reload"),
+        ("DELETE", "routes/1"),
+        ("POST", "schema/validate/routes"),
+    ] {
         let told = bare(&api, method, &format!("/apisix/admin/{path}"), &viewer).await;
-        assert_eq!(told.is(401).json()["description"], "invalid method for role viewer");
+        assert_eq!(
+            told.is(401).json()["description"],
+            "invalid method for role viewer"
+        );
     }
 }
 
@@ -60,7 +71,9 @@ async fn nobody_needs_a_key_when_none_is_required() {
         key_required: false,
         ..settings()
     });
-    bare(&api, "GET", "/apisix/admin/routes", &[("x-api-key", "wrong")]).await.is(200);
+    bare(&api, "GET", "/apisix/admin/routes", &[("x-api-key", "wrong")])
+        .await
+        .is(200);
     bare(&api, "GET", "/apisix/admin/routes", &[]).await.is(200);
 }
 
@@ -116,8 +129,13 @@ async fn pages_of_other_origins_are_answered_unless_switched_off() {
         cors: false,
         ..settings()
     });
-    assert_eq!(closed.get("/routes").await.header("access-control-allow-origin"), None);
-    bare(&closed, "OPTIONS", "/apisix/admin/routes", &[]).await.is(404);
+    assert_eq!(
+        closed.get("/routes").await.header("access-control-allow-origin"),
+        None
+    );
+    bare(&closed, "OPTIONS", "/apisix/admin/routes", &[])
+        .await
+        .is(404);
 }
 
 #[tokio::test]
@@ -129,12 +147,22 @@ async fn unknown_paths_resources_and_methods_are_told_apart() {
     api.put("/routs/1", route("/x"))
         .await
         .refused(404, "Unsupported resource type: routs");
-    api.get("/configs").await.refused(404, "Unsupported resource type: configs");
-    api.put("/schema/service", json!({})).await.refused(404, "not found");
+    api.get("/configs")
+        .await
+        .refused(404, "Unsupported resource type: configs");
+    api.put("/schema/service", json!({}))
+        .await
+        .refused(404, "not found");
     api.post("/consumers", json!({}))
         .await
         .refused(405, "not supported `POST` method for consumer");
-    for path in ["consumer_groups", "plugin_configs", "global_rules", "plugin_metadata", "secrets"] {
+    for path in [
+        "consumer_groups",
+        "plugin_configs",
+        "global_rules",
+        "plugin_metadata",
+        "secrets",
+    ] {
         api.post(&format!("/{path}"), json!({})).await.is(405);
     }
     api.patch("/plugin_metadata/x", json!({}))
@@ -152,13 +180,20 @@ async fn a_body_is_json_and_not_too_large() {
     let api = api();
     let told = api.call("PUT", "/routes/1", "{abcd").await;
     let error = "invalid request body: Expected object key string but found invalid token at character 2";
-    assert_eq!(told.is(400).json(), json!({"error_msg": error, "req_body": "{abcd"}));
-    api.call("PUT", "/routes/1", "").await.refused(400, "missing configurations");
+    assert_eq!(
+        told.is(400).json(),
+        json!({"error_msg": error, "req_body": "{abcd"})
+    );
+    api.call("PUT", "/routes/1", "")
+        .await
+        .refused(400, "missing configurations");
     let fits = format!("{{\"uri\": \"/x\"}}{}", " ".repeat(1_572_864 - 13));
     assert_ne!(api.call("PUT", "/routes/1", fits).await.text, "");
     let large = " ".repeat(1_572_865);
     let text = "invalid request body: request size 1572865 is greater than the maximum size 1572864 allowed";
-    api.call("PUT", "/routes/1", large.clone()).await.refused(400, text);
+    api.call("PUT", "/routes/1", large.clone())
+        .await
+        .refused(400, text);
     let length = large.len().to_string();
     api.call_with("PUT", "/routes/1", &[("content-length", &length)], large)
         .await
@@ -169,7 +204,10 @@ async fn a_body_is_json_and_not_too_large() {
 async fn whether_it_lives_and_serves_is_told_to_everybody() {
     let api = api();
     for path in ["/status", "/status/ready"] {
-        assert_eq!(bare(&api, "GET", path, &[]).await.is(200).json(), json!({"status": "ok"}));
+        assert_eq!(
+            bare(&api, "GET", path, &[]).await.is(200).json(),
+            json!({"status": "ok"})
+        );
     }
     let unready = crate::common::api_of(
         settings(),

@@ -26,7 +26,11 @@ pub struct Recorder {
 impl DataPlane for Recorder {
     async fn apply(&self, changes: Vec<(ObjectKey, Option<Arc<Object>>)>) {
         let mut told = self.told.lock().unwrap();
-        told.extend(changes.into_iter().map(|(key, object)| (key.path(), object.is_some())));
+        told.extend(
+            changes
+                .into_iter()
+                .map(|(key, object)| (key.path(), object.is_some())),
+        );
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -57,7 +61,10 @@ impl Told {
     /// Asserts an error under `error_msg`.
     #[track_caller]
     pub fn refused(&self, status: u16, text: &str) {
-        assert_eq!((self.status.as_u16(), self.json()["error_msg"].as_str()), (status, Some(text)));
+        assert_eq!(
+            (self.status.as_u16(), self.json()["error_msg"].as_str()),
+            (status, Some(text))
+        );
         assert!(self.text.ends_with('\n'), "no newline");
     }
 
@@ -75,7 +82,10 @@ pub fn settings() -> Settings {
         role,
     };
     Settings {
-        keys: vec![key("admin", KEY, Role::Admin), key("viewer", VIEWER_KEY, Role::Viewer)],
+        keys: vec![
+            key("admin", KEY, Role::Admin),
+            key("viewer", VIEWER_KEY, Role::Viewer),
+        ],
         ..Settings::default()
     }
 }
@@ -130,7 +140,13 @@ impl Api {
         self.call_with(method, path, &[], body).await
     }
 
-    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Told {
+    pub async fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Told {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/apisix/admin{path}"))

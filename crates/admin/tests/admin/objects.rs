@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -27,11 +28,17 @@ async fn an_object_is_created_replaced_read_and_deleted() {
         (&json!("/b"), &json!(NOW), &json!(NOW + 5))
     );
     let read = api.get("/routes/1").await.is(200).json();
-    assert_eq!((&read["key"], &read["value"]), (&json!("/apisix/routes/1"), value));
+    assert_eq!(
+        (&read["key"], &read["value"]),
+        (&json!("/apisix/routes/1"), value)
+    );
     assert!(read["createdIndex"].as_u64() < read["modifiedIndex"].as_u64());
     api.told();
     let told = api.delete("/routes/1").await;
-    assert_eq!(told.is(200).text, "{\"deleted\":\"1\",\"key\":\"/apisix/routes/1\"}\n");
+    assert_eq!(
+        told.is(200).text,
+        "{\"deleted\":\"1\",\"key\":\"/apisix/routes/1\"}\n"
+    );
     assert_eq!(api.told(), [("/apisix/routes/1".to_owned(), false)]);
     for told in [
         api.get("/routes/1").await,
@@ -49,9 +56,15 @@ async fn the_id_may_stand_in_the_body_only() {
     body["id"] = json!("from-body");
     let told = api.put("/routes", body.clone()).await;
     assert_eq!(told.is(201).json()["key"], "/apisix/routes/from-body");
-    api.put("/routes/other", body.clone()).await.refused(400, "wrong route id");
-    api.put("/routes", route("/a")).await.refused(400, "missing route id");
-    api.post("/routes", body).await.refused(400, "wrong route id, do not need it");
+    api.put("/routes/other", body.clone())
+        .await
+        .refused(400, "wrong route id");
+    api.put("/routes", route("/a"))
+        .await
+        .refused(400, "missing route id");
+    api.post("/routes", body)
+        .await
+        .refused(400, "wrong route id, do not need it");
     api.post("/routes/1", route("/a"))
         .await
         .refused(400, "wrong route id, do not need it");
@@ -69,7 +82,10 @@ async fn posted_objects_get_an_id_of_twenty_digits() {
     let second = api.post("/routes", route("/b")).await.is(201).json();
     for told in [&first, &second] {
         let id = told["value"]["id"].as_str().unwrap();
-        assert!(id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
+        assert!(
+            id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_digit()),
+            "{id}"
+        );
         assert_eq!(told["key"], format!("/apisix/routes/{id}"));
     }
     assert_ne!(first["key"], second["key"]);
@@ -79,8 +95,14 @@ async fn posted_objects_get_an_id_of_twenty_digits() {
 async fn times_are_the_servers() {
     let api = api();
     for (body, name) in [
-        (json!({"uri": "/a", "upstream": upstream(), "create_time": 1}), "create_time"),
-        (json!({"uri": "/a", "upstream": {"nodes": {"a:1": 1}, "update_time": 1}}), "upstream.update_time"),
+        (
+            json!({"uri": "/a", "upstream": upstream(), "create_time": 1}),
+            "create_time",
+        ),
+        (
+            json!({"uri": "/a", "upstream": {"nodes": {"a:1": 1}, "update_time": 1}}),
+            "upstream.update_time",
+        ),
     ] {
         api.put("/routes/1", body)
             .await
@@ -96,35 +118,44 @@ async fn what_an_object_refers_to_must_be_there_and_stay() {
         route[field] = json!(id);
         route
     };
-    api.put("/routes/1", by_id("upstream_id", "u"))
-        .await
-        .refused(400, "failed to fetch upstream info by upstream id [u], response code: 404");
-    api.put("/routes/1", by_id("service_id", "s"))
-        .await
-        .refused(400, "failed to fetch service info by service id [s], response code: 404");
-    api.put("/routes/1", by_id("plugin_config_id", "p")).await.refused(
+    api.put("/routes/1", by_id("upstream_id", "u")).await.refused(
         400,
-        "failed to fetch plugin config info by plugin config id [p], response code: 404",
+        "failed to fetch upstream info by upstream id [u], response code: 404",
     );
-    api.put("/consumers", json!({"username": "jack", "group_id": "g"})).await.refused(
+    api.put("/routes/1", by_id("service_id", "s")).await.refused(
         400,
-        "failed to fetch consumer group info by consumer group id [g], response code: 404",
+        "failed to fetch service info by service id [s], response code: 404",
     );
+    api.put("/routes/1", by_id("plugin_config_id", "p"))
+        .await
+        .refused(
+            400,
+            "failed to fetch plugin config info by plugin config id [p], response code: 404",
+        );
+    api.put("/consumers", json!({"username": "jack", "group_id": "g"}))
+        .await
+        .refused(
+            400,
+            "failed to fetch consumer group info by consumer group id [g], response code: 404",
+        );
     api.put("/upstreams/u", upstream()).await.is(201);
     api.put("/services/s", json!({"upstream_id": "u"})).await.is(201);
     api.put("/plugin_configs/p", json!({"plugins": {}})).await.is(201);
     api.put("/routes/1", by_id("service_id", "s")).await.is(201);
     api.put("/routes/2", by_id("upstream_id", "u")).await.is(201);
     api.put("/routes/3", by_id("plugin_config_id", "p")).await.is(201);
-    api.delete("/services/s")
-        .await
-        .refused(400, "can not delete this service directly, route [1] is still using it now");
-    api.delete("/upstreams/u")
-        .await
-        .refused(400, "can not delete this upstream, route [2] is still using it now");
-    api.delete("/plugin_configs/p")
-        .await
-        .refused(400, "can not delete this plugin config, route [3] is still using it now");
+    api.delete("/services/s").await.refused(
+        400,
+        "can not delete this service directly, route [1] is still using it now",
+    );
+    api.delete("/upstreams/u").await.refused(
+        400,
+        "can not delete this upstream, route [2] is still using it now",
+    );
+    api.delete("/plugin_configs/p").await.refused(
+        400,
+        "can not delete this plugin config, route [3] is still using it now",
+    );
     api.delete("/services/s?force=1").await.is(400);
     api.delete("/services/s?force=true").await.is(200);
 }
@@ -137,9 +168,13 @@ async fn an_upstream_without_a_body_is_an_empty_one() {
         told.is(201).json()["value"],
         json!({"id": "s1", "create_time": NOW, "update_time": NOW})
     );
-    api.put("/services/s1", json!({"name": "s", "upstream_id": "s1"})).await.is(201);
+    api.put("/services/s1", json!({"name": "s", "upstream_id": "s1"}))
+        .await
+        .is(201);
     api.call("PUT", "/upstreams/s1", Body::empty()).await.is(200);
-    api.call("PUT", "/upstreams", Body::empty()).await.refused(400, "missing upstream id");
+    api.call("PUT", "/upstreams", Body::empty())
+        .await
+        .refused(400, "missing upstream id");
     strict()
         .call("PUT", "/upstreams/s1", Body::empty())
         .await
@@ -149,7 +184,9 @@ async fn an_upstream_without_a_body_is_an_empty_one() {
 #[tokio::test]
 async fn the_upstream_of_a_deleted_service_may_be_deleted_even_if_it_never_was() {
     let api = api();
-    api.put("/services/s1", json!({"upstream": upstream()})).await.is(201);
+    api.put("/services/s1", json!({"upstream": upstream()}))
+        .await
+        .is(201);
     api.delete("/upstreams/s1").await.is(404);
     api.delete("/services/s1").await.is(200);
     api.delete("/upstreams/s1").await.is(200);
@@ -194,8 +231,12 @@ async fn secrets_live_below_their_manager() {
     assert_eq!(api.get("/secrets").await.is(200).json()["total"], 1);
     let told = api.patch("/secrets/vault/test1/token", json!("new")).await;
     assert_eq!(told.is(200).json()["value"]["token"], "new");
-    api.patch("/secrets/vault", json!({"token": "x"})).await.refused(400, "no secret id");
-    api.put("/secrets/safe/test1", vault).await.refused(400, "invalid secret manager: safe");
+    api.patch("/secrets/vault", json!({"token": "x"}))
+        .await
+        .refused(400, "no secret id");
+    api.put("/secrets/safe/test1", vault)
+        .await
+        .refused(400, "invalid secret manager: safe");
     api.delete("/secrets/vault/test1").await.is(200);
 }
 
@@ -204,8 +245,73 @@ async fn a_plugin_stands_in_one_global_rule_only() {
     let api = api();
     let rule = json!({"plugins": {"request-id": {}}});
     api.put("/global_rules/1", rule.clone()).await.is(201);
-    api.put("/global_rules/2", rule.clone())
-        .await
-        .refused(400, "plugin 'request-id' already exists in global rule with id '1'");
+    api.put("/global_rules/2", rule.clone()).await.refused(
+        400,
+        "plugin 'request-id' already exists in global rule with id '1'",
+    );
     api.put("/global_rules/1", rule).await.is(200);
+}
+
+#[tokio::test]
+async fn a_part_of_an_object_is_neither_put_nor_deleted() {
+    let api = api();
+    api.put("/routes/1", route("/a")).await.is(201);
+    api.put("/consumers", json!({"username": "jack"})).await.is(201);
+    api.delete("/routes/1/plugins").await.refused(404, "not found");
+    api.put("/routes/1/plugins", route("/b"))
+        .await
+        .refused(404, "not found");
+    api.delete("/consumers/jack/credential/c1")
+        .await
+        .refused(404, "not found");
+    assert_eq!(api.get("/routes/1").await.is(200).json()["value"]["uri"], "/a");
+    api.get("/consumers/jack").await.is(200);
+}
+
+#[tokio::test]
+async fn a_write_is_finished_and_told_even_if_its_client_goes_away() {
+    let api = api();
+    {
+        let mut write = std::pin::pin!(api.put("/routes/1", route("/a")));
+        // Polled until it is under way, then dropped.
+        let started = std::future::poll_fn(|context| {
+            assert!(write.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        });
+        started.await;
+    }
+    while api.admin.data_plane().told.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(api.told(), [("/apisix/routes/1".to_owned(), true)]);
+    api.get("/routes/1").await.is(200);
+}
+
+#[tokio::test]
+async fn writes_at_the_same_time_are_checked_one_after_the_other() {
+    let api = api();
+    let rule = || json!({"plugins": {"request-id": {}}});
+    let (one, two, three) = tokio::join!(
+        api.put("/global_rules/1", rule()),
+        api.put("/global_rules/2", rule()),
+        api.put("/global_rules/3", rule()),
+    );
+    let mut statuses = [one, two, three].map(|told| told.status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 400, 400]);
+}
+
+#[tokio::test]
+async fn an_expression_that_is_none_is_refused() {
+    let api = api();
+    let mut body = route("/a");
+    body["vars"] = json!([["arg_a", "nonsense", "b"]]);
+    let told = api.put("/routes/1", body.clone()).await;
+    let text = told.is(400).json()["error_msg"].as_str().unwrap().to_owned();
+    assert!(
+        text.starts_with("failed to validate the 'vars' expression: "),
+        "{text}"
+    );
+    body["vars"] = json!([["arg_a", "==", "b"]]);
+    api.put("/routes/1", body).await.is(201);
 }

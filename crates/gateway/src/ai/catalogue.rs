@@ -238,3 +238,80 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     // A test reads the file, so that this cannot fail in a release.
     serde_json::from_str(include_str!("catalogue.json")).unwrap_or_default()
 });
+
+#[cfg(test)]
+mod tests {
+    use super::{Protocol, Provider, ROWS, Row, Served};
+
+    fn find(name: &str) -> Provider {
+        Provider::find(name).unwrap()
+    }
+
+    #[test]
+    fn the_catalogue_can_be_read_and_begins_with_apisix_s_vendors() {
+        let rows: Vec<Row> = serde_json::from_str(include_str!("catalogue.json")).unwrap();
+        assert_eq!(rows.len(), ROWS.len());
+        let known: Vec<&str> = Provider::all()
+            .filter(|p| p.is_apisix())
+            .map(Provider::name)
+            .collect();
+        assert_eq!(
+            known,
+            [
+                "openai",
+                "deepseek",
+                "aimlapi",
+                "anthropic",
+                "openai-compatible",
+                "azure-openai",
+                "openrouter",
+                "gemini",
+                "vertex-ai",
+                "bedrock",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_other_vendor_has_an_address_and_chat() {
+        let mut names = std::collections::HashSet::new();
+        for provider in Provider::all() {
+            let name = provider.name();
+            assert!(names.insert(name), "{name} stands twice");
+            for capability in provider.capabilities() {
+                assert!(capability.path.starts_with('/'), "{name}");
+            }
+            if !provider.is_apisix() {
+                assert!(provider.host().is_some(), "{name}");
+                assert!(provider.capability(Protocol::OpenaiChat).is_some(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_served_as_they_are_or_translated_or_refused() {
+        use Protocol::{
+            AnthropicMessages, OpenaiChat, OpenaiEmbeddings, OpenaiResponses, Passthrough, VertexPredict,
+        };
+        for (provider, client, served, target) in [
+            ("openai", OpenaiChat, Served::AsItIs, OpenaiChat),
+            ("anthropic", AnthropicMessages, Served::AsItIs, AnthropicMessages),
+            ("openai", AnthropicMessages, Served::AnthropicAsOpenai, OpenaiChat),
+            (
+                "vertex-ai",
+                OpenaiEmbeddings,
+                Served::EmbeddingsAsPredict,
+                VertexPredict,
+            ),
+            ("deepseek", Passthrough, Served::AsItIs, Passthrough),
+        ] {
+            assert_eq!(find(provider).serve(client), Ok(served), "{provider}");
+            assert_eq!(served.target(client), target);
+        }
+        assert_eq!(
+            find("anthropic").serve(OpenaiResponses).unwrap_err().to_string(),
+            "provider anthropic does not support openai-responses protocol (supported: openai-chat, anthropic-messages)"
+        );
+        assert!(find("bedrock").serve(OpenaiChat).is_err());
+    }
+}

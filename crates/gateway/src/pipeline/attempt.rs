@@ -7,6 +7,8 @@ use super::encode::{Decoded, encode};
 use super::head::{Endpoint, Head};
 use super::record::Record;
 use super::{Worker, encode_ai, local, passed};
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::error::{AttemptError, CallError};
@@ -30,6 +32,7 @@ pub async fn run(
 ) -> Result<Answer, CallError> {
     let decoded = Decoded::default();
     let mut last = None;
+    let mut attempts = 0;
     for candidate in plan.candidates() {
         let candidate = &candidate;
         record.begin_attempt(candidate);
@@ -41,9 +44,17 @@ pub async fn run(
         };
         match result {
             Ok(answer) => return Ok(answer),
-            Err(failure) => {
+            Err(mut failure) => {
+                if manners == Manners::ApisixStrict && failure.error.code == "upstream_unreachable" {
+                    failure.error.status = match failure.outcome {
+                        "connect_timeout" => StatusCode::GATEWAY_TIMEOUT,
+                        _ => StatusCode::INTERNAL_SERVER_ERROR,
+                    };
+                }
                 record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
-                let go_on = another_may_help(&failure, candidate);
+                attempts += 1;
+                let elapsed = record.attempt_started().elapsed();
+                let go_on = another_may_help(&failure, candidate, attempts, elapsed);
                 // What a provider said tells the caller more than that another one could not be asked.
                 if failure.outcome != "not_sent" || last.is_none() {
                     last = Some(failure.error);
@@ -83,7 +94,12 @@ async fn attempt(
     let upstream = send(pools, head, candidate, &encoded, asked.stream, record).await?;
     if let Some(protocol) = encoded.passed_as {
         let status = upstream.status;
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        let diverted = candidate
+            .instance
+            .ai
+            .as_ref()
+            .is_some_and(|ai| ai.retry.statuses.contains(&status.as_u16()));
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || diverted {
             let dialect = encoded.operation.dialect();
             let mut failure = answer::refused(upstream, dialect, candidate, record.attempt_started()).await;
             if let Some(verbatim) = &mut failure.error.verbatim {
@@ -93,7 +109,7 @@ async fn attempt(
         }
         return passed::pass(manners, protocol, candidate, &encoded, upstream, record).await;
     }
-    if upstream.status != http::StatusCode::OK {
+    if upstream.status != StatusCode::OK {
         let dialect = encoded.operation.dialect();
         return Err(answer::refused(upstream, dialect, candidate, record.attempt_started()).await);
     }
@@ -104,7 +120,18 @@ async fn attempt(
     }
 }
 
-fn another_may_help(failure: &AttemptError, candidate: &Candidate) -> bool {
+fn another_may_help(
+    failure: &AttemptError,
+    candidate: &Candidate,
+    attempts: usize,
+    elapsed: Duration,
+) -> bool {
+    if let Some(ai) = &candidate.instance.ai {
+        let status = failure.status.filter(|status| status.as_u16() >= 400);
+        return ai
+            .retry
+            .allows(status.map(|status| status.as_u16()), attempts, elapsed);
+    }
     match failure.status {
         // An error status is the provider's word on the request; the configured rule decides.
         Some(status) if status.is_client_error() || status.is_server_error() => {

@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::body::{self, ClientBody};
 use super::chain::{Passing, Phase};
 use super::record::Record;
-use crate::error::CallError;
+use crate::error::{CallError, PluginReply};
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
 use crate::plugins::{CallVariables, Key, Reply, auth};
@@ -280,10 +280,11 @@ impl CallError {
             reply.code,
             reply.what_it_says().to_owned(),
         );
-        error.reply = Some(Box::new(reply));
-        if error.status.as_u16() >= 400 {
-            error.replaced_by.clone_from(&step.error_response);
-        }
+        let replaced_by = step
+            .error_response
+            .clone()
+            .filter(|_| reply.status.as_u16() >= 400);
+        error.reply = Some(Box::new(PluginReply { reply, replaced_by }));
         error
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 use tollgate_resources::Secret;
-use tollgate_resources::model::FallbackOn;
 
+use super::ai_proxy_multi::RetryRule;
 use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::config::{self, AiProxyConf, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
@@ -45,13 +45,16 @@ pub struct AiInstance {
     pub conf: InstanceConf,
     /// Largest answer, in bytes; `None` is no limit.
     pub max_response_bytes: Option<u64>,
+    /// After which failures another instance is tried.
+    pub retry: Arc<RetryRule>,
     /// Tokens of Google's accounts.
     pub tokens: Arc<Tokens>,
     /// The account to use where the configuration names none.
     pub gcp_account: Option<Secret>,
 }
 
-struct AiProxy(Arc<AiPlugin>);
+/// One use of a plugin that answers calls from AI providers.
+pub(super) struct AiProxy(pub(super) Arc<AiPlugin>);
 
 impl Plugin for AiProxy {
     fn ai(&self) -> Option<&Arc<AiPlugin>> {
@@ -75,13 +78,12 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let AiProxyConf { instance, limits } =
         serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
     let name = format!("ai-proxy-{}", instance.provider.name());
-    let instance = self::instance(&name, instance, &limits, setup)?;
+    let instance = self::instance(&name, instance, &limits, &Arc::default(), setup)?;
     let position = setup.state.of(&format!("ai-proxy/{}", setup.owner));
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         model: Arc::new(Model::of_plugin(
             &name,
             vec![(Arc::new(instance), 1)],
-            FallbackOn::default(),
             timeouts(&limits),
             position,
         )),
@@ -92,7 +94,8 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
 /// An attempt has no limit of its own but that of streams: this is far beyond what a connection lives.
 const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-fn timeouts(limits: &Limits) -> Timeouts {
+/// The time limits of an attempt.
+pub(super) fn timeouts(limits: &Limits) -> Timeouts {
     let each = Duration::from_millis(limits.timeout);
     Timeouts {
         connect: each,
@@ -105,10 +108,11 @@ fn timeouts(limits: &Limits) -> Timeouts {
 }
 
 /// Compiles one instance.
-fn instance(
+pub(super) fn instance(
     name: &str,
     conf: InstanceConf,
     limits: &Limits,
+    retry: &Arc<RetryRule>,
     setup: &Setup<'_>,
 ) -> Result<Instance, Unusable> {
     let tls = TlsSettings {
@@ -154,6 +158,7 @@ fn instance(
         ai: Some(Arc::new(AiInstance {
             conf,
             max_response_bytes: limits.max_response_bytes,
+            retry: retry.clone(),
             tokens: setup.state.of("ai-proxy/gcp-tokens"),
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),

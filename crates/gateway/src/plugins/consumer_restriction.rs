@@ -47,7 +47,7 @@ struct Config {
     allowed_by_methods: Option<Vec<Allowed>>,
     /// Status of the answer to those that are turned away.
     #[serde(default = "forbidden")]
-    #[schemars(range(min = 200))]
+    #[schemars(range(min = 200, max = 999))]
     rejected_code: u16,
     /// Text of that answer.
     rejected_msg: Option<String>,

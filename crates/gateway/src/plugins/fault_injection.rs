@@ -44,7 +44,7 @@ struct Config {
 #[derive(Deserialize, JsonSchema)]
 struct AbortConfig {
     /// Its status.
-    #[schemars(range(min = 200))]
+    #[schemars(range(min = 200, max = 999))]
     http_status: u16,
     /// Its body, which may hold variables.
     body: Option<String>,

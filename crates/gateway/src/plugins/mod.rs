@@ -5,6 +5,7 @@
 //! priority, highest first. What has to be set on the answer is put into [`Call::answer_headers`] in either phase.
 
 mod ai_proxy;
+mod ai_proxy_multi;
 pub mod auth;
 mod basic_auth;
 mod call;
@@ -30,6 +31,7 @@ mod uri_blocker;
 pub mod variables;
 
 pub use ai_proxy::{AiInstance, AiPlugin};
+pub use ai_proxy_multi::RetryRule;
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use jwt_auth::{JwtClaims, Verifier};
@@ -38,6 +40,7 @@ pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusab
 /// All plugins the gateway knows, in any order.
 pub static PLUGINS: &[&Spec] = &[
     &ai_proxy::SPEC,
+    &ai_proxy_multi::SPEC,
     &basic_auth::SPEC,
     &consumer_restriction::SPEC,
     &cors::SPEC,
@@ -56,4 +59,176 @@ pub static PLUGINS: &[&Spec] = &[
 /// The plugin of a name.
 pub fn find(name: &str) -> Option<&'static Spec> {
     PLUGINS.iter().copied().find(|spec| spec.name == name)
+}
+
+/// The schema of a configuration that is written in an older shape of its plugin; `None` for one in today's.
+pub fn older_schema(name: &str, conf: &serde_json::Value) -> Option<serde_json::Value> {
+    (name == ai_proxy::SPEC.name && crate::ai::config::is_legacy(conf)).then(crate::ai::config::legacy_schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tollgate_resources::objects::schema::Schema;
+
+    use super::*;
+
+    fn verdict(plugin: &str, kind: SchemaType, conf: &Value) -> Result<(), String> {
+        let schema = (find(plugin).unwrap().schema)(kind).unwrap();
+        Schema::new(&schema).unwrap().check(conf)
+    }
+
+    #[test]
+    fn every_schema_can_be_read() {
+        for spec in PLUGINS {
+            for kind in [SchemaType::Route, SchemaType::Consumer, SchemaType::Metadata] {
+                if let Some(schema) = (spec.schema)(kind) {
+                    assert!(Schema::new(&schema).is_ok(), "{} {kind:?}", spec.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn configurations_as_documented_fit_their_schemas_and_checks() {
+        use SchemaType::{Consumer, Metadata, Route};
+        for (plugin, kind, conf) in [
+            ("key-auth", Route, json!({})),
+            ("key-auth", Consumer, json!({"key": "jack-key", "unknown": 1})),
+            (
+                "basic-auth",
+                Route,
+                json!({"realm": "a realm!", "hide_credentials": true}),
+            ),
+            (
+                "basic-auth",
+                Consumer,
+                json!({"username": "foo", "password": "bar"}),
+            ),
+            ("jwt-auth", Route, json!({"claims_to_verify": ["exp", "nbf"]})),
+            (
+                "jwt-auth",
+                Consumer,
+                json!({"key": "k", "secret": "s", "exp": 60}),
+            ),
+            (
+                "consumer-restriction",
+                Route,
+                json!({"allowed_by_methods": [{"user": "a", "methods": ["GET"]}]}),
+            ),
+            (
+                "ip-restriction",
+                Route,
+                json!({"whitelist": ["127.0.0.1", "fe80::/10"]}),
+            ),
+            (
+                "cors",
+                Route,
+                json!({"allow_origins": "http://a.com,http://b.com:90", "max_age": -1}),
+            ),
+            (
+                "cors",
+                Metadata,
+                json!({"allow_origins": {"one": "http://a.com"}}),
+            ),
+            (
+                "request-id",
+                Route,
+                json!({"algorithm": "range_id", "range_id": {"length": 8}}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": "$http_w", "_meta": {}}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"rules": [{"count": 1, "time_window": 1, "key": "$uri"}]}),
+            ),
+            ("limit-count", Metadata, json!({"limit_header": "X-L"})),
+            (
+                "limit-req",
+                Route,
+                json!({"rate": 0.5, "burst": 0, "key": "remote_addr"}),
+            ),
+            (
+                "fault-injection",
+                Route,
+                json!({"abort": {"http_status": 200, "vars": [[["a", "==", 1]]]}}),
+            ),
+            (
+                "proxy-rewrite",
+                Route,
+                json!({"headers": {"set": {"a": ["1", 2]}, "remove": ["b"]}}),
+            ),
+            ("proxy-rewrite", Route, json!({"headers": {"X-A": 1}})),
+            ("redirect", Route, json!({"regex_uri": ["^/a", "/b"]})),
+            ("uri-blocker", Route, json!({"block_rules": ["a"]})),
+        ] {
+            assert_eq!(verdict(plugin, kind, &conf), Ok(()), "{plugin} {conf}");
+            assert_eq!(
+                (find(plugin).unwrap().check)(&conf, kind),
+                Ok(()),
+                "{plugin} {conf}"
+            );
+        }
+    }
+
+    #[test]
+    fn configurations_that_are_wrong_do_not_fit() {
+        use SchemaType::{Consumer, Route};
+        for (plugin, kind, conf) in [
+            ("key-auth", Route, json!({"header": 1})),
+            ("key-auth", Route, json!({"anonymous_consumer": null})),
+            ("key-auth", Route, json!({"realm": "a\"b"})),
+            ("key-auth", Route, json!({"realm": "a\\b"})),
+            ("key-auth", Consumer, json!({})),
+            ("basic-auth", Consumer, json!({"username": "foo"})),
+            ("jwt-auth", Route, json!({"claims_to_verify": ["iss"]})),
+            (
+                "jwt-auth",
+                Consumer,
+                json!({"key": "k", "secret": "s", "algorithm": "none"}),
+            ),
+            ("consumer-restriction", Route, json!({})),
+            ("consumer-restriction", Route, json!({"whitelist": []})),
+            (
+                "ip-restriction",
+                Route,
+                json!({"whitelist": ["::1"], "blacklist": ["::1"]}),
+            ),
+            (
+                "ip-restriction",
+                Route,
+                json!({"whitelist": ["::1"], "response_code": 405}),
+            ),
+            ("cors", Route, json!({"allow_origins": "a.com"})),
+            ("request-id", Route, json!({"algorithm": "snowflake"})),
+            ("limit-count", Route, json!({"time_window": 60})),
+            ("limit-count", Route, json!({"count": 0, "time_window": 60})),
+            ("limit-count", Route, json!({"count": -100, "time_window": 60})),
+            (
+                "limit-req",
+                Route,
+                json!({"rate": 0, "burst": 0, "key": "remote_addr"}),
+            ),
+            (
+                "limit-req",
+                Route,
+                json!({"rate": 1, "burst": -1, "key": "remote_addr"}),
+            ),
+            ("fault-injection", Route, json!({})),
+            (
+                "fault-injection",
+                Route,
+                json!({"abort": {"http_status": 200, "percentage": 101}}),
+            ),
+            ("proxy-rewrite", Route, json!({"uri": "no-slash"})),
+            ("redirect", Route, json!({"uri": "/a", "http_to_https": true})),
+            ("uri-blocker", Route, json!({"block_rules": ["a", "a"]})),
+        ] {
+            assert!(verdict(plugin, kind, &conf).is_err(), "{plugin} {conf}");
+        }
+    }
 }

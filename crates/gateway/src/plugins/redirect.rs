@@ -38,7 +38,7 @@ pub(super) static SPEC: Spec = Spec {
 struct Config {
     /// Status of the answer.
     #[serde(default = "found")]
-    #[schemars(range(min = 200))]
+    #[schemars(range(min = 200, max = 999))]
     ret_code: u16,
     /// Where to, with variables.
     #[schemars(length(min = 2))]

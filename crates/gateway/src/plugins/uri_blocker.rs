@@ -33,7 +33,7 @@ struct Config {
     block_rules: Vec<String>,
     /// Status of the answer to calls that are refused.
     #[serde(default = "forbidden")]
-    #[schemars(range(min = 200))]
+    #[schemars(range(min = 200, max = 999))]
     rejected_code: u16,
     /// Text of that answer.
     #[schemars(length(min = 1))]

@@ -335,11 +335,15 @@ impl Raising {
         description(&mut out, &mut value);
         move_fields(&mut out, &mut value, &["labels", "plugins"]);
         self.left_out(&ObjectKey::new(Kind::Consumer, username), &value);
-        let credentials = self
-            .of(Kind::Credential)
+        let first = ObjectKey::credential(username, "");
+        let credentials: Vec<_> = self
+            .objects
+            .range(&first..)
+            .take_while(|(key, _)| key.kind == Kind::Credential && key.id.starts_with(&first.id))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let credentials = credentials
             .into_iter()
-            .map(|(id, value)| (ObjectKey::new(Kind::Credential, id), value))
-            .filter(|(key, _)| key.owner() == Some(username))
             .filter_map(|(key, value)| self.credential(&key, value, username))
             .collect();
         list(&mut out, "credentials", by_name(credentials));

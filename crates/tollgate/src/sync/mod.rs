@@ -27,7 +27,7 @@ use tollgate_resources::objects::{Kind, ObjectKey};
 use crate::cli::{DumpArguments, Failure, FilesArguments, SyncArguments};
 use crate::load::env;
 use client::Admin;
-use plan::{Change, owned, plan};
+use plan::{Change, is_meant, owned, plan};
 use show::{Colours, Progress, show};
 
 /// The file when none is named.
@@ -102,7 +102,8 @@ pub fn diff(arguments: &FilesArguments) -> Result<(), Failure> {
 /// Mistakes, found here or there.
 pub fn validate(arguments: &FilesArguments) -> Result<(), Failure> {
     let document = read_files(&arguments.files)?;
-    let objects = document.objects(&labels(arguments));
+    let mut objects = document.objects(&labels(arguments));
+    objects.retain(|(key, value)| is_meant(key, value, &arguments.selection));
     // Credentials are no part of what the server checks here.
     let sections = [
         Kind::Route,

@@ -67,7 +67,7 @@ pub fn plan(
 ) -> Vec<Change> {
     let wanted: BTreeMap<&ObjectKey, &Map<String, Value>> = wanted
         .iter()
-        .filter(|(key, value)| selection.allows(&belonging(key, value)))
+        .filter(|(key, value)| is_meant(key, value, selection))
         .map(|(key, value)| (key, value))
         .collect();
     let planner = Planner {
@@ -112,9 +112,14 @@ pub fn owned(
             (Kind::GlobalRule | Kind::PluginMetadata, _) => selection.label_selector.is_empty(),
             _ => false,
         })
-        .filter(|(key, value)| selection.allows(&belonging(key, value)))
+        .filter(|(key, value)| is_meant(key, value, selection))
         .map(|(key, _)| key.clone())
         .collect()
+}
+
+/// Whether an object is of the types that are meant.
+pub fn is_meant(key: &ObjectKey, value: &Map<String, Value>, selection: &Selection) -> bool {
+    selection.allows(&belonging(key, value))
 }
 
 /// What an object hangs under.

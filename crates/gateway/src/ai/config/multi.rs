@@ -22,6 +22,7 @@ pub struct AiProxyMultiConf {
     /// When another instance is tried.
     pub fallback_strategy: Option<FallbackStrategy>,
     /// Further statuses with which another instance is tried.
+    #[serde(default)]
     #[schemars(schema_with = "super::schema::statuses")]
     pub fallback_http_statuses: Option<Vec<u16>>,
     /// Most further attempts; none if not said.
@@ -51,6 +52,7 @@ pub struct Instance {
     /// How its health is found out.
     pub checks: Option<ActiveChecks>,
     /// Texts that stand for what this instance is for.
+    #[serde(default)]
     #[schemars(schema_with = "super::schema::examples")]
     pub examples: Option<Vec<String>>,
     /// Least similarity for this instance.

@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{AiProxyConf, AiProxyMultiConf};
 
@@ -146,8 +146,125 @@ fn plain(schema: &mut Value) {
                     members.extend(one);
                 }
             }
+            if let Some(words) = words(members) {
+                members.remove("oneOf");
+                members.insert("type".to_owned(), "string".into());
+                members.insert("enum".to_owned(), words);
+            }
             members.values_mut().for_each(plain);
         }
         _ => {}
+    }
+}
+
+/// The words of a choice between constant texts.
+fn words(schema: &Map<String, Value>) -> Option<Value> {
+    let choices = schema.get("oneOf")?.as_array()?;
+    choices
+        .iter()
+        .map(|choice| choice.get("const").filter(|word| word.is_string()).cloned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{legacy_schema, multi_schema, schemas};
+    use crate::ai::config::{AiProxyConf, AiProxyMultiConf};
+
+    #[test]
+    fn the_schema_has_apisix_s_bounds_and_defaults() {
+        let schema = schemas();
+        assert_eq!(schema["type"], "object");
+        assert_eq!(schema["required"], json!(["provider", "auth"]));
+        for (field, minimum, maximum, default) in [
+            ("timeout", json!(1), json!(600_000), json!(30_000)),
+            ("max_req_body_size", json!(1), Value::Null, json!(67_108_864)),
+            ("max_stream_duration_ms", json!(1), Value::Null, Value::Null),
+            ("max_response_bytes", json!(1), Value::Null, Value::Null),
+            ("keepalive_timeout", json!(1_000), Value::Null, json!(60_000)),
+            ("keepalive_pool", json!(1), Value::Null, json!(30)),
+            ("streaming_flush_interval_ms", json!(0), Value::Null, json!(10)),
+            ("keepalive", Value::Null, Value::Null, json!(true)),
+            ("ssl_verify", Value::Null, Value::Null, json!(true)),
+        ] {
+            let property = &schema["properties"][field];
+            assert_eq!(property["minimum"], minimum, "{field}");
+            assert_eq!(property["maximum"], maximum, "{field}");
+            assert_eq!(property["default"], default, "{field}");
+        }
+        let at = |path: &str| schema.pointer(path).cloned().unwrap_or_default();
+        assert_eq!(at("/properties/auth/additionalProperties"), false);
+        assert_eq!(
+            at("/properties/auth/properties/gcp/properties/expire_early_secs/default"),
+            60
+        );
+        assert_eq!(
+            at("/properties/auth/properties/aws/required"),
+            json!(["access_key_id", "secret_access_key"])
+        );
+        let replaced = "/properties/override/properties";
+        assert_eq!(
+            at(&format!("{replaced}/request_body/additionalProperties")),
+            false
+        );
+        assert_eq!(at(&format!("{replaced}/llm_options/additionalProperties")), false);
+        assert_eq!(at(&format!("{replaced}/endpoint/minLength")), 1);
+        let providers = at("/properties/provider/enum");
+        for provider in ["openai", "bedrock", "groq"] {
+            assert!(providers.as_array().unwrap().contains(&json!(provider)));
+        }
+    }
+
+    #[test]
+    fn the_schema_for_several_instances_has_apisix_s_choices() {
+        let schema = multi_schema();
+        assert_eq!(schema["required"], json!(["instances"]));
+        let instance = &schema["properties"]["instances"]["items"];
+        let mut required: Vec<&str> = instance["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        required.sort_unstable();
+        assert_eq!(required, ["auth", "name", "provider", "weight"]);
+        assert_eq!(instance["properties"]["checks"]["required"], json!(["active"]));
+        assert_eq!(instance["properties"]["name"]["maxLength"], 100);
+        let properties = &schema["properties"];
+        let mut algorithms = properties["balancer"]["properties"]["algorithm"].clone();
+        algorithms.as_object_mut().unwrap().remove("description");
+        assert_eq!(
+            algorithms,
+            json!({"type": "string", "enum": ["chash", "roundrobin", "semantic"]})
+        );
+        assert_eq!(properties["max_retries"]["minimum"], 0);
+        assert_eq!(properties["fallback_http_statuses"]["items"]["maximum"], 599);
+    }
+
+    #[test]
+    fn no_schema_refers_or_allows_null() {
+        for schema in [schemas(), multi_schema(), legacy_schema()] {
+            let text = schema.to_string();
+            for absent in ["$ref", "\"null\"", "\"format\"", "oneOf"] {
+                assert!(!text.contains(absent), "{absent}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_that_fits_the_schema_is_read_with_its_defaults() {
+        let conf: AiProxyConf = serde_json::from_value(json!({"provider": "openai", "auth": {}})).unwrap();
+        assert_eq!((conf.limits.timeout, conf.limits.ssl_verify), (30_000, true));
+        let conf: AiProxyMultiConf = serde_json::from_value(json!({
+            "fallback_strategy": ["rate_limiting", "http_5xx"],
+            "instances": [{"name": "a", "provider": "groq", "auth": {"header": {"a": "b"}}, "weight": 0, "logging": {},
+                           "checks": {"active": {"type": "https"}}}],
+        }))
+        .unwrap();
+        assert_eq!(conf.instances[0].conf.provider.name(), "groq");
+        assert_eq!(conf.instances[0].conf.auth.header["a"].expose(), "b");
+        assert_eq!((conf.instances[0].priority, conf.limits.keepalive_pool), (0, 30));
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct Config {
     pub(super) show_limit_quota_header: bool,
     /// Seconds between exchanges with Redis; -1 exchanges at each call. Counting in memory has no use for it.
     #[serde(default = "at_each_call")]
+    #[schemars(extend("default" = -1))]
     #[expect(dead_code, reason = "belongs to policies with Redis")]
     pub(super) sync_interval: f64,
 }
