@@ -14,6 +14,7 @@ mod pipeline;
 pub mod plugins;
 pub mod providers;
 pub mod proxy;
+pub mod secret_managers;
 mod secrets;
 pub mod server;
 mod snapshot;
