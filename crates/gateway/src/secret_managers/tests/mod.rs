@@ -78,7 +78,12 @@ impl Bench {
 
     /// Writes objects and waits for the answer.
     fn write(&self, changes: Vec<Change>) {
-        self.runtime.block_on(self.gateway.apply_with_secrets(changes));
+        // The Admin API may move the future between threads.
+        fn sendable<F: Future<Output = ()> + Send>(future: F) -> F {
+            future
+        }
+        self.runtime
+            .block_on(sendable(self.gateway.apply_with_secrets(changes)));
     }
 
     /// Lets the time become this and everything happen that is due then.
