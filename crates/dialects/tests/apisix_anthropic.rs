@@ -143,7 +143,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 fn a_request_is_rebuilt_from_known_members_and_the_rest_is_left_out_and_told() {
     let body = request(json!({
         "max_tokens": 1024, "temperature": 0.5, "top_p": 0.9, "stop_sequences": ["END", "STOP", "a", "b", "c"],
-        "metadata": {"user_id": "user-123"}, "service_tier": "auto", "top_k": 5, "unknown_field": "x",
+        "metadata": {"user_id": "user-123", "team": "a"}, "service_tier": "auto", "top_k": 5, "unknown_field": "x",
         "thinking": {"type": "enabled", "budget_tokens": 8000}, "mcp_servers": [{"name": "m"}],
     }));
     let rebuilt = rebuild(&body).unwrap();
@@ -157,10 +157,10 @@ fn a_request_is_rebuilt_from_known_members_and_the_rest_is_left_out_and_told() {
         })
     );
     let told: Vec<&str> = rebuilt.losses.iter().map(|loss| loss.field.as_str()).collect();
-    for name in ["top_k", "unknown_field", "mcp_servers"] {
+    for name in ["top_k", "unknown_field", "mcp_servers", "metadata.team"] {
         assert!(told.contains(&name), "{told:?}");
     }
-    assert_eq!(told.len(), 3);
+    assert_eq!(told.len(), 4);
     assert_eq!(rebuilt.losses.rejections().count(), 0);
 }
 
@@ -305,7 +305,18 @@ fn tools_that_anthropic_runs_are_left_out_and_told() {
         written["tools"],
         json!([{"type": "function", "function": function}])
     );
-    assert_eq!(rebuilt.losses.iter().count(), 5);
+    let told: Vec<&str> = rebuilt.losses.iter().map(|loss| loss.field.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "tools[0]",
+            "tools[1]",
+            "tools[2]",
+            "tools[3]",
+            "tools[4]",
+            "tools[5].cache_control"
+        ]
+    );
     assert_eq!(rebuilt.losses.rejections().count(), 0);
 }
 
