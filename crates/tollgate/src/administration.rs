@@ -107,10 +107,7 @@ pub fn start(
         },
         strict: deployment.strict,
     };
-    let parts = Parts {
-        check_vars: Box::new(|vars| tollgate_gateway::check_expression(vars)),
-        ..Parts::default()
-    };
+    let parts = Parts::default();
     let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
     let (stop, stopped) = watch::channel(false);
     let mut administration = Administration {
@@ -123,7 +120,9 @@ pub fn start(
     for address in &admin.listen {
         let listener = TcpListener::bind(address)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| Failure::new(format!("cannot listen on {address} for the Admin API: {error}")))?;
+            .map_err(|error| {
+                Failure::new(format!("cannot listen on {address} for the Admin API: {error}"))
+            })?;
         administration
             .addresses
             .push(listener.local_addr().map_err(Failure::new)?);

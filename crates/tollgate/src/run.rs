@@ -9,17 +9,20 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
-use tollgate_gateway::{Gateway, Setting};
-use tollgate_resources::model::{LogPath, Server};
-use tollgate_resources::objects::ObjectKey;
+use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
+use tollgate_resources::model::{Deployment, LogPath, Server};
+use tollgate_resources::objects::ObjectKey;
+use tollgate_gateway::{Gateway, Setting};
+use tollgate_resources::Resources;
+use tollgate_resources::model::{LogPath, Server};
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
-use crate::file_objects::FileObjects;
-use crate::{administration, banner};
 use crate::cli::{Failure, RunArguments, Source};
+use crate::file_objects::FileObjects;
 use crate::load::{Files, env, log_format};
+use crate::{administration, banner};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -46,6 +49,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         access_log: access_log.clone(),
         env: Box::new(env),
         strict_apisix: deployment.strict,
+        forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     let mut file_objects = FileObjects::default();
@@ -75,8 +79,18 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         )?),
         _ => None,
     };
-    let files = if administration.is_some() { arguments.source.read() } else { files };
-    banner::print(&resources, &notes, &addresses, &arguments.source, administration.as_ref());
+    let files = if administration.is_some() {
+        arguments.source.read()
+    } else {
+        files
+    };
+    banner::print(
+        &resources,
+        &notes,
+        &addresses,
+        &arguments.source,
+        administration.as_ref(),
+    );
     runtime.block_on(supervise(
         &gateway,
         &arguments.source,
@@ -208,6 +222,21 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
+fn forwarding(deployment: &Deployment, source: &Source) -> Result<Forwarding, Failure> {
+    if source.is_native() {
+        return Ok(Forwarding::default());
+    }
+    let real_ip = &deployment.real_ip;
+    Forwarding::new(
+        &real_ip.header,
+        &real_ip.from,
+        real_ip.recursive,
+        deployment.trusted_addresses.as_deref().unwrap_or_default(),
+    )
+    .map_err(Failure::new)
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.

@@ -42,6 +42,8 @@ const MAX_LOSS_HEADER: usize = 2048;
 pub struct Record {
     worker: Rc<Worker>,
     peer: Peer,
+    /// The client's address: the connection's, or what a proxy that is trusted has told.
+    client: SocketAddr,
     /// The head of the client's request.
     pub request: Parts,
     /// The dialect the client understands.
@@ -178,11 +180,17 @@ impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
+        let client = worker
+            .gateway
+            .forwarding()
+            .client(peer.address.ip(), &request.headers)
+            .map_or(peer.address, |told| SocketAddr::new(told, peer.address.port()));
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
         Record {
             worker,
             peer,
+            client,
             request,
             dialect: Dialect::OpenaiChat,
             request_id: Uuid::now_v7().simple().to_string(),
@@ -235,7 +243,12 @@ impl Record {
 
     /// The client's address.
     pub fn client(&self) -> SocketAddr {
-        self.peer.address
+        self.client
+    }
+
+    /// Whether the `X-Forwarded-*` headers of the request are believed.
+    pub fn is_forwarded_by_trusted(&self) -> bool {
+        self.worker.gateway.forwarding().trusts(self.peer.address.ip())
     }
 
     /// Whether the client's connection is encrypted.
@@ -498,6 +511,82 @@ impl Record {
         for (name, value) in &self.answer_headers {
             headers.append(name, value.clone());
         }
+    }
+
+    fn write(&self) {
+        let losses = if self.losses.is_empty() {
+            String::new()
+        } else {
+            loss_header(&self.losses)
+        };
+        let attempts: Vec<Attempt<'_>> = self
+            .attempts
+            .iter()
+            .map(|attempt| Attempt {
+                instance: attempt.asks.name(),
+                upstream_addr: attempt.address.as_deref(),
+                status: attempt.status,
+                // When this is written, every attempt has ended.
+                outcome: attempt.outcome.unwrap_or("cancelled"),
+                duration: attempt.duration,
+            })
+            .collect();
+        let last = self.attempts.last();
+        let headers = &self.request.headers;
+        let lookup = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        };
+        self.worker.access_log.log(&CallRecord {
+            remote_addr: self.client.ip(),
+            remote_port: self.peer.address.port(),
+            server_addr: None,
+            scheme: if self.peer.tls { "https" } else { "http" },
+            time: self.time,
+            method: self.request.method.as_str(),
+            request_uri: self
+                .original_uri
+                .as_ref()
+                .unwrap_or(&self.request.uri)
+                .path_and_query()
+                .map_or("", |path| path.as_str()),
+            http_version: match self.request.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            status: self.status,
+            body_bytes_sent: self.bytes_sent,
+            bytes_sent: None,
+            request_time: self.started.elapsed(),
+            host: lookup("host").or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
+            referer: lookup("referer"),
+            user_agent: lookup("user-agent"),
+            x_forwarded_for: lookup("x-forwarded-for"),
+            header: &lookup,
+            request_id: &self.request_id,
+            route: self.route.as_deref(),
+            consumer: self.consumer.as_deref(),
+            request_type: self.kind,
+            request_model: self.request_model.as_deref(),
+            model: self
+                .answered_model
+                .as_deref()
+                .or(last.and_then(|attempt| attempt.asks.model())),
+            provider: last.and_then(|attempt| attempt.asks.provider()),
+            instance: last.map(|attempt| &**attempt.asks.name()),
+            attempts: &attempts,
+            time_to_first_token: self.first_byte,
+            upstream_response_time: self.upstream_time,
+            usage: self.usage.as_ref().map(token_usage),
+            losses: &losses,
+            error_code: self.error_code.as_deref(),
+            upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
+            upstream_host: last.and_then(|attempt| attempt.asks.host()),
+            upstream_uri: Some(self.upstream_uri.as_str()).filter(|uri| !uri.is_empty()),
+            client_gone: !self.complete,
+        });
     }
 }
 

@@ -332,5 +332,6 @@ fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endp
         base_path: String::new(),
         query: None,
         pool_key: pool_key.into(),
+        keep: Keep::default(),
     })
 }
