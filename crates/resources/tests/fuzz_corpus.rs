@@ -19,11 +19,14 @@ mod configuration;
 /// Bytes that change what surrounds them.
 const OTHERS: [u8; 5] = [b'"', b'}', b'0', b'\n', 0xFF];
 
+/// Runs the checks of the target of this name.
+type Run = fn(&str, &[u8]);
+
 /// A target: where it and its corpus are, its name, and its checks.
 struct Target {
     folder: PathBuf,
     name: String,
-    run: fn(&str, &[u8]),
+    run: Run,
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn fuzz() -> PathBuf {
 
 /// The targets of this crate: those of `fuzz/resources`, and those of `fuzz` that use `configuration.rs`.
 fn targets() -> Vec<Target> {
-    let places: [(PathBuf, &str, fn(&str, &[u8])); 2] = [
+    let places: [(PathBuf, &str, Run); 2] = [
         (fuzz(), "../configuration.rs", configuration::run),
         (fuzz().join("resources"), "../checks.rs", checks::run),
     ];

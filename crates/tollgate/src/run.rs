@@ -1,25 +1,22 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_gateway::{Gateway, Setting};
-use tollgate_resources::model::{LogPath, Server};
-use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::Resources;
+use tollgate_resources::model::{LogPath, Server};
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
-use crate::file_objects::FileObjects;
-use crate::{administration, banner};
 use crate::cli::{Failure, RunArguments, Source};
+use crate::file_objects::FileObjects;
 use crate::load::{Files, env, log_format};
+use crate::{administration, banner};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -49,7 +46,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     let mut file_objects = FileObjects::default();
-    gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
+    gateway.apply(&file_objects.changes(&loaded.objects));
     let store = match &loaded.admin {
         Some(_) => administration::open_store(&deployment, &gateway)?,
         None => None,
@@ -75,8 +72,18 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         )?),
         _ => None,
     };
-    let files = if administration.is_some() { arguments.source.read() } else { files };
-    banner::print(&resources, &notes, &addresses, &arguments.source, administration.as_ref());
+    let files = if administration.is_some() {
+        arguments.source.read()
+    } else {
+        files
+    };
+    banner::print(
+        &resources,
+        &notes,
+        &addresses,
+        &arguments.source,
+        administration.as_ref(),
+    );
     runtime.block_on(supervise(
         &gateway,
         &arguments.source,
@@ -159,8 +166,7 @@ fn reload(
     });
     match result {
         Ok(lowered) => {
-            let objects = served(lowered.objects, lowered.deployment.strict);
-            gateway.apply(&file_objects.changes(&objects));
+            gateway.apply(&file_objects.changes(&lowered.objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if !same_process(&resources.server, &serving.server) {
@@ -182,20 +188,6 @@ fn reload(
             tracing::error!("the previous configuration keeps serving");
         }
     }
-}
-
-/// The objects of a file that can be served; the others are told and left out, as in APISIX.
-fn served(
-    mut objects: Vec<(ObjectKey, Map<String, Value>)>,
-    strict: bool,
-) -> Vec<(ObjectKey, Map<String, Value>)> {
-    let mut refused = HashSet::new();
-    for (key, reason) in tollgate_admin::refusals(&objects, strict) {
-        tracing::error!(object = %key, reason, "an object of the configuration file is left out");
-        refused.insert(key.clone());
-    }
-    objects.retain(|(key, _)| !refused.contains(key));
-    objects
 }
 
 /// Whether two servers are alike but for what a reload takes into service (limits of bodies) and the addresses, which the
