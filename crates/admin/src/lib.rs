@@ -18,6 +18,7 @@ mod dispatch;
 mod document;
 mod duplicates;
 mod errors;
+mod files;
 mod foreign;
 mod list;
 mod objects;
@@ -33,6 +34,7 @@ mod status;
 mod target;
 
 pub use admin::{Admin, DataPlane, Parts};
+pub use files::refusals;
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
 pub use server::{Client, router, serve};

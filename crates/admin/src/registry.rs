@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tollgate_gateway::plugins::{SchemaType, Scope, Spec};
+use tollgate_gateway::plugins::{SchemaType, Scope, Spec, older_schema};
 use tollgate_resources::objects::schema::{self, Schema};
 
 use crate::foreign::{self, Foreign};
@@ -52,7 +52,10 @@ pub(crate) enum Place {
 impl Registry {
     /// Describes plugins; in strict mode also those of APISIX that are known by their schemas only.
     pub(crate) fn new(specs: &[&'static Spec], strict: bool, check_vars: CheckVars) -> Registry {
-        let mut http: BTreeMap<_, _> = specs.iter().map(|spec| (spec.name, Known::of(spec))).collect();
+        let mut http: BTreeMap<_, _> = specs
+            .iter()
+            .map(|spec| (spec.name, Known::of(spec, strict)))
+            .collect();
         let mut stream = BTreeMap::new();
         if strict {
             for foreign in foreign::all() {
@@ -176,8 +179,14 @@ impl Registry {
 }
 
 impl Known {
-    fn of(spec: &'static Spec) -> Known {
-        let described = |which| (spec.schema)(which).map(|schema| Described::new(schema, spec.secret_fields));
+    fn of(spec: &'static Spec, strict: bool) -> Known {
+        let described = |which| {
+            let mut schema = (spec.schema)(which)?;
+            if strict {
+                leave_out_descriptions(&mut schema);
+            }
+            Some(Described::new(schema, spec.secret_fields))
+        };
         let route = described(SchemaType::Route)
             .unwrap_or_else(|| Described::new(json!({"type": "object", "properties": {}}), &[]));
         Known {
@@ -215,7 +224,10 @@ impl Known {
             (Place::Consumer, Some(consumer)) => (consumer, SchemaType::Consumer),
             _ => (&self.route, SchemaType::Route),
         };
-        described.check(conf)?;
+        match older_schema(self.name, conf).filter(|_| place == Place::Route) {
+            Some(older) => Described::new(older, &[]).check(conf)?,
+            None => described.check(conf)?,
+        }
         match self.spec {
             Some(spec) => (spec.check)(conf, which),
             None => Ok(()),
@@ -277,6 +289,18 @@ impl Described {
             shown: schema::with_meta(self.shown),
             checked: self.checked,
         }
+    }
+}
+
+/// APISIX's schemas say nothing about what fields mean.
+fn leave_out_descriptions(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.retain(|name, value| name != "description" || !value.is_string());
+            members.values_mut().for_each(leave_out_descriptions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_descriptions),
+        _ => {}
     }
 }
 

@@ -47,12 +47,19 @@ pub struct CallError {
     /// How long the caller should wait, as the provider or we say it (raw header value).
     pub retry_after: Option<http::HeaderValue>,
     /// The provider's own error answer, repeated verbatim to a client of the same dialect.
-    pub verbatim: Option<Verbatim>,
+    pub verbatim: Option<Box<Verbatim>>,
     /// How APISIX tells it, on routes written with its plugins.
     pub form: Form,
     /// A plugin's own answer, on routes written with APISIX's plugins.
-    pub reply: Option<Box<Reply>>,
-    /// The configured body that replaces whatever would be told (`_meta.error_response`).
+    pub reply: Option<Box<PluginReply>>,
+}
+
+/// A plugin's own answer to a call.
+#[derive(Clone, Debug)]
+pub struct PluginReply {
+    /// What the plugin says.
+    pub reply: Reply,
+    /// The configured body that replaces it (`_meta.error_response`).
     pub replaced_by: Option<serde_json::Value>,
 }
 
@@ -140,7 +147,6 @@ impl CallError {
             verbatim: None,
             form: Form::Page,
             reply: None,
-            replaced_by: None,
         }
     }
 

@@ -1,3 +1,7 @@
+//! Runs the corpora of the fuzz targets as ordinary tests, on any compiler.
+
+#![expect(
+    clippy::unwrap_used,
 //! Runs the corpora of the fuzz targets of configuration files as ordinary tests, on any compiler.
 
 #![expect(
@@ -11,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "../../../fuzz/configuration.rs"]
 #[path = "../../../fuzz/resources/checks.rs"]
 mod checks;
 #[path = "../../../fuzz/configuration.rs"]
@@ -68,6 +73,8 @@ fn seeds_with_a_byte_changed_pass_too() {
 #[test]
 fn every_target_is_built_and_has_a_small_corpus() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
+    let corpora: BTreeSet<String> = names(&fuzz().join("corpus")).into_iter().collect();
+    assert!(targets().is_subset(&corpora));
     let of_resources: BTreeSet<String> = targets()
         .into_iter()
         .filter(|target| target.folder != fuzz())
@@ -108,6 +115,23 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
+/// The targets of this crate: those that use its checks.
+fn targets() -> BTreeSet<String> {
+    let folder = fuzz().join("fuzz_targets");
+    names(&folder)
+        .iter()
+        .filter(|file| {
+            fs::read_to_string(folder.join(file))
+                .unwrap()
+                .contains("../configuration.rs")
+        })
+        .map(|file| file.strip_suffix(".rs").unwrap().to_owned())
+        .collect()
+}
+
+fn seeds(target: &str) -> Vec<PathBuf> {
+    let corpus = fuzz().join("corpus").join(target);
+    names(&corpus).iter().map(|name| corpus.join(name)).collect()
 /// The targets of this crate: those of `fuzz/resources`, and those of `fuzz` that use `configuration.rs`.
 fn targets() -> Vec<Target> {
     let places: [(PathBuf, &str, Run); 2] = [

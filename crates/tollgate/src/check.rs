@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use tollgate_gateway::server::server_config;
-use tollgate_gateway::{Gateway, Setting};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
+use tollgate_resources::objects::Kind;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
 use crate::cli::{Failure, Source};
@@ -24,9 +25,18 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         pepper: [0; 32],
         access_log: log,
         env: Box::new(env),
-        strict_apisix: false,
+        strict_apisix: lowered.deployment.strict,
+        forwarding: Forwarding::default(),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
+    let refused = tollgate_admin::refusals(&lowered.objects, lowered.deployment.strict);
+    if !refused.is_empty() {
+        return Err(Failure::all(
+            refused
+                .into_iter()
+                .map(|(key, reason)| format!("{key}: {reason}")),
+        ));
+    }
     let models: usize = lowered
         .resources
         .routes
@@ -38,10 +48,15 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     for note in &lowered.notes {
         writeln!(out, "note: {note}").map_err(Failure::new)?;
     }
-    writeln!(
-        out,
-        "ok: {models} models, {} consumers",
-        lowered.resources.consumers.len()
-    )
-    .map_err(Failure::new)
+    let summary = if lowered.objects.is_empty() {
+        format!("{models} models, {} consumers", lowered.resources.consumers.len())
+    } else {
+        let routes = lowered
+            .objects
+            .iter()
+            .filter(|(key, _)| key.kind == Kind::Route)
+            .count();
+        format!("{} objects, {routes} of them routes", lowered.objects.len())
+    };
+    writeln!(out, "ok: {summary}").map_err(Failure::new)
 }

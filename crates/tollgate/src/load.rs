@@ -81,11 +81,23 @@ impl Source {
                 FileKind::Bootstrap => return bootstrap(name, text, files),
                 FileKind::Standalone => return standalone(name, text),
                 FileKind::Adc => return adc(name, text),
+                FileKind::Kubernetes => {
+                    return Err(Failure::new(format!(
+                        "{name}: holds Kubernetes manifests, which cannot be read yet"
+                    )));
+                }
                 FileKind::Kubernetes => return kubernetes(name, text),
                 FileKind::Native | FileKind::Unknown => {}
             }
         }
         self.native(files, config.as_ref().map(|(name, text)| (name.as_str(), *text)))
+    }
+
+    /// Whether it is our own format, or the NGINX demo's.
+    pub fn is_native(&self) -> bool {
+        let text = self.config.as_ref().and_then(|path| read(path).ok());
+        self.rbac.is_some()
+            || text.is_none_or(|text| matches!(detect(&text), FileKind::Native | FileKind::Unknown))
     }
 
     fn native(&self, files: &Files, config: Option<(&str, &str)>) -> Result<Loaded, Failure> {

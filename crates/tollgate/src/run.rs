@@ -1,12 +1,18 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
+use tollgate_resources::Resources;
+use tollgate_resources::model::{Deployment, LogPath, Server};
+use tollgate_resources::objects::ObjectKey;
 use tollgate_gateway::{Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{LogPath, Server};
@@ -43,10 +49,11 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         access_log: access_log.clone(),
         env: Box::new(env),
         strict_apisix: deployment.strict,
+        forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     let mut file_objects = FileObjects::default();
-    gateway.apply(&file_objects.changes(&loaded.objects));
+    gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
     let store = match &loaded.admin {
         Some(_) => administration::open_store(&deployment, &gateway)?,
         None => None,
@@ -166,7 +173,8 @@ fn reload(
     });
     match result {
         Ok(lowered) => {
-            gateway.apply(&file_objects.changes(&lowered.objects));
+            let objects = served(lowered.objects, lowered.deployment.strict);
+            gateway.apply(&file_objects.changes(&objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if !same_process(&resources.server, &serving.server) {
@@ -190,6 +198,20 @@ fn reload(
     }
 }
 
+/// The objects of a file that can be served; the others are told and left out, as in APISIX.
+fn served(
+    mut objects: Vec<(ObjectKey, Map<String, Value>)>,
+    strict: bool,
+) -> Vec<(ObjectKey, Map<String, Value>)> {
+    let mut refused = HashSet::new();
+    for (key, reason) in tollgate_admin::refusals(&objects, strict) {
+        tracing::error!(object = %key, reason, "an object of the configuration file is left out");
+        refused.insert(key.clone());
+    }
+    objects.retain(|(key, _)| !refused.contains(key));
+    objects
+}
+
 /// Whether two servers are alike but for what a reload takes into service (limits of bodies) and the addresses, which the
 /// command line may have replaced.
 fn same_process(a: &Server, b: &Server) -> bool {
@@ -200,6 +222,21 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
+fn forwarding(deployment: &Deployment, source: &Source) -> Result<Forwarding, Failure> {
+    if source.is_native() {
+        return Ok(Forwarding::default());
+    }
+    let real_ip = &deployment.real_ip;
+    Forwarding::new(
+        &real_ip.header,
+        &real_ip.from,
+        real_ip.recursive,
+        deployment.trusted_addresses.as_deref().unwrap_or_default(),
+    )
+    .map_err(Failure::new)
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.

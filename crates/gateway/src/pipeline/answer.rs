@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
-use tollgate_dialects::{Dialect, Losses, anthropic_messages, codec, openai_chat, scan};
+use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
 use super::ask::Asked;
 use super::choose::Candidate;
@@ -24,6 +24,7 @@ use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
 use crate::providers::Operation;
+use crate::proxy::{Passed, Tunnel};
 use crate::snapshot::Timeouts;
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
@@ -55,6 +56,10 @@ pub enum Content {
     Whole(Bytes),
     /// Begun.
     Stream(Box<Streaming>),
+    /// Passed on as it comes.
+    Passed(Box<Passed>),
+    /// None: the connection becomes a tunnel.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Answer {
@@ -77,6 +82,11 @@ impl Answer {
         let body = match self.content {
             Content::Whole(bytes) => AnswerBody::whole(bytes, record),
             Content::Stream(streaming) => AnswerBody::stream(streaming, record),
+            Content::Passed(passed) => AnswerBody::passed(passed, record),
+            Content::Tunnel(tunnel) => {
+                tunnel.start(record);
+                AnswerBody::none()
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -117,11 +127,11 @@ pub async fn refused(
     error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
     if status == upstream.status && whole && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
-        error.verbatim = Some(Verbatim {
+        error.verbatim = Some(Box::new(Verbatim {
             dialect: Some(dialect),
             content_type,
             body,
-        });
+        }));
     }
     AttemptError {
         outcome: "status",
@@ -214,6 +224,14 @@ pub async fn whole(
     let dialect = encoded.operation.dialect();
     if tells_error(&members, &body) {
         let body = masked(body, &candidate.instance);
+        // APISIX keeps the status of such an answer.
+        if manners == Manners::ApisixStrict
+            && head.dialect == Dialect::AnthropicMessages
+            && let Some(told) = apisix::error_answer(&String::from_utf8_lossy(&body))
+        {
+            record.end_attempt("error_event", Some(upstream.status), None);
+            return Ok(Answer::json(upstream.status, told));
+        }
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
     }
     let mut answer_headers = passed_headers(&upstream.headers);
@@ -247,7 +265,7 @@ pub async fn whole(
                 let translated = codec::encode_response(
                     head.dialect,
                     &response,
-                    &style(manners, record, encoded),
+                    &style(manners, record, candidate, encoded),
                     &mut losses,
                 );
                 if losses.rejections().next().is_some() {
@@ -349,7 +367,7 @@ pub async fn stream(
             )
         });
     }
-    let mut style = style(manners, record, encoded);
+    let mut style = style(manners, record, candidate, encoded);
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(
@@ -389,7 +407,9 @@ pub async fn stream(
         if !out.is_empty() {
             ready.push(out);
         }
-        if ended || transform.seen().content || transform.seen().finished {
+        // APISIX passes on what comes as it comes, content or not.
+        let begins = manners == Manners::ApisixStrict && kept > 0;
+        if ended || begins || transform.seen().content || transform.seen().finished {
             break;
         }
         if kept > MAX_BEFORE_CONTENT {
@@ -486,12 +506,19 @@ pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
+fn style(manners: Manners, record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: manners.is_demo(),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
+        manners: if manners == Manners::ApisixStrict {
+            codec::Manners::Apisix
+        } else {
+            codec::Manners::Own
+        },
+        model: Some(candidate.upstream_model().to_owned()).filter(|model| !model.is_empty()),
+        renames: encoded.renames.clone(),
         ..AnswerStyle::default()
     }
 }

@@ -44,7 +44,13 @@ pub async fn run(
         };
         match result {
             Ok(answer) => return Ok(answer),
-            Err(failure) => {
+            Err(mut failure) => {
+                if manners == Manners::ApisixStrict && failure.error.code == "upstream_unreachable" {
+                    failure.error.status = match failure.outcome {
+                        "connect_timeout" => StatusCode::GATEWAY_TIMEOUT,
+                        _ => StatusCode::INTERNAL_SERVER_ERROR,
+                    };
+                }
                 record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
                 attempts += 1;
                 let elapsed = record.attempt_started().elapsed();

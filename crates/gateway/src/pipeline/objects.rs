@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::body::{self, ClientBody};
 use super::chain::{Passing, Phase};
 use super::record::Record;
-use crate::error::CallError;
+use crate::error::{CallError, PluginReply};
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
 use crate::plugins::{CallVariables, Key, Reply, auth};
@@ -117,6 +117,11 @@ pub async fn answer_call(
         }
     }
     match (call, &route.upstream) {
+        (Some(call), Some(upstream)) if call.passes_on() => {
+            let answer = ai::answer(worker, call, record).await?;
+            let body = ai::as_request(answer)?;
+            proxy::pass(worker, upstream, route, &passing, body, record).await
+        }
         (Some(call), _) => ai::answer(worker, call, record).await,
         (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
         (None, None) => Err(cannot_serve(
@@ -280,10 +285,11 @@ impl CallError {
             reply.code,
             reply.what_it_says().to_owned(),
         );
-        error.reply = Some(Box::new(reply));
-        if error.status.as_u16() >= 400 {
-            error.replaced_by.clone_from(&step.error_response);
-        }
+        let replaced_by = step
+            .error_response
+            .clone()
+            .filter(|_| reply.status.as_u16() >= 400);
+        error.reply = Some(Box::new(PluginReply { reply, replaced_by }));
         error
     }
 }

@@ -40,6 +40,7 @@ pub(super) static SPEC: Spec = Spec {
 
 /// How callers are asked for user name and password.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(title = "work with route or service object")]
 #[serde(default)]
 struct Config {
     /// Whether upstreams do not get to see the `authorization` header.
@@ -64,6 +65,7 @@ impl Default for Config {
 
 /// User name and password of a consumer.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(title = "work with consumer object")]
 struct CredentialConfig {
     /// The user name. No two credentials may share one.
     username: String,

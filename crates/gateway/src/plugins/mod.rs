@@ -61,6 +61,11 @@ pub fn find(name: &str) -> Option<&'static Spec> {
     PLUGINS.iter().copied().find(|spec| spec.name == name)
 }
 
+/// The schema of a configuration that is written in an older shape of its plugin; `None` for one in today's.
+pub fn older_schema(name: &str, conf: &serde_json::Value) -> Option<serde_json::Value> {
+    (name == ai_proxy::SPEC.name && crate::ai::config::is_legacy(conf)).then(crate::ai::config::legacy_schema)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -9,8 +9,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
+
+use super::Keep;
 
 /// How bytes travel to the provider.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Endpoint {
     pub query: Option<String>,
     /// Connections are shared by endpoints with the same key: scheme, host, port and TLS settings.
     pub pool_key: Arc<str>,
+    /// How long and how many connections are kept for later calls.
+    pub keep: Keep,
 }
 
 /// TLS settings of a provider.
@@ -57,6 +61,29 @@ pub struct TlsSettings {
     pub ca_file: Option<String>,
     /// Whether certificates are checked at all.
     pub verify: bool,
+}
+
+/// Our own certificate, for servers that ask for one.
+pub struct ClientIdentity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl ClientIdentity {
+    /// Reads a certificate with those above it, and its key, both as PEM.
+    ///
+    /// # Errors
+    /// They cannot be read; the text never repeats them.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, EndpointError> {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|chain| !chain.is_empty())
+            .ok_or(EndpointError::ClientIdentity("certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|_| EndpointError::ClientIdentity("key"))?;
+        Ok(ClientIdentity { chain, key })
+    }
 }
 
 /// An address that cannot be used.
@@ -76,6 +103,9 @@ pub enum EndpointError {
         /// Why.
         reason: String,
     },
+    /// Our own certificate or its key is not PEM.
+    #[error("the client {0} cannot be read as PEM")]
+    ClientIdentity(&'static str),
     /// The TLS library refuses the settings.
     #[error("TLS settings are refused: {0}")]
     Tls(#[from] rustls::Error),
@@ -110,7 +140,7 @@ impl Endpoint {
                     ServerName::try_from(host.clone()).map_err(|_| EndpointError::BadHost(host.clone()))?;
                 (
                     Scheme::Https {
-                        config: client_config(tls)?,
+                        config: client_config(tls, None)?,
                         server_name,
                     },
                     443,
@@ -133,6 +163,7 @@ impl Endpoint {
             base_path: uri.path().trim_end_matches('/').to_owned(),
             query: uri.query().map(str::to_owned),
             pool_key: pool_key.into(),
+            keep: Keep::default(),
         })
     }
 
@@ -147,13 +178,22 @@ impl Endpoint {
             base_path: "/v1".to_owned(),
             query: None,
             pool_key: "simulated".into(),
+            keep: Keep::default(),
         }
     }
 }
 
-fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> {
+/// TLS settings as connections use them.
+///
+/// # Errors
+/// The authorities cannot be read, or the library refuses the settings.
+pub fn client_config(
+    tls: &TlsSettings,
+    identity: Option<ClientIdentity>,
+) -> Result<Arc<ClientConfig>, EndpointError> {
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
+        None if !tls.verify => {}
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
             let failed = |reason: String| EndpointError::CaFile {
@@ -175,13 +215,16 @@ fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let mut config = if tls.verify {
-        builder.with_root_certificates(roots).with_no_client_auth()
+    let builder = if tls.verify {
+        builder.with_root_certificates(roots)
     } else {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-            .with_no_client_auth()
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(ClientIdentity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

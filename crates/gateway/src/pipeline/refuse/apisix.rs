@@ -14,18 +14,17 @@ use crate::plugins::{Key, ReplyBody};
 
 /// The body of an error; sets the headers that go with it.
 pub fn body(error: &CallError, record: &Record, headers: &mut HeaderMap) -> Bytes {
-    if let Some(reply) = &error.reply {
-        for (name, value) in &reply.headers {
+    if let Some(told) = &error.reply {
+        for (name, value) in &told.reply.headers {
             headers.insert(name, value.clone());
         }
+        match &told.replaced_by {
+            Some(Value::String(text)) => return plain(text, headers),
+            Some(other) => return line(other),
+            None => {}
+        }
     }
-    if let Some(configured) = &error.replaced_by {
-        return match configured {
-            Value::String(text) => plain(text, headers),
-            other => line(other),
-        };
-    }
-    let form = match error.reply.as_ref().map(|reply| &reply.body) {
+    let form = match error.reply.as_ref().map(|told| &told.reply.body) {
         Some(ReplyBody::Json(value)) => return line(value),
         Some(ReplyBody::Text(text)) => return plain(text, headers),
         Some(ReplyBody::Error(key, _)) => Form::Json(*key),

@@ -1,6 +1,9 @@
 //! A stream in a dialect we understand: every event is read, and the client gets it in its own dialect.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use tollgate_dialects::anthropic_messages::AnswerUnwrapper;
 use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
@@ -165,6 +168,8 @@ impl<'a> Reader<'a> {
         {
             let text = std::str::from_utf8(piece).unwrap_or_default();
             self.seen.estimated_output += estimate::tokens(text);
+            // In OpenAI's chunks a call of a tool looks like any other piece.
+            self.seen.tool_calls |= self.dialect == Dialect::OpenaiChat && calls_tools(event.raw);
             return;
         }
         let seen = &mut *self.seen;
@@ -184,6 +189,24 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether a chunk of OpenAI's calls a tool. Within strings the quotes of the keys are escaped, so they are not found there.
+fn calls_tools(chunk: &[u8]) -> bool {
+    CALLS.iter().any(|key| {
+        key.find_iter(chunk).any(|position| {
+            let rest = chunk.get(position + key.needle().len()..).unwrap_or_default();
+            let mut value = rest
+                .iter()
+                .filter(|byte| !byte.is_ascii_whitespace() && **byte != b':');
+            let opens = matches!(value.next(), Some(b'[' | b'{'));
+            opens && !matches!(value.next(), Some(b']' | b'}') | None)
+        })
+    })
+}
+
+/// Keys behind which OpenAI's chunks call tools.
+static CALLS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new("\"tool_calls\""), Finder::new("\"function_call\"")]);
+
 fn unwrapped<'a>(unwrapper: &mut Option<AnswerUnwrapper>, event: Event<'a>) -> Event<'a> {
     match unwrapper {
         Some(unwrapper) => unwrapper.event(event),
@@ -199,6 +222,7 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
             ..
         } => {
             seen.content = true;
+            seen.tool_calls = true;
             seen.estimated_output += estimate::tokens(name);
         }
         Event::PartStart {

@@ -1,5 +1,4 @@
-//! What must hold for any bytes, one function per parser of configuration files. Used by the fuzz targets and, over the
-//! checked-in corpora, by an ordinary test of the resources.
+//! What must hold for any bytes that are taken for an `adc.yaml`.
 
 use serde_json::{Map, Value};
 use tollgate_resources::adc::{Labels, lower_adc, normalised, to_adc_yaml};
@@ -21,7 +20,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
 }
 
 /// What can be read can be written, and what was written says the same.
-fn adc(bytes: &[u8]) {
+pub(crate) fn adc(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };

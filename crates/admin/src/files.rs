@@ -1,0 +1,89 @@
+//! Objects that come from files instead of requests, held against the same rules.
+
+use serde_json::{Map, Value};
+use tollgate_gateway::plugins::PLUGINS;
+use tollgate_resources::objects::{ObjectKey, Write};
+
+use crate::check::{self, Among, Proposal};
+use crate::registry::Registry;
+
+/// Checks objects of a file. Gives those that cannot be served, with the reason for each. What they refer to need not be
+/// there, as in a standalone document.
+pub fn refusals(objects: &[(ObjectKey, Map<String, Value>)], strict: bool) -> Vec<(&ObjectKey, String)> {
+    let registry = Registry::new(PLUGINS, strict, Box::new(tollgate_gateway::check_expression));
+    objects
+        .iter()
+        .filter_map(|(key, value)| {
+            let proposal = Proposal {
+                kind: key.kind,
+                write: Write::Put,
+                id_in_path: Some(key.short_id()),
+                owner: key.owner(),
+                body: plain(key, value),
+            };
+            check::object(&registry, proposal, &Among::Nothing, &mut Vec::new())
+                .err()
+                .map(|reason| (key, reason))
+        })
+        .collect()
+}
+
+/// The value as it would be sent: what the store adds, and long forms of ids that only files have, are left out.
+fn plain(key: &ObjectKey, value: &Map<String, Value>) -> Map<String, Value> {
+    let mut value = value.clone();
+    for added in ["id", "create_time", "update_time", "modifiedIndex"] {
+        value.remove(added);
+    }
+    if key.kind == tollgate_resources::objects::Kind::Consumer {
+        value
+            .entry("username".to_owned())
+            .or_insert_with(|| key.id.as_str().into());
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+    use tollgate_resources::objects::{Kind, ObjectKey};
+
+    use super::refusals;
+
+    fn object(key: ObjectKey, value: Value) -> (ObjectKey, Map<String, Value>) {
+        let Value::Object(value) = value else {
+            unreachable!("an object was written");
+        };
+        (key, value)
+    }
+
+    #[test]
+    fn objects_of_files_are_held_against_the_rules_of_the_admin_api() {
+        let objects = [
+            object(
+                ObjectKey::new(Kind::Route, "good"),
+                json!({"id": "good", "uri": "/a", "plugins": {"key-auth": {}}}),
+            ),
+            object(
+                ObjectKey::new(Kind::Route, "bad"),
+                json!({"uri": "/b", "plugins": {"no-such": {}}}),
+            ),
+            object(
+                ObjectKey::credential("jack", "c1"),
+                json!({"id": "jack/credentials/c1", "plugins": {"key-auth": {"key": "k"}}}),
+            ),
+            object(
+                ObjectKey::new(Kind::Consumer, "jack"),
+                json!({"username": "jack"}),
+            ),
+            object(ObjectKey::new(Kind::Upstream, "u"), json!({"nodes": 5})),
+        ];
+        let refused = refusals(&objects, false);
+        let ids: Vec<_> = refused.iter().map(|(key, _)| key.id.as_str()).collect();
+        assert_eq!(ids, ["bad", "u"]);
+        assert!(
+            refused[0].1.contains("unknown plugin [no-such]"),
+            "{}",
+            refused[0].1
+        );
+    }
+}
