@@ -13,8 +13,6 @@ use tollgate_resources::objects::{Kind, Lua, Write, check, patch, refs, schema};
 
 #[path = "adc.rs"]
 mod adc;
-#[path = "manifests.rs"]
-mod manifests;
 
 /// Runs the checks of a target.
 ///
@@ -29,7 +27,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "apisix_bootstrap" => bootstrap(text),
         "apisix_standalone" => standalone(text),
         "adc" => adc::adc(bytes),
-        "manifests" => manifests::manifests(bytes),
+        "manifests" => adc::manifests(bytes),
         "admin_json" => object(text),
         other => panic!("no fuzz target is called {other}"),
     }
