@@ -6,7 +6,7 @@ use super::{Manifests, lower_manifests, to_apisix_yaml};
 use crate::adc::{Labels, lower_adc, normalised, to_adc_yaml};
 use crate::apisix::lower_standalone;
 use crate::model::StandaloneFormat;
-use crate::objects::{Kind, ObjectKey};
+use crate::objects::{Kind, Lua, ObjectKey, Write, check};
 
 #[track_caller]
 pub(super) fn lower(text: &str) -> Manifests {
@@ -37,6 +37,9 @@ pub(super) fn meaning(text: &str) -> Value {
         written.yaml
     );
 
+    for (key, value) in &objects {
+        check_as_sent(key, value.clone());
+    }
     let mut services = Map::new();
     for (key, value) in &objects {
         if key.kind == Kind::Service {
@@ -61,6 +64,15 @@ pub(super) fn meaning(text: &str) -> Value {
         (format!("{} {name}", key.kind), Value::Object(value))
     });
     Value::Object(named.collect())
+}
+
+/// The Admin API takes every object.
+#[track_caller]
+fn check_as_sent(key: &ObjectKey, mut value: Map<String, Value>) {
+    value.remove("id");
+    if let Err(refused) = check(key.kind, Write::Put, Some(key.short_id()), value, Lua::Refuse) {
+        panic!("{key}: {refused}");
+    }
 }
 
 fn ordered(objects: Vec<(ObjectKey, Map<String, Value>)>) -> Vec<(ObjectKey, Map<String, Value>)> {
@@ -400,7 +412,7 @@ spec: {controllerName: apisix.apache.org/apisix-ingress-controller}
 
 #[test]
 fn certificates_come_from_secrets() {
-    let (certificate, key) = ("c".repeat(128), "k".repeat(32));
+    let (certificate, key) = ("c".repeat(128), "k".repeat(64));
     let text = format!(
         "
 apiVersion: apisix.apache.org/v2
