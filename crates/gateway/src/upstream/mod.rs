@@ -5,8 +5,10 @@ mod body;
 mod connect;
 mod endpoint;
 mod pool;
+mod reach;
 
 pub use answer_body::UpstreamBody;
 pub use body::RequestBody;
 pub use endpoint::{Endpoint, EndpointError, Scheme, TlsSettings};
 pub use pool::{Lease, Pools, Received, SendError};
+pub use reach::Reach;
