@@ -14,6 +14,7 @@ mod midway;
 mod nginx_demo;
 mod odd_answers;
 mod passthrough;
+mod proxy;
 mod reload;
 mod secrets;
 mod tls;

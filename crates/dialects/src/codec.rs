@@ -1,7 +1,17 @@
 //! The codecs by dialect: one function per job, whichever dialect it is for.
 
 use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
-use crate::{Dialect, Losses, Target, anthropic_messages, openai_chat};
+use crate::{Dialect, Losses, Renames, Target, anthropic_messages, apisix, openai_chat};
+
+/// Whose manners a translation has where both are possible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manners {
+    /// Our own, as `docs/dialects.md` tells them.
+    #[default]
+    Own,
+    /// APISIX's, between Anthropic clients and OpenAI providers; see [`apisix`].
+    Apisix,
+}
 
 /// How answers are written where the dialect leaves a choice.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +28,12 @@ pub struct AnswerStyle {
     pub include_usage: bool,
     /// The id that an Anthropic error event tells.
     pub request_id: Option<String>,
+    /// Whose manners the answer to an Anthropic client has.
+    pub manners: Manners,
+    /// The model that a whole answer names in APISIX's manners; `None` for the provider's name.
+    pub model: Option<String>,
+    /// Tools that were sent under another name; see [`renames`].
+    pub renames: Renames,
 }
 
 impl AnswerStyle {
@@ -54,6 +70,14 @@ pub fn encode_request(
     }
 }
 
+/// The tools of a request that [`encode_request`] sends under another name, for [`AnswerStyle::renames`].
+pub fn renames(dialect: Dialect, request: &Request) -> Renames {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::renames(request),
+        Dialect::AnthropicMessages => Renames::default(),
+    }
+}
+
 /// Reads a whole answer.
 ///
 /// # Errors
@@ -72,6 +96,7 @@ pub fn encode_response(
     style: &AnswerStyle,
     losses: &mut Losses,
 ) -> Vec<u8> {
+    let response = &*style.renames.restore(response);
     match dialect {
         Dialect::OpenaiChat => {
             let style = openai_chat::ResponseStyle {
@@ -80,6 +105,9 @@ pub fn encode_response(
                 legacy_functions: style.legacy_functions,
             };
             openai_chat::encode_response(response, &style, losses)
+        }
+        Dialect::AnthropicMessages if style.manners == Manners::Apisix => {
+            apisix::encode_response(response, style.model.as_deref())
         }
         Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),
     }
@@ -148,39 +176,55 @@ impl StreamDecoder {
 
 /// Writes a streamed answer.
 #[derive(Debug)]
-pub enum StreamEncoder {
-    /// OpenAI Chat Completions.
+pub struct StreamEncoder {
+    encoder: Encoder,
+    renames: Renames,
+}
+
+#[derive(Debug)]
+enum Encoder {
     OpenaiChat(openai_chat::StreamEncoder),
-    /// Anthropic Messages.
     AnthropicMessages(anthropic_messages::StreamEncoder),
+    /// Anthropic Messages in APISIX's manners.
+    Apisix(apisix::StreamEncoder),
 }
 
 impl StreamEncoder {
     /// An encoder at the beginning of a stream.
     pub fn new(dialect: Dialect, style: &AnswerStyle) -> Self {
-        match dialect {
+        let encoder = match dialect {
             Dialect::OpenaiChat => {
-                StreamEncoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
+                Encoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
                     include_usage: style.include_usage,
                     created_s: style.created_s,
                     finish_reason: style.finish_reason(),
                     legacy_functions: style.legacy_functions,
                 }))
             }
-            Dialect::AnthropicMessages => StreamEncoder::AnthropicMessages(
-                anthropic_messages::StreamEncoder::new(anthropic_messages::StreamStyle {
+            Dialect::AnthropicMessages if style.manners == Manners::Apisix => {
+                Encoder::Apisix(apisix::StreamEncoder::new(style.request_id.clone()))
+            }
+            Dialect::AnthropicMessages => Encoder::AnthropicMessages(anthropic_messages::StreamEncoder::new(
+                anthropic_messages::StreamStyle {
                     request_id: style.request_id.clone(),
                     ..anthropic_messages::StreamStyle::default()
-                }),
-            ),
+                },
+            )),
+        };
+        StreamEncoder {
+            encoder,
+            renames: style.renames.clone(),
         }
     }
 
     /// Writes one event; what it cannot express is added to `losses`.
     pub fn encode(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
-        match self {
-            StreamEncoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
-            StreamEncoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),
+        let renamed = self.renames.restore_event(event);
+        let event = renamed.as_ref().unwrap_or(event);
+        match &mut self.encoder {
+            Encoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
+            Encoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),
+            Encoder::Apisix(encoder) => encoder.encode(event, out),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! What a target cannot express is written into a [`Losses`] report and never dropped in silence.
 
 pub mod anthropic_messages;
+pub mod apisix;
 pub mod canonical;
 mod capabilities;
 pub mod codec;
@@ -22,7 +23,9 @@ pub mod openai_chat;
 pub mod scan;
 pub mod sse;
 mod target;
+mod tool_names;
 
 pub use dialect::Dialect;
 pub use loss::{Effect, Loss, Losses};
 pub use target::{Capabilities, Target};
+pub use tool_names::Renames;

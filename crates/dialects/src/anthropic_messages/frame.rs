@@ -3,7 +3,7 @@
 use crate::json::Writer;
 
 /// Writes a delta of one text member.
-pub(super) fn write_delta(out: &mut Vec<u8>, index: u64, kind: &str, member: &str, piece: &str) {
+pub(crate) fn write_delta(out: &mut Vec<u8>, index: u64, kind: &str, member: &str, piece: &str) {
     write_event(out, "content_block_delta", |w| {
         w.key("index").number(index);
         w.key("delta").object(|w| {
@@ -14,7 +14,7 @@ pub(super) fn write_delta(out: &mut Vec<u8>, index: u64, kind: &str, member: &st
 }
 
 /// Writes one event whose data is an object with this `type` and the given members.
-pub(super) fn write_event(out: &mut Vec<u8>, kind: &str, members: impl FnOnce(&mut Writer<'_>)) {
+pub(crate) fn write_event(out: &mut Vec<u8>, kind: &str, members: impl FnOnce(&mut Writer<'_>)) {
     write_frame(out, kind, |out| {
         Writer::new(out).object(|w| {
             w.key("type").string(kind);
@@ -24,7 +24,7 @@ pub(super) fn write_event(out: &mut Vec<u8>, kind: &str, members: impl FnOnce(&m
 }
 
 /// Writes one event. Line ends can stand in raw JSON only between tokens, where a space is as good and keeps one data line.
-pub(super) fn write_frame(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn write_frame(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"event: ");
     out.extend(name.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')));
     out.extend_from_slice(b"\ndata: ");

@@ -348,6 +348,9 @@ fn convert_call(
     losses: &mut Losses,
 ) -> Option<Part> {
     report_bag(&call.ext, path, losses);
+    if call.name.is_empty() {
+        losses.rejected(format!("{path}.function.name"), "the call names no tool");
+    }
     if call.kind == ToolCallKind::Custom {
         losses.rejected(path, "calls of free-text tools cannot be expressed");
     }

@@ -86,7 +86,7 @@ fn decode_message(
         Role::Assistant => {
             parts.extend(content);
             take_refusal(&mut object, &mut parts)?;
-            take_calls(&mut object, &mut parts)?;
+            take_calls(&mut object, &mut parts, tools::decode_call)?;
             if let Some(call) = take_function_call(&mut object, || legacy_calls.begin())? {
                 parts.push(call);
             }
@@ -153,8 +153,12 @@ pub(super) fn take_refusal(message: &mut Object<'_>, parts: &mut Vec<Part>) -> R
     Ok(())
 }
 
-/// Takes the `tool_calls` of an assistant message; an empty list says nothing and stays.
-pub(super) fn take_calls(message: &mut Object<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
+/// Takes the `tool_calls` of an assistant message, each read by `decode`; an empty list says nothing and stays.
+pub(super) fn take_calls(
+    message: &mut Object<'_>,
+    parts: &mut Vec<Part>,
+    decode: fn(&RawValue, &str) -> Result<Part, DecodeError>,
+) -> Result<(), DecodeError> {
     if message
         .peek("tool_calls")
         .is_none_or(|raw| RawJson::from(raw).is_blank())
@@ -168,7 +172,7 @@ pub(super) fn take_calls(message: &mut Object<'_>, parts: &mut Vec<Part>) -> Res
         .into_iter()
         .enumerate()
     {
-        parts.push(tools::decode_call(raw, &format!("{path}[{i}]"))?);
+        parts.push(decode(raw, &format!("{path}[{i}]"))?);
     }
     Ok(())
 }

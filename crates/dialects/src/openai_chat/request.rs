@@ -1,5 +1,7 @@
 //! Requests: the members beside the messages, read and written.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, unmark, without};
@@ -9,7 +11,7 @@ use crate::canonical::{
     DecodeError, Effort, Ext, ReasoningRequest, Request, ResponseFormat, Thinking, ToolChoice,
 };
 use crate::json::{Object, RawJson, Writer};
-use crate::{Dialect, Losses, Target};
+use crate::{Dialect, Losses, Renames, Target, tool_names};
 
 /// Reads a request.
 ///
@@ -52,6 +54,14 @@ pub fn uses_legacy_functions(request: &Request) -> bool {
     request.origin == Dialect::OpenaiChat && is_marked(&request.ext, "functions")
 }
 
+/// The tools that [`encode_request`] sends under another name, because this dialect's providers refuse theirs.
+pub fn renames(request: &Request) -> Renames {
+    if request.origin == Dialect::OpenaiChat {
+        return Renames::default();
+    }
+    tool_names::fit(request, &mut Losses::new()).1
+}
+
 /// Writes a request for `target`.
 ///
 /// A request that came in this dialect is written as it came, but for the model and `stream_options.include_usage`, which
@@ -59,6 +69,12 @@ pub fn uses_legacy_functions(request: &Request) -> bool {
 /// here is reported in `losses`.
 pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
     let own = request.origin == Dialect::OpenaiChat;
+    let fitting = if own {
+        Cow::Borrowed(request)
+    } else {
+        tool_names::fit(request, losses).0
+    };
+    let request = &*fitting;
     let mut out = Vec::new();
     Writer::new(&mut out).object(|w| {
         w.key("model").string(target.model);

@@ -7,7 +7,7 @@ use super::foreign::{self, Place};
 use super::messages::{take_calls, take_function_call, take_refusal};
 use super::stop::{self, Contains, FinishReasonStyle};
 use super::write_messages::{is_content, write_calls, write_own_content, write_own_tail};
-use super::{content, reasoning, usage};
+use super::{content, reasoning, tools, usage};
 use crate::canonical::{Choice, ContentForm, DecodeError, Ext, Part, Response, Text, ToolCall, ToolCallKind};
 use crate::json::{Object, RawJson, Writer};
 use crate::{Dialect, Losses};
@@ -133,7 +133,7 @@ pub(super) fn decode_message(mut message: Object<'_>) -> Result<(Vec<Part>, Ext)
     let mut parts = reasoning::take(&mut message);
     take_content(&mut message, &mut parts)?;
     take_refusal(&mut message, &mut parts)?;
-    take_calls(&mut message, &mut parts)?;
+    take_calls(&mut message, &mut parts, tools::decode_answered_call)?;
     parts.extend(take_function_call(&mut message, String::new)?);
     Ok((parts, leftover(message, nulls)))
 }

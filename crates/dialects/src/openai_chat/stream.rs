@@ -143,19 +143,26 @@ impl Answer {
         for padding in ["object", "obfuscation", "p"] {
             chunk.take(padding);
         }
-        let choices = chunk.take_array("choices")?.unwrap_or_default();
+        // Servers written in Lua write an empty list as `{}`.
+        let is_none = |raw: &RawValue| RawJson::from(raw).is_blank();
+        let choices = match chunk.peek("choices").is_some_and(is_none) {
+            true => chunk.take("choices").map(|_| Vec::new()),
+            false => chunk.take_array("choices")?,
+        }
+        .unwrap_or_default();
         let usage = take_usage(&mut chunk).or_else(|| groq_usage(&chunk));
         if !self.start(chunk, choices.is_empty() && usage.is_none(), sink)? {
             return Ok(());
+        }
+        // Before the choices, so that a stop in the same chunk is known to have its usage.
+        if let Some(usage) = usage {
+            sink(Event::Usage(usage));
         }
         for (position, raw) in (0..).zip(choices) {
             self.choice(raw, position, sink)?;
             if self.phase == Phase::Over {
                 return Ok(());
             }
-        }
-        if let Some(usage) = usage {
-            sink(Event::Usage(usage));
         }
         Ok(())
     }
@@ -242,7 +249,9 @@ impl Answer {
             .choices
             .entry(index)
             .or_insert_with(|| ChoiceDecoder::new(index, max_buffered));
-        let finish_reason = take_finish_reason(&mut object);
+        // Some providers write an empty one, or the word "null", into every chunk before the last.
+        let finish_reason =
+            take_finish_reason(&mut object).filter(|word| !matches!(word.trim(), "" | "null"));
         let delta = object.take_object("delta")?;
         let message = object.take_object("message")?;
         for (name, raw) in object.into_ext().0 {

@@ -332,6 +332,24 @@ pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeErro
     }))
 }
 
+/// Reads one element of `tool_calls` in an answer. Some providers write `"function": null`: a call that names no tool, and
+/// nothing that should cost the caller the rest of the answer.
+pub(super) fn decode_answered_call(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
+    let (mut object, ext) = open(raw.get(), path)?;
+    let is_function = object
+        .peek("type")
+        .is_none_or(|kind| kind.get() == "\"function\"");
+    if !is_function || object.has("function") {
+        return decode_call(raw, path);
+    }
+    object.take("type");
+    Ok(Part::ToolCall(ToolCall {
+        id: object.take_string("id")?.unwrap_or_default(),
+        ext: leftover(object, ext),
+        ..ToolCall::default()
+    }))
+}
+
 /// Reads `function_call`, the call from before tools existed. `id` is what its result will refer to.
 pub(super) fn decode_function_call(raw: &RawValue, path: &str, id: String) -> Result<ToolCall, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;

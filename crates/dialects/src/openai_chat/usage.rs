@@ -29,6 +29,7 @@ pub(super) fn decode(raw: &RawJson) -> Usage {
         .map(|cached| cached.min(prompt));
     let uncached = prompt.saturating_sub(cache_read.unwrap_or(0));
     let cache_write = count(&prompt_details, "cache_write_tokens")
+        .or_else(|| count(&prompt_details, "cache_creation_input_tokens"))
         .or_else(|| count(&ext, "cache_creation_input_tokens"))
         .map(|written| written.min(uncached));
 

@@ -24,6 +24,7 @@ use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
 use crate::providers::Operation;
+use crate::proxy::{Passed, Tunnel};
 use crate::snapshot::Timeouts;
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
@@ -55,6 +56,10 @@ pub enum Content {
     Whole(Bytes),
     /// Begun.
     Stream(Box<Streaming>),
+    /// Passed on as it comes.
+    Passed(Box<Passed>),
+    /// None: the connection becomes a tunnel.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Answer {
@@ -77,6 +82,11 @@ impl Answer {
         let body = match self.content {
             Content::Whole(bytes) => AnswerBody::whole(bytes, record),
             Content::Stream(streaming) => AnswerBody::stream(streaming, record),
+            Content::Passed(passed) => AnswerBody::passed(passed, record),
+            Content::Tunnel(tunnel) => {
+                tunnel.start(record);
+                AnswerBody::none()
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

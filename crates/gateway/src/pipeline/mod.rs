@@ -37,14 +37,16 @@ use hyper::body::Incoming;
 use tollgate_telemetry::AccessLog;
 
 pub(crate) use answer::Answer;
+pub(crate) use answer::Content;
 pub(crate) use body::ClientBody;
 pub(crate) use chain::Passing;
 pub(crate) use record::Record;
-pub use relay::AnswerBody;
+pub use relay::{AnswerBody, Cut};
 pub use send::UpstreamAnswer;
 
 use crate::error::CallError;
 use crate::gateway::Gateway;
+use crate::proxy::Tunnels;
 use crate::server::Activity;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
@@ -58,6 +60,8 @@ pub struct Worker {
     pub pools: Pools,
     /// This worker's handle of the access log.
     pub access_log: AccessLog,
+    /// Open tunnels.
+    pub tunnels: Tunnels,
 }
 
 impl Worker {
@@ -68,6 +72,7 @@ impl Worker {
             gateway,
             pools: Pools::default(),
             access_log,
+            tunnels: Tunnels::default(),
         }
     }
 }
@@ -77,6 +82,8 @@ impl Worker {
 pub struct Peer {
     /// The client's address.
     pub address: SocketAddr,
+    /// The port it connected to.
+    pub server_port: u16,
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// What the connection is doing.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use super::transform::Transform;
 use super::{Peer, Worker};
 use crate::ai::reading::Facts;
 use crate::manners::Manners;
+use crate::proxy;
 use crate::snapshot::Instance;
 use crate::upstream::Scheme;
 
@@ -79,9 +81,66 @@ pub struct Record {
     complete: bool,
 }
 
+/// Whom an attempt asks.
+enum Asks {
+    /// An instance of a model.
+    Instance {
+        instance: Arc<Instance>,
+        upstream_model: String,
+    },
+    /// A server that calls are passed to as they are.
+    Server {
+        /// Its address as it is configured.
+        name: Arc<str>,
+        scheme: &'static str,
+        /// The `Host` it is sent.
+        host: HeaderValue,
+    },
+}
+
+impl Asks {
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Asks::Instance { instance, .. } => &instance.name,
+            Asks::Server { name, .. } => name,
+        }
+    }
+
+    fn provider(&self) -> Option<&'static str> {
+        match self {
+            Asks::Instance { instance, .. } => Some(instance.provider),
+            Asks::Server { .. } => None,
+        }
+    }
+
+    fn model(&self) -> Option<&str> {
+        match self {
+            Asks::Instance { upstream_model, .. } => Some(upstream_model),
+            Asks::Server { .. } => None,
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Asks::Instance { instance, .. } => match instance.endpoint.scheme {
+                Scheme::Https { .. } => "https",
+                Scheme::Http => "http",
+                Scheme::Simulated { .. } => "simulated",
+            },
+            Asks::Server { scheme, .. } => scheme,
+        }
+    }
+
+    fn host(&self) -> Option<&str> {
+        match self {
+            Asks::Instance { instance, .. } => instance.endpoint.authority.to_str().ok(),
+            Asks::Server { host, .. } => host.to_str().ok(),
+        }
+    }
+}
+
 struct AttemptRecord {
-    instance: Arc<Instance>,
-    upstream_model: String,
+    asks: Asks,
     address: Option<String>,
     status: Option<u16>,
     /// `None` while it is in progress.
@@ -92,8 +151,10 @@ struct AttemptRecord {
 
 impl Record {
     /// The record of a call whose head has just been read.
-    pub fn new(worker: Rc<Worker>, peer: Peer, request: Parts) -> Self {
+    pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
+        // Before anything of ours is among the headers: a client must not be able to take that away.
+        proxy::remove_named_by_connection(&mut request.headers);
         Record {
             worker,
             peer,
@@ -158,8 +219,29 @@ impl Record {
             .map_or(0, |since| since.as_secs())
     }
 
+    /// The port the client connected to.
+    pub fn server_port(&self) -> u16 {
+        self.peer.server_port
+    }
+
     /// An attempt begins.
     pub fn begin_attempt(&mut self, candidate: &Candidate) {
+        self.begin(Asks::Instance {
+            instance: candidate.instance.clone(),
+            upstream_model: candidate.upstream_model().to_owned(),
+        });
+    }
+
+    /// An attempt to pass the call on to a server begins. `name` is its address as configured, `host` the `Host` it is sent.
+    pub fn begin_passing(&mut self, name: &Arc<str>, scheme: &'static str, host: HeaderValue) {
+        self.begin(Asks::Server {
+            name: name.clone(),
+            scheme,
+            host,
+        });
+    }
+
+    fn begin(&mut self, asks: Asks) {
         self.upstream_address = None;
         self.upstream_uri.clear();
         self.first_byte = None;
@@ -168,8 +250,7 @@ impl Record {
         self.losses = Losses::new();
         self.handed_over.set(false);
         self.attempts.push(AttemptRecord {
-            instance: candidate.instance.clone(),
-            upstream_model: candidate.upstream_model().to_owned(),
+            asks,
             address: None,
             status: None,
             outcome: None,
@@ -205,12 +286,16 @@ impl Record {
         attempt.outcome = Some(outcome);
         attempt.status = status.map(|status| status.as_u16());
         attempt.duration = attempt.started.elapsed();
-        attempt.address = address.map(|address| address.to_string());
+        attempt.address = match (&attempt.asks, address) {
+            (_, Some(address)) => Some(address.to_string()),
+            (Asks::Server { name, .. }, None) => Some(name.as_ref().to_owned()),
+            (Asks::Instance { .. }, None) => None,
+        };
         self.upstream_time = Some(attempt.duration);
         if outcome != "ok" && outcome != "not_sent" {
             tracing::info!(
                 request_id = %self.request_id,
-                instance = %attempt.instance.name,
+                instance = %attempt.asks.name(),
                 outcome,
                 status = attempt.status,
                 detail,
@@ -309,32 +394,45 @@ impl Record {
 
     /// The headers that every answer carries.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
+        let passed_on = self
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.asks.model().is_none());
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             // Each dialect's SDK looks for the id under its own name.
             let name = match self.dialect {
                 Dialect::OpenaiChat => HeaderName::from_static("x-request-id"),
                 Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
             };
-            headers.insert(name, id.clone());
+            // What a server answers by itself keeps its own id.
+            if !passed_on {
+                headers.insert(name, id.clone());
+            }
             headers.insert("x-tollgate-request-id", id);
         }
-        if let Some(last) = self.attempts.last() {
+        // Names of servers are addresses, which are not the client's business.
+        if let Some((last, model)) = self
+            .attempts
+            .last()
+            .and_then(|attempt| Some((attempt, attempt.asks.model()?)))
+        {
             let mut insert = |name: &'static str, text: &str| {
                 if let Ok(value) = HeaderValue::from_str(text) {
                     headers.insert(name, value);
                 }
             };
-            insert("x-tollgate-instance", &last.instance.name);
-            insert("x-tollgate-model", &last.upstream_model);
+            insert("x-tollgate-instance", last.asks.name());
+            insert("x-tollgate-model", model);
             let outcomes: Vec<String> = self
                 .attempts
                 .iter()
                 .map(|attempt| {
                     // The attempt in progress is the one that answers.
                     let outcome = attempt.outcome.unwrap_or("ok");
+                    let name = attempt.asks.name();
                     match attempt.status {
-                        Some(status) if outcome == "status" => format!("{}={status}", attempt.instance.name),
-                        _ => format!("{}={outcome}", attempt.instance.name),
+                        Some(status) if outcome == "status" => format!("{name}={status}"),
+                        _ => format!("{name}={outcome}"),
                     }
                 })
                 .collect();
@@ -345,13 +443,12 @@ impl Record {
         {
             headers.insert("x-tollgate-loss", value);
         }
+        // What an answer depends on adds up.
+        for name in self.answer_headers.keys().filter(|name| **name != VARY) {
+            headers.remove(name);
+        }
         for (name, value) in &self.answer_headers {
-            // What an answer depends on adds up.
-            if name == http::header::VARY {
-                headers.append(name, value.clone());
-            } else {
-                headers.insert(name, value.clone());
-            }
+            headers.append(name, value.clone());
         }
     }
 
@@ -365,7 +462,7 @@ impl Record {
             .attempts
             .iter()
             .map(|attempt| Attempt {
-                instance: &attempt.instance.name,
+                instance: attempt.asks.name(),
                 upstream_addr: attempt.address.as_deref(),
                 status: attempt.status,
                 // When this is written, every attempt has ended.
@@ -415,21 +512,17 @@ impl Record {
             model: self
                 .answered_model
                 .as_deref()
-                .or(last.map(|attempt| attempt.upstream_model.as_str())),
-            provider: last.map(|attempt| attempt.instance.provider),
-            instance: last.map(|attempt| &*attempt.instance.name),
+                .or(last.and_then(|attempt| attempt.asks.model())),
+            provider: last.and_then(|attempt| attempt.asks.provider()),
+            instance: last.map(|attempt| &**attempt.asks.name()),
             attempts: &attempts,
             time_to_first_token: self.first_byte,
             upstream_response_time: self.upstream_time,
             usage: self.usage.as_ref().map(token_usage),
             losses: &losses,
             error_code: self.error_code.as_deref(),
-            upstream_scheme: last.map(|attempt| match attempt.instance.endpoint.scheme {
-                Scheme::Https { .. } => "https",
-                Scheme::Http => "http",
-                Scheme::Simulated { .. } => "simulated",
-            }),
-            upstream_host: last.and_then(|attempt| attempt.instance.endpoint.authority.to_str().ok()),
+            upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
+            upstream_host: last.and_then(|attempt| attempt.asks.host()),
             upstream_uri: Some(self.upstream_uri.as_str()).filter(|uri| !uri.is_empty()),
             client_gone: !self.complete,
         });

@@ -2,7 +2,6 @@
 //! has left and the body is dropped, the record is settled and written.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::choose::Candidate;
@@ -19,6 +19,7 @@ use super::mask::{masked, masked_error};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
+use crate::proxy::Passed;
 use crate::snapshot::Instance;
 use crate::upstream::UpstreamBody;
 
@@ -40,7 +41,17 @@ enum Inner {
         streaming: Box<Streaming>,
         record: Record,
     },
+    Passed {
+        passed: Box<Passed>,
+        record: Record,
+    },
+    None,
 }
+
+/// An answer that is passed on as it comes has broken off. The client sees it by its connection being closed.
+#[derive(Debug, Error)]
+#[error("the answer broke off")]
+pub struct Cut;
 
 /// A stream the gateway has committed to.
 pub struct Streaming {
@@ -257,17 +268,28 @@ impl AnswerBody {
     pub(super) fn stream(streaming: Box<Streaming>, record: Record) -> Self {
         AnswerBody(Inner::Stream { streaming, record })
     }
+
+    /// An answer that is passed on as it comes.
+    pub(super) fn passed(mut passed: Box<Passed>, mut record: Record) -> Self {
+        // hyper does not ask for a body that has none to give.
+        passed.settle_empty(&mut record);
+        AnswerBody(Inner::Passed { passed, record })
+    }
+
+    /// Nothing, and no record either.
+    pub(super) fn none() -> Self {
+        AnswerBody(Inner::None)
+    }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.0 {
+            Inner::None => Poll::Ready(None),
+            Inner::Passed { passed, record } => passed.poll_frame(cx, record),
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
                 record.sent(bytes.as_ref().map_or(0, Bytes::len));
@@ -294,6 +316,8 @@ impl Body for AnswerBody {
         match &self.0 {
             Inner::Whole { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
             Inner::Stream { .. } => false,
+            Inner::Passed { passed, .. } => passed.is_end_stream(),
+            Inner::None => true,
         }
     }
 
@@ -303,6 +327,8 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Inner::Stream { .. } => SizeHint::default(),
+            Inner::Passed { passed, .. } => passed.size_hint(),
+            Inner::None => SizeHint::with_exact(0),
         }
     }
 }

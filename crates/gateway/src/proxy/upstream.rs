@@ -1,12 +1,83 @@
 //! An upstream of the Admin API, compiled.
 
-use tollgate_resources::objects::{self, RouteTimeout, Ssl};
+use std::sync::Arc;
+use std::time::Duration;
 
+use http::HeaderValue;
+use rustls::ClientConfig;
+use serde_json::Value;
+use tollgate_policy::expr::Template;
+use tollgate_resources::objects::{self, HashOn, KeepalivePool, PassHost, RouteTimeout, Ssl, UpstreamScheme};
+
+use super::balance::{Balancer, Memory, Method};
+use super::node::{Node, places};
 use crate::plugins::SharedState;
 use crate::secrets::Secrets;
+use crate::upstream::{ClientIdentity, Keep, TlsSettings, client_config};
+
+/// Time limit of each kind where none is configured, as in APISIX.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Most further tries of one call, whatever is configured: a node that refuses is asked again at once.
+const MAX_RETRIES: u32 = 100;
 
 /// Servers that calls are passed to.
-pub struct Upstream {}
+pub struct Upstream {
+    /// Chooses a server.
+    pub(super) balancer: Balancer,
+    /// What a consistent hash is made of.
+    pub(super) hashed: Hashed,
+    /// Further tries after the first.
+    pub(super) retries: u32,
+    /// After this time since the first try there is no further one.
+    pub(super) retry_within: Option<Duration>,
+    pub(super) limits: Limits,
+    pub(super) host: Host,
+    /// `None` for plain HTTP.
+    pub(super) tls: Option<Tls>,
+    pub(super) keep: Keep,
+    /// Keeps what the balancer remembers from being forgotten between two configurations.
+    _memory: Arc<Memory>,
+}
+
+/// Time limits of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To connect, name resolution and TLS included.
+    pub connect: Duration,
+    /// Between two writes.
+    pub send: Duration,
+    /// Between two reads.
+    pub read: Duration,
+}
+
+/// Which `Host` a server sees.
+pub enum Host {
+    /// The client's.
+    Client,
+    /// The node's own.
+    Node,
+    /// This one.
+    Fixed(HeaderValue),
+}
+
+/// What a consistent hash is made of.
+pub enum Hashed {
+    /// The value of a variable.
+    Variable(String),
+    /// The consumer's name.
+    Consumer,
+    /// A text with variables.
+    Text(Template),
+}
+
+/// TLS to the servers.
+pub struct Tls {
+    /// Trust, and our certificate.
+    pub config: Arc<ClientConfig>,
+    /// Tells connections with different settings apart.
+    pub identity: String,
+}
 
 /// What an upstream is compiled with.
 pub struct UpstreamSettings<'a> {
@@ -28,7 +99,230 @@ impl Upstream {
     ///
     /// # Errors
     /// What is wrong with it, for the log.
-    pub fn compile(_upstream: &objects::Upstream, _settings: &UpstreamSettings<'_>) -> Result<Self, String> {
-        Ok(Upstream {})
+    pub fn compile(upstream: &objects::Upstream, settings: &UpstreamSettings<'_>) -> Result<Self, String> {
+        let default_port = match upstream.scheme {
+            UpstreamScheme::Http => 80,
+            UpstreamScheme::Https => 443,
+            other => {
+                let name = format!("{other:?}").to_ascii_lowercase();
+                return Err(format!("upstreams of scheme `{name}` are not served"));
+            }
+        };
+        let places = places(&upstream.nodes, default_port)?;
+        let retries = match upstream.retries {
+            Some(retries) => retries,
+            None => u32::try_from(places.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        };
+        let places: Vec<_> = places.into_iter().filter(|place| place.weight > 0).collect();
+        let names: Vec<Arc<str>> = places.iter().map(|place| place.name().into()).collect();
+        let memory = settings
+            .state
+            .of::<Memory>(&format!("proxy/{}", settings.identity));
+        let nodes = places
+            .iter()
+            .zip(memory.of(&names))
+            .zip(&names)
+            .map(|((place, state), name)| {
+                Ok(Node {
+                    name: name.clone(),
+                    host: place.host.clone(),
+                    port: place.port,
+                    authority: HeaderValue::from_str(&place.authority(default_port))
+                        .map_err(|_| format!("`{}` is not a host", place.host))?,
+                    weight: place.weight,
+                    priority: place.priority,
+                    state,
+                })
+            })
+            .collect::<Result<Vec<Node>, String>>()?;
+        Ok(Upstream {
+            balancer: Balancer::new(method(upstream.balancer.as_deref())?, nodes),
+            hashed: hashed(upstream.hash_on, upstream.key.as_deref()),
+            retries: retries.min(MAX_RETRIES),
+            retry_within: upstream
+                .retry_timeout
+                .filter(|seconds| *seconds > 0.0)
+                .map(|seconds| duration(seconds, DEFAULT_LIMIT)),
+            limits: limits(settings.timeout.or(upstream.timeout)),
+            host: host(upstream)?,
+            tls: match upstream.scheme {
+                UpstreamScheme::Https => Some(tls(upstream, settings)?),
+                _ => None,
+            },
+            keep: keep(upstream.keepalive_pool),
+            _memory: memory,
+        })
+    }
+}
+
+fn method(name: Option<&str>) -> Result<Method, String> {
+    match name.unwrap_or("roundrobin") {
+        "roundrobin" => Ok(Method::RoundRobin),
+        "chash" => Ok(Method::ConsistentHash),
+        "least_conn" => Ok(Method::LeastConnections),
+        "ewma" => Ok(Method::Ewma),
+        other => Err(format!(
+            "there is no balancer `{other}`; use roundrobin, chash, least_conn or ewma"
+        )),
+    }
+}
+
+fn hashed(on: HashOn, key: Option<&str>) -> Hashed {
+    let key = key.unwrap_or_default();
+    match on {
+        HashOn::Vars => Hashed::Variable(key.to_owned()),
+        HashOn::Header => Hashed::Variable(format!("http_{}", key.to_ascii_lowercase().replace('-', "_"))),
+        HashOn::Cookie => Hashed::Variable(format!("cookie_{key}")),
+        HashOn::Consumer => Hashed::Consumer,
+        HashOn::VarsCombinations => Hashed::Text(Template::parse(key)),
+    }
+}
+
+fn limits(configured: Option<RouteTimeout>) -> Limits {
+    let of = |seconds: fn(&RouteTimeout) -> f64| {
+        configured.map_or(DEFAULT_LIMIT, |limits| duration(seconds(&limits), DEFAULT_LIMIT))
+    };
+    Limits {
+        connect: of(|limits| limits.connect),
+        send: of(|limits| limits.send),
+        read: of(|limits| limits.read),
+    }
+}
+
+/// A time in seconds, unless it is none.
+fn duration(seconds: f64, otherwise: Duration) -> Duration {
+    /// Beyond this a limit is none, and sums of times stay within what clocks can tell.
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    Duration::try_from_secs_f64(seconds).map_or(otherwise, |duration| duration.min(LONGEST))
+}
+
+fn host(upstream: &objects::Upstream) -> Result<Host, String> {
+    match upstream.pass_host {
+        PassHost::Pass => Ok(Host::Client),
+        PassHost::Node => Ok(Host::Node),
+        PassHost::Rewrite => {
+            let host = upstream
+                .upstream_host
+                .as_deref()
+                .filter(|host| !host.is_empty())
+                .ok_or("pass_host is `rewrite`, but there is no upstream_host")?;
+            let host = HeaderValue::from_str(host).map_err(|_| format!("`{host}` is not a host"))?;
+            Ok(Host::Fixed(host))
+        }
+    }
+}
+
+fn tls(upstream: &objects::Upstream, settings: &UpstreamSettings<'_>) -> Result<Tls, String> {
+    let conf = upstream.tls.clone().unwrap_or_default();
+    let verify = conf.verify.unwrap_or(false);
+    let (chain, key) = match &conf.client_cert_id {
+        Some(id) => {
+            let ssl = (settings.client_certificate)(id)
+                .ok_or_else(|| format!("the client certificate {id} does not exist"))?;
+            (ssl.cert, ssl.key)
+        }
+        None => (conf.client_cert, conf.client_key),
+    };
+    let mut identity = format!("verify={verify}");
+    let shown = match (chain, key) {
+        (None, None) => None,
+        (Some(chain), Some(key)) => {
+            let chain = secret(&chain, settings.secrets)?;
+            let key = secret(&key, settings.secrets)?;
+            // Connections of the old certificate must not serve for the new one.
+            identity.push_str(&format!("|{:016x}", super::ring::hash(chain.as_bytes())));
+            Some(ClientIdentity::from_pem(&chain, &key).map_err(|error| error.to_string())?)
+        }
+        _ => return Err("a client certificate needs its key".to_owned()),
+    };
+    let trust = TlsSettings {
+        ca_file: None,
+        verify,
+    };
+    Ok(Tls {
+        config: client_config(&trust, shown).map_err(|error| error.to_string())?,
+        identity,
+    })
+}
+
+fn secret(text: &str, secrets: &Secrets) -> Result<String, String> {
+    match secrets.resolve(&Value::String(text.to_owned())) {
+        Ok(Value::String(value)) => Ok(value),
+        Ok(_) => Err("a secret is no text".to_owned()),
+        Err(missing) => Err(missing.to_string()),
+    }
+}
+
+fn keep(pool: Option<KeepalivePool>) -> Keep {
+    let pool = pool.unwrap_or_default();
+    Keep {
+        size: usize::try_from(pool.size).unwrap_or(usize::MAX),
+        idle: duration(pool.idle_timeout, DEFAULT_LIMIT),
+        requests: pool.requests.max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tollgate_resources::objects;
+
+    use super::{Upstream, UpstreamSettings};
+    use crate::plugins::SharedState;
+    use crate::secrets::Secrets;
+
+    fn compile(conf: Value) -> Result<Upstream, String> {
+        let upstream: objects::Upstream = serde_json::from_value(conf).unwrap();
+        Upstream::compile(
+            &upstream,
+            &UpstreamSettings {
+                identity: "upstream/1",
+                timeout: None,
+                client_certificate: &|_| None,
+                secrets: &Secrets::new(Box::new(|_| None)),
+                state: &SharedState::default(),
+            },
+        )
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_told() {
+        for (conf, told) in [
+            (json!({"nodes": {"a": 1}, "scheme": "grpc"}), "scheme `grpc`"),
+            (
+                json!({"nodes": {"a": 1}, "type": "random"}),
+                "no balancer `random`",
+            ),
+            (
+                json!({"nodes": {"a": 1}, "pass_host": "rewrite"}),
+                "upstream_host",
+            ),
+            (
+                json!({"nodes": {"a": 1}, "scheme": "https", "tls": {"client_cert_id": "7"}}),
+                "certificate 7",
+            ),
+            (
+                json!({"nodes": {"a": 1}, "scheme": "https", "tls": {"client_cert": "x", "client_key": "y"}}),
+                "PEM",
+            ),
+        ] {
+            let problem = compile(conf.clone()).err().unwrap_or_default();
+            assert!(problem.contains(told), "{conf}: {problem}");
+        }
+    }
+
+    #[test]
+    fn nodes_without_weight_take_nothing_but_count_for_the_tries() {
+        let upstream = compile(json!({"nodes": {"a:1": 1, "b:1": 0, "c:1": 2}})).unwrap();
+        let names: Vec<&str> = upstream.balancer.nodes().iter().map(|node| &*node.name).collect();
+        assert_eq!(names, ["a:1", "c:1"]);
+        assert_eq!(upstream.retries, 2);
+        assert!(
+            compile(json!({"nodes": []}))
+                .unwrap()
+                .balancer
+                .pick(&[], b"")
+                .is_none()
+        );
     }
 }

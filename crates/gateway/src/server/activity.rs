@@ -3,25 +3,25 @@
 //! The HTTP library has one timer for both, and none before the first byte. A client may well keep a connection idle for a
 //! minute, but who takes that long to send a request head holds the connection for its own sake.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// What a connection is doing; shared by its socket and its calls.
+/// What a connection is doing; shared by its socket and its calls, all on one thread. Atomic only because a socket that may
+/// become a tunnel has to be sendable.
 #[derive(Clone, Debug, Default)]
-pub struct Activity(Rc<Cell<Doing>>);
+pub struct Activity(Arc<AtomicU8>);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     /// Waits for a request.
-    #[default]
     Idle,
     /// The head of a request has begun to arrive.
     Head,
@@ -30,14 +30,22 @@ enum Doing {
 }
 
 impl Activity {
+    fn doing(&self) -> Doing {
+        match self.0.load(Ordering::Relaxed) {
+            IDLE => Doing::Idle,
+            HEAD => Doing::Head,
+            _ => Doing::Call,
+        }
+    }
+
     /// The head of a request is complete.
     pub fn call_begins(&self) {
-        self.0.set(Doing::Call);
+        self.0.store(CALL, Ordering::Relaxed);
     }
 
     /// The answer was given.
     pub fn call_ends(&self) {
-        self.0.set(Doing::Idle);
+        self.0.store(IDLE, Ordering::Relaxed);
     }
 }
 
@@ -98,10 +106,10 @@ impl<I: Read + Unpin> Read for TimedSocket<I> {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        let doing = self.activity.0.get();
+        let doing = self.activity.doing();
         if polled.is_ready() {
             if doing == Doing::Idle {
-                self.activity.0.set(Doing::Head);
+                self.activity.0.store(HEAD, Ordering::Relaxed);
             }
             return polled;
         }
@@ -138,3 +146,7 @@ impl<I: Write + Unpin> Write for TimedSocket<I> {
         Pin::new(&mut self.io).poll_write_vectored(cx, pieces)
     }
 }
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const CALL: u8 = 2;

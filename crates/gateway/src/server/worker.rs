@@ -168,9 +168,12 @@ async fn work(
     let Ok(graceful) = Rc::try_unwrap(graceful) else {
         return;
     };
-    let open = graceful.count();
+    let open = graceful.count() + worker.tunnels.count();
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = async {
+            graceful.shutdown().await;
+            worker.tunnels.ended().await;
+        } => {}
         () = tokio::time::sleep(settings.drain) => tracing::warn!(
             open,
             drain_ms = settings.drain.as_millis() as u64,
@@ -221,6 +224,7 @@ async fn connection(
     let _ = tcp.set_nodelay(true);
     let peer = Peer {
         address,
+        server_port: tcp.local_addr().map_or(0, |address| address.port()),
         tls: settings.tls.is_some(),
         activity: Activity::default(),
     };
@@ -236,7 +240,7 @@ async fn connection(
 
 async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(OnThisThread);
     builder
@@ -257,7 +261,7 @@ where
         activity,
         settings.limits,
     );
-    let connection = builder.serve_connection(io, service).into_owned();
+    let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%address, %error, "connection ended early");
     }

@@ -1,12 +1,17 @@
-//! A request body made of pieces of the client's body and of new bytes between them, so that nothing is copied.
+//! Request bodies as connections send them: made of pieces of the client's body and of new bytes between them, so that
+//! nothing is copied; or passed on while the client still sends.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
 
 /// The pieces of a request body in order. Cloning clones references.
 #[derive(Clone, Debug, Default)]
@@ -79,5 +84,141 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.length)
+    }
+}
+
+/// What a connection sends as the body of a request.
+pub enum Outgoing {
+    /// All of it is here.
+    Buffered(RequestBody),
+    /// It comes from the client.
+    Streamed(ClientStream),
+}
+
+impl From<RequestBody> for Outgoing {
+    fn from(body: RequestBody) -> Self {
+        Outgoing::Buffered(body)
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Outgoing::Buffered(body) => Pin::new(body).poll_frame(cx).map(|frame| {
+                let Ok(frame) = frame?;
+                Some(Ok(frame))
+            }),
+            Outgoing::Streamed(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Outgoing::Buffered(body) => body.is_end_stream(),
+            Outgoing::Streamed(body) => body.0.incoming.borrow().is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Outgoing::Buffered(body) => body.size_hint(),
+            Outgoing::Streamed(body) => body.0.incoming.borrow().size_hint(),
+        }
+    }
+}
+
+/// The client's body on its way to a server. Clones share it: as long as nobody has begun to read, another connection can
+/// still send it from its beginning.
+#[derive(Clone)]
+pub struct ClientStream(Rc<Flow>);
+
+struct Flow {
+    incoming: RefCell<Incoming>,
+    begun: Cell<bool>,
+    broken: Cell<bool>,
+    waits_for: Cell<WaitsFor>,
+    since: Cell<Instant>,
+}
+
+/// What a body on its way waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The client sends nothing.
+    Client,
+    /// The server takes nothing.
+    Server,
+    /// Nothing: the server has all of it.
+    Nothing,
+}
+
+impl ClientStream {
+    /// A body nobody has read from.
+    pub fn new(incoming: Incoming) -> Self {
+        let waits_for = if incoming.is_end_stream() {
+            WaitsFor::Nothing
+        } else {
+            WaitsFor::Server
+        };
+        ClientStream(Rc::new(Flow {
+            incoming: RefCell::new(incoming),
+            begun: Cell::new(false),
+            broken: Cell::new(false),
+            waits_for: Cell::new(waits_for),
+            since: Cell::new(Instant::now()),
+        }))
+    }
+
+    /// Whether a part of it was read, so that it cannot be sent again.
+    pub fn has_begun(&self) -> bool {
+        self.0.begun.get()
+    }
+
+    /// Whether the client broke it off.
+    pub fn is_broken(&self) -> bool {
+        self.0.broken.get()
+    }
+
+    /// What it waits for, and since when.
+    pub fn waits(&self) -> (WaitsFor, Instant) {
+        (self.0.waits_for.get(), self.0.since.get())
+    }
+
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let flow = &*self.0;
+        loop {
+            let polled = Pin::new(&mut *flow.incoming.borrow_mut()).poll_frame(cx);
+            // What has not been read is still all there: only what gave something is a beginning.
+            let (waits_for, moved) = match &polled {
+                Poll::Pending => (WaitsFor::Client, flow.waits_for.get() != WaitsFor::Client),
+                Poll::Ready(Some(Ok(_))) => (WaitsFor::Server, true),
+                Poll::Ready(Some(Err(_))) => (WaitsFor::Client, true),
+                Poll::Ready(None) => (WaitsFor::Nothing, true),
+            };
+            flow.waits_for.set(waits_for);
+            if moved {
+                flow.since.set(Instant::now());
+            }
+            if polled.is_ready() {
+                flow.begun.set(true);
+            }
+            flow.broken.set(matches!(polled, Poll::Ready(Some(Err(_)))));
+            match polled {
+                // A client's trailers are not passed on: servers may take them for headers.
+                Poll::Ready(Some(Ok(frame))) if !frame.is_data() => continue,
+                Poll::Ready(Some(Ok(frame))) => {
+                    if flow.incoming.borrow().is_end_stream() {
+                        flow.waits_for.set(WaitsFor::Nothing);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                other => return other,
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
 
 use super::reach;
@@ -61,6 +61,29 @@ pub struct TlsSettings {
     pub verify: bool,
 }
 
+/// Our own certificate, for servers that ask for one.
+pub struct ClientIdentity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl ClientIdentity {
+    /// Reads a certificate with those above it, and its key, both as PEM.
+    ///
+    /// # Errors
+    /// They cannot be read; the text never repeats them.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, EndpointError> {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|chain| !chain.is_empty())
+            .ok_or(EndpointError::ClientIdentity("certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|_| EndpointError::ClientIdentity("key"))?;
+        Ok(ClientIdentity { chain, key })
+    }
+}
+
 /// An address that cannot be used.
 #[derive(Debug, Error)]
 pub enum EndpointError {
@@ -78,6 +101,9 @@ pub enum EndpointError {
         /// Why.
         reason: String,
     },
+    /// Our own certificate or its key is not PEM.
+    #[error("the client {0} cannot be read as PEM")]
+    ClientIdentity(&'static str),
     /// The TLS library refuses the settings.
     #[error("TLS settings are refused: {0}")]
     Tls(#[from] rustls::Error),
@@ -112,7 +138,7 @@ impl Endpoint {
                     ServerName::try_from(host.clone()).map_err(|_| EndpointError::BadHost(host.clone()))?;
                 (
                     Scheme::Https {
-                        config: client_config(tls)?,
+                        config: client_config(tls, None)?,
                         server_name,
                     },
                     443,
@@ -153,9 +179,17 @@ impl Endpoint {
     }
 }
 
-fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> {
+/// TLS settings as connections use them.
+///
+/// # Errors
+/// The authorities cannot be read, or the library refuses the settings.
+pub fn client_config(
+    tls: &TlsSettings,
+    identity: Option<ClientIdentity>,
+) -> Result<Arc<ClientConfig>, EndpointError> {
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
+        None if !tls.verify => {}
         None => {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
             for certificate in reach::authorities() {
@@ -171,13 +205,16 @@ fn client_config(tls: &TlsSettings) -> Result<Arc<ClientConfig>, EndpointError> 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let mut config = if tls.verify {
-        builder.with_root_certificates(roots).with_no_client_auth()
+    let builder = if tls.verify {
+        builder.with_root_certificates(roots)
     } else {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-            .with_no_client_auth()
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(ClientIdentity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

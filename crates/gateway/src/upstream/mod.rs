@@ -8,7 +8,7 @@ mod pool;
 mod reach;
 
 pub use answer_body::UpstreamBody;
-pub use body::RequestBody;
-pub use endpoint::{Endpoint, EndpointError, Scheme, TlsSettings};
-pub use pool::{Lease, Pools, Received, SendError};
+pub use body::{ClientStream, Outgoing, RequestBody, WaitsFor};
+pub use endpoint::{ClientIdentity, Endpoint, EndpointError, Scheme, TlsSettings, client_config};
+pub use pool::{Keep, Lease, Pools, Received, SendError, Unanswered};
 pub use reach::Reach;

@@ -16,9 +16,9 @@ use hyper::client::conn::http1;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::RequestBody;
 use super::connect::connect;
 use super::endpoint::Endpoint;
+use super::{Outgoing, RequestBody};
 use crate::error::AttemptError;
 
 /// An idle connection is used again for this long. Below the idle timeouts that providers' load balancers commonly use
@@ -41,12 +41,35 @@ pub struct Pools(Rc<RefCell<HashMap<Arc<str>, Vec<Idle>>>>);
 
 struct Idle {
     connection: Connection,
-    since: Instant,
+    until: Instant,
+}
+
+/// How connections of an endpoint are kept for later requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Idle connections at most, per worker.
+    pub size: usize,
+    /// How long one is kept idle.
+    pub idle: Duration,
+    /// Requests over one connection, after which it is closed.
+    pub requests: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep {
+            size: MAX_IDLE_PER_ENDPOINT,
+            idle: MAX_IDLE,
+            requests: u64::MAX,
+        }
+    }
 }
 
 struct Connection {
-    sender: http1::SendRequest<RequestBody>,
+    sender: http1::SendRequest<Outgoing>,
     address: SocketAddr,
+    /// Requests sent over it.
+    served: u64,
     /// Drives the connection; aborted when the connection is dropped, which closes the socket.
     _task: AbortOnDrop,
 }
@@ -64,6 +87,7 @@ pub struct Lease {
     connection: Connection,
     pools: Pools,
     key: Arc<str>,
+    keep: Keep,
 }
 
 /// The head of an answer, with its body still to be read.
@@ -74,6 +98,16 @@ pub struct Received {
     pub lease: Lease,
     /// When the request began to be sent.
     pub sent: tokio::time::Instant,
+}
+
+/// A request that got no answer over a connection.
+pub struct Unanswered {
+    /// Whether nothing of it was sent.
+    pub unsent: bool,
+    /// Whether the server answered something that is not HTTP.
+    pub garbled: bool,
+    /// What happened, for the log.
+    pub detail: String,
 }
 
 /// Why no answer head arrived.
@@ -127,23 +161,41 @@ impl Pools {
                 Ok(Err(_)) => {}
             }
         }
-        let connection = match timeout(connect_timeout, open(endpoint)).await {
-            Ok(connection) => connection.map_err(|error| SendError::Connect(Box::new(error)))?,
-            Err(_) => {
-                let detail = format!(
-                    "no connection to {} in {} ms",
-                    endpoint.host,
-                    connect_timeout.as_millis()
-                );
-                return Err(SendError::Connect(Box::new(AttemptError::connect(
-                    "connect_timeout",
-                    detail,
-                ))));
-            }
-        };
+        let connection = open_within(endpoint, connect_timeout)
+            .await
+            .map_err(|error| SendError::Connect(Box::new(error)))?;
         match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
             Err(_) => Err(SendError::Late),
             Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(describe(&error))),
+        }
+    }
+
+    /// An idle connection, if one is kept.
+    pub fn idle(&self, endpoint: &Endpoint, keep: Keep) -> Option<Lease> {
+        let connection = self.take(&endpoint.pool_key)?;
+        Some(self.lease(endpoint, connection, keep))
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// It could not be made in `within`.
+    pub async fn open(
+        &self,
+        endpoint: &Endpoint,
+        keep: Keep,
+        within: Duration,
+    ) -> Result<Lease, AttemptError> {
+        let connection = open_within(endpoint, within).await?;
+        Ok(self.lease(endpoint, connection, keep))
+    }
+
+    fn lease(&self, endpoint: &Endpoint, connection: Connection, keep: Keep) -> Lease {
+        Lease {
+            connection,
+            pools: self.clone(),
+            key: endpoint.pool_key.clone(),
+            keep,
         }
     }
 
@@ -155,12 +207,12 @@ impl Pools {
     ) -> Result<Received, hyper::Error> {
         let sent = tokio::time::Instant::now();
         connection.sender.ready().await?;
-        let response = connection.sender.send_request(request).await?;
-        let lease = Lease {
-            connection,
-            pools: self.clone(),
-            key: endpoint.pool_key.clone(),
-        };
+        connection.served += 1;
+        let response = connection
+            .sender
+            .send_request(request.map(Outgoing::from))
+            .await?;
+        let lease = self.lease(endpoint, connection, Keep::default());
         Ok(Received {
             response,
             lease,
@@ -171,8 +223,8 @@ impl Pools {
     fn take(&self, key: &str) -> Option<Connection> {
         let mut pools = self.0.borrow_mut();
         let idle = pools.get_mut(key)?;
-        while let Some(Idle { connection, since }) = idle.pop() {
-            if !connection.sender.is_closed() && since.elapsed() < MAX_IDLE {
+        while let Some(Idle { connection, until }) = idle.pop() {
+            if !connection.sender.is_closed() && Instant::now() < until {
                 return Some(connection);
             }
         }
@@ -181,8 +233,9 @@ impl Pools {
 
     /// Closes connections that have been idle too long; called from time to time by the worker.
     pub fn close_idle(&self) {
+        let now = Instant::now();
         self.0.borrow_mut().retain(|_, idle| {
-            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < MAX_IDLE);
+            idle.retain(|idle| !idle.connection.sender.is_closed() && now < idle.until);
             !idle.is_empty()
         });
     }
@@ -194,23 +247,61 @@ impl Lease {
         self.connection.address
     }
 
+    /// Sends a request and waits for the head of the answer, however long that takes.
+    ///
+    /// # Errors
+    /// The connection broke before that.
+    pub async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Unanswered> {
+        let broken = |error: &hyper::Error, unsent: bool| Unanswered {
+            unsent,
+            garbled: error.is_parse(),
+            detail: describe(error),
+        };
+        let connection = &mut self.connection;
+        connection
+            .sender
+            .ready()
+            .await
+            .map_err(|error| broken(&error, true))?;
+        connection.served += 1;
+        connection
+            .sender
+            .try_send_request(request)
+            .await
+            .map_err(|mut error| {
+                let unsent = error.take_message().is_some();
+                broken(error.error(), unsent)
+            })
+    }
+
     /// Keeps the connection for the next request. Call only after the whole answer was read.
     pub fn give_back(self) {
         let Lease {
             connection,
             pools,
             key,
+            keep,
         } = self;
-        if connection.sender.is_closed() {
+        if connection.sender.is_closed() || connection.served >= keep.requests {
             return;
         }
         let mut pools = pools.0.borrow_mut();
         let idle = pools.entry(key).or_default();
-        if idle.len() < MAX_IDLE_PER_ENDPOINT {
+        if idle.len() < keep.size {
             idle.push(Idle {
                 connection,
-                since: Instant::now(),
+                until: Instant::now() + keep.idle,
             });
+        }
+    }
+}
+
+async fn open_within(endpoint: &Endpoint, within: Duration) -> Result<Connection, AttemptError> {
+    match timeout(within, open(endpoint)).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            let detail = format!("no connection to {} in {} ms", endpoint.host, within.as_millis());
+            Err(AttemptError::connect("connect_timeout", detail))
         }
     }
 }
@@ -226,11 +317,12 @@ async fn open(endpoint: &Endpoint) -> Result<Connection, AttemptError> {
         })?;
     let task = tokio::task::spawn_local(async move {
         // The error also reaches whoever waits for the answer; here there is nobody left to tell.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(Connection {
         sender,
         address,
+        served: 0,
         _task: AbortOnDrop(task),
     })
 }

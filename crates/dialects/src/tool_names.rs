@@ -1,0 +1,160 @@
+//! Tool names that OpenAI takes, and the way back to the client's own.
+//!
+//! OpenAI refuses a name that is longer than 64 characters or holds anything but letters, digits, `_` and `-`; Anthropic
+//! takes 128 characters, and MCP servers name tools as they like. The name that is sent is a pure function of the client's,
+//! so definitions, the choice among them and earlier calls agree without a table that is shared between calls.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::canonical::{Event, Part, PartKind, Request, Response, ToolChoice, ToolKind};
+use crate::loss::Losses;
+
+/// The tool names of one call that were sent under another name. Answers name tools as the provider knows them, so whoever
+/// writes the answer needs it; see [`crate::codec::AnswerStyle`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renames(Vec<Rename>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rename {
+    sent: String,
+    original: String,
+}
+
+impl Renames {
+    /// Whether every tool has its own name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The client's name for a tool that the provider knows as `sent`.
+    pub fn original<'a>(&'a self, sent: &'a str) -> &'a str {
+        self.0
+            .iter()
+            .find(|rename| rename.sent == sent)
+            .map_or(sent, |rename| &rename.original)
+    }
+
+    /// The name to send for `name`; notes it if it is another one.
+    pub(crate) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
+        let sent = sendable(name);
+        if let Cow::Owned(sent) = &sent
+            && !self.0.iter().any(|rename| rename.original == name)
+        {
+            self.0.push(Rename {
+                sent: sent.clone(),
+                original: name.to_owned(),
+            });
+        }
+        sent
+    }
+
+    /// An answer with the client's names.
+    pub(crate) fn restore<'a>(&self, response: &'a Response) -> Cow<'a, Response> {
+        if self.is_empty() {
+            return Cow::Borrowed(response);
+        }
+        let mut response = response.clone();
+        for part in response.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            if let Part::ToolCall(call) = part {
+                call.name = self.original(&call.name).to_owned();
+            }
+        }
+        Cow::Owned(response)
+    }
+
+    /// An event of a stream with the client's names; `None` if it may stay as it is.
+    pub(crate) fn restore_event(&self, event: &Event<'_>) -> Option<Event<'static>> {
+        let Event::PartStart {
+            choice,
+            part,
+            kind: PartKind::ToolCall { id, name, kind, ext },
+        } = event
+        else {
+            return None;
+        };
+        let original = self.original(name);
+        (original != name).then(|| Event::PartStart {
+            choice: *choice,
+            part: *part,
+            kind: PartKind::ToolCall {
+                id: id.clone(),
+                name: original.to_owned(),
+                kind: *kind,
+                ext: ext.clone(),
+            },
+        })
+    }
+}
+
+/// The request with names that OpenAI takes, and what was renamed. Borrowed if nothing was.
+pub(crate) fn fit<'a>(request: &'a Request, losses: &mut Losses) -> (Cow<'a, Request>, Renames) {
+    let mut renames = Renames::default();
+    let mut fitting = Cow::Borrowed(request);
+    for (i, tool) in request.tools.iter().enumerate() {
+        if let ToolKind::Function { name, .. } = &tool.kind
+            && let Cow::Owned(sent) = renames.send(name)
+        {
+            losses.approximated(format!("tools[{i}].name"), RENAMED);
+            if let Some(tool) = fitting.to_mut().tools.get_mut(i)
+                && let ToolKind::Function { name, .. } = &mut tool.kind
+            {
+                *name = sent;
+            }
+        }
+    }
+    if let Some(ToolChoice::Function(name)) = &request.tool_choice
+        && let Cow::Owned(sent) = renames.send(name)
+    {
+        fitting.to_mut().tool_choice = Some(ToolChoice::Function(sent));
+    }
+    for (i, message) in request.messages.iter().enumerate() {
+        for (j, part) in message.parts.iter().enumerate() {
+            if let Part::ToolCall(call) = part
+                && let Cow::Owned(sent) = renames.send(&call.name)
+            {
+                let messages = &mut fitting.to_mut().messages;
+                if let Some(Part::ToolCall(call)) =
+                    messages.get_mut(i).and_then(|message| message.parts.get_mut(j))
+                {
+                    call.name = sent;
+                }
+            }
+        }
+    }
+    (fitting, renames)
+}
+
+/// A name OpenAI takes. One that fits stays; any other becomes its first 55 bytes, with `_` for what is not allowed, `_`, and
+/// the first 8 hex digits of the SHA-256 of the whole name, so that two names that look alike stay apart.
+fn sendable(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_BYTES && name.bytes().all(is_allowed) {
+        return Cow::Borrowed(name);
+    }
+    let mut sent: String = name
+        .bytes()
+        .take(KEPT_BYTES)
+        .map(|byte| if is_allowed(byte) { char::from(byte) } else { '_' })
+        .collect();
+    sent.push('_');
+    for byte in digest(&SHA256, name.as_bytes()).as_ref().iter().take(HASH_BYTES) {
+        sent.push_str(&format!("{byte:02x}"));
+    }
+    Cow::Owned(sent)
+}
+
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+pub(crate) const RENAMED: &str = "sent under a name the provider takes; answers have the original";
+
+/// Longest name OpenAI takes.
+const MAX_BYTES: usize = 64;
+
+/// How much of a hash a name gets.
+const HASH_BYTES: usize = 4;
+
+/// How much of a name stays before `_` and the hash.
+const KEPT_BYTES: usize = MAX_BYTES - 1 - 2 * HASH_BYTES;
