@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -374,11 +375,11 @@ fn the_host_is_the_clients_the_nodes_or_a_given_one() {
     ] {
         let gateway = Gateway::passing(&format!("{}, pass_host: {pass_host}", node(address)));
         assert_eq!(gateway.connect().send(&Request::new("GET", "/")).status(), 200);
-        assert_eq!(
-            upstream.asked().header("host"),
-            Some(host.as_str()),
-            "{pass_host}"
-        );
+        let asked = upstream.asked();
+        assert_eq!(asked.header("host"), Some(host.as_str()), "{pass_host}");
+        assert_eq!(asked.header("x-forwarded-host"), Some("gateway.test"));
+        let port = gateway.address.port().to_string();
+        assert_eq!(asked.header("x-forwarded-port"), Some(port.as_str()));
     }
 }
 
@@ -396,6 +397,44 @@ fn a_connection_to_the_server_serves_many_calls_but_no_more_than_configured() {
     }
     upstream.was_left();
     assert_eq!(client.send(&Request::new("GET", "/")).status(), 200);
+}
+
+#[test]
+fn a_connection_that_the_server_closed_while_idle_fails_no_call() {
+    let upstream = Upstream::start(|_, peer| {
+        peer.send(&answers::answer(200, "", b"ok"));
+        Next::Close
+    });
+    let gateway = Gateway::passing(&node(address(&upstream)));
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        assert_eq!(client.send(&Request::new("GET", "/")).status(), 200);
+    }
+}
+
+#[test]
+fn clients_of_http_2_are_served_by_servers_of_http_1() {
+    let upstream = Upstream::saying(answers::answer(200, "connection: keep-alive\r\n", b"answered"));
+    let gateway = Gateway::passing(&node(address(&upstream)));
+    let output = Command::new("curl")
+        .args([
+            "-s",
+            "--http2-prior-knowledge",
+            "-H",
+            "cookie: a=1",
+            "-d",
+            "some words",
+        ])
+        .args(["-w", " %{http_code} %{http_version}"])
+        .arg(format!("http://{}/path?query", gateway.address))
+        .output()
+        .expect("curl runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "answered 200 2");
+    let asked = upstream.asked();
+    assert_eq!((asked.path.as_str(), asked.text()), ("/path?query", "some words"));
+    let authority = gateway.address.to_string();
+    assert_eq!(asked.header("host"), Some(authority.as_str()));
+    assert_eq!(asked.header("cookie"), Some("a=1"));
 }
 
 #[test]

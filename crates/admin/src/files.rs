@@ -9,10 +9,7 @@ use crate::registry::Registry;
 
 /// Checks objects of a file. Gives those that cannot be served, with the reason for each. What they refer to need not be
 /// there, as in a standalone document.
-pub fn refusals<'o>(
-    objects: &'o [(ObjectKey, Map<String, Value>)],
-    strict: bool,
-) -> Vec<(&'o ObjectKey, String)> {
+pub fn refusals(objects: &[(ObjectKey, Map<String, Value>)], strict: bool) -> Vec<(&ObjectKey, String)> {
     let registry = Registry::new(PLUGINS, strict, Box::new(tollgate_gateway::check_expression));
     objects
         .iter()
@@ -62,15 +59,31 @@ mod tests {
     #[test]
     fn objects_of_files_are_held_against_the_rules_of_the_admin_api() {
         let objects = [
-            object(ObjectKey::new(Kind::Route, "good"), json!({"id": "good", "uri": "/a", "plugins": {"key-auth": {}}})),
-            object(ObjectKey::new(Kind::Route, "bad"), json!({"uri": "/b", "plugins": {"no-such": {}}})),
-            object(ObjectKey::credential("jack", "c1"), json!({"id": "jack/credentials/c1", "plugins": {"key-auth": {"key": "k"}}})),
-            object(ObjectKey::new(Kind::Consumer, "jack"), json!({"username": "jack"})),
+            object(
+                ObjectKey::new(Kind::Route, "good"),
+                json!({"id": "good", "uri": "/a", "plugins": {"key-auth": {}}}),
+            ),
+            object(
+                ObjectKey::new(Kind::Route, "bad"),
+                json!({"uri": "/b", "plugins": {"no-such": {}}}),
+            ),
+            object(
+                ObjectKey::credential("jack", "c1"),
+                json!({"id": "jack/credentials/c1", "plugins": {"key-auth": {"key": "k"}}}),
+            ),
+            object(
+                ObjectKey::new(Kind::Consumer, "jack"),
+                json!({"username": "jack"}),
+            ),
             object(ObjectKey::new(Kind::Upstream, "u"), json!({"nodes": 5})),
         ];
         let refused = refusals(&objects, false);
         let ids: Vec<_> = refused.iter().map(|(key, _)| key.id.as_str()).collect();
         assert_eq!(ids, ["bad", "u"]);
-        assert!(refused[0].1.contains("unknown plugin [no-such]"), "{}", refused[0].1);
+        assert!(
+            refused[0].1.contains("unknown plugin [no-such]"),
+            "{}",
+            refused[0].1
+        );
     }
 }

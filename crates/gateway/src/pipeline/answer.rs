@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
-use tollgate_dialects::{Dialect, Losses, anthropic_messages, codec, openai_chat, scan};
+use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
 use super::ask::Asked;
 use super::choose::Candidate;
@@ -224,6 +224,14 @@ pub async fn whole(
     let dialect = encoded.operation.dialect();
     if tells_error(&members, &body) {
         let body = masked(body, &candidate.instance);
+        // APISIX keeps the status of such an answer.
+        if manners == Manners::ApisixStrict
+            && head.dialect == Dialect::AnthropicMessages
+            && let Some(told) = apisix::error_answer(&String::from_utf8_lossy(&body))
+        {
+            record.end_attempt("error_event", Some(upstream.status), None);
+            return Ok(Answer::json(upstream.status, told));
+        }
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
     }
     let mut answer_headers = passed_headers(&upstream.headers);
@@ -502,6 +510,12 @@ fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
         native_finish_reason: manners.is_demo(),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
+        manners: if manners == Manners::ApisixStrict {
+            codec::Manners::Apisix
+        } else {
+            codec::Manners::Own
+        },
+        renames: encoded.renames.clone(),
         ..AnswerStyle::default()
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, anthropic_messages, codec, openai_chat};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, anthropic_messages, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -31,6 +31,8 @@ pub struct Encoded {
     pub legacy_functions: bool,
     /// Whether the answer may be bound to a schema by a tool, whose call must become text.
     pub answer_by_tool: bool,
+    /// Tools that are sent under another name, because the provider does not take their own.
+    pub renames: Renames,
     /// Where an instance of an AI plugin is asked, and with which headers; `None`: where the operation says.
     pub target: Option<Target>,
     /// The answer is passed on as it is, read only for accounting as one of this protocol; `None`: it is decoded.
@@ -147,6 +149,7 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         hide_usage: ask_for_usage,
         legacy_functions: false,
         answer_by_tool: false,
+        renames: Renames::default(),
         target: None,
         passed_as: None,
     }
@@ -181,6 +184,7 @@ pub(super) fn translate(
         answer_by_tool: dialect == Dialect::AnthropicMessages
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
+        renames: codec::renames(dialect, request),
         target: None,
         passed_as: None,
     })

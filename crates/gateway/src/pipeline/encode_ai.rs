@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::scan;
-use tollgate_dialects::{Dialect, Losses};
+use tollgate_dialects::{Dialect, Losses, Renames, apisix};
 
 use super::ask::Asked;
 use super::choose::Candidate;
@@ -73,7 +73,9 @@ pub async fn encode(
     })?;
     let mut headers = headers::headers(&record.request.headers, conf, spoken, served, strict)
         .map_err(|error| refused(CallError::gateway("header_unusable", error.to_string())))?;
-    let mut encoded = body(protocol, spoken, served, asked, decoded, candidate, ai, strict)?;
+    let mut encoded = body(
+        protocol, spoken, served, asked, decoded, candidate, ai, model, strict,
+    )?;
     let path = if conf.provider.is_signed() {
         aws::wire_path(&target.path)
     } else {
@@ -156,6 +158,7 @@ fn body(
     decoded: &Decoded,
     candidate: &Candidate,
     ai: &AiInstance,
+    model: Option<&str>,
     strict: bool,
 ) -> Result<Encoded, AttemptError> {
     let shaped = |bytes: &Bytes, members| {
@@ -169,6 +172,20 @@ fn body(
             let shaped = shaped(&asked.body, &asked.members)?;
             let mut encoded = passed(protocol, shaped.body);
             encoded.hide_usage = shaped.usage_added && !strict;
+            Ok(encoded)
+        }
+        Served::AnthropicAsOpenai if strict => {
+            let rebuilt = apisix::rebuild_request(asked.text(), model).map_err(|error| {
+                refused(bad_request("invalid_request", error.problem).told_as(Key::ErrorMsg))
+            })?;
+            let bytes = Bytes::from(rebuilt.body);
+            let members = scan(&bytes)
+                .map_err(|error| refused(CallError::gateway("translation_failed", error.to_string())))?;
+            let mut encoded = passed(protocol, shaped(&bytes, &members)?.body);
+            encoded.operation = Operation::Chat(Dialect::OpenaiChat);
+            encoded.losses = rebuilt.losses;
+            encoded.renames = rebuilt.renames;
+            encoded.passed_as = None;
             Ok(encoded)
         }
         Served::AnthropicAsOpenai => {
@@ -214,6 +231,7 @@ fn passed(protocol: Protocol, body: RequestBody) -> Encoded {
         hide_usage: false,
         legacy_functions: false,
         answer_by_tool: false,
+        renames: Renames::default(),
         target: None,
         passed_as: Some(protocol),
     }
