@@ -123,7 +123,9 @@ pub fn start(
     for address in &admin.listen {
         let listener = TcpListener::bind(address)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| Failure::new(format!("cannot listen on {address} for the Admin API: {error}")))?;
+            .map_err(|error| {
+                Failure::new(format!("cannot listen on {address} for the Admin API: {error}"))
+            })?;
         administration
             .addresses
             .push(listener.local_addr().map_err(Failure::new)?);

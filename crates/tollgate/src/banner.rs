@@ -48,7 +48,10 @@ fn text(
             line(format!("  Admin API      http://{address}/apisix/admin"));
         }
         if let Some(location) = &administration.key_location {
-            line(format!("  its key        in {} (made up at the first start)", location.display()));
+            line(format!(
+                "  its key        in {} (made up at the first start)",
+                location.display()
+            ));
         }
     }
     line(format!("  configuration  {}", configuration(source)));

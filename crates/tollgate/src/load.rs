@@ -81,7 +81,9 @@ impl Source {
                 FileKind::Standalone => return standalone(name, text),
                 FileKind::Adc => return adc(name, text),
                 FileKind::Kubernetes => {
-                    return Err(Failure::new(format!("{name}: holds Kubernetes manifests, which cannot be read yet")));
+                    return Err(Failure::new(format!(
+                        "{name}: holds Kubernetes manifests, which cannot be read yet"
+                    )));
                 }
                 FileKind::Native | FileKind::Unknown => {}
             }

@@ -11,16 +11,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_gateway::upstream::Reach;
 use tollgate_gateway::{Gateway, Setting};
+use tollgate_resources::Resources;
 use tollgate_resources::model::{LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
-use tollgate_resources::Resources;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
-use crate::file_objects::FileObjects;
-use crate::{administration, banner};
 use crate::cli::{Failure, RunArguments, Source};
+use crate::file_objects::FileObjects;
 use crate::load::{Files, env, log_format};
+use crate::{administration, banner};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -80,8 +80,18 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         )?),
         _ => None,
     };
-    let files = if administration.is_some() { arguments.source.read() } else { files };
-    banner::print(&resources, &notes, &addresses, &arguments.source, administration.as_ref());
+    let files = if administration.is_some() {
+        arguments.source.read()
+    } else {
+        files
+    };
+    banner::print(
+        &resources,
+        &notes,
+        &addresses,
+        &arguments.source,
+        administration.as_ref(),
+    );
     runtime.block_on(supervise(
         &gateway,
         &arguments.source,

@@ -119,7 +119,10 @@ fn resolve(hosts: &View<'_>, report: &mut Report) -> BTreeMap<String, SocketAddr
             .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/']))
             .and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) {
-            let problem = format!("`{}` is no host with a port, such as `api.openai.com:443`", quote(host));
+            let problem = format!(
+                "`{}` is no host with a port, such as `api.openai.com:443`",
+                quote(host)
+            );
             report.mistake(&path, problem);
             continue;
         }
