@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tollgate_gateway::{Change, Gateway, Setting};
+use tollgate_gateway::{Change, Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
 use tollgate_telemetry::{AccessLog, Format, Target};
@@ -52,6 +52,7 @@ fn gateway() -> Gateway {
         access_log: AccessLog::start(Target::Off, Format::Json).expect("no file is opened"),
         env: Box::new(|_| None),
         strict_apisix: false,
+        forwarding: Forwarding::default(),
     };
     Gateway::new(&Resources::default(), &|_| None, setting).expect("there is nothing to compile")
 }

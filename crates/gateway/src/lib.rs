@@ -6,6 +6,7 @@
 
 pub mod ai;
 mod error;
+mod forwarding;
 mod gateway;
 mod manners;
 mod objects;
@@ -13,6 +14,7 @@ mod pipeline;
 pub mod plugins;
 pub mod providers;
 pub mod proxy;
+pub mod secret_managers;
 mod secrets;
 pub mod server;
 mod snapshot;
@@ -20,6 +22,7 @@ pub mod upstream;
 pub mod who;
 
 pub use error::{AttemptError, CallError, Fault};
+pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression};
 pub use snapshot::{CompileError, Snapshot};

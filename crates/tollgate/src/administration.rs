@@ -41,7 +41,7 @@ struct Plane(Arc<Gateway>);
 
 impl DataPlane for Plane {
     async fn apply(&self, changes: Vec<Change>) {
-        self.0.apply(&changes);
+        self.0.apply_with_secrets(changes).await;
     }
 }
 
@@ -107,10 +107,7 @@ pub fn start(
         },
         strict: deployment.strict,
     };
-    let parts = Parts {
-        check_vars: Box::new(|vars| tollgate_gateway::check_expression(vars)),
-        ..Parts::default()
-    };
+    let parts = Parts::default();
     let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
     let (stop, stopped) = watch::channel(false);
     let mut administration = Administration {

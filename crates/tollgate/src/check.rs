@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use tollgate_gateway::server::server_config;
-use tollgate_gateway::{Gateway, Setting};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::objects::Kind;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
@@ -26,6 +26,7 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         access_log: log,
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
+        forwarding: Forwarding::default(),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
     let refused = tollgate_admin::refusals(&lowered.objects, lowered.deployment.strict);

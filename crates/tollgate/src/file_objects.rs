@@ -21,11 +21,11 @@ impl FileObjects {
         let mut before = std::mem::take(&mut self.served);
         for (key, value) in objects {
             let value = with_id(key, value);
-            if let Some(served) = before.remove(key) {
-                if served.value == value {
-                    self.served.insert(key.clone(), served);
-                    continue;
-                }
+            if let Some(served) = before.remove(key)
+                && served.value == value
+            {
+                self.served.insert(key.clone(), served);
+                continue;
             }
             self.revision += 1;
             let object = Arc::new(Object {

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
 use tollgate_gateway::upstream::Reach;
-use tollgate_gateway::{Gateway, Setting};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
-use tollgate_resources::model::{LogPath, Server};
+use tollgate_resources::model::{Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
@@ -51,8 +51,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         access_log: access_log.clone(),
         env: Box::new(env),
         strict_apisix: deployment.strict,
+        forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
+    gateway.start_secret_agent().map_err(Failure::new)?;
     let mut file_objects = FileObjects::default();
     gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
     let store = match &loaded.admin {
@@ -223,6 +225,21 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
+fn forwarding(deployment: &Deployment, source: &Source) -> Result<Forwarding, Failure> {
+    if source.is_native() {
+        return Ok(Forwarding::default());
+    }
+    let real_ip = &deployment.real_ip;
+    Forwarding::new(
+        &real_ip.header,
+        &real_ip.from,
+        real_ip.recursive,
+        deployment.trusted_addresses.as_deref().unwrap_or_default(),
+    )
+    .map_err(Failure::new)
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.

@@ -1,6 +1,6 @@
 //! Compiles objects one change at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -26,6 +26,8 @@ pub type Change = (ObjectKey, Option<Arc<Object>>);
 pub struct Compiler {
     objects: HashMap<ObjectKey, Arc<Object>>,
     uses: Uses,
+    /// The references to managers of secrets in each object that has any, written `<manager>/<id>/<path>`.
+    secrets: HashMap<ObjectKey, BTreeSet<String>>,
     routes: HashMap<String, Entry>,
     /// Under which plugins and identities the credentials of an object are found.
     identities: HashMap<ObjectKey, Vec<(&'static str, String)>>,
@@ -43,6 +45,7 @@ impl Compiler {
         Compiler {
             objects: HashMap::new(),
             uses: Uses::default(),
+            secrets: HashMap::new(),
             routes: HashMap::new(),
             identities: HashMap::new(),
             global: HashMap::new(),
@@ -53,13 +56,23 @@ impl Compiler {
         }
     }
 
-    /// Every object that names a secret of a manager or an environment variable; they are compiled again when it changes.
-    pub fn users_of_secrets(&self) -> Vec<ObjectKey> {
-        self.objects
-            .values()
-            .filter(|object| object.value.values().any(Secrets::is_needed_by))
-            .map(|object| object.key.clone())
+    /// Every object that names one of these secrets of managers; they are compiled again when it changes.
+    pub fn users_of_secrets(&self, changed: &BTreeSet<String>) -> Vec<ObjectKey> {
+        self.secrets
+            .iter()
+            .filter(|(_, named)| !named.is_disjoint(changed))
+            .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// Every secret of a manager that an object names, written `<manager>/<id>/<path>`; with repetitions.
+    pub fn named_secrets(&self) -> impl Iterator<Item = &String> {
+        self.secrets.values().flatten()
+    }
+
+    /// An object as it is now.
+    pub fn object(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        self.objects.get(key)
     }
 
     /// Takes changes over, compiles what they touch and gives what is to run from now on. Never fails as a whole: what
@@ -67,6 +80,13 @@ impl Compiler {
     pub fn apply(&mut self, changes: &[Change], secrets: &Secrets) -> Plane {
         for (key, object) in changes {
             self.uses.set(key, object.as_deref());
+            self.secrets.remove(key);
+            if let Some(object) = object {
+                let named = Secrets::managed_by(object);
+                if !named.is_empty() {
+                    self.secrets.insert(key.clone(), named);
+                }
+            }
             match object {
                 Some(object) => self.objects.insert(key.clone(), object.clone()),
                 None => self.objects.remove(key),

@@ -71,7 +71,13 @@ pub async fn encode(
             TargetError::NoHost => CallError::gateway("endpoint_missing", error.to_string()),
         })
     })?;
-    let mut headers = headers::headers(&record.request.headers, conf, spoken, served, strict)
+    let nothing = HeaderMap::new();
+    let client = if ai.sees_client {
+        &record.request.headers
+    } else {
+        &nothing
+    };
+    let mut headers = headers::headers(client, conf, spoken, served, strict)
         .map_err(|error| refused(CallError::gateway("header_unusable", error.to_string())))?;
     let mut encoded = body(
         protocol, spoken, served, asked, decoded, candidate, ai, model, strict,

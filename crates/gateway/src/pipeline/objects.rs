@@ -117,6 +117,11 @@ pub async fn answer_call(
         }
     }
     match (call, &route.upstream) {
+        (Some(call), Some(upstream)) if call.passes_on() => {
+            let answer = ai::answer(worker, call, record).await?;
+            let body = ai::as_request(answer)?;
+            proxy::pass(worker, upstream, route, &passing, body, record).await
+        }
         (Some(call), _) => ai::answer(worker, call, record).await,
         (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
         (None, None) => Err(cannot_serve(

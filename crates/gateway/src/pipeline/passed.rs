@@ -30,6 +30,7 @@ pub async fn pass(
     mut upstream: UpstreamAnswer,
     record: &mut Record,
 ) -> Result<Answer, AttemptError> {
+    record.passed_as = Some(protocol);
     let limit = candidate
         .instance
         .ai

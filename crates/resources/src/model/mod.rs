@@ -21,7 +21,7 @@ mod timeouts;
 use serde::Serialize;
 
 pub use access_log::{AccessLog, LogFormat, LogPath};
-pub use admin::{Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, StandaloneFormat};
+pub use admin::{Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat};
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
