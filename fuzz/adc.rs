@@ -1,4 +1,4 @@
-//! What must hold for any bytes that are taken for an `adc.yaml`.
+//! What must hold for any bytes that are taken for an `adc.yaml` or for manifests of Kubernetes.
 
 use serde_json::{Map, Value};
 use tollgate_resources::adc::{Labels, lower_adc, normalised, to_adc_yaml};
@@ -6,18 +6,6 @@ use tollgate_resources::apisix::lower_standalone;
 use tollgate_resources::kubernetes::{lower_manifests, to_apisix_yaml};
 use tollgate_resources::model::StandaloneFormat;
 use tollgate_resources::objects::ObjectKey;
-
-/// Runs the checks of a target.
-///
-/// # Panics
-/// A check has failed, or there is no such target.
-pub(crate) fn run(target: &str, bytes: &[u8]) {
-    match target {
-        "adc" => adc(bytes),
-        "manifests" => manifests(bytes),
-        other => panic!("no fuzz target is called {other}"),
-    }
-}
 
 /// What can be read can be written, and what was written says the same.
 pub(crate) fn adc(bytes: &[u8]) {
@@ -48,7 +36,7 @@ pub(crate) fn adc(bytes: &[u8]) {
 }
 
 /// What is taken says the same as ADC's file and as APISIX's; what is refused names lines that exist.
-fn manifests(bytes: &[u8]) {
+pub(crate) fn manifests(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };

@@ -27,6 +27,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "apisix_bootstrap" => bootstrap(text),
         "apisix_standalone" => standalone(text),
         "adc" => adc::adc(bytes),
+        "manifests" => adc::manifests(bytes),
         "admin_json" => object(text),
         other => panic!("no fuzz target is called {other}"),
     }

@@ -41,7 +41,7 @@ struct Plane(Arc<Gateway>);
 
 impl DataPlane for Plane {
     async fn apply(&self, changes: Vec<Change>) {
-        self.0.apply(&changes);
+        self.0.apply_with_secrets(changes).await;
     }
 }
 

@@ -13,9 +13,6 @@ use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
-use tollgate_gateway::{Gateway, Setting};
-use tollgate_resources::Resources;
-use tollgate_resources::model::{LogPath, Server};
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
@@ -52,6 +49,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
+    gateway.start_secret_agent().map_err(Failure::new)?;
     let mut file_objects = FileObjects::default();
     gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
     let store = match &loaded.admin {

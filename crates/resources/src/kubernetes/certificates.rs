@@ -10,9 +10,9 @@ use crate::adc::id_of;
 use crate::objects::{self, ObjectKey};
 use crate::tree::Path;
 
-/// Fewest characters of a certificate and of a key in PEM that ADC and the Admin API take.
+/// Fewest characters of a certificate and of a key in PEM that both ADC and the Admin API take.
 const MIN_CERTIFICATE: usize = 128;
-const MIN_KEY: usize = 32;
+const MIN_KEY: usize = 64;
 
 /// Keys of a Secret under which a certificate, its private key and an authority may be.
 const CERTIFICATE: [&str; 2] = ["tls.crt", "cert"];

@@ -6,7 +6,7 @@ use super::{Manifests, lower_manifests, to_apisix_yaml};
 use crate::adc::{Labels, lower_adc, normalised, to_adc_yaml};
 use crate::apisix::lower_standalone;
 use crate::model::StandaloneFormat;
-use crate::objects::{Kind, ObjectKey};
+use crate::objects::{Kind, Lua, ObjectKey, Write, check};
 
 #[track_caller]
 pub(super) fn lower(text: &str) -> Manifests {
@@ -37,6 +37,9 @@ pub(super) fn meaning(text: &str) -> Value {
         written.yaml
     );
 
+    for (key, value) in &objects {
+        check_as_sent(key, value.clone());
+    }
     let mut services = Map::new();
     for (key, value) in &objects {
         if key.kind == Kind::Service {
@@ -61,6 +64,15 @@ pub(super) fn meaning(text: &str) -> Value {
         (format!("{} {name}", key.kind), Value::Object(value))
     });
     Value::Object(named.collect())
+}
+
+/// The Admin API takes every object.
+#[track_caller]
+fn check_as_sent(key: &ObjectKey, mut value: Map<String, Value>) {
+    value.remove("id");
+    if let Err(refused) = check(key.kind, Write::Put, Some(key.short_id()), value, Lua::Refuse) {
+        panic!("{key}: {refused}");
+    }
 }
 
 fn ordered(objects: Vec<(ObjectKey, Map<String, Value>)>) -> Vec<(ObjectKey, Map<String, Value>)> {
@@ -400,7 +412,7 @@ spec: {controllerName: apisix.apache.org/apisix-ingress-controller}
 
 #[test]
 fn certificates_come_from_secrets() {
-    let (certificate, key) = ("c".repeat(128), "k".repeat(32));
+    let (certificate, key) = ("c".repeat(128), "k".repeat(64));
     let text = format!(
         "
 apiVersion: apisix.apache.org/v2
@@ -501,10 +513,20 @@ spec:
         ),
         [
             "k.yaml:3: document 1.metadata.name: a name has at most 253 lower case letters, digits, `-` and `.`",
-            "k.yaml:6: document 1.spec.plugins[0].nam: unknown key `nam`; did you mean `name`? Allowed: name, enable, enabled, config, secretRef",
+            "k.yaml:6: document 1.spec.plugins[0].nam: unknown key `nam`; did you mean `name`? (allowed: name, enable, enabled, config, secretRef)",
             "k.yaml:6: document 1.spec.plugins[0].name: missing",
             "k.yaml:8: document 1.spec.plugins[1].config: expected a map",
             "k.yaml:9: document 1.spec.plugins[1].secretRef: the Secret default/gone is not in this file; add it",
+            "k.yaml:19: document 2.spec.rules[0].matches[0].path.type: unknown word `Prefix` (allowed: Exact, PathPrefix, RegularExpression)",
+            "k.yaml:19: document 2.spec.rules[0].matches[0].path.value: must begin with `/`",
+            "k.yaml:20: document 2.spec.rules[0].matches[0].method: unknown word `post`; did you mean `POST`? (allowed: GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH)",
+            "k.yaml:21: document 2.spec.rules[0].backendRefs[0].port: missing",
+            "k.yaml:23: document 3: expected a map with apiVersion, kind and metadata",
+            "k.yaml:28: document 4.spec.authParameter: needs one of: keyAuth, basicAuth, jwtAuth, wolfRBAC, hmacAuth, ldapAuth",
+            "k.yaml:36: document 5.spec.http[0].match.methods[0]: unknown method `get`; did you mean `GET`? (allowed: GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE)",
+            "k.yaml:36: document 5.spec.http[0].match.remoteAddrs[0]: expected an address such as 10.0.0.1 or a network such as 10.0.0.0/8",
+            "k.yaml:37: document 5.spec.http[0].backends[0]: the port `web` is not known: add the Service default/s with a port of this name, or write its number",
+            "k.yaml:38: document 5.spec.http[0].timeout.read: expected text; put it in quotes",
         ]
     );
 }

@@ -36,7 +36,7 @@ impl Record {
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
         self.worker.access_log.log(&CallRecord {
-            remote_addr: self.peer.address.ip(),
+            remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
             server_addr: None,
             scheme: if self.peer.tls { "https" } else { "http" },

@@ -243,3 +243,83 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
         Event::PartStart { .. } | Event::PartStop { .. } | Event::Ping | Event::Opaque { .. } => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether tools were seen to be called by the events of a stream, however it is cut.
+    fn calls(provider: Dialect, client: Dialect, stream: &str) -> bool {
+        let seen = |size: usize| {
+            let mut transform = Understood::new(provider, client, false, &AnswerStyle::default());
+            for piece in stream.as_bytes().chunks(size) {
+                transform.feed(&Bytes::copy_from_slice(piece)).unwrap();
+            }
+            transform.seen().tool_calls
+        };
+        let whole = seen(stream.len());
+        for size in [1, 7, 64] {
+            assert_eq!(seen(size), whole, "in pieces of {size}");
+        }
+        whole
+    }
+
+    fn chunks(deltas: &[&str]) -> String {
+        deltas
+            .iter()
+            .map(|delta| {
+                format!(
+                    "data: {{\"id\":\"c\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n"
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn openai_calls_of_tools_are_seen_at_once_and_behind_text() {
+        let text = r#"{"role":"assistant","content":"Let me \"tool_calls\":[1] see"}"#;
+        let empty = r#"{"content":"x","tool_calls":[],"function_call":null}"#;
+        let call = r#"{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}"#;
+        for client in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+            for (deltas, expected) in [
+                (&[text, empty][..], false),
+                (&[call], true),
+                (&[text, empty, call], true),
+            ] {
+                assert_eq!(
+                    calls(Dialect::OpenaiChat, client, &chunks(deltas)),
+                    expected,
+                    "{client:?} {deltas:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn anthropic_calls_of_tools_are_seen_behind_text() {
+        let event =
+            |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\",{rest}}}\n\n");
+        let text = [
+            event(
+                "message_start",
+                r#""message":{"id":"i","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+            ),
+            event("content_block_start", r#""index":0,"content_block":{"type":"text","text":""}"#),
+            event("content_block_delta", r#""index":0,"delta":{"type":"text_delta","text":"tool_use"}"#),
+            event("content_block_stop", r#""index":0"#),
+        ]
+        .concat();
+        let call = event(
+            "content_block_start",
+            r#""index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}"#,
+        );
+        for client in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+            assert!(!calls(Dialect::AnthropicMessages, client, &text), "{client:?}");
+            let with_call = text.clone() + &call;
+            assert!(
+                calls(Dialect::AnthropicMessages, client, &with_call),
+                "{client:?}"
+            );
+        }
+    }
+}

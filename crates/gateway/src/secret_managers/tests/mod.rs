@@ -42,6 +42,7 @@ impl Bench {
             access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
             env: Box::new(|name| (name == "VAULT_TOKEN").then(|| "root".to_owned())),
             strict_apisix: false,
+            forwarding: crate::Forwarding::default(),
         };
         let gateway = Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap());
         let seconds = Arc::new(AtomicU64::new(0));
@@ -78,7 +79,12 @@ impl Bench {
 
     /// Writes objects and waits for the answer.
     fn write(&self, changes: Vec<Change>) {
-        self.runtime.block_on(self.gateway.apply_with_secrets(changes));
+        // The Admin API may move the future between threads.
+        fn sendable<F: Future<Output = ()> + Send>(future: F) -> F {
+            future
+        }
+        self.runtime
+            .block_on(sendable(self.gateway.apply_with_secrets(changes)));
     }
 
     /// Lets the time become this and everything happen that is due then.
