@@ -81,15 +81,7 @@ impl Source {
                 FileKind::Bootstrap => return bootstrap(name, text, files),
                 FileKind::Standalone => return standalone(name, text),
                 FileKind::Adc => return adc(name, text),
-<<<<<<< HEAD
-                FileKind::Kubernetes => {
-                    return Err(Failure::new(format!(
-                        "{name}: holds Kubernetes manifests, which cannot be read yet"
-                    )));
-                }
-=======
                 FileKind::Kubernetes => return kubernetes(name, text),
->>>>>>> main
                 FileKind::Native | FileKind::Unknown => {}
             }
         }

@@ -12,11 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
 
-<<<<<<< HEAD
-use super::reach;
-=======
-use super::Keep;
->>>>>>> main
+use super::{Keep, reach};
 
 /// How bytes travel to the provider.
 #[derive(Clone, Debug)]

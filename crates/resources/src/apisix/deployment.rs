@@ -6,11 +6,7 @@ use std::net::SocketAddr;
 use super::ignored;
 use super::places::{LOOPBACK, address, network, networks};
 use super::view::View;
-<<<<<<< HEAD
-use crate::model::{ConfigProvider, Deployment, StandaloneFormat};
-=======
 use crate::model::{ConfigProvider, Deployment, RealIp, StandaloneFormat};
->>>>>>> main
 use crate::report::{Report, quote, unknown};
 
 /// APISIX's ports for metrics, status and control.
