@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
+use tollgate_gateway::upstream::Reach;
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
@@ -40,6 +41,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
     }
+    // Before anything is compiled: what is trusted is settled when an upstream is.
+    Reach::new(&deployment.resolve, deployment.ca_file.as_deref())
+        .map_err(|error| Failure::new(format!("tollgate.ca_file: {error}")))?
+        .establish();
     let access_log = open_access_log(&resources.server)?;
     let setting = Setting {
         pepper: pepper()?,

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::{Endpoint, Scheme};
+use super::reach;
 use crate::error::AttemptError;
 
 /// How long an address may take when the name has another one: a dead address must not use up the whole time for connecting.
@@ -45,6 +46,12 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Stream, SocketAddr),
 }
 
 async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), AttemptError> {
+    if let Some(address) = reach::address(&endpoint.host, endpoint.port) {
+        return TcpStream::connect(address)
+            .await
+            .map(|tcp| (tcp, address))
+            .map_err(|error| AttemptError::connect("connect_error", format!("{address}: {error}")));
+    }
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(|error| AttemptError::connect("dns_error", format!("{}: {error}", endpoint.host)))?;

@@ -12,7 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
 
-use super::Keep;
+use super::{Keep, reach};
 
 /// How bytes travel to the provider.
 #[derive(Clone, Debug)]
@@ -194,21 +194,15 @@ pub fn client_config(
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
         None if !tls.verify => {}
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            let failed = |reason: String| EndpointError::CaFile {
-                path: path.clone(),
-                reason,
-            };
-            let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| failed(error.to_string()))?;
+        None => {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            for certificate in reach::authorities() {
+                roots.add(certificate.clone())?;
             }
-            if roots.is_empty() {
-                return Err(failed("it holds no certificate".to_owned()));
+        }
+        Some(path) => {
+            for certificate in read_authorities(path)? {
+                roots.add(certificate)?;
             }
         }
     }
@@ -228,6 +222,28 @@ pub fn client_config(
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The certificates of a PEM file, each of which can be an authority.
+pub(super) fn read_authorities(path: &str) -> Result<Vec<CertificateDer<'static>>, EndpointError> {
+    let failed = |reason: String| EndpointError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let mut certificates = Vec::new();
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        roots
+            .add(certificate.clone())
+            .map_err(|error| failed(error.to_string()))?;
+        certificates.push(certificate);
+    }
+    if certificates.is_empty() {
+        return Err(failed("it holds no certificate".to_owned()));
+    }
+    Ok(certificates)
 }
 
 /// Accepts every certificate: only where the operator switched verification off for a provider. Signatures are still

@@ -5,8 +5,10 @@ mod body;
 mod connect;
 mod endpoint;
 mod pool;
+mod reach;
 
 pub use answer_body::UpstreamBody;
 pub use body::{ClientStream, Outgoing, RequestBody, WaitsFor};
 pub use endpoint::{ClientIdentity, Endpoint, EndpointError, Scheme, TlsSettings, client_config};
 pub use pool::{Keep, Lease, Pools, Received, SendError, Unanswered};
+pub use reach::Reach;

@@ -29,7 +29,14 @@ pub(super) fn lower(section: Option<&View<'_>>, report: &mut Report) -> Admin {
     let address = match section.section("admin_listen", report) {
         Some(listen) => {
             ignored::note(&listen, &ignored::LISTEN, report);
-            listen.address(ip, Admin::DEFAULT_PORT, report)
+            let ip = listen.ip(ip, report);
+            let port = match listen.get("port") {
+                None => Some(Admin::DEFAULT_PORT),
+                // A free one, which is told at start.
+                Some(view) if view.as_number() == Some(0) => Some(0),
+                Some(view) => view.as_port(report),
+            };
+            ip.zip(port).map(SocketAddr::from)
         }
         None => Some(SocketAddr::new(ip, Admin::DEFAULT_PORT)),
     };

@@ -1,5 +1,6 @@
 //! `deployment`, and what of `apisix`, `plugins`, `plugin_attr`, `tollgate` and `compat` concerns the whole process.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::ignored;
@@ -68,7 +69,14 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     }
     // Our own keys: a misspelt one is a mistake.
     if let Some(tollgate) = root.section("tollgate", report) {
-        refuse_others(&tollgate, &["data_dir"], report);
+        refuse_others(&tollgate, &["data_dir", "resolve", "ca_file"], report);
+        if let Some(hosts) = tollgate.section("resolve", report) {
+            deployment.resolve = resolve(&hosts, report);
+        }
+        match tollgate.text("ca_file", report) {
+            Some("") => report.mistake(&tollgate.path.key("ca_file"), "the name of the file is empty"),
+            file => deployment.ca_file = file.map(str::to_owned),
+        }
         match tollgate.text("data_dir", report) {
             Some("") => report.mistake(&tollgate.path.key("data_dir"), "the name of the folder is empty"),
             Some(folder) => folder.clone_into(&mut deployment.data_dir),
@@ -131,6 +139,42 @@ fn lower_apisix(deployment: &mut Deployment, apisix: &View<'_>, report: &mut Rep
     if apisix.bool("enable_control", report) != Some(false) {
         deployment.control = control;
     }
+}
+
+/// Where connections to hosts go instead of where DNS says.
+fn resolve(hosts: &View<'_>, report: &mut Report) -> BTreeMap<String, SocketAddr> {
+    let mut addresses = BTreeMap::new();
+    for host in hosts.keys() {
+        let path = hosts.path.key(host);
+        let port = host
+            .rsplit_once(':')
+            .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/']))
+            .and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            let problem = format!(
+                "`{}` is no host with a port, such as `api.openai.com:443`",
+                quote(host)
+            );
+            report.mistake(&path, problem);
+            continue;
+        }
+        let Some(text) = hosts.text(host, report) else {
+            continue;
+        };
+        match text.parse() {
+            Ok(address) => {
+                addresses.insert(host.to_ascii_lowercase(), address);
+            }
+            Err(_) => report.mistake(
+                &path,
+                format!(
+                    "`{}` is no address with a port, such as `10.0.0.7:443` or `[fd00::7]:443`",
+                    quote(text)
+                ),
+            ),
+        }
+    }
+    addresses
 }
 
 /// The role of the node.

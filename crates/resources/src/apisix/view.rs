@@ -150,28 +150,32 @@ impl<'a> View<'a> {
 
     /// The address of `{ip, port}`, with defaults for either.
     pub(super) fn address(&self, ip: IpAddr, port: u16, report: &mut Report) -> Option<SocketAddr> {
-        let ip = match self.get("ip") {
-            None => Some(ip),
-            Some(view) => view.as_text(report).and_then(|text| {
-                let bare = text
-                    .strip_prefix('[')
-                    .and_then(|text| text.strip_suffix(']'))
-                    .unwrap_or(text);
-                let ip = bare.parse().ok();
-                if ip.is_none() {
-                    report.mistake(
-                        &view.path,
-                        format!("`{}` is no IP address, such as `127.0.0.1` or `::`", quote(text)),
-                    );
-                }
-                ip
-            }),
-        };
+        let ip = self.ip(ip, report);
         let port = match self.get("port") {
             None => Some(port),
             Some(view) => view.as_port(report),
         };
         Some(SocketAddr::new(ip?, port?))
+    }
+
+    /// The address of `{ip}`, with its default.
+    pub(super) fn ip(&self, ip: IpAddr, report: &mut Report) -> Option<IpAddr> {
+        let Some(view) = self.get("ip") else {
+            return Some(ip);
+        };
+        let text = view.as_text(report)?;
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
+        let ip = bare.parse().ok();
+        if ip.is_none() {
+            report.mistake(
+                &view.path,
+                format!("`{}` is no IP address, such as `127.0.0.1` or `::`", quote(text)),
+            );
+        }
+        ip
     }
 
     /// Records that something else was expected. Text is not repeated: it may be a secret at a wrong place.

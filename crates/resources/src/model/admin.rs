@@ -1,6 +1,7 @@
 //! The Admin API, and where the configuration of the gateway comes from: what APISIX's bootstrap file says besides the
 //! sockets, limits and logs of the data plane.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
@@ -90,6 +91,12 @@ pub struct Deployment {
     /// Where the control API is served; `None` when nothing was said about it, or when it is switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<SocketAddr>,
+    /// `host:port` of upstreams, in lower case, to where connections to them go instead of where DNS says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// PEM file with authorities that upstreams may be vouched for by, beside the built-in ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
 }
 
 /// How the client's address is found behind a load balancer.
@@ -190,6 +197,8 @@ impl Default for Deployment {
             prometheus: None,
             status: None,
             control: None,
+            resolve: BTreeMap::new(),
+            ca_file: None,
         }
     }
 }

@@ -274,6 +274,7 @@ fn the_admin_api_listens_where_allowed_callers_can_reach_it() {
         )
     };
     assert_eq!(listen("admin_listen: {port: 9181}"), ["127.0.0.1:9181"]);
+    assert_eq!(listen("admin_listen: {port: 0}"), ["127.0.0.1:0"]);
     assert_eq!(listen("admin_listen: {ip: 0.0.0.0}"), ["0.0.0.0:9180"]);
     assert_eq!(listen("allow_admin: [127.0.0.1, 10.0.0.0/8]"), ["0.0.0.0:9180"]);
     assert_eq!(listen("allow_admin: [127.0.0.0/0]"), ["0.0.0.0:9180"]);
@@ -361,6 +362,7 @@ fn what_concerns_the_whole_process_is_kept() {
 plugins: [ai-proxy, key-auth]
 plugin_attr: {prometheus: {export_addr: {ip: 0.0.0.0, port: 9091}}}
 tollgate: {data_dir: /var/lib/tollgate}
+nginx_config: {http: {real_ip_header: X-Forwarded-For, real_ip_from: ['10.0.0.0/8', 'unix:'], real_ip_recursive: 'on'}}
 compat: {apisix: strict}
 ",
     )
@@ -372,6 +374,7 @@ compat: {apisix: strict}
             "data_dir": "/var/lib/tollgate",
             "strict": true,
             "trusted_addresses": ["127.0.0.1", "172.18.0.0/16"],
+            "real_ip": {"header": "x-forwarded-for", "from": ["10.0.0.0/8"], "recursive": true},
             "plugins": ["ai-proxy", "key-auth"],
             "encrypt_fields": false,
             "server_tokens": false,
@@ -379,6 +382,42 @@ compat: {apisix: strict}
             "status": "0.0.0.0:7085",
             "control": "127.0.0.1:9092",
         })
+    );
+}
+
+#[test]
+fn upstreams_may_be_elsewhere_than_dns_says_and_vouched_for_by_others() {
+    let deployment = bootstrap(
+        "tollgate:
+  resolve: {\"API.openai.com:443\": \"127.0.0.1:4443\", \"vendor:80\": \"[::1]:80\"}
+  ca_file: ca.pem
+",
+    )
+    .deployment;
+    let resolve = serde_json::to_value(&deployment.resolve).unwrap();
+    assert_eq!(
+        resolve,
+        json!({"api.openai.com:443": "127.0.0.1:4443", "vendor:80": "[::1]:80"})
+    );
+    assert_eq!(deployment.ca_file.as_deref(), Some("ca.pem"));
+    assert_eq!(
+        refused(
+            "tollgate:
+  resolve:
+    api.openai.com: 127.0.0.1:1
+    https://api.openai.com:443: 127.0.0.1:1
+    api.openai.com:0: 127.0.0.1:1
+    api.openai.com:443: 127.0.0.1
+  ca_file: ''
+"
+        ),
+        "config.yaml:3: tollgate.resolve.api.openai.com: `api.openai.com` is no host with a port, such as `api.openai.com:443`\n\
+         config.yaml:4: tollgate.resolve.https://api.openai.com:443: `https://api.openai.com:443` is no host with a port, such as \
+         `api.openai.com:443`\n\
+         config.yaml:5: tollgate.resolve.api.openai.com:0: `api.openai.com:0` is no host with a port, such as `api.openai.com:443`\n\
+         config.yaml:6: tollgate.resolve.api.openai.com:443: `127.0.0.1` is no address with a port, such as `10.0.0.7:443` or \
+         `[fd00::7]:443`\n\
+         config.yaml:7: tollgate.ca_file: the name of the file is empty"
     );
 }
 
@@ -418,7 +457,7 @@ fn an_unknown_section_and_a_misspelt_key_of_ours_are_mistakes() {
     let text = refused("apisx: {}\ntollgate: {datadir: x}\ncompat: {apisix: stirct}\n");
     let expected = [
         "config.yaml:1: apisx: unknown key `apisx`; did you mean `apisix`? (allowed: ",
-        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir)",
+        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file)",
         "config.yaml:3: compat.apisix: unknown word `stirct`; did you mean `strict`? (allowed: strict, lenient)",
     ];
     for (line, expected) in text.lines().zip(expected) {
