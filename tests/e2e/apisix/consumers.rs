@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::node::CHAT;
+use super::node::{CHAT, chat_route};
 use super::{Node, NodeSetup};
 use crate::harness::{Asked, Upstream, post};
 
@@ -88,6 +88,21 @@ fn set_up_again_hiding(node: &Node, upstream: &Upstream) {
     let body = json!({"uri": "/anything", "plugins": plugins});
     node.put("/routes/ai-proxy-multi-route", &body);
     upstream.was_not_asked();
+}
+
+#[test]
+fn a_client_of_anthropic_may_leave_the_model_to_the_route() {
+    let upstream = Upstream::good("served");
+    for setup in [NodeSetup::new(), NodeSetup::new().strict()] {
+        let node = setup.start();
+        node.put("/routes/1", &chat_route("/v1/messages", &upstream.base()));
+        let body = CHAT.replacen('{', r#"{"max_tokens":9,"#, 1);
+        let response = node.send(&post("/v1/messages", body));
+        assert_eq!(response.status(), 200, "{}", response.text());
+        assert_eq!(response.json()["content"][0]["text"], "served");
+        assert_eq!(upstream.asked().json()["model"], "gpt-4");
+        node.stop();
+    }
 }
 
 #[test]

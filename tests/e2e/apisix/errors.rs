@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::node::{CHAT, chat_route};
+use super::vendors::Vendors;
 use super::{Node, NodeSetup};
 use crate::harness::{Next, Request, Response, Upstream, answers, post};
 
@@ -189,14 +190,33 @@ fn the_vendor_cannot_be_reached() {
     let nodes = both();
     let refusing = Upstream::refusing();
     route(&nodes, "1", &chat_route("/chat", &refusing.base()));
-    let tls_to_plain = Upstream::good("never").base().replace("http:", "https:");
-    route(&nodes, "2", &chat_route("/tls", &tls_to_plain));
+    let mut strangers = Vendors::new(&["127.0.0.1"]);
+    let unknown = strangers.peer("127.0.0.1", |_| Ok(()), |_| String::new());
+    route(
+        &nodes,
+        "2",
+        &chat_route("/tls", &format!("https://{}", unknown.address())),
+    );
+    let resetting = Upstream::resetting();
+    route(&nodes, "3", &chat_route("/cut", &resetting.base()));
     let [ours, letter] = &nodes;
     for path in ["/chat", "/tls"] {
         let response = ours.chat(path);
         is_ours(&response, 502, Form::Page, "the provider could not be reached");
         is_to_the_letter(&letter.chat(path), 500, Form::Page, "");
     }
+    unknown.was_not_asked();
+    let response = ours.chat("/cut");
+    let text = response.json()["error_msg"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        text.starts_with("the connection to the provider was lost") || text.contains("could not be reached"),
+        "{text}"
+    );
+    is_ours(&response, 502, Form::Page, &text);
+    is_to_the_letter(&letter.chat("/cut"), 500, Form::Page, "");
 }
 
 #[test]
@@ -277,11 +297,10 @@ fn a_key_is_asked_for() {
 #[test]
 fn a_client_of_anthropic_is_told_in_its_own_shape() {
     let [ours, _] = both();
-    ours.put(
-        "/routes/1",
-        &chat_route("/v1/messages", "http://127.0.0.1:1/v1/messages"),
-    );
-    let response = ours.chat("/v1/messages");
+    let refusing = Upstream::refusing();
+    ours.put("/routes/1", &chat_route("/v1/messages", &refusing.base()));
+    let body = CHAT.replacen('{', r#"{"max_tokens":9,"#, 1);
+    let response = ours.send(&post("/v1/messages", body));
     let body = response.json();
     assert_eq!(body["type"], "error", "{body}");
     assert_eq!(body["error"]["message"], "the provider could not be reached");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -17,7 +17,6 @@ pub const ADMIN_KEY: &str = "key-of-the-admin-api";
 pub struct NodeSetup {
     config: String,
     tollgate: String,
-    env: Vec<(String, String)>,
 }
 
 /// A running node with a folder of its own.
@@ -45,7 +44,6 @@ impl NodeSetup {
         NodeSetup {
             config: config.to_owned(),
             tollgate: String::new(),
-            env: Vec::new(),
         }
     }
 
@@ -66,12 +64,6 @@ impl NodeSetup {
     /// APISIX to the letter.
     pub fn strict(self) -> NodeSetup {
         self.and("compat: {apisix: strict}")
-    }
-
-    /// Sets an environment variable.
-    pub fn env(mut self, name: &str, value: &str) -> NodeSetup {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
     }
 
     /// Starts the node in a new folder.
@@ -100,13 +92,8 @@ impl NodeSetup {
     #[track_caller]
     fn start_in(self, directory: TempDir) -> Node {
         let config = directory.path().join("conf/config.yaml");
-        let env: Vec<(&str, &str)> = self
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
         let config = config.to_str().expect("text");
-        let process = Process::start(&["run", "--listen", "127.0.0.1:0", "--config", config], &env);
+        let process = Process::start(&["run", "--listen", "127.0.0.1:0", "--config", config], &[]);
         // The last line of what is told at start.
         process.stderr.with("  configuration  ");
         let told = process.stderr.so_far();
@@ -129,11 +116,6 @@ impl Node {
     /// A file of the node's folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
-    }
-
-    /// The folder.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// Replaces a file of the folder, at once and as a whole.

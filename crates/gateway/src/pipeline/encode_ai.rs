@@ -7,12 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
-use tollgate_dialects::scan::scan;
+use tollgate_dialects::scan::{Edit, scan};
 use tollgate_dialects::{Dialect, Losses, Renames, apisix};
 
 use super::ask::Asked;
 use super::choose::Candidate;
-use super::encode::{Decoded, Encoded, Target, refused, translate};
+use super::encode::{Decoded, Encoded, Target, edited, refused, translate};
 use super::record::Record;
 use crate::ai::catalogue::Served;
 use crate::ai::gcp::TokenRequest;
@@ -195,6 +195,11 @@ fn body(
             Ok(encoded)
         }
         Served::AnthropicAsOpenai => {
+            let named = named(asked, ai).map_err(refused)?;
+            let (asked, decoded) = match &named {
+                Some(asked) => (asked, &Decoded::default()),
+                None => (asked, decoded),
+            };
             let mut encoded = translate(
                 Dialect::AnthropicMessages,
                 Dialect::OpenaiChat,
@@ -223,6 +228,28 @@ fn body(
             Ok(passed(spoken, shaped(&bytes, &members)?.body))
         }
     }
+}
+
+/// The request with the configured model, for a client that leaves the model to the route.
+fn named(asked: &Asked, ai: &AiInstance) -> Result<Option<Asked>, CallError> {
+    let Some(model) = &ai.conf.options.model else {
+        return Ok(None);
+    };
+    if asked.members.has(&asked.body, "model") {
+        return Ok(None);
+    }
+    let edits = [Edit {
+        key: "model",
+        value: Some(serde_json::Value::from(model.as_str()).to_string()),
+    }];
+    let body = edited(&asked.body, &asked.members, &edits).to_bytes();
+    let members = scan(&body).map_err(|error| CallError::gateway("translation_failed", error.to_string()))?;
+    Ok(Some(Asked {
+        body,
+        members,
+        model: model.clone(),
+        ..*asked
+    }))
 }
 
 /// A request whose answer is passed on as it is.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tollgate_resources::Secret;
 
@@ -146,6 +146,9 @@ pub(super) fn instance(
     };
     let mut endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", target.port), &tls)
         .map_err(|error| Unusable(error.to_string()))?;
+    // Without the port where it is the scheme's own, as the vendor is told it.
+    endpoint.authority =
+        HeaderValue::from_str(&target.host_header).map_err(|error| Unusable(error.to_string()))?;
     endpoint.keep = Keep {
         size: if limits.keepalive {
             usize::try_from(limits.keepalive_pool).unwrap_or(usize::MAX)
