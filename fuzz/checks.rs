@@ -4,13 +4,11 @@
 use std::iter::once;
 
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
 use tollgate_dialects::canonical::{Event, ProviderError};
 use tollgate_dialects::codec::{self, AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, estimate};
-use tollgate_resources::objects::{Kind, Lua, Write, check, patch, refs, schema};
 
 const DIALECTS: [Dialect; 2] = [Dialect::OpenaiChat, Dialect::AnthropicMessages];
 const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -31,7 +29,6 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "anthropic_messages_response" => response(Dialect::AnthropicMessages, bytes),
         "anthropic_messages_stream" => stream(Dialect::AnthropicMessages, bytes),
         "anthropic_messages_error" => error(Dialect::AnthropicMessages, bytes),
-        "admin_json" => object(bytes),
         other => panic!("no fuzz target is called {other}"),
     }
 }
@@ -212,48 +209,6 @@ fn decode_stream<'a>(
     }
     seen.push(format!("{result:?}"));
     (seen, written)
-}
-
-/// An object of the Admin API: what is accepted fits its schema, and is accepted again as it is, also after a patch that
-/// changes nothing. A patch does the same when it is repeated, and what is put at a path is found there.
-fn object(bytes: &[u8]) {
-    let Ok(Value::Object(body)) = serde_json::from_slice(bytes) else {
-        return;
-    };
-    for kind in Kind::ALL {
-        for (write, id) in [
-            (Write::Put, None),
-            (Write::Put, Some("1")),
-            (Write::Put, Some("vault/1")),
-            (Write::Post, None),
-            (Write::Patch, Some("1")),
-        ] {
-            let _ = check(kind, write, id, body.clone(), Lua::Refuse);
-            let Ok(accepted) = check(kind, write, id, body.clone(), Lua::Keep) else {
-                continue;
-            };
-            if kind != Kind::Secret {
-                let whole = Value::Object(accepted.value.clone());
-                assert_eq!(schema::checker(kind).check(&whole), Ok(()));
-            }
-            refs::references(kind, &accepted.value);
-            let mut patched = accepted.value.clone();
-            patch::merge(&mut patched, Map::new());
-            let again = check(kind, write, id, patched, Lua::Keep);
-            assert_eq!(again.as_ref(), Ok(&accepted), "{kind}");
-        }
-    }
-    let mut merged = body.clone();
-    patch::merge(&mut merged, body.clone());
-    let once = merged.clone();
-    patch::merge(&mut merged, body.clone());
-    assert_eq!(merged, once, "a patch does the same when it is repeated");
-    for name in body.keys().filter(|name| !name.contains('/') && !name.is_empty()) {
-        let mut target = Value::Object(body.clone());
-        if patch::set(&mut target, &format!("/{name}/a"), Value::from(1)).is_ok() {
-            assert_eq!(target[name]["a"], 1);
-        }
-    }
 }
 
 fn assert_error_is_written(error: &ProviderError) {

@@ -1,13 +1,18 @@
-//! What must hold for any text given as a configuration file, one function per parser. Used by the fuzz targets and, over
-//! the checked-in corpora, by an ordinary test of the resources.
+//! What must hold for any text given as a configuration file or as an object of the Admin API, one function per parser.
+//! Used by the fuzz targets and, over the checked-in corpora, by an ordinary test of the resources.
 
 use std::collections::HashSet;
 
+use serde_json::{Map, Value};
 use tollgate_resources::Mistake;
 use tollgate_resources::apisix::{
     detect, log_format_line, lower_bootstrap, lower_standalone, with_admin_key,
 };
 use tollgate_resources::model::StandaloneFormat;
+use tollgate_resources::objects::{Kind, Lua, Write, check, patch, refs, schema};
+
+#[path = "adc.rs"]
+mod adc;
 
 /// Runs the checks of a target.
 ///
@@ -21,6 +26,9 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
     match target {
         "apisix_bootstrap" => bootstrap(text),
         "apisix_standalone" => standalone(text),
+        "adc" => adc::adc(bytes),
+        "manifests" => adc::manifests(bytes),
+        "admin_json" => object(text),
         other => panic!("no fuzz target is called {other}"),
     }
 }
@@ -51,6 +59,48 @@ fn standalone(text: &str) {
                 assert!(keys.iter().all(|key| !key.id.is_empty()), "an id is empty");
             }
             Err(mistakes) => assert_told(&mistakes, text),
+        }
+    }
+}
+
+/// An object of the Admin API: what is accepted fits its schema, and is accepted again as it is, also after a patch that
+/// changes nothing. A patch does the same when it is repeated, and what is put at a path is found there.
+fn object(text: &str) {
+    let Ok(Value::Object(body)) = serde_json::from_str(text) else {
+        return;
+    };
+    for kind in Kind::ALL {
+        for (write, id) in [
+            (Write::Put, None),
+            (Write::Put, Some("1")),
+            (Write::Put, Some("vault/1")),
+            (Write::Post, None),
+            (Write::Patch, Some("1")),
+        ] {
+            let _ = check(kind, write, id, body.clone(), Lua::Refuse);
+            let Ok(accepted) = check(kind, write, id, body.clone(), Lua::Keep) else {
+                continue;
+            };
+            if kind != Kind::Secret {
+                let whole = Value::Object(accepted.value.clone());
+                assert_eq!(schema::checker(kind).check(&whole), Ok(()));
+            }
+            refs::references(kind, &accepted.value);
+            let mut patched = accepted.value.clone();
+            patch::merge(&mut patched, Map::new());
+            let again = check(kind, write, id, patched, Lua::Keep);
+            assert_eq!(again.as_ref(), Ok(&accepted), "{kind}");
+        }
+    }
+    let mut merged = body.clone();
+    patch::merge(&mut merged, body.clone());
+    let once = merged.clone();
+    patch::merge(&mut merged, body.clone());
+    assert_eq!(merged, once, "a patch does the same when it is repeated");
+    for name in body.keys().filter(|name| !name.contains('/') && !name.is_empty()) {
+        let mut target = Value::Object(body.clone());
+        if patch::set(&mut target, &format!("/{name}/a"), Value::from(1)).is_ok() {
+            assert_eq!(target[name]["a"], 1);
         }
     }
 }

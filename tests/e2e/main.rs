@@ -1,6 +1,7 @@
 //! End to end: the real binary as a process, real sockets on both sides, and everything that goes wrong on them.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod apisix;
 mod bad_input;
 mod client_gone;
 mod command_line;

@@ -114,6 +114,7 @@ pub(crate) fn fit<'a>(request: &'a Request, losses: &mut Losses) -> (Cow<'a, Req
             if let Part::ToolCall(call) = part
                 && let Cow::Owned(sent) = renames.send(&call.name)
             {
+                losses.approximated(CALL_NAME, RENAMED);
                 let messages = &mut fitting.to_mut().messages;
                 if let Some(Part::ToolCall(call)) =
                     messages.get_mut(i).and_then(|message| message.parts.get_mut(j))
@@ -147,6 +148,9 @@ fn sendable(name: &str) -> Cow<'_, str> {
 fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
+
+/// The field of every renamed call in the history, told once.
+pub(crate) const CALL_NAME: &str = "messages[].content[].name";
 
 pub(crate) const RENAMED: &str = "sent under a name the provider takes; answers have the original";
 

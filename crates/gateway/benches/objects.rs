@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tollgate_gateway::{Change, Gateway, Setting};
+use tollgate_gateway::{Change, Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
 use tollgate_telemetry::{AccessLog, Format, Target};
@@ -53,6 +53,8 @@ fn gateway() -> Gateway {
         env: Box::new(|_| None),
         strict_apisix: false,
         tls_versions: Vec::new(),
+        plugins: None,
+        forwarding: Forwarding::default(),
     };
     Gateway::new(&Resources::default(), &|_| None, setting).expect("there is nothing to compile")
 }

@@ -1,15 +1,19 @@
 //! What all workers share: the current snapshot, and state that outlives snapshots.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
 use tollgate_resources::model::TlsVersion;
+use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
 use tollgate_telemetry::AccessLog;
 
+use crate::forwarding::Forwarding;
 use crate::objects::{Change, Compiler};
+use crate::secret_managers::{Agent, Timing, Wanted};
 use crate::secrets::{Env, Secrets};
 use crate::snapshot::{CompileError, Native, Snapshot};
 
@@ -18,10 +22,14 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// Held while a snapshot is made and published, so that no change is lost between two of them.
     compiler: Mutex<Compiler>,
+    /// Changes that wait for secrets. Locked after the compiler, never before.
+    waiting: Mutex<Waiting>,
     secrets: Arc<Secrets>,
+    secret_agent: OnceLock<Agent>,
     positions: Positions,
     pepper: [u8; 32],
     access_log: AccessLog,
+    forwarding: Forwarding,
 }
 
 /// What a gateway is made with beside its configuration.
@@ -36,6 +44,10 @@ pub struct Setting {
     pub strict_apisix: bool,
     /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
     pub tls_versions: Vec<TlsVersion>,
+    /// Names of the plugins that may be used; `None` means all. A use of another one refuses its calls.
+    pub plugins: Option<Vec<String>>,
+    /// What is believed of requests that other proxies have passed on.
+    pub forwarding: Forwarding,
 }
 
 /// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.
@@ -57,6 +69,41 @@ impl Positions {
     }
 }
 
+/// Changes that are not applied yet, in the order in which they were handed in.
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<(u64, Vec<Change>)>,
+    last: u64,
+}
+
+impl Waiting {
+    fn changes(&self) -> impl DoubleEndedIterator<Item = &Change> {
+        self.queue.iter().flat_map(|(_, changes)| changes)
+    }
+
+    fn take_up_to(&mut self, number: u64) -> Vec<Change> {
+        let mut taken = Vec::new();
+        while self.queue.front().is_some_and(|(waits, _)| *waits <= number)
+            && let Some((_, changes)) = self.queue.pop_front()
+        {
+            taken.extend(changes);
+        }
+        taken
+    }
+}
+
+/// Changes that wait for secrets. They are applied when this is dropped, so that none is lost with the future that waits.
+struct Pending<'a> {
+    gateway: &'a Gateway,
+    number: u64,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.gateway.apply_up_to(self.number);
+    }
+}
+
 impl Gateway {
     /// Compiles the first snapshot; it has no objects yet.
     ///
@@ -70,15 +117,23 @@ impl Gateway {
         let positions = Positions::default();
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &positions)?);
         let secrets = Arc::new(Secrets::new(setting.env));
-        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix, setting.tls_versions);
+        let mut compiler = Compiler::new(
+            &setting.pepper,
+            setting.strict_apisix,
+            setting.plugins,
+            setting.tls_versions,
+        );
         let plane = compiler.apply(&[], &secrets);
         Ok(Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot { native, plane }),
             compiler: Mutex::new(compiler),
+            waiting: Mutex::default(),
             secrets,
+            secret_agent: OnceLock::new(),
             positions,
             pepper: setting.pepper,
             access_log: setting.access_log,
+            forwarding: setting.forwarding,
         })
     }
 
@@ -101,27 +156,160 @@ impl Gateway {
     }
 
     /// Takes changed objects into service: when this returns, the next call sees them. Only what they touch is compiled.
+    ///
+    /// Secrets of managers that they name and that are not known yet follow when they are fetched.
     pub fn apply(&self, changes: &[Change]) {
+        let number = self.enqueue(changes.to_vec());
+        let wanted = self.wanted(changes);
+        self.apply_up_to(number);
+        if let Some(agent) = self.secret_agent.get()
+            && !wanted.references.is_empty()
+        {
+            agent.fetch_later(wanted);
+        }
+    }
+
+    /// Takes changed objects into service as [`Gateway::apply`] does, but fetches the secrets of managers first that they
+    /// name, so that these are in use when this returns. Waits for them 3 seconds at most; what could not be fetched by
+    /// then is told in the log, and follows when it is there.
+    ///
+    /// Changes take effect in the order in which they were handed in, also if later ones need not wait. If the future is
+    /// dropped after it was polled, the changes are applied at once.
+    pub async fn apply_with_secrets(&self, changes: Vec<Change>) {
+        let _applied_at_the_end = Pending {
+            gateway: self,
+            number: self.enqueue(changes.clone()),
+        };
+        // Looked for after they were noted: two writes at once, a manager and what names it, see each other.
+        let wanted = self.wanted(&changes);
+        if let Some(agent) = self.secret_agent.get()
+            && !wanted.references.is_empty()
+        {
+            agent.fetch(wanted).await;
+        }
+    }
+
+    /// Starts the thread that fetches secrets of managers. It ends with the gateway. Without it no such secret is known.
+    ///
+    /// # Errors
+    /// The system gives no thread or no runtime.
+    pub fn start_secret_agent(self: &Arc<Self>) -> std::io::Result<()> {
+        self.start_secret_agent_with(Timing::default())
+    }
+
+    /// Starts the thread that fetches secrets of managers, with other times than the usual ones.
+    ///
+    /// # Errors
+    /// The system gives no thread or no runtime.
+    pub fn start_secret_agent_with(self: &Arc<Self>, timing: Timing) -> std::io::Result<()> {
+        // If there is one already, the new one ends at once.
+        let _ = self.secret_agent.set(Agent::start(Arc::downgrade(self), timing)?);
+        Ok(())
+    }
+
+    /// Keeps what managers of secrets have told, and compiles the objects again that name what is new. References are
+    /// written `<manager>/<id>/<path>`.
+    pub fn set_secrets(&self, told: impl IntoIterator<Item = (String, Option<Secret>)>) {
+        let changed: BTreeSet<String> = told
+            .into_iter()
+            .filter_map(|(reference, value)| self.secrets.set(&reference, value).then_some(reference))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
         let mut compiler = self.compiler();
-        let plane = compiler.apply(changes, &self.secrets);
-        self.publish(plane);
+        let users = compiler.users_of_secrets(&changed);
+        if !users.is_empty() {
+            let plane = compiler.refresh(&users, &self.secrets);
+            self.publish(plane);
+        }
         drop(compiler);
     }
 
-    /// Keeps what managers of secrets have told, and compiles the objects again that name secrets, if anything is new.
-    /// References are written `<manager>/<id>/<path>`.
-    pub fn set_secrets(&self, told: impl IntoIterator<Item = (String, Option<Secret>)>) {
-        let mut is_new = false;
-        for (reference, value) in told {
-            is_new |= self.secrets.set(&reference, value);
+    /// Fetches the secrets that are due, and waits until that is done.
+    #[cfg(test)]
+    pub(crate) async fn look_for_secrets(&self) {
+        if let Some(agent) = self.secret_agent.get() {
+            agent.look().await;
         }
-        if is_new {
-            let mut compiler = self.compiler();
-            let users = compiler.users_of_secrets();
-            let plane = compiler.refresh(&users, &self.secrets);
+    }
+
+    /// The values of references.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// The references to managers of secrets in all objects, also in those that wait for them.
+    pub(crate) fn references_to_managers(&self) -> BTreeSet<String> {
+        let compiler = self.compiler();
+        let waiting = self.waiting();
+        let mut named: BTreeSet<String> = compiler.named_secrets().cloned().collect();
+        for object in waiting.changes().filter_map(|(_, object)| object.as_ref()) {
+            named.append(&mut Secrets::managed_by(object));
+        }
+        named
+    }
+
+    /// The settings of a manager of secrets, as the last change has them. `id` is written `<manager>/<id>`.
+    pub(crate) fn manager_of_secrets(&self, id: &str) -> Option<Value> {
+        let key = ObjectKey::new(Kind::Secret, id);
+        let compiler = self.compiler();
+        let waiting = self.waiting();
+        let object = match waiting.changes().rfind(|(changed, _)| *changed == key) {
+            Some((_, object)) => object.as_ref(),
+            None => compiler.object(&key),
+        };
+        object.map(|object| Value::Object(object.value.clone()))
+    }
+
+    /// What has to be fetched for these changes: what they name and is not known, and everything of managers that change.
+    fn wanted(&self, changes: &[Change]) -> Wanted {
+        let mut wanted = Wanted::default();
+        for (key, object) in changes {
+            if key.kind == Kind::Secret {
+                wanted.managers.insert(key.id.clone());
+            }
+            if let Some(object) = object {
+                wanted.references.append(&mut Secrets::managed_by(object));
+            }
+        }
+        let is_of_changed = |reference: &String| {
+            let end = reference.match_indices('/').nth(1).map(|(at, _)| at);
+            end.and_then(|end| reference.get(..end))
+                .is_some_and(|manager| wanted.managers.contains(manager))
+        };
+        wanted
+            .references
+            .retain(|reference| is_of_changed(reference) || !self.secrets.is_known(reference));
+        if !wanted.managers.is_empty() {
+            let all = self.references_to_managers();
+            wanted.references.extend(all.into_iter().filter(is_of_changed));
+        }
+        wanted
+    }
+
+    /// Notes changes that are to be applied, and gives the number under which they wait.
+    fn enqueue(&self, changes: Vec<Change>) -> u64 {
+        let mut waiting = self.waiting();
+        waiting.last += 1;
+        let number = waiting.last;
+        waiting.queue.push_back((number, changes));
+        number
+    }
+
+    /// Applies changes that wait, in their order, to those with this number.
+    fn apply_up_to(&self, number: u64) {
+        let mut compiler = self.compiler();
+        let changes = self.waiting().take_up_to(number);
+        if !changes.is_empty() {
+            let plane = compiler.apply(&changes, &self.secrets);
             self.publish(plane);
-            drop(compiler);
         }
+        drop(compiler);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, plane: crate::objects::Plane) {
@@ -129,13 +317,18 @@ impl Gateway {
         self.snapshot.store(Arc::new(Snapshot { native, plane }));
     }
 
-    fn compiler(&self) -> std::sync::MutexGuard<'_, Compiler> {
+    fn compiler(&self) -> MutexGuard<'_, Compiler> {
         self.compiler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The snapshot that a call beginning now runs on.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// What is believed of requests that other proxies have passed on.
+    pub fn forwarding(&self) -> &Forwarding {
+        &self.forwarding
     }
 
     /// The access log.

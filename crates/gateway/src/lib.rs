@@ -7,6 +7,7 @@
 pub mod ai;
 pub mod certificates;
 mod error;
+mod forwarding;
 mod gateway;
 mod manners;
 mod objects;
@@ -14,6 +15,7 @@ mod pipeline;
 pub mod plugins;
 pub mod providers;
 pub mod proxy;
+pub mod secret_managers;
 mod secrets;
 pub mod server;
 mod snapshot;
@@ -22,6 +24,7 @@ pub mod who;
 
 pub use certificates::check_ssl;
 pub use error::{AttemptError, CallError, Fault};
+pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression};
 pub use snapshot::{CompileError, Snapshot};

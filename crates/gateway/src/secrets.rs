@@ -10,6 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use serde_json::Value;
 use thiserror::Error;
 use tollgate_resources::Secret;
+use tollgate_resources::objects::Object;
 
 /// What begins a reference to an environment variable.
 const ENV_PREFIX: &str = "$env://";
@@ -49,14 +50,26 @@ impl Secrets {
         }
     }
 
-    /// Whether a value holds a reference anywhere.
-    pub fn is_needed_by(value: &Value) -> bool {
-        match value {
-            Value::String(text) => find_reference(text).is_some(),
-            Value::Array(items) => items.iter().any(Secrets::is_needed_by),
-            Value::Object(members) => members.values().any(Secrets::is_needed_by),
-            _ => false,
+    /// The references to managers in an object, written `<manager>/<id>/<path>`.
+    pub fn managed_by(object: &Object) -> BTreeSet<String> {
+        let mut named = BTreeSet::new();
+        for member in object.value.values() {
+            Secrets::references_to_managers(member, &mut named);
         }
+        named
+    }
+
+    /// Whether a text holds a reference.
+    pub fn are_named_in(text: &str) -> bool {
+        find_reference(text).is_some()
+    }
+
+    /// Whether a manager has told the value of a reference.
+    pub fn is_known(&self, reference: &str) -> bool {
+        self.fetched
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(reference)
     }
 
     /// Adds the references to managers in a value.

@@ -8,6 +8,7 @@
 //! apisix.yaml --apisix----> objects, as the Admin API takes them
 //!
 //! adc.yaml ------adc------> objects of the Admin API --> (command line: sync, diff)
+//! manifests --kubernetes--> objects of the Admin API --> (command line: convert)
 //! ```
 //!
 //! This crate knows what a configuration means and how to say what is wrong with one: all mistakes at once, each with its
@@ -19,6 +20,7 @@ pub mod apisix;
 mod check;
 mod glob;
 mod json;
+pub mod kubernetes;
 mod lowered;
 mod mistake;
 pub mod model;

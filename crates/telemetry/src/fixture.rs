@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
+use crate::record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
 
 pub(crate) const ATTEMPTS: &[Attempt<'static>] = &[Attempt {
     instance: "openai-main",
@@ -38,7 +38,12 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         consumer: Some("user-a"),
         request_type: RequestType::AiChat,
         request_model: Some("gpt-5"),
-        model: Some("gpt-5"),
+        upstream_model: Some("gpt-5"),
+        response_model: Some("gpt-5-2025-08-07"),
+        end_user: Some("alice"),
+        tool_count: 2,
+        has_tool_calls: false,
+        content_risk_level: None,
         provider: Some("openai"),
         instance: Some("openai-main"),
         attempts: ATTEMPTS,
@@ -50,6 +55,7 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
             total: 52,
             ..TokenUsage::default()
         }),
+        llm_tokens: LlmTokens::Inclusive,
         losses: "",
         error_code: None,
         upstream_scheme: Some("https"),

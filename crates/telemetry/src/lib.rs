@@ -14,4 +14,4 @@ mod record;
 pub use access_log::{AccessLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use prices::{LongPrompt, Price, Rates, Usd, cost, load_prices, price_of};
-pub use record::{Attempt, CallRecord, RequestType, TokenUsage};
+pub use record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};

@@ -52,8 +52,18 @@ pub struct CallRecord<'a> {
     pub request_type: RequestType,
     /// The model the client asked for.
     pub request_model: Option<&'a str>,
-    /// The model that answered, by the provider's name for it; else the one asked for upstream.
-    pub model: Option<&'a str>,
+    /// The model asked of the provider in the last attempt, by the provider's name for it.
+    pub upstream_model: Option<&'a str>,
+    /// The model that answered, by its own word.
+    pub response_model: Option<&'a str>,
+    /// Who uses the application that calls, by the client's word. May be personal data.
+    pub end_user: Option<&'a str>,
+    /// The tools that the request offered to the model.
+    pub tool_count: u64,
+    /// Whether the answer called tools.
+    pub has_tool_calls: bool,
+    /// How dangerous moderation found the content, by its own names.
+    pub content_risk_level: Option<&'a str>,
     /// The provider of the last attempt.
     pub provider: Option<&'a str>,
     /// The instance of the last attempt.
@@ -66,6 +76,8 @@ pub struct CallRecord<'a> {
     pub upstream_response_time: Option<Duration>,
     /// What the answer used; `None` if unknown.
     pub usage: Option<TokenUsage>,
+    /// How the `$llm_*_tokens` variables tell it. Nothing else depends on this: not the JSON lines, not what a call cost.
+    pub llm_tokens: LlmTokens,
     /// The losses of translation in one line (`$.n: unsupported; ...`); empty if there were none.
     pub losses: &'a str,
     /// The stable code of the error the client was told; `None` on success.
@@ -105,6 +117,19 @@ pub enum RequestType {
     /// Everything else: `traditional_http`.
     #[default]
     TraditionalHttp,
+}
+
+/// How the `$llm_*_tokens` variables count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LlmTokens {
+    /// As [`TokenUsage`] does.
+    #[default]
+    Inclusive,
+    /// As Anthropic states its input, and APISIX with it: the prompt and the total leave out what was read from or written
+    /// to a cache.
+    CacheApart,
+    /// Not at all: every number is 0.
+    Untold,
 }
 
 /// The tokens one answer used, as OpenAI counts them: the parts are included in the sums.

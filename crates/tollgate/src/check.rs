@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use tollgate_gateway::{Gateway, Setting};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::objects::Kind;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
@@ -28,9 +28,15 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
         tls_versions: trust::versions(&lowered.resources.server),
+        plugins: lowered.deployment.plugins.clone(),
+        forwarding: Forwarding::default(),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
-    let refused = tollgate_admin::refusals(&lowered.objects, lowered.deployment.strict);
+    let refused = tollgate_admin::refusals(
+        &lowered.objects,
+        lowered.deployment.strict,
+        lowered.deployment.plugins.as_deref(),
+    );
     if !refused.is_empty() {
         return Err(Failure::all(
             refused

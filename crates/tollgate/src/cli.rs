@@ -53,6 +53,8 @@ pub enum Command {
         after_help = "Examples:\n  tollgate validate -f adc.yaml\n\nPrints one line per mistake: file, line, field and what is wrong."
     )]
     Validate(FilesArguments),
+    /// Turn another tool's configuration into adc.yaml or apisix.yaml
+    Convert(ConvertArguments),
     /// Make one streamed call to a running gateway
     #[command(
         after_help = "Examples:\n  tollgate try --model simulated \"Hello\"\n  tollgate try --url https://gateway.example --key $env://MY_KEY --model gpt-5 \"Why is the sky blue?\"\n\nPrints the answer as it comes, then instance, tokens, cost and latency."
@@ -158,6 +160,47 @@ pub struct Access {
     /// Seconds to wait for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+}
+
+/// Arguments of `convert`.
+#[derive(Args)]
+pub struct ConvertArguments {
+    /// What to convert.
+    #[command(subcommand)]
+    pub from: ConvertFrom,
+}
+
+/// What can be converted.
+#[derive(Subcommand)]
+pub enum ConvertFrom {
+    /// Manifests for APISIX's ingress controller: Gateway API, apisix.apache.org/v1alpha1 and v2
+    #[command(
+        after_help = "Examples:\n  tollgate convert kubernetes -f manifests.yaml -o adc.yaml\n  kubectl get httproutes,pluginconfigs,consumers,secrets -A -o yaml > all.yaml\n  tollgate convert kubernetes -f all.yaml --to apisix -o apisix.yaml\n\nNotes say what has no effect and what is not in the files. `tollgate run --config manifests.yaml`\nserves manifests without converting them."
+    )]
+    Kubernetes(ManifestArguments),
+}
+
+/// Arguments of `convert kubernetes`.
+#[derive(Args)]
+pub struct ManifestArguments {
+    /// File of manifests, YAML or JSON
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    pub file: PathBuf,
+    /// File to write to, readable by its owner only, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "adc")]
+    pub to: ConvertTo,
+}
+
+/// What a conversion writes.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ConvertTo {
+    /// ADC's adc.yaml, for `tollgate sync`.
+    Adc,
+    /// APISIX's apisix.yaml, for a standalone gateway.
+    Apisix,
 }
 
 /// Which objects of a server are meant.

@@ -21,11 +21,11 @@ impl FileObjects {
         let mut before = std::mem::take(&mut self.served);
         for (key, value) in objects {
             let value = with_id(key, value);
-            if let Some(served) = before.remove(key) {
-                if served.value == value {
-                    self.served.insert(key.clone(), served);
-                    continue;
-                }
+            if let Some(served) = before.remove(key)
+                && served.value == value
+            {
+                self.served.insert(key.clone(), served);
+                continue;
             }
             self.revision += 1;
             let object = Arc::new(Object {
@@ -71,7 +71,10 @@ mod tests {
         let first = served.changes(&[route("1", "/a"), route("2", "/b")]);
         assert_eq!(first.len(), 2);
         let second = served.changes(&[route("1", "/a"), route("2", "/c"), route("3", "/d")]);
-        let changed: Vec<_> = second.iter().map(|(key, now)| (key.id.as_str(), now.is_some())).collect();
+        let changed: Vec<_> = second
+            .iter()
+            .map(|(key, now)| (key.id.as_str(), now.is_some()))
+            .collect();
         assert_eq!(changed, [("2", true), ("3", true)]);
         let third = served.changes(&[route("3", "/d")]);
         assert_eq!(third.len(), 2);

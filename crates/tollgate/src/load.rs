@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use tollgate_resources::adc::{Labels, lower_adc};
 use tollgate_resources::apisix::{FileKind, detect, log_format_line, lower_bootstrap, lower_standalone};
+use tollgate_resources::kubernetes::lower_manifests;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogFormat, StandaloneFormat};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Lowered, Mistake, Resources, access_log_format};
@@ -80,13 +81,18 @@ impl Source {
                 FileKind::Bootstrap => return bootstrap(name, text, files),
                 FileKind::Standalone => return standalone(name, text),
                 FileKind::Adc => return adc(name, text),
-                FileKind::Kubernetes => {
-                    return Err(Failure::new(format!("{name}: holds Kubernetes manifests, which cannot be read yet")));
-                }
+                FileKind::Kubernetes => return kubernetes(name, text),
                 FileKind::Native | FileKind::Unknown => {}
             }
         }
         self.native(files, config.as_ref().map(|(name, text)| (name.as_str(), *text)))
+    }
+
+    /// Whether it is our own format, or the NGINX demo's.
+    pub fn is_native(&self) -> bool {
+        let text = self.config.as_ref().and_then(|path| read(path).ok());
+        self.rbac.is_some()
+            || text.is_none_or(|text| matches!(detect(&text), FileKind::Native | FileKind::Unknown))
     }
 
     fn native(&self, files: &Files, config: Option<(&str, &str)>) -> Result<Loaded, Failure> {
@@ -180,6 +186,15 @@ fn adc(name: &str, text: &str) -> Result<Loaded, Failure> {
     let mut loaded = without_file()?;
     loaded.notes.extend(document.notes().iter().cloned());
     loaded.objects = document.objects(&Labels::default());
+    Ok(loaded)
+}
+
+/// Manifests for Kubernetes by themselves.
+fn kubernetes(name: &str, text: &str) -> Result<Loaded, Failure> {
+    let manifests = lower_manifests(name, text).map_err(Failure::all)?;
+    let mut loaded = without_file()?;
+    loaded.notes.extend(manifests.notes);
+    loaded.objects = manifests.objects;
     Ok(loaded)
 }
 

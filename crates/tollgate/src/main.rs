@@ -4,6 +4,7 @@ mod administration;
 mod banner;
 mod check;
 mod cli;
+mod convert;
 mod dump;
 mod file_objects;
 mod load;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Sync(arguments) => sync::sync(arguments),
         Command::Diff(arguments) => sync::diff(arguments),
         Command::Validate(arguments) => sync::validate(arguments),
+        Command::Convert(arguments) => convert::convert(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Schema => dump::schema(),

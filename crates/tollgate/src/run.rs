@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
-use tollgate_gateway::{Gateway, Setting};
+use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
-use tollgate_resources::model::{LogPath, Server};
+use tollgate_resources::model::{Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
@@ -47,24 +47,31 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let setting = Setting {
         pepper: pepper()?,
         access_log: access_log.clone(),
-        env: Box::new(env),
+        env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
         tls_versions: trust::versions(&resources.server),
+        plugins: deployment.plugins.clone(),
+        forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
-    let mut file_objects = FileObjects::default();
-    gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
-    let store = match &loaded.admin {
-        Some(_) => administration::open_store(&deployment, &gateway)?,
-        None => None,
-    };
-    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
-    let (listeners, addresses) = listen(&resources.server, workers)?;
-    let settings = settings(&resources.server);
+    gateway.start_secret_agent().map_err(Failure::new)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::new)?;
+    let mut file_objects = FileObjects::default();
+    let mut objects = file_objects.changes(&served(loaded.objects, &deployment));
+    let store = if loaded.admin.is_some() || administration::has_store(&deployment, &arguments.source) {
+        administration::open_store(&deployment)?
+    } else {
+        None
+    };
+    objects.extend(store.iter().flat_map(|store| administration::stored(store)));
+    // Secrets of managers are waited for, so that the first call finds them.
+    runtime.block_on(gateway.apply_with_secrets(objects));
+    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
+    let (listeners, addresses) = listen(&resources.server, workers)?;
+    let settings = settings(&resources.server);
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
@@ -173,7 +180,7 @@ fn reload(
     });
     match result {
         Ok(lowered) => {
-            let objects = served(lowered.objects, lowered.deployment.strict);
+            let objects = served(lowered.objects, &lowered.deployment);
             gateway.apply(&file_objects.changes(&objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
@@ -201,10 +208,11 @@ fn reload(
 /// The objects of a file that can be served; the others are told and left out, as in APISIX.
 fn served(
     mut objects: Vec<(ObjectKey, Map<String, Value>)>,
-    strict: bool,
+    deployment: &Deployment,
 ) -> Vec<(ObjectKey, Map<String, Value>)> {
     let mut refused = HashSet::new();
-    for (key, reason) in tollgate_admin::refusals(&objects, strict) {
+    for (key, reason) in tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref())
+    {
         tracing::error!(object = %key, reason, "an object of the configuration file is left out");
         refused.insert(key.clone());
     }
@@ -222,6 +230,26 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// The environment as objects of the Admin API may refer to it: all but the key of the store they are kept in.
+fn env_for_objects(name: &str) -> Option<String> {
+    (name != administration::STORE_KEY_VARIABLE).then(|| env(name))?
+}
+
+/// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
+fn forwarding(deployment: &Deployment, source: &Source) -> Result<Forwarding, Failure> {
+    if source.is_native() {
+        return Ok(Forwarding::default());
+    }
+    let real_ip = &deployment.real_ip;
+    Forwarding::new(
+        &real_ip.header,
+        &real_ip.from,
+        real_ip.recursive,
+        deployment.trusted_addresses.as_deref().unwrap_or_default(),
+    )
+    .map_err(Failure::new)
 }
 
 /// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.

@@ -166,6 +166,20 @@ impl Lines {
         found.unwrap_or_else(|| panic!("no line with `{text}`:\n{}", self.lock().lines.join("\n")))
     }
 
+    /// Waits until there are this many lines that hold `text`.
+    #[track_caller]
+    pub fn times(&self, text: &str, times: usize) {
+        let found = self.wait(|collected| {
+            let count = collected.lines.iter().filter(|line| line.contains(text)).count();
+            (count >= times).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "`{text}` is not there {times} times:\n{}",
+            self.so_far()
+        );
+    }
+
     /// All lines up to now.
     pub fn so_far(&self) -> String {
         self.lock().lines.join("\n")

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -23,6 +24,7 @@ pub struct Upstream {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -41,13 +43,67 @@ pub enum Next {
 
 /// The gateway's end of a connection.
 pub struct Peer {
-    socket: TcpStream,
+    socket: Wire,
     read: Vec<u8>,
+}
+
+/// What bytes travel over.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn over(socket: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Wire {
+        match tls {
+            None => Wire::Plain(socket),
+            Some(tls) => {
+                let connection = ServerConnection::new(tls.clone()).expect("settings that can be used");
+                Wire::Tls(Box::new(StreamOwned::new(connection, socket)))
+            }
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(buffer),
+            Wire::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.write_all(bytes),
+            Wire::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
 }
 
 impl Upstream {
     /// A provider that answers each request with `answer`.
     pub fn start(answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static) -> Upstream {
+        Upstream::begin(None, answer)
+    }
+
+    /// The same over TLS.
+    pub fn start_tls(
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
+    ) -> Upstream {
+        Upstream::begin(Some(tls), answer)
+    }
+
+    fn begin(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
+    ) -> Upstream {
         let answer = Arc::new(answer);
         let (asked_here, asked) = channel();
         let (closed_here, closed) = channel();
@@ -57,6 +113,7 @@ impl Upstream {
             for socket in listener.incoming().map_while(Result::ok) {
                 let (answer, asked_here, closed_here) =
                     (answer.clone(), asked_here.clone(), closed_here.clone());
+                let socket = Wire::over(socket, tls.as_ref());
                 std::thread::spawn(move || serve(socket, &*answer, &asked_here, &closed_here));
             }
         });
@@ -109,7 +166,7 @@ impl Upstream {
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
-                reset(socket);
+                reset(Wire::Plain(socket));
             }
         });
         Upstream {
@@ -118,6 +175,11 @@ impl Upstream {
             closed: channel().1,
             _reserved: None,
         }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its base address for a configuration.
@@ -223,7 +285,8 @@ impl Peer {
         };
         let head = String::from_utf8(self.read.drain(..end + 4).collect()).expect("a head in ASCII");
         let mut lines = head.split("\r\n").filter(|line| !line.is_empty());
-        let path = lines.next()?.split(' ').nth(1)?.to_owned();
+        let mut words = lines.next()?.split(' ').map(str::to_owned);
+        let (method, path) = (words.next()?, words.next()?);
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
@@ -236,6 +299,7 @@ impl Peer {
             }
         }
         Some(Asked {
+            method,
             path,
             headers,
             body: self.read.drain(..length).collect(),
@@ -255,7 +319,7 @@ impl Peer {
 }
 
 fn serve(
-    socket: TcpStream,
+    socket: Wire,
     answer: &dyn Fn(&Asked, &mut Peer) -> Next,
     asked_here: &Sender<Asked>,
     closed_here: &Sender<()>,
@@ -264,7 +328,7 @@ fn serve(
         socket,
         read: Vec::new(),
     };
-    let _ = peer.socket.set_nodelay(true);
+    let _ = peer.socket.tcp().set_nodelay(true);
     while let Some(asked) = peer.request() {
         // The test may have ended.
         let _ = asked_here.send(asked.clone());
@@ -278,7 +342,7 @@ fn serve(
 }
 
 /// Closes with RST instead of FIN.
-fn reset(socket: TcpStream) {
-    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+fn reset(socket: Wire) {
+    let _ = SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
     drop(socket);
 }

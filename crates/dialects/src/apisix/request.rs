@@ -63,21 +63,36 @@ pub fn rebuild_request(body: &str, model: Option<&str>) -> Result<Rebuilt, Decod
             "reasoning_effort",
             reasoning_effort(&mut object, output_config.as_mut()).as_deref(),
         );
-        write_response_format(w, &mut object, output_config.as_mut());
-        let user = inner(&mut object, "metadata").and_then(|mut metadata| string(&mut metadata, "user_id"));
+        write_response_format(w, &mut object, output_config.as_mut(), &mut losses);
+        let mut metadata = inner(&mut object, "metadata");
+        let user = metadata.as_mut().and_then(|metadata| string(metadata, "user_id"));
         w.optional_string("user", user.as_deref());
         w.optional_string("service_tier", string(&mut object, "service_tier").as_deref());
         write_tools(w, &mut object, &mut renames, &mut losses);
+        for rest in [output_config, metadata].into_iter().flatten() {
+            report(rest, &mut losses);
+        }
     });
     written?;
-    for (name, _) in object.into_ext().iter().filter(|(_, raw)| !raw.is_blank()) {
-        losses.dropped(name, "on no list of what is carried over");
-    }
+    report(object, &mut losses);
     Ok(Rebuilt {
         body: out,
         renames,
         losses,
     })
+}
+
+/// Tells what was not taken of an object.
+fn report(rest: Object<'_>, losses: &mut Losses) {
+    let place = rest.path().to_owned();
+    for (name, _) in rest.into_ext().iter().filter(|(_, raw)| !raw.is_blank()) {
+        let field = if place.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{place}.{name}")
+        };
+        losses.dropped(field, "on no list of what is carried over");
+    }
 }
 
 fn write_stream(w: &mut Writer<'_>, object: &mut Object<'_>) {
@@ -126,6 +141,7 @@ fn write_response_format(
     w: &mut Writer<'_>,
     object: &mut Object<'_>,
     output_config: Option<&mut Object<'_>>,
+    losses: &mut Losses,
 ) {
     let beta = object
         .take_some("output_format")
@@ -139,7 +155,7 @@ fn write_response_format(
         .take_some("schema")
         .filter(|raw| is_table(raw) && !RawJson::from(*raw).is_blank());
     let (Some("json_schema"), Some(schema)) = (kind.as_deref(), schema) else {
-        return;
+        return losses.dropped("output_config.format", "not a schema");
     };
     w.key("response_format").object(|w| {
         w.key("type").string("json_schema");
@@ -164,7 +180,7 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
     let choice = inner(object, "tool_choice");
     let mut tools = Vec::new();
     for (i, raw) in raw_tools.into_iter().enumerate() {
-        let Some(mut tool) = Object::parse(raw.get(), "").ok() else {
+        let Ok(mut tool) = Object::parse(raw.get(), format!("tools[{i}]")) else {
             losses.dropped(format!("tools[{i}]"), "not a tool");
             continue;
         };
@@ -182,6 +198,7 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
             description: tool.take_some("description"),
             parameters: tool.take_some("input_schema"),
         });
+        report(tool, losses);
     }
     if tools.is_empty() {
         return;
@@ -203,7 +220,7 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
         }
     });
     if let Some(mut choice) = choice {
-        write_choice(w, &mut choice, &tools, renames);
+        write_choice(w, &mut choice, &tools, renames, losses);
         let one_at_a_time = choice.take("disable_parallel_tool_use");
         if one_at_a_time.is_some_and(|raw| raw.get() == "true") {
             w.key("parallel_tool_calls").bool(false);
@@ -211,7 +228,13 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
     }
 }
 
-fn write_choice(w: &mut Writer<'_>, choice: &mut Object<'_>, tools: &[Tool<'_>], renames: &mut Renames) {
+fn write_choice(
+    w: &mut Writer<'_>,
+    choice: &mut Object<'_>,
+    tools: &[Tool<'_>],
+    renames: &mut Renames,
+    losses: &mut Losses,
+) {
     let kind = string(choice, "type").unwrap_or_default();
     let word = match kind.as_str() {
         "auto" => "auto",
@@ -233,7 +256,7 @@ fn write_choice(w: &mut Writer<'_>, choice: &mut Object<'_>, tools: &[Tool<'_>],
             });
             return;
         }
-        _ => return,
+        _ => return losses.dropped("tool_choice", "not a choice the provider knows"),
     };
     w.key("tool_choice").string(word);
 }

@@ -8,7 +8,7 @@ use super::request::{elements, inner, is_table, list, string};
 use crate::canonical::DecodeError;
 use crate::json::{Object, Writer};
 use crate::loss::Losses;
-use crate::tool_names::Renames;
+use crate::tool_names::{CALL_NAME, RENAMED, Renames};
 
 /// Writes the elements of `messages`.
 ///
@@ -126,7 +126,7 @@ impl Turn {
                 "\"text\"" | "\"image\"" | "\"document\"" => {
                     part_of(&mut block).map(|part| turn.parts.push(part))
                 }
-                "\"tool_use\"" => call_of(&mut block, renames).map(|call| turn.calls.push(call)),
+                "\"tool_use\"" => call_of(&mut block, renames, losses).map(|call| turn.calls.push(call)),
                 "\"tool_result\"" => {
                     result_of(&mut block, &path, losses).map(|result| turn.results.push(result))
                 }
@@ -198,11 +198,15 @@ impl Call {
     }
 }
 
-fn call_of(block: &mut Object<'_>, renames: &mut Renames) -> Option<Call> {
+fn call_of(block: &mut Object<'_>, renames: &mut Renames, losses: &mut Losses) -> Option<Call> {
     let (id, name) = (string(block, "id")?, string(block, "name")?);
+    let sent = renames.send(&name).into_owned();
+    if sent != name {
+        losses.approximated(CALL_NAME, RENAMED);
+    }
     Some(Call {
         id,
-        name: renames.send(&name).into_owned(),
+        name: sent,
         arguments: block.take_some("input").map_or("{}", RawValue::get).to_owned(),
     })
 }

@@ -1,6 +1,6 @@
 //! Compiles objects one change at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -28,6 +28,8 @@ pub type Change = (ObjectKey, Option<Arc<Object>>);
 pub struct Compiler {
     objects: HashMap<ObjectKey, Arc<Object>>,
     uses: Uses,
+    /// The references to managers of secrets in each object that has any, written `<manager>/<id>/<path>`.
+    secrets: HashMap<ObjectKey, BTreeSet<String>>,
     routes: HashMap<String, Entry>,
     /// Under which plugins and identities the credentials of an object are found.
     identities: HashMap<ObjectKey, Vec<(&'static str, String)>>,
@@ -37,16 +39,23 @@ pub struct Compiler {
     /// State of plugins that outlives configurations.
     state: SharedState,
     strict: bool,
+    enabled: Option<Vec<String>>,
     plane: Plane,
 }
 
 impl Compiler {
-    /// No objects. `strict` switches differences from APISIX off.
+    /// No objects. `strict` switches differences from APISIX off; `enabled` names the plugins that may be used, `None` all.
     /// `tls_versions` are those of certificates that name none; empty for all there are.
-    pub fn new(pepper: &[u8; 32], strict: bool, tls_versions: Vec<TlsVersion>) -> Self {
+    pub fn new(
+        pepper: &[u8; 32],
+        strict: bool,
+        enabled: Option<Vec<String>>,
+        tls_versions: Vec<TlsVersion>,
+    ) -> Self {
         Compiler {
             objects: HashMap::new(),
             uses: Uses::default(),
+            secrets: HashMap::new(),
             routes: HashMap::new(),
             identities: HashMap::new(),
             global: HashMap::new(),
@@ -54,17 +63,28 @@ impl Compiler {
             certificates: Shelf::new(tls_versions),
             state: SharedState::default(),
             strict,
+            enabled,
             plane: Plane::new(pepper, strict),
         }
     }
 
-    /// Every object that names a secret of a manager or an environment variable; they are compiled again when it changes.
-    pub fn users_of_secrets(&self) -> Vec<ObjectKey> {
-        self.objects
-            .values()
-            .filter(|object| object.value.values().any(Secrets::is_needed_by))
-            .map(|object| object.key.clone())
+    /// Every object that names one of these secrets of managers; they are compiled again when it changes.
+    pub fn users_of_secrets(&self, changed: &BTreeSet<String>) -> Vec<ObjectKey> {
+        self.secrets
+            .iter()
+            .filter(|(_, named)| !named.is_disjoint(changed))
+            .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// Every secret of a manager that an object names, written `<manager>/<id>/<path>`; with repetitions.
+    pub fn named_secrets(&self) -> impl Iterator<Item = &String> {
+        self.secrets.values().flatten()
+    }
+
+    /// An object as it is now.
+    pub fn object(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        self.objects.get(key)
     }
 
     /// Takes changes over, compiles what they touch and gives what is to run from now on. Never fails as a whole: what
@@ -72,6 +92,13 @@ impl Compiler {
     pub fn apply(&mut self, changes: &[Change], secrets: &Secrets) -> Plane {
         for (key, object) in changes {
             self.uses.set(key, object.as_deref());
+            self.secrets.remove(key);
+            if let Some(object) = object {
+                let named = Secrets::managed_by(object);
+                if !named.is_empty() {
+                    self.secrets.insert(key.clone(), named);
+                }
+            }
             match object {
                 Some(object) => self.objects.insert(key.clone(), object.clone()),
                 None => self.objects.remove(key),
@@ -133,6 +160,7 @@ impl Compiler {
                 secrets,
                 strict: self.strict,
                 state: &self.state,
+                enabled: self.enabled.as_deref(),
                 metadata: &metadata,
             },
         )
@@ -324,6 +352,12 @@ impl Compiler {
             tracing::error!(route = %key.id, reason, "a route cannot serve");
             broken = Some(Broken { status, reason });
         };
+        if route.filter_func.is_some() {
+            missing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "its filter_func is Lua, which cannot be run here; use vars".to_owned(),
+            );
+        }
         let service = match &route.service_id {
             None => None,
             Some(id) => {

@@ -9,7 +9,7 @@ use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{self, Members, scan};
 
-use super::answer::Answer;
+use super::answer::{Answer, Content};
 use super::ask::Asked;
 use super::body::{self, ClientBody};
 use super::choose::Plan;
@@ -27,6 +27,28 @@ pub struct AiCall {
     plugin: Arc<AiPlugin>,
     protocol: Protocol,
     asked: Asked,
+}
+
+impl AiCall {
+    /// Whether the provider's answer becomes the request to the route's upstream.
+    pub fn passes_on(&self) -> bool {
+        self.plugin.passes_on
+    }
+}
+
+/// The body of a provider's answer as that of a request.
+///
+/// # Errors
+/// 400 for a stream, which is no body that can be passed on.
+pub fn as_request(answer: Answer) -> Result<ClientBody, CallError> {
+    match answer.content {
+        Content::Whole(bytes) => Ok(ClientBody::Read(bytes)),
+        _ => Err(bad_request(
+            "stream_not_possible",
+            "this route passes the answer on to another service, which is not possible with a stream; leave `stream` out",
+        )
+        .told_as(Key::Message)),
+    }
 }
 
 /// Reads the body and finds out which API the client speaks.

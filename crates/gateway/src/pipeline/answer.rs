@@ -265,7 +265,7 @@ pub async fn whole(
                 let translated = codec::encode_response(
                     head.dialect,
                     &response,
-                    &style(manners, record, encoded),
+                    &style(manners, record, candidate, encoded),
                     &mut losses,
                 );
                 if losses.rejections().next().is_some() {
@@ -367,7 +367,7 @@ pub async fn stream(
             )
         });
     }
-    let mut style = style(manners, record, encoded);
+    let mut style = style(manners, record, candidate, encoded);
     style.include_usage = asked.include_usage;
     style.request_id = Some(record.request_id.clone());
     let mut transform = Transform::new(
@@ -407,7 +407,9 @@ pub async fn stream(
         if !out.is_empty() {
             ready.push(out);
         }
-        if ended || transform.seen().content || transform.seen().finished {
+        // APISIX passes on what comes as it comes, content or not.
+        let begins = manners == Manners::ApisixStrict && kept > 0;
+        if ended || begins || transform.seen().content || transform.seen().finished {
             break;
         }
         if kept > MAX_BEFORE_CONTENT {
@@ -504,7 +506,7 @@ pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
+fn style(manners: Manners, record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: manners.is_demo(),
@@ -515,6 +517,7 @@ fn style(manners: Manners, record: &Record, encoded: &Encoded) -> AnswerStyle {
         } else {
             codec::Manners::Own
         },
+        model: Some(candidate.upstream_model().to_owned()).filter(|model| !model.is_empty()),
         renames: encoded.renames.clone(),
         ..AnswerStyle::default()
     }

@@ -33,6 +33,7 @@ pub async fn run(
     let decoded = Decoded::default();
     let mut last = None;
     let mut attempts = 0;
+    let mut wants_another = false;
     for candidate in plan.candidates() {
         let candidate = &candidate;
         record.begin_attempt(candidate);
@@ -45,21 +46,18 @@ pub async fn run(
         match result {
             Ok(answer) => return Ok(answer),
             Err(mut failure) => {
-                if manners == Manners::ApisixStrict && failure.error.code == "upstream_unreachable" {
-                    failure.error.status = match failure.outcome {
-                        "connect_timeout" => StatusCode::GATEWAY_TIMEOUT,
-                        _ => StatusCode::INTERNAL_SERVER_ERROR,
-                    };
+                if manners == Manners::ApisixStrict {
+                    failure.error.status = as_in_apisix(&failure);
                 }
                 record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
                 attempts += 1;
                 let elapsed = record.attempt_started().elapsed();
-                let go_on = another_may_help(&failure, candidate, attempts, elapsed);
+                wants_another = another_may_help(&failure, candidate, attempts, elapsed);
                 // What a provider said tells the caller more than that another one could not be asked.
                 if failure.outcome != "not_sent" || last.is_none() {
                     last = Some(failure.error);
                 }
-                if !go_on {
+                if !wants_another {
                     break;
                 }
             }
@@ -70,8 +68,22 @@ pub async fn run(
     {
         return local::estimate_tokens(asked);
     }
-    Err(last
-        .unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment")))
+    let mut error = last
+        .unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment"));
+    // APISIX's word for nobody being left, whatever the last one said.
+    if manners == Manners::ApisixStrict && wants_another && attempts > 1 {
+        error.status = StatusCode::BAD_GATEWAY;
+    }
+    Err(error)
+}
+
+/// The status of a failed attempt in APISIX: without an answer it is 504 when time ran out, else 500.
+fn as_in_apisix(failure: &AttemptError) -> StatusCode {
+    match (&*failure.error.code, failure.outcome) {
+        ("upstream_unreachable", "connect_timeout") => StatusCode::GATEWAY_TIMEOUT,
+        ("upstream_unreachable" | "upstream_connection_lost", _) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => failure.error.status,
+    }
 }
 
 /// One try of one candidate, up to the point where its answer can be committed to.

@@ -1,5 +1,6 @@
 //! Runs plugins in their order.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use crate::plugins::{Attached, Call, CallVariables, Flow};
 /// What plugins have done to a call so far.
 #[derive(Default)]
 pub struct Passing {
+    /// Parts of the path that the route's pattern names.
+    pub path_parameters: Vec<(Arc<str>, String)>,
     /// Who calls, once known.
     pub consumer: Option<Attached>,
     /// Headers for the answer.
@@ -47,6 +50,7 @@ impl Passing {
             request_id: &record.request_id,
             route_id: route.map_or("", |route| &route.id),
             service_id: route.and_then(|route| route.service_id.as_deref()),
+            path_parameters: &self.path_parameters,
             directory: &plane.directory,
             consumer: self.consumer.take(),
             body,
@@ -58,6 +62,23 @@ impl Passing {
         self.answer_headers = call.answer_headers;
         record.answer_headers.clone_from(&self.answer_headers);
         result
+    }
+
+    /// Whether a step's filter lets it run for this call.
+    pub fn is_meant(
+        &mut self,
+        step: &Step,
+        plane: &Plane,
+        route: &ObjectRoute,
+        body: Option<&Bytes>,
+        record: &mut Record,
+    ) -> bool {
+        match &step.filter {
+            None => true,
+            Some(filter) => self.lend(plane, Some(route), body, record, |call| {
+                filter.eval(&CallVariables::new(call))
+            }),
+        }
     }
 
     /// Runs one step in one phase.

@@ -105,7 +105,7 @@ pub async fn answer_call(
     for step in steps {
         match step.plugin.ai() {
             // The plugins behind it know which model is meant, and those before it have refused what they refuse.
-            Some(plugin) if call.is_none() => {
+            Some(plugin) if call.is_none() && passing.is_meant(step, plane, route, body.bytes(), record) => {
                 call = Some(ai::read(snapshot, plugin, &mut body, record).await?);
             }
             Some(_) => {}
@@ -117,6 +117,11 @@ pub async fn answer_call(
         }
     }
     match (call, &route.upstream) {
+        (Some(call), Some(upstream)) if call.passes_on() => {
+            let answer = ai::answer(worker, call, record).await?;
+            let body = ai::as_request(answer)?;
+            proxy::pass(worker, upstream, route, &passing, body, record).await
+        }
         (Some(call), _) => ai::answer(worker, call, record).await,
         (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
         (None, None) => Err(cannot_serve(
@@ -189,10 +194,13 @@ async fn find(
                     }
                     route.condition.is_none() || route.condition_holds(&CallVariables::new(call))
                 })
-                .map(|found| found.route.clone())
+                .map(|found| (found.route.clone(), found.params))
         });
         if !body_is_missing {
-            return Ok(found);
+            return Ok(found.map(|(route, parameters)| {
+                passing.path_parameters = parameters;
+                route
+            }));
         }
         body::read_into(body, snapshot.native.max_body_bytes, snapshot.native.body_timeout).await?;
     }

@@ -1,6 +1,9 @@
 //! What is known about a call, from its first byte to its last. Written to the access log when it is dropped, so that a
 //! call that ends in the middle is told too.
 
+mod line;
+mod request;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -12,9 +15,9 @@ use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
-use tollgate_dialects::canonical::{Response, Usage};
+use tollgate_dialects::canonical::{Part, Response, Usage};
 use tollgate_dialects::{Dialect, Losses, estimate};
-use tollgate_telemetry::{Attempt, CallRecord, RequestType, TokenUsage};
+use tollgate_telemetry::RequestType;
 use uuid::Uuid;
 
 use super::ask::Asked;
@@ -22,12 +25,13 @@ use super::choose::Candidate;
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
+use crate::ai::protocol::Protocol;
 use crate::ai::reading::Facts;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::proxy;
 use crate::snapshot::Instance;
-use crate::upstream::Scheme;
+use crate::upstream::{Endpoint as Address, Scheme};
 
 /// nginx's status for a client that left before it had an answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -39,6 +43,8 @@ const MAX_LOSS_HEADER: usize = 2048;
 pub struct Record {
     worker: Rc<Worker>,
     peer: Peer,
+    /// The client's address: the connection's, or what a proxy that is trusted has told.
+    client: SocketAddr,
     /// The head of the client's request.
     pub request: Parts,
     /// The dialect the client understands.
@@ -59,6 +65,9 @@ pub struct Record {
     pub consumer: Option<Arc<str>>,
     kind: RequestType,
     request_model: Option<String>,
+    /// The tools that the client's request offers.
+    tool_count: u64,
+    end_user: Option<String>,
     /// Our estimate of the input tokens, for when the provider tells none. Zero where it bills none.
     estimated_input: u64,
     /// Whether the attempt in progress has a connection, so that the provider may have the request.
@@ -69,6 +78,10 @@ pub struct Record {
     /// Where the last attempt was connected to.
     pub upstream_address: Option<SocketAddr>,
     answered_model: Option<String>,
+    /// Whether the answer of the last attempt calls tools.
+    has_tool_calls: bool,
+    /// The API in which the answer of the last attempt is passed on as it is; `None` if it is decoded.
+    pub passed_as: Option<Protocol>,
     /// Status told to the client; 499 until then.
     pub status: u16,
     bytes_sent: u64,
@@ -132,6 +145,20 @@ impl Asks {
         }
     }
 
+    /// The address as APISIX logs it for the calls its AI plugins answer: as configured, whether or not it was reached.
+    fn apisix_address(&self) -> Option<String> {
+        match self {
+            Asks::Instance { instance, .. } if instance.ai.is_some() => {
+                let Address { host, port, .. } = &instance.endpoint;
+                Some(match host.contains(':') {
+                    true => format!("[{host}]:{port}"),
+                    false => format!("{host}:{port}"),
+                })
+            }
+            Asks::Instance { .. } | Asks::Server { .. } => None,
+        }
+    }
+
     fn host(&self) -> Option<&str> {
         match self {
             Asks::Instance { instance, .. } => instance.endpoint.authority.to_str().ok(),
@@ -154,11 +181,17 @@ impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
+        let client = worker
+            .gateway
+            .forwarding()
+            .client(peer.address.ip(), &request.headers)
+            .map_or(peer.address, |told| SocketAddr::new(told, peer.address.port()));
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
         Record {
             worker,
             peer,
+            client,
             request,
             dialect: Dialect::OpenaiChat,
             request_id: Uuid::now_v7().simple().to_string(),
@@ -171,12 +204,16 @@ impl Record {
             consumer: None,
             kind: RequestType::TraditionalHttp,
             request_model: None,
+            tool_count: 0,
+            end_user: None,
             estimated_input: 0,
             handed_over: Cell::new(false),
             attempts: Vec::new(),
             upstream_uri: String::new(),
             upstream_address: None,
             answered_model: None,
+            has_tool_calls: false,
+            passed_as: None,
             status: CLIENT_CLOSED_REQUEST,
             bytes_sent: 0,
             first_byte: None,
@@ -196,6 +233,8 @@ impl Record {
             RequestType::AiChat
         };
         self.request_model = Some(asked.model.clone()).filter(|model| !model.is_empty());
+        self.tool_count = request::tool_count(asked);
+        self.end_user = request::end_user(asked, endpoint);
         // The body itself is not kept: a stream may last for minutes.
         self.estimated_input = match endpoint {
             Endpoint::CountTokens => 0,
@@ -205,7 +244,12 @@ impl Record {
 
     /// The client's address.
     pub fn client(&self) -> SocketAddr {
-        self.peer.address
+        self.client
+    }
+
+    /// Whether the `X-Forwarded-*` headers of the request are believed.
+    pub fn is_forwarded_by_trusted(&self) -> bool {
+        self.worker.gateway.forwarding().trusts(self.peer.address.ip())
     }
 
     /// What the handshake of the client's connection has settled, where certificates go by names.
@@ -253,6 +297,8 @@ impl Record {
         self.first_byte = None;
         self.usage = None;
         self.answered_model = None;
+        self.has_tool_calls = false;
+        self.passed_as = None;
         self.losses = Losses::new();
         self.handed_over.set(false);
         self.attempts.push(AttemptRecord {
@@ -282,6 +328,7 @@ impl Record {
     /// The attempt in progress has ended. Later calls for the same attempt change nothing.
     pub fn end_attempt(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
         let address = self.upstream_address;
+        let strict = self.manners == Manners::ApisixStrict;
         let Some(attempt) = self
             .attempts
             .last_mut()
@@ -292,12 +339,19 @@ impl Record {
         attempt.outcome = Some(outcome);
         attempt.status = status.map(|status| status.as_u16());
         attempt.duration = attempt.started.elapsed();
-        attempt.address = match (&attempt.asks, address) {
+        let written = (strict && outcome != "not_sent")
+            .then(|| attempt.asks.apisix_address())
+            .flatten();
+        attempt.address = written.or_else(|| match (&attempt.asks, address) {
             (_, Some(address)) => Some(address.to_string()),
             (Asks::Server { name, .. }, None) => Some(name.as_ref().to_owned()),
             (Asks::Instance { .. }, None) => None,
-        };
+        });
         self.upstream_time = Some(attempt.duration);
+        if outcome == "status" {
+            // An error is all the provider said, and it has been read by now.
+            self.first_byte.get_or_insert(attempt.duration);
+        }
         if outcome != "ok" && outcome != "not_sent" {
             tracing::info!(
                 request_id = %self.request_id,
@@ -319,6 +373,11 @@ impl Record {
     /// Notes the model and usage of a whole answer.
     pub fn answered(&mut self, response: &Response) {
         self.answered_model = Some(response.model.clone());
+        self.has_tool_calls = response
+            .choices
+            .iter()
+            .flat_map(|choice| &choice.parts)
+            .any(|part| matches!(part, Part::ToolCall(_)));
         let told = response.usage.clone();
         self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
     }
@@ -327,6 +386,7 @@ impl Record {
     /// answer of an unknown kind used.
     pub fn read(&mut self, facts: Facts) {
         self.answered_model = facts.model;
+        self.has_tool_calls = facts.tool_calls;
         self.usage = facts.usage;
     }
 
@@ -349,6 +409,7 @@ impl Record {
         self.losses.extend(transform.take_losses().within("answer"));
         let seen = transform.seen();
         self.answered_model = seen.model.clone();
+        self.has_tool_calls = seen.tool_calls;
         let mut usage = seen.usage.clone();
         if !transform.is_passing() && (!seen.finished || usage.is_none()) {
             let told = usage.unwrap_or_default();
@@ -457,82 +518,6 @@ impl Record {
             headers.append(name, value.clone());
         }
     }
-
-    fn write(&self) {
-        let losses = if self.losses.is_empty() {
-            String::new()
-        } else {
-            loss_header(&self.losses)
-        };
-        let attempts: Vec<Attempt<'_>> = self
-            .attempts
-            .iter()
-            .map(|attempt| Attempt {
-                instance: attempt.asks.name(),
-                upstream_addr: attempt.address.as_deref(),
-                status: attempt.status,
-                // When this is written, every attempt has ended.
-                outcome: attempt.outcome.unwrap_or("cancelled"),
-                duration: attempt.duration,
-            })
-            .collect();
-        let last = self.attempts.last();
-        let headers = &self.request.headers;
-        let lookup = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        };
-        self.worker.access_log.log(&CallRecord {
-            remote_addr: self.peer.address.ip(),
-            remote_port: self.peer.address.port(),
-            server_addr: None,
-            scheme: if self.peer.tls { "https" } else { "http" },
-            time: self.time,
-            method: self.request.method.as_str(),
-            request_uri: self
-                .original_uri
-                .as_ref()
-                .unwrap_or(&self.request.uri)
-                .path_and_query()
-                .map_or("", |path| path.as_str()),
-            http_version: match self.request.version {
-                Version::HTTP_10 => "HTTP/1.0",
-                Version::HTTP_2 => "HTTP/2.0",
-                _ => "HTTP/1.1",
-            },
-            status: self.status,
-            body_bytes_sent: self.bytes_sent,
-            bytes_sent: None,
-            request_time: self.started.elapsed(),
-            host: lookup("host").or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
-            referer: lookup("referer"),
-            user_agent: lookup("user-agent"),
-            x_forwarded_for: lookup("x-forwarded-for"),
-            header: &lookup,
-            request_id: &self.request_id,
-            route: self.route.as_deref(),
-            consumer: self.consumer.as_deref(),
-            request_type: self.kind,
-            request_model: self.request_model.as_deref(),
-            model: self
-                .answered_model
-                .as_deref()
-                .or(last.and_then(|attempt| attempt.asks.model())),
-            provider: last.and_then(|attempt| attempt.asks.provider()),
-            instance: last.map(|attempt| &**attempt.asks.name()),
-            attempts: &attempts,
-            time_to_first_token: self.first_byte,
-            upstream_response_time: self.upstream_time,
-            usage: self.usage.as_ref().map(token_usage),
-            losses: &losses,
-            error_code: self.error_code.as_deref(),
-            upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
-            upstream_host: last.and_then(|attempt| attempt.asks.host()),
-            upstream_uri: Some(self.upstream_uri.as_str()).filter(|uri| !uri.is_empty()),
-            client_gone: !self.complete,
-        });
-    }
 }
 
 impl Drop for Record {
@@ -545,19 +530,6 @@ impl Drop for Record {
         if self.request.version != Version::HTTP_2 {
             self.peer.activity.call_ends();
         }
-    }
-}
-
-fn token_usage(usage: &Usage) -> TokenUsage {
-    TokenUsage {
-        prompt: usage.input_total(),
-        completion: usage.output,
-        total: usage.total(),
-        cached: usage.cache_read.unwrap_or(0),
-        cache_write: usage.cache_write.unwrap_or(0),
-        cache_write_1h: usage.cache_write_1h.unwrap_or(0),
-        reasoning: usage.reasoning.unwrap_or(0),
-        estimated: usage.estimated,
     }
 }
 

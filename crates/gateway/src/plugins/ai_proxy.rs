@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tollgate_resources::Secret;
 
@@ -16,7 +16,7 @@ use crate::ai::gcp::Tokens;
 use crate::ai::protocol::Protocol;
 use crate::ai::target::{Asked, Target};
 use crate::snapshot::{Instance, Model, Timeouts};
-use crate::upstream::{Endpoint, TlsSettings};
+use crate::upstream::{Endpoint, Keep, TlsSettings};
 
 /// How the plugin is registered.
 pub static SPEC: Spec = Spec {
@@ -37,6 +37,9 @@ pub struct AiPlugin {
     pub model: Arc<Model>,
     /// Limits and logging.
     pub limits: Limits,
+    /// Whether the provider's answer becomes the body of the request to the route's upstream: `passthrough` of the
+    /// plugin's first version.
+    pub passes_on: bool,
 }
 
 /// How one instance of an AI plugin is called.
@@ -45,6 +48,8 @@ pub struct AiInstance {
     pub conf: InstanceConf,
     /// Largest answer, in bytes; `None` is no limit.
     pub max_response_bytes: Option<u64>,
+    /// Whether the provider gets to see the client's headers; not in the plugin's first version.
+    pub sees_client: bool,
     /// After which failures another instance is tried.
     pub retry: Arc<RetryRule>,
     /// Tokens of Google's accounts.
@@ -78,7 +83,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let AiProxyConf { instance, limits } =
         serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
     let name = format!("ai-proxy-{}", instance.provider.name());
-    let instance = self::instance(&name, instance, &limits, &Arc::default(), setup)?;
+    let instance = self::instance(&name, instance, &limits, &Arc::default(), !normal.legacy, setup)?;
     let position = setup.state.of(&format!("ai-proxy/{}", setup.owner));
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         model: Arc::new(Model::of_plugin(
@@ -88,6 +93,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             position,
         )),
         limits,
+        passes_on: normal.passthrough,
     }))))
 }
 
@@ -113,6 +119,7 @@ pub(super) fn instance(
     conf: InstanceConf,
     limits: &Limits,
     retry: &Arc<RetryRule>,
+    sees_client: bool,
     setup: &Setup<'_>,
 ) -> Result<Instance, Unusable> {
     let tls = TlsSettings {
@@ -137,8 +144,20 @@ pub(super) fn instance(
     } else {
         target.host
     };
-    let endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", target.port), &tls)
+    let mut endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", target.port), &tls)
         .map_err(|error| Unusable(error.to_string()))?;
+    // Without the port where it is the scheme's own, as the vendor is told it.
+    endpoint.authority =
+        HeaderValue::from_str(&target.host_header).map_err(|error| Unusable(error.to_string()))?;
+    endpoint.keep = Keep {
+        size: if limits.keepalive {
+            usize::try_from(limits.keepalive_pool).unwrap_or(usize::MAX)
+        } else {
+            0
+        },
+        idle: Duration::from_millis(limits.keepalive_timeout),
+        ..Keep::default()
+    };
     Ok(Instance {
         name: name.into(),
         provider: conf.provider.name(),
@@ -158,6 +177,7 @@ pub(super) fn instance(
         ai: Some(Arc::new(AiInstance {
             conf,
             max_response_bytes: limits.max_response_bytes,
+            sees_client,
             retry: retry.clone(),
             tokens: setup.state.of("ai-proxy/gcp-tokens"),
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),

@@ -103,7 +103,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             0 if all_zero => 1,
             weight => u32::try_from(weight).unwrap_or(u32::MAX),
         };
-        let compiled = instance(&written.name, written.conf, &conf.limits, &rule, setup)?;
+        let compiled = instance(&written.name, written.conf, &conf.limits, &rule, true, setup)?;
         instances.push((Arc::new(compiled), weight));
     }
     let position = setup.state.of(&format!("ai-proxy-multi/{}", setup.owner));
@@ -115,6 +115,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             position,
         )),
         limits: conf.limits,
+        passes_on: false,
     }))))
 }
 

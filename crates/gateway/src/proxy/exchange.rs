@@ -16,7 +16,7 @@ use super::node::Node;
 use super::upstream::{Limits, Upstream};
 use crate::error::{CallError, Fault};
 use crate::pipeline::Worker;
-use crate::upstream::{ClientStream, Endpoint, Lease, Outgoing, RequestBody, Scheme, WaitsFor};
+use crate::upstream::{ClientStream, Endpoint, Keep, Lease, Outgoing, RequestBody, Scheme, WaitsFor};
 
 /// How long a client may send nothing of a body that it has announced (nginx's `client_body_timeout`).
 const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
@@ -332,5 +332,6 @@ fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endp
         base_path: String::new(),
         query: None,
         pool_key: pool_key.into(),
+        keep: Keep::default(),
     })
 }

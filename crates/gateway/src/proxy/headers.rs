@@ -90,6 +90,9 @@ pub fn for_server(record: &Record, upgrade: Option<&HeaderValue>) -> HeaderMap {
     };
     set(&FORWARDED_FOR, &chain);
     set(&REAL_IP, &client);
+    if record.is_forwarded_by_trusted() {
+        return headers;
+    }
     set(
         &FORWARDED_PROTO,
         if record.is_encrypted() { "https" } else { "http" },

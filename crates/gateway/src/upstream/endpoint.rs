@@ -12,7 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
 
-use super::reach;
+use super::{Keep, reach};
 
 /// How bytes travel to the provider.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub query: Option<String>,
     /// Connections are shared by endpoints with the same key: scheme, host, port and TLS settings.
     pub pool_key: Arc<str>,
+    /// How long and how many connections are kept for later calls.
+    pub keep: Keep,
 }
 
 /// TLS settings of a provider.
@@ -161,6 +163,7 @@ impl Endpoint {
             base_path: uri.path().trim_end_matches('/').to_owned(),
             query: uri.query().map(str::to_owned),
             pool_key: pool_key.into(),
+            keep: Keep::default(),
         })
     }
 
@@ -175,6 +178,7 @@ impl Endpoint {
             base_path: "/v1".to_owned(),
             query: None,
             pool_key: "simulated".into(),
+            keep: Keep::default(),
         }
     }
 }

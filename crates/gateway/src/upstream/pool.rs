@@ -212,7 +212,7 @@ impl Pools {
             .sender
             .send_request(request.map(Outgoing::from))
             .await?;
-        let lease = self.lease(endpoint, connection, Keep::default());
+        let lease = self.lease(endpoint, connection, endpoint.keep);
         Ok(Received {
             response,
             lease,

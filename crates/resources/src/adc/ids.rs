@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 /// The id of what is called `name`: its SHA-1 in lower case hexadecimal. For a route, `name` is `<service>.<route>`. The
 /// digest is a name here and protects nothing.
-pub(super) fn id_of(name: &str) -> String {
+pub(crate) fn id_of(name: &str) -> String {
     let mut id = String::with_capacity(40);
     for byte in digest(&SHA1_FOR_LEGACY_USE_ONLY, name.as_bytes()).as_ref() {
         // Writing to a string cannot fail.

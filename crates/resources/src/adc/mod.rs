@@ -25,6 +25,7 @@ mod round_trip;
 mod tests;
 
 pub use document::{AdcDocument, Labels, Place};
+pub(crate) use ids::id_of;
 pub use normal::{normalised, same};
 pub use raise::{Raised, to_adc_yaml};
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use super::https;
 use super::ignored;
-use super::places::{LOOPBACK, address, networks};
+use super::places::{LOOPBACK, address, network, networks};
 use super::view::View;
-use crate::model::{ConfigProvider, Deployment, StandaloneFormat};
+use crate::model::{ConfigProvider, Deployment, RealIp, StandaloneFormat};
 use crate::report::{Report, quote, unknown};
 
 /// APISIX's ports for metrics, status and control.
@@ -62,6 +62,12 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
             }
         }
     }
+    if let Some(http) = root
+        .section("nginx_config", report)
+        .and_then(|nginx| nginx.section("http", report))
+    {
+        lower_real_ip(&mut deployment.real_ip, &http, report);
+    }
     // Our own keys: a misspelt one is a mistake.
     if let Some(tollgate) = root.section("tollgate", report) {
         refuse_others(&tollgate, &["data_dir", "resolve", "ca_file"], report);
@@ -90,6 +96,32 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
         }
     }
     deployment
+}
+
+/// Where the client's address comes from behind a load balancer.
+fn lower_real_ip(real_ip: &mut RealIp, http: &View<'_>, report: &mut Report) {
+    if let Some(header) = http.text("real_ip_header", report) {
+        real_ip.header = header.to_ascii_lowercase();
+    }
+    if let Some(recursive) = http.bool("real_ip_recursive", report) {
+        real_ip.recursive = recursive;
+    }
+    if let Some(texts) = http.texts("real_ip_from", report) {
+        real_ip.from = Vec::new();
+        for (path, text) in texts {
+            if network(text).is_some() {
+                real_ip.from.push(text.to_owned());
+            } else if text != "unix:" {
+                report.mistake(
+                    &path,
+                    format!(
+                        "`{}` is no IP address or network, such as `127.0.0.1` or `10.0.0.0/8`",
+                        quote(text)
+                    ),
+                );
+            }
+        }
+    }
 }
 
 fn lower_apisix(deployment: &mut Deployment, apisix: &View<'_>, report: &mut Report) {

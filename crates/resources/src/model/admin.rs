@@ -73,6 +73,8 @@ pub struct Deployment {
     /// Addresses and networks, all valid, whose `X-Forwarded-*` headers are believed. `None` when nothing was said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted_addresses: Option<Vec<String>>,
+    /// How the client's address is found behind a load balancer.
+    pub real_ip: RealIp,
     /// Names of the plugins that may be used; `None` allows all there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugins: Option<Vec<String>>,
@@ -108,6 +110,28 @@ pub enum TrustedCertificates {
     System,
     /// Those of a PEM file.
     File(String),
+}
+
+/// How the client's address is found behind a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RealIp {
+    /// Lower-case name of the header that tells it, such as `x-real-ip` or `x-forwarded-for`.
+    pub header: String,
+    /// Addresses and networks, all valid, whose word is taken. Empty takes nobody's.
+    pub from: Vec<String>,
+    /// In a list of addresses: the last one that is not among `from` counts, instead of the last one.
+    pub recursive: bool,
+}
+
+impl Default for RealIp {
+    /// APISIX's.
+    fn default() -> Self {
+        RealIp {
+            header: "x-real-ip".to_owned(),
+            from: vec!["127.0.0.1".to_owned()],
+            recursive: false,
+        }
+    }
 }
 
 /// Where resources come from.
@@ -179,6 +203,7 @@ impl Default for Deployment {
             data_dir: Deployment::DEFAULT_DATA_DIR.to_owned(),
             strict: false,
             trusted_addresses: None,
+            real_ip: RealIp::default(),
             plugins: None,
             encrypt_fields: true,
             server_tokens: true,

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{mask, variables};
-use crate::record::{Attempt, CallRecord, TokenUsage};
+use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
 
 /// Appends the call as a JSON object, without a line break. Times are milliseconds with microseconds as decimals.
 pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     let uri = mask::uri(record.request_uri);
     let referer = record.referer.map(mask::uri);
+    let is_model_call = record.request_type != RequestType::TraditionalHttp;
     let line = Line {
         time: Timestamp::try_from(record.time).unwrap_or_default(),
         request_id: record.request_id,
@@ -32,15 +33,18 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
         error_code: record.error_code,
         route: record.route,
         consumer: record.consumer,
+        end_user: record.end_user,
         request_type: record.request_type.as_str(),
         request_model: record.request_model,
-        model: record.model,
+        model: record.response_model.or(record.upstream_model),
         provider: record.provider,
         instance: record.instance,
         attempts: record.attempts,
         time_to_first_token_ms: record.time_to_first_token.map(millis),
         upstream_latency_ms: record.upstream_response_time.map(millis),
         usage: record.usage,
+        tool_count: is_model_call.then_some(record.tool_count),
+        has_tool_calls: is_model_call.then_some(record.has_tool_calls),
         losses: record.losses,
     };
     let start = out.len();
@@ -80,6 +84,8 @@ struct Line<'a> {
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consumer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_user: Option<&'a str>,
     request_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_model: Option<&'a str>,
@@ -97,6 +103,10 @@ struct Line<'a> {
     upstream_latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "usage")]
     usage: Option<TokenUsage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "str::is_empty")]
     losses: &'a str,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::time::Zone;
 use super::*;
 use crate::fixture;
-use crate::record::{Attempt, RequestType, TokenUsage};
+use crate::record::{Attempt, LlmTokens, RequestType, TokenUsage};
 
 /// The line of the call in UTC.
 fn line(format: &str, record: &CallRecord<'_>) -> String {
@@ -15,6 +15,13 @@ fn line(format: &str, record: &CallRecord<'_>) -> String {
     Format::Text(template).write(record, &mut out);
     let line = String::from_utf8(out).unwrap();
     line.strip_suffix('\n').unwrap().to_owned()
+}
+
+/// The call as a JSON line, read back.
+fn json(record: &CallRecord<'_>) -> serde_json::Value {
+    let mut out = Vec::new();
+    Format::Json.write(record, &mut out);
+    serde_json::from_slice(&out).unwrap()
 }
 
 fn refusal(format: &str) -> (usize, String) {
@@ -82,7 +89,7 @@ fn the_format_of_the_apisix_guide_gives_the_line_of_the_guide() {
         request_uri: "/anything",
         request_time: Duration::from_millis(2858),
         upstream_response_time: Some(Duration::from_millis(5765)),
-        model: Some("gpt-4"),
+        upstream_model: Some("gpt-4"),
         request_model: Some("gpt-4"),
         usage: Some(TokenUsage {
             prompt: 23,
@@ -103,17 +110,132 @@ fn llm_variables_of_an_ordinary_call_have_the_values_apisix_starts_with() {
     let call = CallRecord {
         request_type: RequestType::TraditionalHttp,
         request_model: None,
-        model: None,
+        upstream_model: None,
+        response_model: None,
+        end_user: None,
+        tool_count: 0,
         usage: None,
         time_to_first_token: None,
         ..fixture::call()
     };
-    let format = r#""$request_type" "$llm_time_to_first_token" "$llm_model" "$request_llm_model" "$llm_prompt_tokens" "$llm_completion_tokens" "$llm_total_tokens" "$llm_stream""#;
+    let format = r#""$request_type" "$llm_time_to_first_token" "$llm_model" "$request_llm_model" "$llm_prompt_tokens" "$llm_completion_tokens" "$llm_total_tokens" "$llm_stream" "$llm_has_tool_calls" "$llm_tool_count" "$llm_end_user_id" "$llm_content_risk_level""#;
     assert_eq!(
         line(format, &call),
-        r#""traditional_http" "0" "" "" "0" "0" "0" "false""#
+        r#""traditional_http" "0" "" "" "0" "0" "0" "false" "false" "0" "" """#
     );
     assert_eq!(line("$apisix_upstream_response_time", &call), "2.858");
+}
+
+#[test]
+fn the_models_asked_for_asked_upstream_and_answering_are_told_apart() {
+    let call = CallRecord {
+        request_model: Some("gpt-4"),
+        upstream_model: Some("gpt-3.5-turbo"),
+        response_model: Some("gpt-3.5-turbo-0125"),
+        ..fixture::call()
+    };
+    let format = "$request_llm_model/$llm_model/$llm_response_model";
+    assert_eq!(line(format, &call), "gpt-4/gpt-3.5-turbo/gpt-3.5-turbo-0125");
+    assert_eq!(json(&call)["model"], "gpt-3.5-turbo-0125");
+    let silent = CallRecord {
+        response_model: None,
+        ..call
+    };
+    assert_eq!(line(format, &silent), "gpt-4/gpt-3.5-turbo/");
+    assert_eq!(json(&silent)["model"], "gpt-3.5-turbo");
+}
+
+#[test]
+fn tools_and_the_end_user_are_told() {
+    let call = CallRecord {
+        tool_count: 3,
+        has_tool_calls: true,
+        end_user: Some("alice \"the\" user"),
+        content_risk_level: Some("high"),
+        ..fixture::call()
+    };
+    assert_eq!(
+        line(
+            "$llm_has_tool_calls $llm_tool_count $llm_end_user_id $llm_content_risk_level",
+            &call
+        ),
+        r"true 3 alice \x22the\x22 user high"
+    );
+    let told = json(&call);
+    assert_eq!(
+        (&told["has_tool_calls"], &told["tool_count"], &told["end_user"]),
+        (&true.into(), &3.into(), &"alice \"the\" user".into())
+    );
+}
+
+#[test]
+fn a_json_line_of_an_ordinary_call_says_nothing_of_tools() {
+    let told = json(&CallRecord {
+        request_type: RequestType::TraditionalHttp,
+        end_user: None,
+        ..fixture::call()
+    });
+    for name in ["has_tool_calls", "tool_count", "end_user"] {
+        assert_eq!(told.get(name), None, "{name}");
+    }
+}
+
+#[test]
+fn tokens_of_a_cache_stand_apart_where_apisix_counts_them_so() {
+    let cached = TokenUsage {
+        prompt: 1_000,
+        completion: 50,
+        total: 1_050,
+        cached: 700,
+        cache_write: 200,
+        ..TokenUsage::default()
+    };
+    let format = "$llm_prompt_tokens $llm_completion_tokens $llm_total_tokens $llm_cache_read_input_tokens \
+                  $llm_cache_creation_input_tokens $ai_proxy_response_prompt_tokens";
+    for (llm_tokens, expected) in [
+        (LlmTokens::Inclusive, "1000 50 1050 700 200 1000"),
+        (LlmTokens::CacheApart, "100 50 150 700 200 1000"),
+        (LlmTokens::Untold, "0 0 0 0 0 1000"),
+    ] {
+        let call = CallRecord {
+            usage: Some(cached),
+            llm_tokens,
+            ..fixture::call()
+        };
+        assert_eq!(line(format, &call), expected, "{llm_tokens:?}");
+        assert_eq!(json(&call)["usage"]["prompt_tokens"], 1_000, "{llm_tokens:?}");
+    }
+}
+
+#[test]
+fn the_query_sent_upstream_is_only_logged_for_calls_that_are_no_model_calls() {
+    let to = |request_type| {
+        let call = CallRecord {
+            request_type,
+            upstream_uri: Some("/v1/x?api-version=1&secret=hidden"),
+            ..fixture::call()
+        };
+        line("$upstream_uri", &call)
+    };
+    assert_eq!(to(RequestType::AiChat), "/v1/x");
+    assert_eq!(to(RequestType::AiStream), "/v1/x");
+    assert!(to(RequestType::TraditionalHttp).starts_with("/v1/x?api-version=1&"));
+}
+
+#[test]
+fn latencies_of_model_calls_are_whole_milliseconds() {
+    let call = CallRecord {
+        time_to_first_token: Some(Duration::from_micros(207_900)),
+        upstream_response_time: Some(Duration::from_micros(1_000_999)),
+        ..fixture::call()
+    };
+    let format = "$llm_time_to_first_token $apisix_upstream_response_time";
+    assert_eq!(line(format, &call), "207 1000");
+    let unreachable = CallRecord {
+        time_to_first_token: None,
+        ..call
+    };
+    assert_eq!(line(format, &unreachable), "0 1000");
 }
 
 #[test]
@@ -307,7 +429,10 @@ fn no_client_can_forge_a_line_or_leave_its_quotes() {
         route: Some(evil),
         consumer: Some(evil),
         request_model: Some(evil),
-        model: Some(evil),
+        upstream_model: Some(evil),
+        response_model: Some(evil),
+        end_user: Some(evil),
+        content_risk_level: Some(evil),
         provider: Some(evil),
         instance: Some(evil),
         attempts: &attempts,
@@ -377,12 +502,13 @@ fn a_json_line_holds_the_whole_call_and_leaves_out_what_is_missing() {
             r#""remote_addr":"192.168.215.1","remote_port":51234,"scheme":"http","method":"POST","#,
             r#""uri":"/v1/chat/completions","protocol":"HTTP/1.1","host":"localhost:4242","user_agent":"curl/8.6.0","#,
             r#""status":200,"body_bytes_sent":804,"latency_ms":2900.0,"outcome":"ok","route":"chat","#,
-            r#""consumer":"user-a","request_type":"ai_chat","request_model":"gpt-5","model":"gpt-5","#,
+            r#""consumer":"user-a","end_user":"alice","request_type":"ai_chat","request_model":"gpt-5","#,
+            r#""model":"gpt-5-2025-08-07","#,
             r#""provider":"openai","instance":"openai-main","attempts":[{"instance":"openai-main","#,
             r#""upstream_addr":"api.openai.com:443","status":200,"outcome":"ok","latency_ms":2858.0}],"#,
             r#""time_to_first_token_ms":2858.4,"upstream_latency_ms":2858.0,"usage":{"prompt_tokens":13,"#,
             r#""completion_tokens":39,"total_tokens":52,"cached_tokens":0,"cache_write_tokens":0,"#,
-            r#""reasoning_tokens":0,"estimated":false}}"#,
+            r#""reasoning_tokens":0,"estimated":false},"tool_count":2,"has_tool_calls":false}"#,
             "\n"
         )
     );

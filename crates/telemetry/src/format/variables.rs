@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::time::{self, Zone};
 use super::{escape, mask};
-use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
+use crate::record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
 
 /// One variable of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +69,14 @@ pub(super) enum Known {
     HttpReferer,
     HttpUserAgent,
     HttpXForwardedFor,
+    LlmContentRiskLevel,
+    LlmEndUserId,
+    LlmHasToolCalls,
     LlmModel,
+    LlmResponseModel,
     LlmStream,
     LlmTimeToFirstToken,
+    LlmToolCount,
     Msec,
     Pid,
     PromptTokens,
@@ -130,11 +135,16 @@ const TABLE: &[(&str, Known)] = &[
     ("llm_cache_read_input_tokens", Known::CacheReadTokens),
     ("llm_cached_tokens", Known::CacheReadTokens),
     ("llm_completion_tokens", Known::CompletionTokens),
+    ("llm_content_risk_level", Known::LlmContentRiskLevel),
+    ("llm_end_user_id", Known::LlmEndUserId),
+    ("llm_has_tool_calls", Known::LlmHasToolCalls),
     ("llm_model", Known::LlmModel),
     ("llm_prompt_tokens", Known::PromptTokens),
     ("llm_reasoning_tokens", Known::ReasoningTokens),
+    ("llm_response_model", Known::LlmResponseModel),
     ("llm_stream", Known::LlmStream),
     ("llm_time_to_first_token", Known::LlmTimeToFirstToken),
+    ("llm_tool_count", Known::LlmToolCount),
     ("llm_total_tokens", Known::TotalTokens),
     ("msec", Known::Msec),
     ("pid", Known::Pid),
@@ -176,7 +186,6 @@ const TABLE: &[(&str, Known)] = &[
 
 impl Known {
     fn write(self, record: &CallRecord<'_>, zone: Zone, out: &mut Vec<u8>) {
-        let usage = record.usage.unwrap_or_default();
         match self {
             Known::ApisixUpstreamResponseTime => apisix_upstream_response_time(record, out),
             Known::Args => match record.request_uri.split_once('?') {
@@ -185,9 +194,9 @@ impl Known {
             },
             Known::BodyBytesSent => number(record.body_bytes_sent, out),
             Known::BytesSent => number_or_dash(record.bytes_sent, out),
-            Known::CacheCreationTokens => number(usage.cache_write, out),
-            Known::CacheReadTokens => number(usage.cached, out),
-            Known::CompletionTokens => number(usage.completion, out),
+            Known::CacheCreationTokens => number(llm_tokens(record).cache_write, out),
+            Known::CacheReadTokens => number(llm_tokens(record).cached, out),
+            Known::CompletionTokens => number(llm_tokens(record).completion, out),
             Known::ConsumerName => text_or_dash(record.consumer, out),
             Known::DemoCompletionTokens => demo_tokens(record, |usage| usage.completion, out),
             Known::DemoPromptTokens => demo_tokens(record, |usage| usage.prompt, out),
@@ -197,16 +206,20 @@ impl Known {
             Known::HttpReferer => text_or_dash(record.referer.map(mask::uri).as_deref(), out),
             Known::HttpUserAgent => text_or_dash(record.user_agent, out),
             Known::HttpXForwardedFor => text_or_dash(record.x_forwarded_for, out),
-            Known::LlmModel => escape::write(record.model.unwrap_or_default(), out),
-            Known::LlmStream => {
-                let is_stream = record.request_type == RequestType::AiStream;
-                out.extend_from_slice(if is_stream { b"true" } else { b"false" });
+            Known::LlmContentRiskLevel => {
+                escape::write(record.content_risk_level.unwrap_or_default(), out);
             }
+            Known::LlmEndUserId => escape::write(record.end_user.unwrap_or_default(), out),
+            Known::LlmHasToolCalls => yes_or_no(record.has_tool_calls, out),
+            Known::LlmModel => escape::write(record.upstream_model.unwrap_or_default(), out),
+            Known::LlmResponseModel => escape::write(record.response_model.unwrap_or_default(), out),
+            Known::LlmStream => yes_or_no(record.request_type == RequestType::AiStream, out),
             Known::LlmTimeToFirstToken => millis(record.time_to_first_token.unwrap_or_default(), out),
+            Known::LlmToolCount => number(record.tool_count, out),
             Known::Msec => time::write_seconds(time::since_epoch(finished(record)), out),
             Known::Pid => number(u64::from(std::process::id()), out),
-            Known::PromptTokens => number(usage.prompt, out),
-            Known::ReasoningTokens => number(usage.reasoning, out),
+            Known::PromptTokens => number(llm_tokens(record).prompt, out),
+            Known::ReasoningTokens => number(llm_tokens(record).reasoning, out),
             Known::RemoteAddr => address(record.remote_addr, out),
             Known::RemotePort => number(u64::from(record.remote_port), out),
             Known::RemoteUser => out.push(b'-'),
@@ -256,7 +269,7 @@ impl Known {
                 Some(_) => b"stated",
                 None => b"-",
             }),
-            Known::TotalTokens => number(usage.total, out),
+            Known::TotalTokens => number(llm_tokens(record).total, out),
             Known::UpstreamAddr => list(record.attempts, out, |attempt, out| {
                 text_or_dash(attempt.upstream_addr, out);
             }),
@@ -266,15 +279,9 @@ impl Known {
             Known::UpstreamStatus => list(record.attempts, out, |attempt, out| {
                 number_or_dash(attempt.status.map(u64::from), out);
             }),
-            Known::UpstreamUri => {
-                escape::write(&record.upstream_uri.map(mask::uri).unwrap_or_default(), out);
-            }
+            Known::UpstreamUri => upstream_uri(record, out),
             Known::Uri => {
-                let path = record
-                    .request_uri
-                    .split_once('?')
-                    .map_or(record.request_uri, |(path, _)| path);
-                escape::write(path, out);
+                escape::write(path(record.request_uri), out);
             }
         }
     }
@@ -327,6 +334,35 @@ fn apisix_upstream_response_time(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// The address without its query for model calls, as in APISIX: credentials may stand in it.
+fn upstream_uri(record: &CallRecord<'_>, out: &mut Vec<u8>) {
+    let uri = record.upstream_uri.unwrap_or_default();
+    match record.request_type {
+        RequestType::TraditionalHttp => escape::write(&mask::uri(uri), out),
+        RequestType::AiChat | RequestType::AiStream => escape::write(path(uri), out),
+    }
+}
+
+/// What the `$llm_*_tokens` variables tell.
+fn llm_tokens(record: &CallRecord<'_>) -> TokenUsage {
+    let usage = record.usage.unwrap_or_default();
+    match record.llm_tokens {
+        LlmTokens::Inclusive => usage,
+        LlmTokens::CacheApart => {
+            let prompt = usage
+                .prompt
+                .saturating_sub(usage.cached)
+                .saturating_sub(usage.cache_write);
+            TokenUsage {
+                prompt,
+                total: prompt.saturating_add(usage.completion),
+                ..usage
+            }
+        }
+        LlmTokens::Untold => TokenUsage::default(),
+    }
+}
+
 /// The demo sets its token variables only for a 200 with usage, and a JavaScript 0 is as good as nothing.
 fn demo_tokens(record: &CallRecord<'_>, count: fn(&TokenUsage) -> u64, out: &mut Vec<u8>) {
     let tokens = record
@@ -350,6 +386,15 @@ fn list(attempts: &[Attempt<'_>], out: &mut Vec<u8>, write: impl Fn(&Attempt<'_>
         }
         write(attempt, out);
     }
+}
+
+/// An address without its query.
+fn path(uri: &str) -> &str {
+    uri.split_once('?').map_or(uri, |(path, _)| path)
+}
+
+fn yes_or_no(yes: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if yes { b"true" } else { b"false" });
 }
 
 fn text_or_dash(text: Option<&str>, out: &mut Vec<u8>) {

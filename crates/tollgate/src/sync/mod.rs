@@ -17,7 +17,7 @@ mod state;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -201,7 +201,7 @@ pub fn dump(server: &str, arguments: &DumpArguments) -> Result<(), Failure> {
 }
 
 /// Writes a file that holds secrets. A file that is there keeps its permissions.
-fn write_private(path: &PathBuf, text: &str) -> std::io::Result<()> {
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -31,6 +31,8 @@ pub struct Seen {
     pub usage: Option<Usage>,
     /// The model that answers, as the provider names it.
     pub model: Option<String>,
+    /// Whether tools are called.
+    pub tool_calls: bool,
     /// Whether there was an event that could not be read, which is told once.
     pub unreadable: bool,
     /// Our estimate of the output tokens so far, for streams that end without usage.

@@ -78,6 +78,7 @@ impl Passing {
         self.seen.content = facts.content_seen;
         self.seen.ended = facts.ended;
         self.seen.finished = facts.ended;
+        self.seen.tool_calls = facts.tool_calls;
         if self.seen.usage != facts.usage {
             self.seen.usage.clone_from(&facts.usage);
         }

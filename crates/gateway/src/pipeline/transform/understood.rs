@@ -1,6 +1,9 @@
 //! A stream in a dialect we understand: every event is read, and the client gets it in its own dialect.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use tollgate_dialects::anthropic_messages::AnswerUnwrapper;
 use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
@@ -165,6 +168,8 @@ impl<'a> Reader<'a> {
         {
             let text = std::str::from_utf8(piece).unwrap_or_default();
             self.seen.estimated_output += estimate::tokens(text);
+            // In OpenAI's chunks a call of a tool looks like any other piece.
+            self.seen.tool_calls |= self.dialect == Dialect::OpenaiChat && calls_tools(event.raw);
             return;
         }
         let seen = &mut *self.seen;
@@ -184,6 +189,24 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether a chunk of OpenAI's calls a tool. Within strings the quotes of the keys are escaped, so they are not found there.
+fn calls_tools(chunk: &[u8]) -> bool {
+    CALLS.iter().any(|key| {
+        key.find_iter(chunk).any(|position| {
+            let rest = chunk.get(position + key.needle().len()..).unwrap_or_default();
+            let mut value = rest
+                .iter()
+                .filter(|byte| !byte.is_ascii_whitespace() && **byte != b':');
+            let opens = matches!(value.next(), Some(b'[' | b'{'));
+            opens && !matches!(value.next(), Some(b']' | b'}') | None)
+        })
+    })
+}
+
+/// Keys behind which OpenAI's chunks call tools.
+static CALLS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new("\"tool_calls\""), Finder::new("\"function_call\"")]);
+
 fn unwrapped<'a>(unwrapper: &mut Option<AnswerUnwrapper>, event: Event<'a>) -> Event<'a> {
     match unwrapper {
         Some(unwrapper) => unwrapper.event(event),
@@ -199,6 +222,7 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
             ..
         } => {
             seen.content = true;
+            seen.tool_calls = true;
             seen.estimated_output += estimate::tokens(name);
         }
         Event::PartStart {
@@ -217,5 +241,85 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
         Event::Error(error) => seen.failed = Some(error.clone()),
         Event::End => seen.ended = true,
         Event::PartStart { .. } | Event::PartStop { .. } | Event::Ping | Event::Opaque { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether tools were seen to be called by the events of a stream, however it is cut.
+    fn calls(provider: Dialect, client: Dialect, stream: &str) -> bool {
+        let seen = |size: usize| {
+            let mut transform = Understood::new(provider, client, false, &AnswerStyle::default());
+            for piece in stream.as_bytes().chunks(size) {
+                transform.feed(&Bytes::copy_from_slice(piece)).unwrap();
+            }
+            transform.seen().tool_calls
+        };
+        let whole = seen(stream.len());
+        for size in [1, 7, 64] {
+            assert_eq!(seen(size), whole, "in pieces of {size}");
+        }
+        whole
+    }
+
+    fn chunks(deltas: &[&str]) -> String {
+        deltas
+            .iter()
+            .map(|delta| {
+                format!(
+                    "data: {{\"id\":\"c\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n"
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn openai_calls_of_tools_are_seen_at_once_and_behind_text() {
+        let text = r#"{"role":"assistant","content":"Let me \"tool_calls\":[1] see"}"#;
+        let empty = r#"{"content":"x","tool_calls":[],"function_call":null}"#;
+        let call = r#"{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}"#;
+        for client in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+            for (deltas, expected) in [
+                (&[text, empty][..], false),
+                (&[call], true),
+                (&[text, empty, call], true),
+            ] {
+                assert_eq!(
+                    calls(Dialect::OpenaiChat, client, &chunks(deltas)),
+                    expected,
+                    "{client:?} {deltas:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn anthropic_calls_of_tools_are_seen_behind_text() {
+        let event =
+            |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\",{rest}}}\n\n");
+        let text = [
+            event(
+                "message_start",
+                r#""message":{"id":"i","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+            ),
+            event("content_block_start", r#""index":0,"content_block":{"type":"text","text":""}"#),
+            event("content_block_delta", r#""index":0,"delta":{"type":"text_delta","text":"tool_use"}"#),
+            event("content_block_stop", r#""index":0"#),
+        ]
+        .concat();
+        let call = event(
+            "content_block_start",
+            r#""index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}"#,
+        );
+        for client in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+            assert!(!calls(Dialect::AnthropicMessages, client, &text), "{client:?}");
+            let with_call = text.clone() + &call;
+            assert!(
+                calls(Dialect::AnthropicMessages, client, &with_call),
+                "{client:?}"
+            );
+        }
     }
 }

@@ -1,0 +1,14 @@
+//! APISIX's ways of saying what a gateway does: its Admin API, its files and its plugins, against the real binary.
+
+mod adc;
+mod administration;
+mod consumers;
+mod documents;
+mod errors;
+mod examples;
+mod node;
+mod standalone;
+mod storing;
+mod vendors;
+
+use node::{ADMIN_KEY, Node, NodeSetup};
