@@ -8,7 +8,7 @@ use tollgate_resources::objects::Kind;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
 use crate::cli::{Failure, Source};
-use crate::load::env;
+use crate::load::{env, reach};
 
 /// Checks a configuration as `run` would, and says what it means.
 ///
@@ -21,6 +21,7 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         server_config(&tls.cert_file, &tls.key_file)
             .map_err(|error| Failure::new(format!("server.tls: {error}")))?;
     }
+    reach(&lowered.deployment)?;
     let setting = Setting {
         pepper: [0; 32],
         access_log: log,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, Limits, Running, Settings};
-use tollgate_gateway::upstream::Reach;
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
@@ -19,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
-use crate::load::{Files, env, log_format};
+use crate::load::{Files, env, log_format, reach};
 use crate::{administration, banner};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
@@ -42,9 +41,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         resources.server.listen.clone_from(&arguments.listen);
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
-    Reach::new(&deployment.resolve, deployment.ca_file.as_deref())
-        .map_err(|error| Failure::new(format!("tollgate.ca_file: {error}")))?
-        .establish();
+    reach(&deployment)?.establish();
     let access_log = open_access_log(&resources.server)?;
     let setting = Setting {
         pepper: pepper()?,
