@@ -1,5 +1,6 @@
 //! Runs plugins in their order.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use crate::plugins::{Attached, Call, CallVariables, Flow};
 /// What plugins have done to a call so far.
 #[derive(Default)]
 pub struct Passing {
+    /// Parts of the path that the route's pattern names.
+    pub path_parameters: Vec<(Arc<str>, String)>,
     /// Who calls, once known.
     pub consumer: Option<Attached>,
     /// Headers for the answer.
@@ -47,6 +50,7 @@ impl Passing {
             request_id: &record.request_id,
             route_id: route.map_or("", |route| &route.id),
             service_id: route.and_then(|route| route.service_id.as_deref()),
+            path_parameters: &self.path_parameters,
             directory: &plane.directory,
             consumer: self.consumer.take(),
             body,

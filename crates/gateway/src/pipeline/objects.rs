@@ -194,10 +194,13 @@ async fn find(
                     }
                     route.condition.is_none() || route.condition_holds(&CallVariables::new(call))
                 })
-                .map(|found| found.route.clone())
+                .map(|found| (found.route.clone(), found.params))
         });
         if !body_is_missing {
-            return Ok(found);
+            return Ok(found.map(|(route, parameters)| {
+                passing.path_parameters = parameters;
+                route
+            }));
         }
         body::read_into(body, snapshot.native.max_body_bytes, snapshot.native.body_timeout).await?;
     }

@@ -26,6 +26,8 @@ pub struct Call<'a> {
     pub route_id: &'a str,
     /// Id of the service the route belongs to.
     pub service_id: Option<&'a str>,
+    /// Parts of the path that the route's pattern names.
+    pub path_parameters: &'a [(Arc<str>, String)],
     /// Everybody who may call, and how they prove it.
     pub directory: &'a Directory,
     /// Who calls, once a plugin has found out.

@@ -99,6 +99,7 @@ impl Caller {
             request_id: "req-1",
             route_id: "r1",
             service_id: self.service_id,
+            path_parameters: &[],
             directory: &self.directory,
             consumer: self.consumer.clone(),
             body: None,

@@ -24,6 +24,13 @@ pub fn variable<'a>(call: &'a Call<'_>, name: &str) -> Option<Cow<'a, str>> {
             .find(|(key, _)| *key == cookie)
             .map(|(_, value)| Cow::Borrowed(value));
     }
+    if let Some(parameter) = name.strip_prefix("uri_param_") {
+        return call
+            .path_parameters
+            .iter()
+            .find(|(key, _)| **key == *parameter)
+            .map(|(_, value)| Cow::Borrowed(value.as_str()));
+    }
     Some(match name {
         "remote_addr" => Cow::Owned(call.client.ip().to_canonical().to_string()),
         "remote_port" => Cow::Owned(call.client.port().to_string()),

@@ -210,6 +210,7 @@ fn hash_key(
         request_id: &record.request_id,
         route_id: &route.id,
         service_id: route.service_id.as_deref(),
+        path_parameters: &passing.path_parameters,
         directory: &snapshot.plane.directory,
         consumer: passing.consumer.clone(),
         body: body.bytes(),

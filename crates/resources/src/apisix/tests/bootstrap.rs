@@ -362,6 +362,7 @@ fn what_concerns_the_whole_process_is_kept() {
 plugins: [ai-proxy, key-auth]
 plugin_attr: {prometheus: {export_addr: {ip: 0.0.0.0, port: 9091}}}
 tollgate: {data_dir: /var/lib/tollgate}
+nginx_config: {http: {real_ip_header: X-Forwarded-For, real_ip_from: ['10.0.0.0/8', 'unix:'], real_ip_recursive: 'on'}}
 compat: {apisix: strict}
 ",
     )
@@ -373,6 +374,7 @@ compat: {apisix: strict}
             "data_dir": "/var/lib/tollgate",
             "strict": true,
             "trusted_addresses": ["127.0.0.1", "172.18.0.0/16"],
+            "real_ip": {"header": "x-forwarded-for", "from": ["10.0.0.0/8"], "recursive": true},
             "plugins": ["ai-proxy", "key-auth"],
             "encrypt_fields": false,
             "server_tokens": false,
