@@ -41,6 +41,8 @@ pub struct Setting {
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
     pub strict_apisix: bool,
+    /// Names of the plugins that may be used; `None` means all. A use of another one refuses its calls.
+    pub plugins: Option<Vec<String>>,
     /// What is believed of requests that other proxies have passed on.
     pub forwarding: Forwarding,
 }
@@ -112,7 +114,7 @@ impl Gateway {
         let positions = Positions::default();
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &positions)?);
         let secrets = Arc::new(Secrets::new(setting.env));
-        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix);
+        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix, setting.plugins);
         let plane = compiler.apply(&[], &secrets);
         Ok(Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot { native, plane }),

@@ -17,11 +17,11 @@ use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
 use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
 
-use crate::cli::Failure;
+use crate::cli::{Failure, Source};
 use crate::load::env;
 
 /// The variable that may hold the store's key.
-const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
+pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
 
 /// File in the data directory that holds a generated key of the Admin API.
 const GENERATED_KEY_FILE: &str = "admin.key";
@@ -45,11 +45,18 @@ impl DataPlane for Plane {
     }
 }
 
-/// Opens the store that a deployment wants, and takes what it holds into service. `None` where there is no store.
+/// Whether there is a store to serve from on a node without Admin API: one that another run has left in the data directory.
+pub fn has_store(deployment: &Deployment, source: &Source) -> bool {
+    !source.is_native()
+        && deployment.provider == ConfigProvider::Embedded
+        && Path::new(&deployment.data_dir).join("tollgate.db").exists()
+}
+
+/// Opens the store that a deployment wants. `None` where there is no store.
 ///
 /// # Errors
 /// The store cannot be opened; the text says why.
-pub fn open_store(deployment: &Deployment, gateway: &Gateway) -> Result<Option<Arc<Store>>, Failure> {
+pub fn open_store(deployment: &Deployment) -> Result<Option<Arc<Store>>, Failure> {
     let store = match deployment.provider {
         ConfigProvider::File { .. } => return Ok(None),
         ConfigProvider::InMemory => Store::in_memory(),
@@ -63,13 +70,16 @@ pub fn open_store(deployment: &Deployment, gateway: &Gateway) -> Result<Option<A
             Store::open(directory, &key, now_s()).map_err(Failure::new)?
         }
     };
-    let objects: Vec<Change> = store
+    Ok(Some(Arc::new(store)))
+}
+
+/// What a store holds, as changes from nothing.
+pub fn stored(store: &Store) -> Vec<Change> {
+    store
         .all()
         .into_iter()
         .map(|object| (object.key.clone(), Some(object)))
-        .collect();
-    gateway.apply(&objects);
-    Ok(Some(Arc::new(store)))
+        .collect()
 }
 
 /// Starts the Admin API.
@@ -107,7 +117,10 @@ pub fn start(
         },
         strict: deployment.strict,
     };
-    let parts = Parts::default();
+    let parts = Parts {
+        plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
+        ..Parts::default()
+    };
     let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
     let (stop, stopped) = watch::channel(false);
     let mut administration = Administration {

@@ -27,10 +27,15 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         access_log: log,
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
+        plugins: lowered.deployment.plugins.clone(),
         forwarding: Forwarding::default(),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
-    let refused = tollgate_admin::refusals(&lowered.objects, lowered.deployment.strict);
+    let refused = tollgate_admin::refusals(
+        &lowered.objects,
+        lowered.deployment.strict,
+        lowered.deployment.plugins.as_deref(),
+    );
     if !refused.is_empty() {
         return Err(Failure::all(
             refused

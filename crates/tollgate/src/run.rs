@@ -46,25 +46,30 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let setting = Setting {
         pepper: pepper()?,
         access_log: access_log.clone(),
-        env: Box::new(env),
+        env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
+        plugins: deployment.plugins.clone(),
         forwarding: forwarding(&deployment, &arguments.source)?,
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
-    let mut file_objects = FileObjects::default();
-    gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
-    let store = match &loaded.admin {
-        Some(_) => administration::open_store(&deployment, &gateway)?,
-        None => None,
-    };
-    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
-    let (listeners, addresses) = listen(&resources.server.listen, workers)?;
-    let settings = settings(&resources.server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::new)?;
+    let mut file_objects = FileObjects::default();
+    let mut objects = file_objects.changes(&served(loaded.objects, &deployment));
+    let store = if loaded.admin.is_some() || administration::has_store(&deployment, &arguments.source) {
+        administration::open_store(&deployment)?
+    } else {
+        None
+    };
+    objects.extend(store.iter().flat_map(|store| administration::stored(store)));
+    // Secrets of managers are waited for, so that the first call finds them.
+    runtime.block_on(gateway.apply_with_secrets(objects));
+    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
+    let (listeners, addresses) = listen(&resources.server.listen, workers)?;
+    let settings = settings(&resources.server)?;
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
@@ -173,7 +178,7 @@ fn reload(
     });
     match result {
         Ok(lowered) => {
-            let objects = served(lowered.objects, lowered.deployment.strict);
+            let objects = served(lowered.objects, &lowered.deployment);
             gateway.apply(&file_objects.changes(&objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
@@ -201,10 +206,11 @@ fn reload(
 /// The objects of a file that can be served; the others are told and left out, as in APISIX.
 fn served(
     mut objects: Vec<(ObjectKey, Map<String, Value>)>,
-    strict: bool,
+    deployment: &Deployment,
 ) -> Vec<(ObjectKey, Map<String, Value>)> {
     let mut refused = HashSet::new();
-    for (key, reason) in tollgate_admin::refusals(&objects, strict) {
+    for (key, reason) in tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref())
+    {
         tracing::error!(object = %key, reason, "an object of the configuration file is left out");
         refused.insert(key.clone());
     }
@@ -222,6 +228,11 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// The environment as objects of the Admin API may refer to it: all but the key of the store they are kept in.
+fn env_for_objects(name: &str) -> Option<String> {
+    (name != administration::STORE_KEY_VARIABLE).then(|| env(name))?
 }
 
 /// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.

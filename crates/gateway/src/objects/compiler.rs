@@ -36,12 +36,13 @@ pub struct Compiler {
     /// State of plugins that outlives configurations.
     state: SharedState,
     strict: bool,
+    enabled: Option<Vec<String>>,
     plane: Plane,
 }
 
 impl Compiler {
-    /// No objects. `strict` switches differences from APISIX off.
-    pub fn new(pepper: &[u8; 32], strict: bool) -> Self {
+    /// No objects. `strict` switches differences from APISIX off; `enabled` names the plugins that may be used, `None` all.
+    pub fn new(pepper: &[u8; 32], strict: bool, enabled: Option<Vec<String>>) -> Self {
         Compiler {
             objects: HashMap::new(),
             uses: Uses::default(),
@@ -52,6 +53,7 @@ impl Compiler {
             upstreams: HashMap::new(),
             state: SharedState::default(),
             strict,
+            enabled,
             plane: Plane::new(pepper, strict),
         }
     }
@@ -147,6 +149,7 @@ impl Compiler {
                 secrets,
                 strict: self.strict,
                 state: &self.state,
+                enabled: self.enabled.as_deref(),
                 metadata: &metadata,
             },
         )
@@ -338,6 +341,12 @@ impl Compiler {
             tracing::error!(route = %key.id, reason, "a route cannot serve");
             broken = Some(Broken { status, reason });
         };
+        if route.filter_func.is_some() {
+            missing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "its filter_func is Lua, which cannot be run here; use vars".to_owned(),
+            );
+        }
         let service = match &route.service_id {
             None => None,
             Some(id) => {

@@ -105,7 +105,7 @@ pub async fn answer_call(
     for step in steps {
         match step.plugin.ai() {
             // The plugins behind it know which model is meant, and those before it have refused what they refuse.
-            Some(plugin) if call.is_none() => {
+            Some(plugin) if call.is_none() && passing.is_meant(step, plane, route, body.bytes(), record) => {
                 call = Some(ai::read(snapshot, plugin, &mut body, record).await?);
             }
             Some(_) => {}

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::answer::{self, Answer, Content};
 use super::choose::Candidate;
 use super::encode::Encoded;
+use super::mask::masked;
 use super::record::Record;
 use super::relay::Streaming;
 use super::send::UpstreamAnswer;
@@ -51,6 +52,12 @@ pub async fn pass(
             let mut reader = Reader::new(protocol, Framing::Json, 0);
             reader.feed(&body);
             record.read(reader.finish());
+            // The provider's own words about a failure may quote the key.
+            let body = if upstream.status.is_success() {
+                body
+            } else {
+                masked(body, &candidate.instance)
+            };
             let body = own_form(protocol, upstream.status, body, candidate, record);
             record.end_attempt("ok", Some(upstream.status), None);
             Ok(Answer {
