@@ -21,7 +21,7 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     if let Some(tls) = lowered.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
         trust::of_admin(tls)?;
     }
-    trust::reach(&lowered.deployment)?.establish();
+    trust::reach(&lowered.deployment)?;
     let setting = Setting {
         pepper: [0; 32],
         access_log: log,

@@ -7,6 +7,7 @@ mod documents;
 mod errors;
 mod examples;
 mod node;
+mod reaching;
 mod standalone;
 mod storing;
 mod vendors;
