@@ -54,6 +54,7 @@ fn gateway() -> Gateway {
         strict_apisix: false,
         plugins: None,
         forwarding: Forwarding::default(),
+        tls_versions: Vec::new(),
     };
     Gateway::new(&Resources::default(), &|_| None, setting).expect("there is nothing to compile")
 }

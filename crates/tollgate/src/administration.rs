@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings};
+use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings, TlsListener};
+use tollgate_gateway::server::Encrypted;
 use tollgate_gateway::{Change, Gateway};
 use tollgate_resources::apisix::with_admin_key;
 use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
@@ -19,6 +20,7 @@ use tollgate_store::{Store, StoreKey};
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
+use crate::trust;
 
 /// The variable that may hold the store's key.
 pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
@@ -30,6 +32,8 @@ const GENERATED_KEY_FILE: &str = "admin.key";
 pub struct Administration {
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Where a generated key was put, if one was.
@@ -93,11 +97,7 @@ pub fn start(
     store: Arc<Store>,
     gateway: Arc<Gateway>,
 ) -> Result<Administration, Failure> {
-    if admin.tls.is_some() {
-        return Err(Failure::new(
-            "deployment.admin.https_admin: the Admin API cannot speak TLS yet; put it on a loopback address",
-        ));
-    }
+    let tls = admin.tls.as_ref().map(trust::of_admin).transpose()?;
     let (keys, key_location) = keys(admin, deployment, config)?;
     let settings = Settings {
         keys,
@@ -126,6 +126,7 @@ pub fn start(
     let mut administration = Administration {
         stop,
         threads: Vec::new(),
+        scheme: if tls.is_some() { "https" } else { "http" },
         addresses: Vec::new(),
         key_location,
     };
@@ -142,7 +143,7 @@ pub fn start(
         listeners.push(listener);
     }
     for listener in listeners {
-        let (admin_api, mut stopped) = (admin_api.clone(), stopped.clone());
+        let (admin_api, mut stopped, tls) = (admin_api.clone(), stopped.clone(), tls.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -154,7 +155,13 @@ pub fn start(
                     // The sender is gone only when the process ends.
                     let _ = stopped.wait_for(|stop| *stop).await;
                 };
-                tollgate_admin::serve(listener, admin_api, stopping).await
+                match tls {
+                    None => tollgate_admin::serve(listener, admin_api, stopping).await,
+                    Some(tls) => {
+                        let listener = TlsListener(Encrypted::new(listener, tls));
+                        tollgate_admin::serve(listener, admin_api, stopping).await
+                    }
+                }
             });
             if let Err(error) = served {
                 tracing::error!(%error, "the Admin API has stopped");

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use tollgate_gateway::upstream::Reach;
 use tollgate_resources::adc::{Labels, lower_adc};
 use tollgate_resources::apisix::{FileKind, detect, log_format_line, lower_bootstrap, lower_standalone};
 use tollgate_resources::kubernetes::lower_manifests;
@@ -222,15 +221,6 @@ impl Files {
             None => Err(Failure::new(format!("cannot read {}", path.display()))),
         }
     }
-}
-
-/// How upstreams are reached.
-///
-/// # Errors
-/// The file of authorities cannot be read.
-pub fn reach(deployment: &Deployment) -> Result<Reach, Failure> {
-    Reach::new(&deployment.resolve, deployment.ca_file.as_deref())
-        .map_err(|error| Failure::new(format!("tollgate.ca_file: {error}")))
 }
 
 /// The access log's format, parsed.

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tollgate_gateway::server::{self, Limits, Running, Settings};
+use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
@@ -16,10 +16,11 @@ use tollgate_resources::objects::ObjectKey;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
+use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
-use crate::load::{Files, env, log_format, reach};
-use crate::{administration, banner};
+use crate::load::{Files, env, log_format};
+use crate::{administration, banner, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -41,7 +42,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         resources.server.listen.clone_from(&arguments.listen);
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
-    reach(&deployment)?.establish();
+    trust::reach(&deployment)?.establish();
     let access_log = open_access_log(&resources.server)?;
     let setting = Setting {
         pepper: pepper()?,
@@ -50,6 +51,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         strict_apisix: deployment.strict,
         plugins: deployment.plugins.clone(),
         forwarding: forwarding(&deployment, &arguments.source)?,
+        tls_versions: trust::versions(&resources.server),
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
@@ -68,8 +70,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     // Secrets of managers are waited for, so that the first call finds them.
     runtime.block_on(gateway.apply_with_secrets(objects));
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);
-    let (listeners, addresses) = listen(&resources.server.listen, workers)?;
-    let settings = settings(&resources.server)?;
+    let (listeners, addresses) = listen(&resources.server, workers)?;
+    let settings = settings(&resources.server);
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
@@ -308,32 +310,40 @@ fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
     })
 }
 
-fn listen(
-    addresses: &[SocketAddr],
-    workers: usize,
-) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
-    let mut by_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+/// Opens all sockets. Gives them by worker, and where they are, with the scheme of each.
+fn listen(server: &Server, workers: usize) -> Result<(Vec<Vec<Listening>>, Vec<Served>), Failure> {
+    let mut by_worker: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
-    for address in addresses {
-        let sockets = server::bind(*address, workers).map_err(Failure::new)?;
-        bound.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
+    let mut open = |address: SocketAddr, tls: &Tls| -> Result<(), Failure> {
+        let sockets = server::bind(address, workers).map_err(Failure::new)?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+        bound.extend(address.map(|address| Served {
+            scheme: if matches!(tls, Tls::Off) { "http" } else { "https" },
+            address,
+        }));
         for (worker, socket) in by_worker.iter_mut().zip(sockets) {
-            worker.push(socket);
+            worker.push(Listening {
+                socket,
+                tls: tls.clone(),
+            });
+        }
+        Ok(())
+    };
+    let tls = trust::of_listeners(server)?;
+    for address in &server.listen {
+        open(*address, &tls)?;
+    }
+    if let Some(https) = &server.https {
+        let by_name = ByName::new(https.fallback_name.as_deref()).map_err(Failure::new)?;
+        for address in &https.listen {
+            open(*address, &Tls::ByName(by_name.clone()))?;
         }
     }
     Ok((by_worker, bound))
 }
 
-fn settings(server: &Server) -> Result<Settings, Failure> {
-    let tls = match &server.tls {
-        None => None,
-        Some(tls) => Some(
-            server::server_config(&tls.cert_file, &tls.key_file)
-                .map_err(|error| Failure::new(format!("server.tls: {error}")))?,
-        ),
-    };
-    Ok(Settings {
-        tls,
+fn settings(server: &Server) -> Settings {
+    Settings {
         max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
         max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
         limits: Limits {
@@ -341,7 +351,7 @@ fn settings(server: &Server) -> Result<Settings, Failure> {
             head: Duration::from_millis(server.header_timeout_ms),
         },
         drain: Duration::from_millis(server.drain_ms),
-    })
+    }
 }
 
 fn cores() -> usize {

@@ -8,11 +8,13 @@ use serde_json::Value;
 use tollgate_policy::Networks;
 use tollgate_policy::expr::Expr;
 use tollgate_policy::router::{HostPattern, Pattern, Rank};
+use tollgate_resources::model::TlsVersion;
 use tollgate_resources::objects::{self, Confs, Kind, Object, ObjectKey};
 
 use super::Plane;
 use super::chain::{Chain, Workshop};
 use super::route::{Broken, Entry, ObjectRoute};
+use super::shelf::Shelf;
 use super::uses::Uses;
 use crate::plugins::{self, SharedState, auth};
 use crate::proxy::{Upstream, UpstreamSettings};
@@ -33,6 +35,7 @@ pub struct Compiler {
     identities: HashMap<ObjectKey, Vec<(&'static str, String)>>,
     global: HashMap<String, Arc<Chain>>,
     upstreams: HashMap<ObjectKey, Arc<Upstream>>,
+    certificates: Shelf,
     /// State of plugins that outlives configurations.
     state: SharedState,
     strict: bool,
@@ -42,7 +45,13 @@ pub struct Compiler {
 
 impl Compiler {
     /// No objects. `strict` switches differences from APISIX off; `enabled` names the plugins that may be used, `None` all.
-    pub fn new(pepper: &[u8; 32], strict: bool, enabled: Option<Vec<String>>) -> Self {
+    /// `tls_versions` are those of certificates that name none; empty for all there are.
+    pub fn new(
+        pepper: &[u8; 32],
+        strict: bool,
+        enabled: Option<Vec<String>>,
+        tls_versions: Vec<TlsVersion>,
+    ) -> Self {
         Compiler {
             objects: HashMap::new(),
             uses: Uses::default(),
@@ -51,6 +60,7 @@ impl Compiler {
             identities: HashMap::new(),
             global: HashMap::new(),
             upstreams: HashMap::new(),
+            certificates: Shelf::new(tls_versions),
             state: SharedState::default(),
             strict,
             enabled,
@@ -122,16 +132,17 @@ impl Compiler {
                 Kind::Credential => self.credential(key, secrets),
                 Kind::GlobalRule => self.global_rule(key, secrets),
                 Kind::Route => self.route(key, secrets),
+                Kind::Ssl => self.certificates.set(key, self.objects.get(key), secrets),
                 Kind::Service
                 | Kind::ConsumerGroup
                 | Kind::PluginConfig
                 | Kind::PluginMetadata
                 | Kind::Secret
-                | Kind::Ssl
                 | Kind::Proto
                 | Kind::StreamRoute => {}
             }
         }
+        self.certificates.show(&mut self.plane.certificates);
         self.state.forget_unused();
         self.plane.clone()
     }

@@ -207,7 +207,7 @@ async fn find(
 }
 
 /// The name of the host the client means, in lower case and without port.
-fn host(record: &Record) -> String {
+pub(super) fn host(record: &Record) -> String {
     let text = record
         .request
         .headers
@@ -223,7 +223,7 @@ fn host(record: &Record) -> String {
 }
 
 /// The path as routes match it, which is how nginx normalises it: unescaped, without `.`, `..` and doubled slashes.
-fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
+pub(super) fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
     let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
     if plain {
         return Ok(Cow::Borrowed(path));

@@ -43,6 +43,7 @@ impl Bench {
             env: Box::new(|name| (name == "VAULT_TOKEN").then(|| "root".to_owned())),
             strict_apisix: false,
             plugins: None,
+            tls_versions: Vec::new(),
             forwarding: crate::Forwarding::default(),
         };
         let gateway = Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap());
