@@ -207,7 +207,10 @@ fn embeddings() {
         json!([-0.0067144386, -0.039197803])
     );
     let line = node.process.stdout.next();
-    assert!(line.ends_with(r#""text-embedding-3-small" "text-embedding-3-small" "2" "0""#), "{line}");
+    assert!(
+        line.ends_with(r#""text-embedding-3-small" "text-embedding-3-small" "2" "0""#),
+        "{line}"
+    );
     node.stop();
 }
 
