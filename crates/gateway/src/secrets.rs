@@ -59,6 +59,11 @@ impl Secrets {
         named
     }
 
+    /// Whether a text holds a reference.
+    pub fn are_named_in(text: &str) -> bool {
+        find_reference(text).is_some()
+    }
+
     /// Whether a manager has told the value of a reference.
     pub fn is_known(&self, reference: &str) -> bool {
         self.fetched

@@ -22,24 +22,29 @@ const SYSTEM_FILES: [&str; 5] = [
 /// The variable with which OpenSSL and others are told of another file.
 const SYSTEM_FILE_VARIABLE: &str = "SSL_CERT_FILE";
 
+/// APISIX's name for authorities of the operator.
+const TRUSTED_KEY: &str = "apisix.ssl.ssl_trusted_certificate";
+
 /// How upstreams are reached and who vouches for them.
 ///
 /// # Errors
 /// A file of authorities cannot be used, or the machine has none.
 pub fn reach(deployment: &Deployment) -> Result<Reach, Failure> {
-    let system;
-    let mut files = Vec::new();
-    files.extend(deployment.ca_file.as_deref());
+    let mut reach = Reach::new(&deployment.resolve);
+    let mut trust = |key: &str, file: &str| {
+        reach
+            .trust(file)
+            .map_err(|error| Failure::new(format!("{key}: {error}")))
+    };
+    if let Some(file) = &deployment.ca_file {
+        trust("tollgate.ca_file", file)?;
+    }
     match &deployment.trusted_certificates {
         None => {}
-        Some(TrustedCertificates::File(file)) => files.push(file),
-        Some(TrustedCertificates::System) => {
-            system = system_file()?;
-            files.push(&system);
-        }
+        Some(TrustedCertificates::File(file)) => trust(TRUSTED_KEY, file)?,
+        Some(TrustedCertificates::System) => trust(TRUSTED_KEY, &system_file()?)?,
     }
-    Reach::new(&deployment.resolve, &files)
-        .map_err(|error| Failure::new(format!("authorities for upstreams: {error}")))
+    Ok(reach)
 }
 
 fn system_file() -> Result<String, Failure> {
@@ -47,7 +52,7 @@ fn system_file() -> Result<String, Failure> {
     let usual = || SYSTEM_FILES.into_iter().find(|file| Path::new(file).is_file());
     named.or_else(|| usual().map(str::to_owned)).ok_or_else(|| {
         Failure::new(format!(
-            "apisix.ssl.ssl_trusted_certificate: this system has no file of authorities where one is usual; \
+            "{TRUSTED_KEY}: this system has no file of authorities where one is usual; \
              name one in {SYSTEM_FILE_VARIABLE}"
         ))
     })

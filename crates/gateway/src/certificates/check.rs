@@ -27,7 +27,7 @@ pub fn check_ssl(value: &Map<String, Value>) -> Result<(), String> {
             .map_err(|error| format!("failed to handle cert-key pair[{}]: {error}", index + 1))?;
     }
     if let Some(client) = &ssl.client
-        && !is_secret(&client.ca)
+        && !Secrets::are_named_in(&client.ca)
     {
         pem::authorities(&client.ca).map_err(|error| format!("failed to validate client_cert: {error}"))?;
         Demand::patterns(client)?;
@@ -36,13 +36,16 @@ pub fn check_ssl(value: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn check_pair(cert: &str, key: &str) -> Result<(), String> {
-    match (is_secret(cert), is_secret(key)) {
+    match (Secrets::are_named_in(cert), Secrets::are_named_in(key)) {
         (false, false) => pem::pair(cert, key, &pem::provider()).map(|_| ()),
         (false, true) => pem::chain(cert).map(|_| ()),
         (true, _) => Ok(()),
     }
 }
+<<<<<<< HEAD
 
 fn is_secret(text: &str) -> bool {
     Secrets::is_reference(text)
 }
+=======
+>>>>>>> tls

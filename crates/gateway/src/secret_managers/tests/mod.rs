@@ -42,6 +42,7 @@ impl Bench {
             access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
             env: Box::new(|name| (name == "VAULT_TOKEN").then(|| "root".to_owned())),
             strict_apisix: false,
+            tls_versions: Vec::new(),
             plugins: None,
             tls_versions: Vec::new(),
             forwarding: crate::Forwarding::default(),
