@@ -42,10 +42,3 @@ fn check_pair(cert: &str, key: &str) -> Result<(), String> {
         (true, _) => Ok(()),
     }
 }
-<<<<<<< HEAD
-
-fn is_secret(text: &str) -> bool {
-    Secrets::is_reference(text)
-}
-=======
->>>>>>> tls

@@ -22,12 +22,8 @@ use serde::Serialize;
 
 pub use access_log::{AccessLog, LogFormat, LogPath};
 pub use admin::{
-<<<<<<< HEAD
     Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat,
     TrustedCertificates,
-=======
-    Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat, TrustedCertificates,
->>>>>>> tls
 };
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};

@@ -44,7 +44,6 @@ impl Bench {
             strict_apisix: false,
             tls_versions: Vec::new(),
             plugins: None,
-            tls_versions: Vec::new(),
             forwarding: crate::Forwarding::default(),
         };
         let gateway = Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap());
