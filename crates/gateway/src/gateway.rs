@@ -42,12 +42,12 @@ pub struct Setting {
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
     pub strict_apisix: bool,
-    /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
-    pub tls_versions: Vec<TlsVersion>,
     /// Names of the plugins that may be used; `None` means all. A use of another one refuses its calls.
     pub plugins: Option<Vec<String>>,
     /// What is believed of requests that other proxies have passed on.
     pub forwarding: Forwarding,
+    /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
+    pub tls_versions: Vec<TlsVersion>,
 }
 
 /// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.

@@ -72,6 +72,11 @@ impl Secrets {
             .contains_key(reference)
     }
 
+    /// Whether a text holds a reference.
+    pub fn is_reference(text: &str) -> bool {
+        find_reference(text).is_some()
+    }
+
     /// Adds the references to managers in a value.
     pub fn references_to_managers(value: &Value, into: &mut BTreeSet<String>) {
         match value {

@@ -21,15 +21,15 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     if let Some(tls) = lowered.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
         trust::of_admin(tls)?;
     }
-    trust::reach(&lowered.deployment)?;
+    trust::reach(&lowered.deployment)?.establish();
     let setting = Setting {
         pepper: [0; 32],
         access_log: log,
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
-        tls_versions: trust::versions(&lowered.resources.server),
         plugins: lowered.deployment.plugins.clone(),
         forwarding: Forwarding::default(),
+        tls_versions: trust::versions(&lowered.resources.server),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
     let refused = tollgate_admin::refusals(

@@ -49,9 +49,9 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         access_log: access_log.clone(),
         env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
-        tls_versions: trust::versions(&resources.server),
         plugins: deployment.plugins.clone(),
         forwarding: forwarding(&deployment, &arguments.source)?,
+        tls_versions: trust::versions(&resources.server),
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
