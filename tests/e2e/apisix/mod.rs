@@ -6,6 +6,7 @@ mod consumers;
 mod documents;
 mod errors;
 mod examples;
+mod kubernetes;
 mod node;
 mod standalone;
 mod storing;
