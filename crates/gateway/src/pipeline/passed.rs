@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::answer::{self, Answer, Content};
 use super::choose::Candidate;
 use super::encode::Encoded;
+use super::mask::masked;
 use super::record::Record;
 use super::relay::Streaming;
 use super::send::UpstreamAnswer;
@@ -52,6 +53,11 @@ pub async fn pass(
             reader.feed(&body);
             record.read(reader.finish());
             let body = own_form(protocol, upstream.status, body, candidate, record);
+            let body = if upstream.status.is_success() {
+                body
+            } else {
+                masked(body, &candidate.instance)
+            };
             record.end_attempt("ok", Some(upstream.status), None);
             Ok(Answer {
                 status: upstream.status,
