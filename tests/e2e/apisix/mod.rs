@@ -8,6 +8,8 @@ mod errors;
 mod examples;
 mod kubernetes;
 mod node;
+mod planted_secrets;
+mod providers;
 mod standalone;
 mod storing;
 mod vendors;
