@@ -49,7 +49,7 @@ pub fn headers(
             out.insert(name, value);
         }
     }
-    out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    out.insert(CONTENT_TYPE, content_type(client, protocol));
     if served == Served::AnthropicAsOpenai {
         leave_anthropic(&mut out);
     }
@@ -58,6 +58,17 @@ pub fn headers(
         out.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
     }
     Ok(out)
+}
+
+/// The type of the body. A form of several parts cannot be read without the boundary that the client's own type names.
+fn content_type(client: &HeaderMap, protocol: Protocol) -> HeaderValue {
+    client
+        .get(CONTENT_TYPE)
+        .filter(|value| {
+            protocol == Protocol::Passthrough && value.as_bytes().starts_with(b"multipart/form-data")
+        })
+        .cloned()
+        .unwrap_or(HeaderValue::from_static("application/json"))
 }
 
 /// Turns headers for Anthropic into those for OpenAI.
@@ -220,6 +231,24 @@ mod tests {
                 "content-type: application/json",
             ]
         );
+    }
+
+    #[test]
+    fn only_a_form_that_is_passed_through_keeps_its_type() {
+        let form = "multipart/form-data; boundary=x";
+        for (protocol, sent_type, expected) in [
+            (Protocol::Passthrough, form, form),
+            (
+                Protocol::Passthrough,
+                "application/json; charset=utf-8",
+                "application/json",
+            ),
+            (Protocol::OpenaiChat, form, "application/json"),
+        ] {
+            let client = client(&[("content-type", sent_type)]);
+            let lines = sent(&client, openai(), protocol, Served::AsItIs, false);
+            assert!(lines.contains(&format!("content-type: {expected}")), "{lines:?}");
+        }
     }
 
     #[test]

@@ -65,6 +65,14 @@ pub fn detect(path: &str, body: &[u8], members: &Members) -> Option<Protocol> {
     }
 }
 
+/// Whether a path is that of an API which is passed through although its body looks like one for embeddings, because it has
+/// an `input` too. `path` is without query. APISIX sends these to the path of embeddings.
+pub fn is_no_embedding(path: &str) -> bool {
+    ["/v1/audio/speech", "/v1/moderations"]
+        .iter()
+        .any(|own| path.ends_with(own))
+}
+
 /// Whether the client asks for a stream. Embeddings never stream.
 pub fn is_streaming(protocol: Protocol, body: &[u8], members: &Members) -> bool {
     !matches!(protocol, Protocol::OpenaiEmbeddings | Protocol::VertexPredict)
@@ -75,7 +83,7 @@ pub fn is_streaming(protocol: Protocol, body: &[u8], members: &Members) -> bool 
 mod tests {
     use tollgate_dialects::scan::scan;
 
-    use super::{Protocol, detect, is_streaming};
+    use super::{Protocol, detect, is_no_embedding, is_streaming};
 
     fn detected(path: &str, body: &str) -> Option<&'static str> {
         let members = scan(body.as_bytes()).unwrap();
@@ -105,6 +113,18 @@ mod tests {
             ("/v1/completions", r#"{"prompt":"x"}"#, "passthrough"),
         ] {
             assert_eq!(detected(path, body), Some(protocol), "{path} {body}");
+        }
+    }
+
+    #[test]
+    fn speech_and_moderation_are_no_embeddings() {
+        for (path, is_none) in [
+            ("/v1/audio/speech", true),
+            ("/openai/v1/moderations", true),
+            ("/v1/embeddings", false),
+            ("/anything", false),
+        ] {
+            assert_eq!(is_no_embedding(path), is_none, "{path}");
         }
     }
 

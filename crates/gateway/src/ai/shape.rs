@@ -78,7 +78,12 @@ pub fn shape(
     let model = draft
         .get("model")
         .and_then(|raw| serde_json::from_str::<String>(raw).ok());
-    if conf.provider.removes_model() || (protocol == Protocol::VertexPredict && !strict) {
+    let unwanted = if strict {
+        conf.provider.removes_model()
+    } else {
+        protocol == Protocol::VertexPredict || (conf.provider.removes_model() && !wants_model(conf, protocol))
+    };
+    if unwanted {
         draft.remove("model");
     }
     let usage_added = !client_asked_usage && asks_for_usage(&draft);
@@ -90,6 +95,17 @@ pub fn shape(
         usage_added,
         body: draft.into_body(body),
     })
+}
+
+/// Whether the address leaves it to the body to name the model although the provider's addresses usually do that: Azure's
+/// v1 API, which has no deployment in its path.
+fn wants_model(conf: &InstanceConf, protocol: Protocol) -> bool {
+    let path = conf
+        .replaced
+        .endpoint
+        .as_ref()
+        .and_then(|endpoint| endpoint.path.as_deref());
+    protocol == Protocol::OpenaiChat && path.is_some_and(|path| path.contains("/openai/v1/"))
 }
 
 /// Changes what the API needs; says whether a stream is asked for.

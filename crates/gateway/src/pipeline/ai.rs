@@ -96,10 +96,12 @@ pub async fn read(
             )
             .told_as(Key::Message)
         })?;
-        let protocol = protocol::detect(record.request.uri.path(), &bytes, &members).ok_or_else(|| {
+        let path = record.request.uri.path();
+        let protocol = protocol::detect(path, &bytes, &members).ok_or_else(|| {
             bad_request("unknown_protocol", "no matching AI protocol for the request").told_as_text()
         })?;
-        (protocol, members)
+        let passes = !strict && protocol == Protocol::OpenaiEmbeddings && protocol::is_no_embedding(path);
+        (if passes { Protocol::Passthrough } else { protocol }, members)
     } else {
         (Protocol::Passthrough, Members::default())
     };

@@ -11,7 +11,7 @@ use tollgate_resources::Secret;
 
 use super::ai_proxy_multi::RetryRule;
 use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
-use crate::ai::config::{self, AiProxyConf, InstanceConf, Limits};
+use crate::ai::config::{self, AiProxyConf, Auth, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
 use crate::ai::protocol::Protocol;
 use crate::ai::target::{Asked, Target};
@@ -167,13 +167,7 @@ pub(super) fn instance(
         options: Vec::new(),
         dialects: Vec::new(),
         embeddings: false,
-        secrets: conf
-            .auth
-            .header
-            .values()
-            .chain(conf.auth.query.values())
-            .map(|value| Secret::from(value.expose().to_owned()))
-            .collect(),
+        secrets: secrets(&conf.auth),
         ai: Some(Arc::new(AiInstance {
             conf,
             max_response_bytes: limits.max_response_bytes,
@@ -183,4 +177,16 @@ pub(super) fn instance(
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),
     })
+}
+
+/// What the provider is sent or could tell of the credentials, to be searched for in what it says.
+fn secrets(auth: &Auth) -> Vec<Secret> {
+    let aws = auth.aws.iter();
+    let aws = aws.flat_map(|key| [Some(&key.secret_access_key), key.session_token.as_ref()]);
+    auth.header
+        .values()
+        .chain(auth.query.values())
+        .chain(aws.flatten())
+        .map(|value| Secret::from(value.expose().to_owned()))
+        .collect()
 }
