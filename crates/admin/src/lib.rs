@@ -39,4 +39,4 @@ pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
 pub use server::{Client, TlsListener, router, serve};
 pub use settings::{APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, Settings};
-pub use status::status_router;
+pub use status::{serve_status, status_router};

@@ -18,6 +18,20 @@ pub fn status_router<D: DataPlane>(admin: Arc<Admin<D>>) -> Router {
     Router::new().fallback(respond::<D>).with_state(admin)
 }
 
+/// Serves them until `shutdown` is done.
+///
+/// # Errors
+/// The listener fails for good.
+pub async fn serve_status<D: DataPlane>(
+    listener: tokio::net::TcpListener,
+    admin: Arc<Admin<D>>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, status_router(admin))
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
 async fn respond<D: DataPlane>(State(admin): State<Arc<Admin<D>>>, request: Request) -> Response {
     let segments = segments(request.uri().path());
     let answer = match segments.first() {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::model::Resources;
+use serde::Serialize;
 
 /// Resources that cannot be written; a fault of the program, not of its user.
 #[derive(Debug, Error)]
@@ -19,6 +19,6 @@ impl DumpError {
 ///
 /// # Errors
 /// A value that YAML cannot write.
-pub fn to_yaml(resources: &Resources) -> Result<String, DumpError> {
+pub fn to_yaml<T: Serialize>(resources: &T) -> Result<String, DumpError> {
     serde_saphyr::to_string(resources).map_err(|error| DumpError(error.to_string()))
 }

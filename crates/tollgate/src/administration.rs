@@ -130,6 +130,11 @@ pub fn start(
         addresses: Vec::new(),
         key_location,
     };
+    if let Some(address) = deployment.status {
+        administration
+            .threads
+            .push(status(address, admin_api.clone(), stopped.clone())?);
+    }
     let mut listeners = Vec::new();
     for address in &admin.listen {
         let listener = TcpListener::bind(address)
@@ -174,6 +179,38 @@ pub fn start(
         administration.threads.push(thread);
     }
     Ok(administration)
+}
+
+/// Serves `/status` and `/status/ready` on an address of their own, for probes that have no key.
+fn status(
+    address: SocketAddr,
+    admin_api: Arc<tollgate_admin::Admin<Plane>>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Failure> {
+    let listener = TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| Failure::new(format!("cannot listen on {address} for the status: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
+    let serve = move || {
+        let served = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tollgate_admin::serve_status(listener, admin_api, async move {
+                // The sender is gone only when the process ends.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            })
+            .await
+        });
+        if let Err(error) = served {
+            tracing::error!(%error, "the status is served no more");
+        }
+    };
+    std::thread::Builder::new()
+        .name("status".to_owned())
+        .spawn(serve)
+        .map_err(Failure::new)
 }
 
 impl Administration {

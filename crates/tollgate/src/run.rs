@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
-use crate::load::{Files, env, log_format};
+use crate::load::{Files, Loaded, env, log_format};
 use crate::{administration, banner, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
@@ -36,7 +36,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     start_own_log();
     let files = arguments.source.read();
-    let loaded = arguments.source.lower(&files)?;
+    let mut loaded = arguments.source.lower(&files)?;
+    with_arguments(&mut loaded, arguments);
     let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
@@ -230,6 +231,16 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// What the command line says over the configuration.
+fn with_arguments(loaded: &mut Loaded, arguments: &RunArguments) {
+    if let Some(address) = arguments.admin {
+        loaded.admin.get_or_insert_default().listen = vec![address];
+    }
+    if let Some(directory) = &arguments.data_dir {
+        loaded.deployment.data_dir.clone_from(directory);
+    }
 }
 
 /// The environment as objects of the Admin API may refer to it: all but the key of the store they are kept in.

@@ -2,6 +2,7 @@
 
 mod adc;
 mod administration;
+mod beside_native;
 mod consumers;
 mod documents;
 mod errors;

@@ -111,7 +111,7 @@ fn shown(value: &Value, secret: bool) -> String {
 }
 
 /// The value with all that may be secret in it hidden.
-fn hidden(value: &Value) -> Value {
+pub fn hidden(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()

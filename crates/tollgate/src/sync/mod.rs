@@ -15,6 +15,8 @@ mod plan;
 mod show;
 mod state;
 
+pub use difference::hidden;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
