@@ -18,5 +18,6 @@ mod passthrough;
 mod proxy;
 mod reload;
 mod secrets;
+mod ssl;
 mod tls;
 mod translation;

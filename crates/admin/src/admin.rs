@@ -53,7 +53,7 @@ pub struct Admin<D> {
 /// What an [`Admin`] is made with beside its settings, its store and its data plane. The default fits production.
 pub struct Parts {
     /// The plugins that objects may use.
-    pub plugins: &'static [&'static Spec],
+    pub plugins: Vec<&'static Spec>,
     /// Says what is wrong with an expression over variables of a request (`vars` of routes, `_meta.filter` of plugins).
     pub check_vars: CheckVars,
     /// The time, in seconds since 1970.
@@ -63,7 +63,7 @@ pub struct Parts {
 impl Default for Parts {
     fn default() -> Self {
         Parts {
-            plugins: PLUGINS,
+            plugins: PLUGINS.to_vec(),
             check_vars: Box::new(tollgate_gateway::check_expression),
             now_s: Box::new(|| {
                 SystemTime::now()
@@ -80,7 +80,7 @@ impl<D: DataPlane> Admin<D> {
         if !settings.key_required {
             tracing::warn!("the Admin API asks nobody for a key; set admin_key_required and a strong key");
         }
-        let registry = Registry::new(parts.plugins, settings.strict, parts.check_vars);
+        let registry = Registry::new(&parts.plugins, settings.strict, parts.check_vars);
         Arc::new(Admin {
             settings,
             store,

@@ -56,6 +56,9 @@ pub(crate) fn object(
     let accepted = objects::check(kind, proposal.write, proposal.id_in_path, proposal.body, lua)
         .map_err(|refused| refused.to_string())?;
     let value = accepted.value;
+    if kind == Kind::Ssl {
+        tollgate_gateway::check_ssl(&value)?;
+    }
     let key = accepted.id.map(|id| match proposal.owner {
         Some(username) => ObjectKey::credential(username, &id),
         None => ObjectKey::new(kind, id),

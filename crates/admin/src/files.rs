@@ -1,16 +1,24 @@
 //! Objects that come from files instead of requests, held against the same rules.
 
 use serde_json::{Map, Value};
-use tollgate_gateway::plugins::PLUGINS;
+use tollgate_gateway::plugins::enabled;
 use tollgate_resources::objects::{ObjectKey, Write};
 
 use crate::check::{self, Among, Proposal};
 use crate::registry::Registry;
 
 /// Checks objects of a file. Gives those that cannot be served, with the reason for each. What they refer to need not be
-/// there, as in a standalone document.
-pub fn refusals(objects: &[(ObjectKey, Map<String, Value>)], strict: bool) -> Vec<(&ObjectKey, String)> {
-    let registry = Registry::new(PLUGINS, strict, Box::new(tollgate_gateway::check_expression));
+/// there, as in a standalone document. `plugins` are the names of those that may be used; `None` means all.
+pub fn refusals<'o>(
+    objects: &'o [(ObjectKey, Map<String, Value>)],
+    strict: bool,
+    plugins: Option<&[String]>,
+) -> Vec<(&'o ObjectKey, String)> {
+    let registry = Registry::new(
+        &enabled(plugins),
+        strict,
+        Box::new(tollgate_gateway::check_expression),
+    );
     objects
         .iter()
         .filter_map(|(key, value)| {
@@ -77,7 +85,7 @@ mod tests {
             ),
             object(ObjectKey::new(Kind::Upstream, "u"), json!({"nodes": 5})),
         ];
-        let refused = refusals(&objects, false);
+        let refused = refusals(&objects, false, None);
         let ids: Vec<_> = refused.iter().map(|(key, _)| key.id.as_str()).collect();
         assert_eq!(ids, ["bad", "u"]);
         assert!(

@@ -37,6 +37,6 @@ pub use admin::{Admin, DataPlane, Parts};
 pub use files::refusals;
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
-pub use server::{Client, router, serve};
+pub use server::{Client, TlsListener, router, serve};
 pub use settings::{APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, Settings};
 pub use status::status_router;

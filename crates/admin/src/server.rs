@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use tokio::time::MissedTickBehavior;
+use tollgate_gateway::server::{Encrypted, EncryptedStream};
 
 use crate::admin::{Admin, DataPlane};
 
@@ -24,6 +25,22 @@ pub struct Client(pub SocketAddr);
 
 /// A listener of any kind, as a type of ours: only of those can a [`Client`] be told.
 struct Clients<L>(L);
+
+/// A listener for TLS.
+pub struct TlsListener(pub Encrypted);
+
+impl Listener for TlsListener {
+    type Io = EncryptedStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        self.0.accept().await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
 
 impl<L: Listener> Listener for Clients<L> {
     type Io = L::Io;

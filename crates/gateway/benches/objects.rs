@@ -52,7 +52,9 @@ fn gateway() -> Gateway {
         access_log: AccessLog::start(Target::Off, Format::Json).expect("no file is opened"),
         env: Box::new(|_| None),
         strict_apisix: false,
+        plugins: None,
         forwarding: Forwarding::default(),
+        tls_versions: Vec::new(),
     };
     Gateway::new(&Resources::default(), &|_| None, setting).expect("there is nothing to compile")
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
+use tollgate_resources::model::TlsVersion;
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
 use tollgate_telemetry::AccessLog;
@@ -41,8 +42,12 @@ pub struct Setting {
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
     pub strict_apisix: bool,
+    /// Names of the plugins that may be used; `None` means all. A use of another one refuses its calls.
+    pub plugins: Option<Vec<String>>,
     /// What is believed of requests that other proxies have passed on.
     pub forwarding: Forwarding,
+    /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
+    pub tls_versions: Vec<TlsVersion>,
 }
 
 /// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.
@@ -112,7 +117,12 @@ impl Gateway {
         let positions = Positions::default();
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &positions)?);
         let secrets = Arc::new(Secrets::new(setting.env));
-        let mut compiler = Compiler::new(&setting.pepper, setting.strict_apisix);
+        let mut compiler = Compiler::new(
+            &setting.pepper,
+            setting.strict_apisix,
+            setting.plugins,
+            setting.tls_versions,
+        );
         let plane = compiler.apply(&[], &secrets);
         Ok(Gateway {
             snapshot: ArcSwap::from_pointee(Snapshot { native, plane }),

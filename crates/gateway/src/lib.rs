@@ -5,6 +5,7 @@
 //! The way of a request is the list of files in `pipeline`.
 
 pub mod ai;
+pub mod certificates;
 mod error;
 mod forwarding;
 mod gateway;
@@ -21,6 +22,7 @@ mod snapshot;
 pub mod upstream;
 pub mod who;
 
+pub use certificates::check_ssl;
 pub use error::{AttemptError, CallError, Fault};
 pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};

@@ -59,12 +59,22 @@ impl Secrets {
         named
     }
 
+    /// Whether a text holds a reference.
+    pub fn are_named_in(text: &str) -> bool {
+        find_reference(text).is_some()
+    }
+
     /// Whether a manager has told the value of a reference.
     pub fn is_known(&self, reference: &str) -> bool {
         self.fetched
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .contains_key(reference)
+    }
+
+    /// Whether a text holds a reference.
+    pub fn is_reference(text: &str) -> bool {
+        find_reference(text).is_some()
     }
 
     /// Adds the references to managers in a value.

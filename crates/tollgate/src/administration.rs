@@ -10,18 +10,20 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings};
+use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings, TlsListener};
+use tollgate_gateway::server::Encrypted;
 use tollgate_gateway::{Change, Gateway};
 use tollgate_resources::apisix::with_admin_key;
 use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
 use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
 
-use crate::cli::Failure;
+use crate::cli::{Failure, Source};
 use crate::load::env;
+use crate::trust;
 
 /// The variable that may hold the store's key.
-const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
+pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
 
 /// File in the data directory that holds a generated key of the Admin API.
 const GENERATED_KEY_FILE: &str = "admin.key";
@@ -30,6 +32,8 @@ const GENERATED_KEY_FILE: &str = "admin.key";
 pub struct Administration {
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Where a generated key was put, if one was.
@@ -45,11 +49,18 @@ impl DataPlane for Plane {
     }
 }
 
-/// Opens the store that a deployment wants, and takes what it holds into service. `None` where there is no store.
+/// Whether there is a store to serve from on a node without Admin API: one that another run has left in the data directory.
+pub fn has_store(deployment: &Deployment, source: &Source) -> bool {
+    !source.is_native()
+        && deployment.provider == ConfigProvider::Embedded
+        && Path::new(&deployment.data_dir).join("tollgate.db").exists()
+}
+
+/// Opens the store that a deployment wants. `None` where there is no store.
 ///
 /// # Errors
 /// The store cannot be opened; the text says why.
-pub fn open_store(deployment: &Deployment, gateway: &Gateway) -> Result<Option<Arc<Store>>, Failure> {
+pub fn open_store(deployment: &Deployment) -> Result<Option<Arc<Store>>, Failure> {
     let store = match deployment.provider {
         ConfigProvider::File { .. } => return Ok(None),
         ConfigProvider::InMemory => Store::in_memory(),
@@ -63,13 +74,16 @@ pub fn open_store(deployment: &Deployment, gateway: &Gateway) -> Result<Option<A
             Store::open(directory, &key, now_s()).map_err(Failure::new)?
         }
     };
-    let objects: Vec<Change> = store
+    Ok(Some(Arc::new(store)))
+}
+
+/// What a store holds, as changes from nothing.
+pub fn stored(store: &Store) -> Vec<Change> {
+    store
         .all()
         .into_iter()
         .map(|object| (object.key.clone(), Some(object)))
-        .collect();
-    gateway.apply(&objects);
-    Ok(Some(Arc::new(store)))
+        .collect()
 }
 
 /// Starts the Admin API.
@@ -83,11 +97,7 @@ pub fn start(
     store: Arc<Store>,
     gateway: Arc<Gateway>,
 ) -> Result<Administration, Failure> {
-    if admin.tls.is_some() {
-        return Err(Failure::new(
-            "deployment.admin.https_admin: the Admin API cannot speak TLS yet; put it on a loopback address",
-        ));
-    }
+    let tls = admin.tls.as_ref().map(trust::of_admin).transpose()?;
     let (keys, key_location) = keys(admin, deployment, config)?;
     let settings = Settings {
         keys,
@@ -107,12 +117,16 @@ pub fn start(
         },
         strict: deployment.strict,
     };
-    let parts = Parts::default();
+    let parts = Parts {
+        plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
+        ..Parts::default()
+    };
     let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
     let (stop, stopped) = watch::channel(false);
     let mut administration = Administration {
         stop,
         threads: Vec::new(),
+        scheme: if tls.is_some() { "https" } else { "http" },
         addresses: Vec::new(),
         key_location,
     };
@@ -129,7 +143,7 @@ pub fn start(
         listeners.push(listener);
     }
     for listener in listeners {
-        let (admin_api, mut stopped) = (admin_api.clone(), stopped.clone());
+        let (admin_api, mut stopped, tls) = (admin_api.clone(), stopped.clone(), tls.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -141,7 +155,13 @@ pub fn start(
                     // The sender is gone only when the process ends.
                     let _ = stopped.wait_for(|stop| *stop).await;
                 };
-                tollgate_admin::serve(listener, admin_api, stopping).await
+                match tls {
+                    None => tollgate_admin::serve(listener, admin_api, stopping).await,
+                    Some(tls) => {
+                        let listener = TlsListener(Encrypted::new(listener, tls));
+                        tollgate_admin::serve(listener, admin_api, stopping).await
+                    }
+                }
             });
             if let Err(error) = served {
                 tracing::error!(%error, "the Admin API has stopped");

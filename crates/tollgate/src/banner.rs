@@ -10,11 +10,19 @@ use tollgate_resources::model::{AiAuth, AiModels, Compat, Dialect, Provider};
 use crate::administration::Administration;
 use crate::cli::Source;
 
+/// An address where calls are served.
+pub struct Served {
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+}
+
 /// Says where the gateway listens, which models it serves, and three lines to try it with.
 pub fn print(
     resources: &Resources,
     notes: &[String],
-    addresses: &[SocketAddr],
+    addresses: &[Served],
     source: &Source,
     administration: Option<&Administration>,
 ) {
@@ -26,26 +34,24 @@ pub fn print(
 fn text(
     resources: &Resources,
     notes: &[String],
-    addresses: &[SocketAddr],
+    addresses: &[Served],
     source: &Source,
     administration: Option<&Administration>,
 ) -> String {
-    let scheme = if resources.server.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
     let mut text = format!("\nTollgate {}\n\n", env!("CARGO_PKG_VERSION"));
     let mut line = |line: String| {
         text.push_str(&line);
         text.push('\n');
     };
-    for address in addresses {
+    for Served { scheme, address } in addresses {
         line(format!("  listening on   {scheme}://{address}"));
     }
     if let Some(administration) = administration {
         for address in &administration.addresses {
-            line(format!("  Admin API      http://{address}/apisix/admin"));
+            line(format!(
+                "  Admin API      {}://{address}/apisix/admin",
+                administration.scheme
+            ));
         }
         if let Some(location) = &administration.key_location {
             line(format!(
@@ -67,7 +73,7 @@ fn text(
     for note in notes {
         line(format!("  note           {note}"));
     }
-    if let Some(address) = addresses.first() {
+    if let Some(Served { scheme, address }) = addresses.first() {
         text.push_str(&trials(resources, &format!("{scheme}://{}", reachable(*address))));
     }
     text

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use tollgate_gateway::server::server_config;
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::objects::Kind;
 use tollgate_telemetry::{AccessLog, Format, Target};
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
+use crate::trust;
 
 /// Checks a configuration as `run` would, and says what it means.
 ///
@@ -17,19 +17,26 @@ use crate::load::env;
 pub fn check(source: &Source) -> Result<(), Failure> {
     let lowered = source.load()?;
     let log = AccessLog::start(Target::Off, Format::Json).map_err(Failure::new)?;
-    if let Some(tls) = &lowered.resources.server.tls {
-        server_config(&tls.cert_file, &tls.key_file)
-            .map_err(|error| Failure::new(format!("server.tls: {error}")))?;
+    trust::of_listeners(&lowered.resources.server)?;
+    if let Some(tls) = lowered.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
+        trust::of_admin(tls)?;
     }
+    trust::reach(&lowered.deployment)?.establish();
     let setting = Setting {
         pepper: [0; 32],
         access_log: log,
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
+        plugins: lowered.deployment.plugins.clone(),
         forwarding: Forwarding::default(),
+        tls_versions: trust::versions(&lowered.resources.server),
     };
     Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
-    let refused = tollgate_admin::refusals(&lowered.objects, lowered.deployment.strict);
+    let refused = tollgate_admin::refusals(
+        &lowered.objects,
+        lowered.deployment.strict,
+        lowered.deployment.plugins.as_deref(),
+    );
     if !refused.is_empty() {
         return Err(Failure::all(
             refused

@@ -12,6 +12,7 @@ mod run;
 mod simulate;
 mod sync;
 mod trial;
+mod trust;
 
 use std::process::ExitCode;
 

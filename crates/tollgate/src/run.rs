@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tollgate_gateway::server::{self, Limits, Running, Settings};
-use tollgate_gateway::upstream::Reach;
+use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Deployment, LogPath, Server};
@@ -17,10 +16,11 @@ use tollgate_resources::objects::ObjectKey;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
+use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, env, log_format};
-use crate::{administration, banner};
+use crate::{administration, banner, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -42,32 +42,36 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         resources.server.listen.clone_from(&arguments.listen);
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
-    Reach::new(&deployment.resolve, deployment.ca_file.as_deref())
-        .map_err(|error| Failure::new(format!("tollgate.ca_file: {error}")))?
-        .establish();
+    trust::reach(&deployment)?.establish();
     let access_log = open_access_log(&resources.server)?;
     let setting = Setting {
         pepper: pepper()?,
         access_log: access_log.clone(),
-        env: Box::new(env),
+        env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
+        plugins: deployment.plugins.clone(),
         forwarding: forwarding(&deployment, &arguments.source)?,
+        tls_versions: trust::versions(&resources.server),
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
-    let mut file_objects = FileObjects::default();
-    gateway.apply(&file_objects.changes(&served(loaded.objects, deployment.strict)));
-    let store = match &loaded.admin {
-        Some(_) => administration::open_store(&deployment, &gateway)?,
-        None => None,
-    };
-    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
-    let (listeners, addresses) = listen(&resources.server.listen, workers)?;
-    let settings = settings(&resources.server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::new)?;
+    let mut file_objects = FileObjects::default();
+    let mut objects = file_objects.changes(&served(loaded.objects, &deployment));
+    let store = if loaded.admin.is_some() || administration::has_store(&deployment, &arguments.source) {
+        administration::open_store(&deployment)?
+    } else {
+        None
+    };
+    objects.extend(store.iter().flat_map(|store| administration::stored(store)));
+    // Secrets of managers are waited for, so that the first call finds them.
+    runtime.block_on(gateway.apply_with_secrets(objects));
+    let workers = resources.server.workers.unwrap_or_else(cores).max(1);
+    let (listeners, addresses) = listen(&resources.server, workers)?;
+    let settings = settings(&resources.server);
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
@@ -176,7 +180,7 @@ fn reload(
     });
     match result {
         Ok(lowered) => {
-            let objects = served(lowered.objects, lowered.deployment.strict);
+            let objects = served(lowered.objects, &lowered.deployment);
             gateway.apply(&file_objects.changes(&objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
@@ -204,10 +208,11 @@ fn reload(
 /// The objects of a file that can be served; the others are told and left out, as in APISIX.
 fn served(
     mut objects: Vec<(ObjectKey, Map<String, Value>)>,
-    strict: bool,
+    deployment: &Deployment,
 ) -> Vec<(ObjectKey, Map<String, Value>)> {
     let mut refused = HashSet::new();
-    for (key, reason) in tollgate_admin::refusals(&objects, strict) {
+    for (key, reason) in tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref())
+    {
         tracing::error!(object = %key, reason, "an object of the configuration file is left out");
         refused.insert(key.clone());
     }
@@ -225,6 +230,11 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// The environment as objects of the Admin API may refer to it: all but the key of the store they are kept in.
+fn env_for_objects(name: &str) -> Option<String> {
+    (name != administration::STORE_KEY_VARIABLE).then(|| env(name))?
 }
 
 /// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
@@ -300,32 +310,40 @@ fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
     })
 }
 
-fn listen(
-    addresses: &[SocketAddr],
-    workers: usize,
-) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), Failure> {
-    let mut by_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+/// Opens all sockets. Gives them by worker, and where they are, with the scheme of each.
+fn listen(server: &Server, workers: usize) -> Result<(Vec<Vec<Listening>>, Vec<Served>), Failure> {
+    let mut by_worker: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
-    for address in addresses {
-        let sockets = server::bind(*address, workers).map_err(Failure::new)?;
-        bound.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
+    let mut open = |address: SocketAddr, tls: &Tls| -> Result<(), Failure> {
+        let sockets = server::bind(address, workers).map_err(Failure::new)?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+        bound.extend(address.map(|address| Served {
+            scheme: if matches!(tls, Tls::Off) { "http" } else { "https" },
+            address,
+        }));
         for (worker, socket) in by_worker.iter_mut().zip(sockets) {
-            worker.push(socket);
+            worker.push(Listening {
+                socket,
+                tls: tls.clone(),
+            });
+        }
+        Ok(())
+    };
+    let tls = trust::of_listeners(server)?;
+    for address in &server.listen {
+        open(*address, &tls)?;
+    }
+    if let Some(https) = &server.https {
+        let by_name = ByName::new(https.fallback_name.as_deref()).map_err(Failure::new)?;
+        for address in &https.listen {
+            open(*address, &Tls::ByName(by_name.clone()))?;
         }
     }
     Ok((by_worker, bound))
 }
 
-fn settings(server: &Server) -> Result<Settings, Failure> {
-    let tls = match &server.tls {
-        None => None,
-        Some(tls) => Some(
-            server::server_config(&tls.cert_file, &tls.key_file)
-                .map_err(|error| Failure::new(format!("server.tls: {error}")))?,
-        ),
-    };
-    Ok(Settings {
-        tls,
+fn settings(server: &Server) -> Settings {
+    Settings {
         max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
         max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
         limits: Limits {
@@ -333,7 +351,7 @@ fn settings(server: &Server) -> Result<Settings, Failure> {
             head: Duration::from_millis(server.header_timeout_ms),
         },
         drain: Duration::from_millis(server.drain_ms),
-    })
+    }
 }
 
 fn cores() -> usize {

@@ -73,7 +73,7 @@ fn the_recorded_calls_of_a_sync_succeed_and_what_is_read_back_is_what_was_sent()
         "fallback_strategy": ["rate_limiting"],
         "instances": [{
             "name": "openai-instance", "provider": "openai-compatible", "weight": 0,
-            "auth": {"header": {"Authorization": "Bearer k"}}, "options": {"model": "gpt-4", "temperature": 1.0},
+            "auth": {"header": {"Authorization": "Bearer k"}}, "options": {"model": "gpt-4", "temperature": 0.5},
             "override": {"endpoint": upstream.base()},
         }],
     });
@@ -94,6 +94,9 @@ fn the_recorded_calls_of_a_sync_succeed_and_what_is_read_back_is_what_was_sent()
     for (path, body) in &writes {
         assert_eq!(node.put(path, body).status(), 201, "{path}");
     }
+    // Rules come without an id in the body.
+    let rule = json!({"plugins": {"cors": {}}});
+    node.put("/global_rules/cors", &rule);
     // A second run reads, and finds what it sent.
     assert_eq!(
         list(&node, "services").iter().map(as_sent).collect::<Vec<_>>(),
@@ -109,6 +112,11 @@ fn the_recorded_calls_of_a_sync_succeed_and_what_is_read_back_is_what_was_sent()
     );
     let own = list(&node, "consumers/johndoe/credentials");
     assert_eq!(own.iter().map(as_sent).collect::<Vec<_>>(), [credential]);
+    let rules = list(&node, "global_rules");
+    assert_eq!(
+        rules.iter().map(as_sent).collect::<Vec<_>>(),
+        [json!({"id": "cors", "plugins": {"cors": {}}})]
+    );
     let upstreams = list(&node, "upstreams");
     assert_eq!(upstreams.len(), 1);
     assert_eq!(upstreams[0].get("nodes"), None, "an empty upstream stays empty");
@@ -123,6 +131,7 @@ fn the_recorded_calls_of_a_sync_succeed_and_what_is_read_back_is_what_was_sent()
         format!("/services/{SERVICE}"),
         format!("/upstreams/{SERVICE}"),
         "/consumers/johndoe".to_owned(),
+        "/global_rules/cors".to_owned(),
         format!("{credentials}/{CREDENTIAL}"),
     ] {
         let response = node.ask("DELETE", &path, None);

@@ -1,13 +1,13 @@
 //! Consumers with credentials in front of models: who calls is known, and what proves it stays here.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::node::{CHAT, chat_route};
 use super::{Node, NodeSetup};
 use crate::harness::{Asked, Upstream, post};
 
 /// The consumers and the route of "load balance by consumers", in front of one peer.
-fn set_up(node: &Node, upstream: &Upstream, key_auth: Value) {
+fn set_up(node: &Node, upstream: &Upstream) {
     for (name, key) in [("johndoe", "john-key"), ("janedoe", "jane-key")] {
         node.put("/consumers", &json!({"username": name}));
         let id = format!("cred-{name}");
@@ -30,7 +30,7 @@ fn set_up(node: &Node, upstream: &Upstream, key_auth: Value) {
         "fallback_strategy": ["rate_limiting"],
         "instances": [instance("openai-instance", "gpt-4"), instance("deepseek-instance", "deepseek-chat")],
     });
-    let plugins = json!({"key-auth": key_auth, "ai-proxy-multi": multi});
+    let plugins = json!({"key-auth": {}, "ai-proxy-multi": multi});
     let route =
         json!({"id": "ai-proxy-multi-route", "uri": "/anything", "methods": ["POST"], "plugins": plugins});
     node.put("/routes", &route);
@@ -56,7 +56,7 @@ fn sent_for_john(node: &Node, upstream: &Upstream) -> Asked {
 fn what_proves_who_calls_does_not_reach_the_vendor() {
     let upstream = Upstream::good("served");
     let node = NodeSetup::new().start();
-    set_up(&node, &upstream, json!({}));
+    set_up(&node, &upstream);
     let asked = sent_for_john(&node, &upstream);
     let bytes = format!("{asked:?}");
     for secret in ["john-key", "of-the-client", "johndoe", "janedoe", "cred-johndoe"] {
@@ -69,7 +69,7 @@ fn what_proves_who_calls_does_not_reach_the_vendor() {
 fn to_the_letter_the_vendor_is_told_who_calls_and_gets_the_key() {
     let upstream = Upstream::good("served");
     let node = NodeSetup::new().strict().start();
-    set_up(&node, &upstream, json!({}));
+    set_up(&node, &upstream);
     let asked = sent_for_john(&node, &upstream);
     assert_eq!(asked.header("apikey"), Some("john-key"));
     assert_eq!(asked.header("cookie"), Some("session=of-the-client"));
@@ -109,7 +109,7 @@ fn a_client_of_anthropic_may_leave_the_model_to_the_route() {
 fn calls_go_to_both_instances_in_turn() {
     let upstream = Upstream::good("served");
     let node = NodeSetup::new().start();
-    set_up(&node, &upstream, json!({}));
+    set_up(&node, &upstream);
     let mut models = Vec::new();
     for key in ["john-key", "jane-key", "john-key", "jane-key"] {
         let response = node.send(&post("/anything", CHAT).header("apikey", key));
@@ -130,7 +130,7 @@ fn calls_go_to_both_instances_in_turn() {
 fn a_credential_that_is_gone_opens_nothing() {
     let upstream = Upstream::good("served");
     let node = NodeSetup::new().start();
-    set_up(&node, &upstream, json!({}));
+    set_up(&node, &upstream);
     let call = |key: &str| node.send(&post("/anything", CHAT).header("apikey", key)).status();
     assert_eq!(call("john-key"), 200);
     let new = json!({"plugins": {"key-auth": {"key": "johns-new-key"}}});
@@ -152,7 +152,7 @@ fn a_credential_that_is_gone_opens_nothing() {
 fn two_consumers_cannot_have_the_same_key() {
     let upstream = Upstream::good("never");
     let node = NodeSetup::new().start();
-    set_up(&node, &upstream, json!({}));
+    set_up(&node, &upstream);
     let taken = json!({"plugins": {"key-auth": {"key": "john-key"}}});
     let response = node.ask("PUT", "/consumers/janedoe/credentials/other", Some(&taken));
     assert_eq!(response.status(), 400);

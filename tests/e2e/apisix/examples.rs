@@ -134,7 +134,7 @@ fn openai_and_its_line_in_the_access_log() {
         "{line}"
     );
     let fields: Vec<&str> = line.rsplit('"').skip(1).step_by(2).take(6).collect();
-    assert_eq!(fields[..4], ["7", "11", "", "gpt-4"], "{line}");
+    assert_eq!(fields[..4], ["7", "11", "gpt-4", "gpt-4"], "{line}");
     assert!(
         fields[4].parse::<u64>().is_ok(),
         "milliseconds to the first token: {line}"
@@ -207,7 +207,10 @@ fn embeddings() {
         json!([-0.0067144386, -0.039197803])
     );
     let line = node.process.stdout.next();
-    assert!(line.ends_with(r#""text-embedding-3-small" "" "2" "0""#), "{line}");
+    assert!(
+        line.ends_with(r#""text-embedding-3-small" "text-embedding-3-small" "2" "0""#),
+        "{line}"
+    );
     node.stop();
 }
 

@@ -10,6 +10,7 @@ mod kubernetes;
 mod node;
 mod planted_secrets;
 mod providers;
+mod reaching;
 mod standalone;
 mod storing;
 mod vendors;

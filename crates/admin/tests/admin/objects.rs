@@ -206,19 +206,77 @@ async fn an_object_may_have_a_time_to_live() {
 #[tokio::test]
 async fn private_keys_of_certificates_are_never_told() {
     let api = api();
-    let ssl = json!({
-        "sni": "test.com",
-        "cert": format!("-----BEGIN CERTIFICATE-----{}", "x".repeat(200)),
-        "key": format!("planted-secret-{}", "y".repeat(200)),
-    });
+    let (cert, key) = certificate();
+    let planted = key.lines().nth(1).unwrap().to_owned();
+    let ssl = json!({"sni": "test.com", "cert": cert, "key": key});
     let put = api.put("/ssls/1", ssl).await;
     let one = api.get("/ssls/1").await;
     let list = api.get("/ssls").await;
     for told in [&put, &one, &list] {
-        assert!(!told.text.contains("planted-secret"), "{}", told.text);
+        assert!(!told.text.contains(&planted), "{}", told.text);
     }
     put.is(201);
     assert!(one.is(200).json()["value"].get("key").is_none());
+}
+
+#[tokio::test]
+async fn certificates_that_could_not_be_shown_are_refused() {
+    let api = api();
+    let (cert, key) = certificate();
+    let (other, _) = certificate();
+    let junk = "x".repeat(200);
+    for (ssl, told) in [
+        (
+            json!({"sni": "a.com", "cert": junk, "key": key}),
+            "failed to parse cert: it holds no PEM certificate",
+        ),
+        (
+            json!({"sni": "a.com", "cert": cert, "key": junk}),
+            "failed to parse key: it holds no PEM key, or an encrypted one",
+        ),
+        (
+            json!({"sni": "a.com", "cert": other, "key": key}),
+            "failed to parse key: it does not belong to the certificate",
+        ),
+        (
+            json!({"type": "client", "cert": other, "key": key}),
+            "failed to parse key: it does not belong to the certificate",
+        ),
+        (
+            json!({"sni": "a.com", "cert": cert, "key": key, "certs": [other], "keys": [key]}),
+            "failed to handle cert-key pair[1]: failed to parse key: it does not belong to the certificate",
+        ),
+        (
+            json!({"sni": "a.com", "cert": cert, "key": key, "client": {"ca": junk}}),
+            "failed to validate client_cert: failed to parse cert: it holds no PEM certificate",
+        ),
+        (
+            json!({"sni": "a.com", "cert": cert, "key": key, "client": {"ca": cert, "skip_mtls_uri_regex": ["("]}}),
+            "client.skip_mtls_uri_regex: `(` is no pattern",
+        ),
+        (
+            json!({"sni": "a.com", "cert": cert, "key": key, "ssl_protocols": ["TLSv1.1"]}),
+            "ssl_protocols: TLSv1.1 is not served; add TLSv1.2 or TLSv1.3",
+        ),
+    ] {
+        api.put("/ssls/1", ssl).await.refused(400, told);
+    }
+    let broken = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        "AAAA".repeat(40)
+    );
+    api.put("/ssls/1", json!({"sni": "a.com", "cert": broken, "key": key}))
+        .await
+        .refused(400, "failed to parse cert: it is no X.509 certificate");
+    api.put("/ssls/1", json!({"sni": "a.com", "cert": cert, "key": key}))
+        .await
+        .is(201);
+}
+
+/// A certificate and its key.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["test.com".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub struct Workshop<'a> {
     pub strict: bool,
     /// State of plugins that outlives configurations.
     pub state: &'a SharedState,
+    /// Names of the plugins that may be used; `None` means all.
+    pub enabled: Option<&'a [String]>,
     /// Metadata by the plugin's name.
     pub metadata: &'a dyn Fn(&str) -> Option<Value>,
 }
@@ -135,6 +137,12 @@ fn set_up(
     owner: &str,
     workshop: &Workshop<'_>,
 ) -> Result<Arc<dyn Plugin>, String> {
+    let is_enabled = workshop
+        .enabled
+        .is_none_or(|names| names.iter().any(|name| name == spec.name));
+    if !is_enabled {
+        return Err("the bootstrap configuration's `plugins` does not list it".to_owned());
+    }
     let resolved = workshop
         .secrets
         .resolve(conf)
@@ -166,8 +174,8 @@ struct Broken {
     name: String,
 }
 
-impl Plugin for Broken {
-    fn rewrite(&self, _: &mut Call<'_>) -> Flow {
+impl Broken {
+    fn refuse(&self) -> Flow {
         Reply::error(
             StatusCode::SERVICE_UNAVAILABLE,
             "plugin_unusable",
@@ -178,5 +186,16 @@ impl Plugin for Broken {
             ),
         )
         .into()
+    }
+}
+
+/// In both phases, because a consumer's plugin that takes the place of the route's is not run in the first.
+impl Plugin for Broken {
+    fn rewrite(&self, _: &mut Call<'_>) -> Flow {
+        self.refuse()
+    }
+
+    fn access(&self, _: &mut Call<'_>) -> Flow {
+        self.refuse()
     }
 }

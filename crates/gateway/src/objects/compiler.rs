@@ -8,11 +8,13 @@ use serde_json::Value;
 use tollgate_policy::Networks;
 use tollgate_policy::expr::Expr;
 use tollgate_policy::router::{HostPattern, Pattern, Rank};
+use tollgate_resources::model::TlsVersion;
 use tollgate_resources::objects::{self, Confs, Kind, Object, ObjectKey};
 
 use super::Plane;
 use super::chain::{Chain, Workshop};
 use super::route::{Broken, Entry, ObjectRoute};
+use super::shelf::Shelf;
 use super::uses::Uses;
 use crate::plugins::{self, SharedState, auth};
 use crate::proxy::{Upstream, UpstreamSettings};
@@ -33,15 +35,23 @@ pub struct Compiler {
     identities: HashMap<ObjectKey, Vec<(&'static str, String)>>,
     global: HashMap<String, Arc<Chain>>,
     upstreams: HashMap<ObjectKey, Arc<Upstream>>,
+    certificates: Shelf,
     /// State of plugins that outlives configurations.
     state: SharedState,
     strict: bool,
+    enabled: Option<Vec<String>>,
     plane: Plane,
 }
 
 impl Compiler {
-    /// No objects. `strict` switches differences from APISIX off.
-    pub fn new(pepper: &[u8; 32], strict: bool) -> Self {
+    /// No objects. `strict` switches differences from APISIX off; `enabled` names the plugins that may be used, `None` all.
+    /// `tls_versions` are those of certificates that name none; empty for all there are.
+    pub fn new(
+        pepper: &[u8; 32],
+        strict: bool,
+        enabled: Option<Vec<String>>,
+        tls_versions: Vec<TlsVersion>,
+    ) -> Self {
         Compiler {
             objects: HashMap::new(),
             uses: Uses::default(),
@@ -50,8 +60,10 @@ impl Compiler {
             identities: HashMap::new(),
             global: HashMap::new(),
             upstreams: HashMap::new(),
+            certificates: Shelf::new(tls_versions),
             state: SharedState::default(),
             strict,
+            enabled,
             plane: Plane::new(pepper, strict),
         }
     }
@@ -120,16 +132,17 @@ impl Compiler {
                 Kind::Credential => self.credential(key, secrets),
                 Kind::GlobalRule => self.global_rule(key, secrets),
                 Kind::Route => self.route(key, secrets),
+                Kind::Ssl => self.certificates.set(key, self.objects.get(key), secrets),
                 Kind::Service
                 | Kind::ConsumerGroup
                 | Kind::PluginConfig
                 | Kind::PluginMetadata
                 | Kind::Secret
-                | Kind::Ssl
                 | Kind::Proto
                 | Kind::StreamRoute => {}
             }
         }
+        self.certificates.show(&mut self.plane.certificates);
         self.state.forget_unused();
         self.plane.clone()
     }
@@ -147,6 +160,7 @@ impl Compiler {
                 secrets,
                 strict: self.strict,
                 state: &self.state,
+                enabled: self.enabled.as_deref(),
                 metadata: &metadata,
             },
         )
@@ -338,6 +352,12 @@ impl Compiler {
             tracing::error!(route = %key.id, reason, "a route cannot serve");
             broken = Some(Broken { status, reason });
         };
+        if route.filter_func.is_some() {
+            missing(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "its filter_func is Lua, which cannot be run here; use vars".to_owned(),
+            );
+        }
         let service = match &route.service_id {
             None => None,
             Some(id) => {

@@ -7,6 +7,7 @@
 mod chain;
 mod compiler;
 mod route;
+mod shelf;
 mod uses;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use chain::{Chain, Step};
 pub use compiler::{Change, Compiler};
 pub use route::ObjectRoute;
 
+use crate::certificates::Certificates;
 use crate::who::Directory;
 
 /// Says what is wrong with an expression over variables of a request, such as the `vars` of a route.
@@ -38,6 +40,8 @@ pub struct Plane {
     pub directory: Directory,
     /// Plugins that run for every call of these routes, and for calls that no route takes; one chain per rule.
     pub global: Arc<[Arc<Chain>]>,
+    /// What clients are shown that speak TLS.
+    pub certificates: Arc<Certificates>,
     /// Whether differences from APISIX are switched off.
     pub strict: bool,
 }
@@ -49,6 +53,7 @@ impl Plane {
             router: Router::default(),
             directory: Directory::new(pepper),
             global: Arc::new([]),
+            certificates: Arc::default(),
             strict,
         }
     }

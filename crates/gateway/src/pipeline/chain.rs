@@ -64,6 +64,23 @@ impl Passing {
         result
     }
 
+    /// Whether a step's filter lets it run for this call.
+    pub fn is_meant(
+        &mut self,
+        step: &Step,
+        plane: &Plane,
+        route: &ObjectRoute,
+        body: Option<&Bytes>,
+        record: &mut Record,
+    ) -> bool {
+        match &step.filter {
+            None => true,
+            Some(filter) => self.lend(plane, Some(route), body, record, |call| {
+                filter.eval(&CallVariables::new(call))
+            }),
+        }
+    }
+
     /// Runs one step in one phase.
     ///
     /// # Errors

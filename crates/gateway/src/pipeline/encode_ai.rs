@@ -1,6 +1,7 @@
 //! Writes the request for an instance of one of APISIX's AI plugins: where it goes, with which headers, the body shaped as
 //! configured, credentials and signature last.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,7 @@ use crate::ai::target::{self, TargetError};
 use crate::ai::{aws, headers, vertex};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
+use crate::plugins::auth::Shown;
 use crate::plugins::{AiInstance, Key};
 use crate::providers::Operation;
 use crate::upstream::{Endpoint, Pools, RequestBody, TlsSettings};
@@ -54,6 +56,7 @@ pub async fn encode(
         .model
         .as_deref()
         .or((!asked.model.is_empty()).then_some(asked.model.as_str()));
+    let query = client_query(record, strict);
     let target = target::Target::resolve(
         conf,
         &target::Asked {
@@ -61,7 +64,7 @@ pub async fn encode(
             model,
             streaming: asked.stream,
             path: record.request.uri.path(),
-            query: record.request.uri.query(),
+            query: query.as_deref(),
         },
         strict,
     )
@@ -71,13 +74,9 @@ pub async fn encode(
             TargetError::NoHost => CallError::gateway("endpoint_missing", error.to_string()),
         })
     })?;
-    let nothing = HeaderMap::new();
-    let client = if ai.sees_client {
-        &record.request.headers
-    } else {
-        &nothing
-    };
-    let mut headers = headers::headers(client, conf, spoken, served, strict)
+    let shown = record.request.extensions.get::<Shown>().filter(|_| !strict);
+    let client = client_headers(ai, shown, &record.request.headers);
+    let mut headers = headers::headers(&client, conf, spoken, served, strict)
         .map_err(|error| refused(CallError::gateway("header_unusable", error.to_string())))?;
     let mut encoded = body(
         protocol, spoken, served, asked, decoded, candidate, ai, model, strict,
@@ -109,6 +108,12 @@ pub async fn encode(
         })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
+    }
+    // An upload keeps the type that says where its parts end.
+    if spoken == Protocol::Passthrough
+        && let Some(media_type) = record.request.headers.get(CONTENT_TYPE)
+    {
+        headers.insert(CONTENT_TYPE, media_type.clone());
     }
     let method = if spoken == Protocol::Passthrough {
         record.request.method.clone()
@@ -153,6 +158,35 @@ pub async fn encode(
         headers,
     });
     Ok(encoded)
+}
+
+/// The client's headers that the vendor may get to see.
+fn client_headers<'a>(ai: &AiInstance, shown: Option<&Shown>, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+    if !ai.sees_client {
+        return Cow::Owned(HeaderMap::new());
+    }
+    let Some(shown) = shown else {
+        return Cow::Borrowed(headers);
+    };
+    let mut headers = headers.clone();
+    for name in &shown.headers {
+        headers.remove(name);
+    }
+    Cow::Owned(headers)
+}
+
+/// The client's query, without what was meant for the gateway.
+fn client_query(record: &Record, strict: bool) -> Option<String> {
+    let query = record.request.uri.query()?;
+    let shown = record.request.extensions.get::<Shown>().filter(|_| !strict);
+    let Some(shown) = shown else {
+        return Some(query.to_owned());
+    };
+    let mut uri = record.request.uri.clone();
+    for argument in &shown.arguments {
+        crate::plugins::remove_argument(&mut uri, argument);
+    }
+    uri.query().map(str::to_owned)
 }
 
 #[expect(clippy::too_many_arguments, reason = "all of them decide the bytes")]
@@ -322,6 +356,6 @@ async fn exchange(
         .map_err(|_| "its answer did not come in time".to_owned())?
 }
 
-fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {
+fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> CallError {
     CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, code, message)
 }

@@ -20,6 +20,7 @@ mod local;
 mod mask;
 mod objects;
 mod passed;
+mod proof;
 mod record;
 mod refuse;
 mod relay;
@@ -44,6 +45,7 @@ pub(crate) use record::Record;
 pub use relay::{AnswerBody, Cut};
 pub use send::UpstreamAnswer;
 
+use crate::certificates::Handshake;
 use crate::error::CallError;
 use crate::gateway::Gateway;
 use crate::proxy::Tunnels;
@@ -86,6 +88,8 @@ pub struct Peer {
     pub server_port: u16,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// What its handshake has settled, where certificates go by names.
+    pub handshake: Option<Arc<Handshake>>,
     /// What the connection is doing.
     pub activity: Activity,
 }
@@ -120,6 +124,7 @@ async fn answer_call(
 ) -> Result<Answer, CallError> {
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
+    proof::check(&snapshot.plane.certificates, record)?;
     let route = match head::route(&snapshot.native, &record.request, &head.endpoint) {
         Ok(route) => route.clone(),
         Err(miss) if snapshot.native.has_routes && snapshot.plane.is_empty() => return Err(miss),

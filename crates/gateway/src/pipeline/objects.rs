@@ -105,7 +105,7 @@ pub async fn answer_call(
     for step in steps {
         match step.plugin.ai() {
             // The plugins behind it know which model is meant, and those before it have refused what they refuse.
-            Some(plugin) if call.is_none() => {
+            Some(plugin) if call.is_none() && passing.is_meant(step, plane, route, body.bytes(), record) => {
                 call = Some(ai::read(snapshot, plugin, &mut body, record).await?);
             }
             Some(_) => {}
@@ -207,7 +207,7 @@ async fn find(
 }
 
 /// The name of the host the client means, in lower case and without port.
-fn host(record: &Record) -> String {
+pub(super) fn host(record: &Record) -> String {
     let text = record
         .request
         .headers
@@ -223,7 +223,7 @@ fn host(record: &Record) -> String {
 }
 
 /// The path as routes match it, which is how nginx normalises it: unescaped, without `.`, `..` and doubled slashes.
-fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
+pub(super) fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
     let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
     if plain {
         return Ok(Cow::Borrowed(path));

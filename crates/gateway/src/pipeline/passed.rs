@@ -52,12 +52,13 @@ pub async fn pass(
             let mut reader = Reader::new(protocol, Framing::Json, 0);
             reader.feed(&body);
             record.read(reader.finish());
-            let body = own_form(protocol, upstream.status, body, candidate, record);
+            // The provider's own words about a failure may quote the key.
             let body = if upstream.status.is_success() {
                 body
             } else {
                 masked(body, &candidate.instance)
             };
+            let body = own_form(protocol, upstream.status, body, candidate, record);
             record.end_attempt("ok", Some(upstream.status), None);
             Ok(Answer {
                 status: upstream.status,

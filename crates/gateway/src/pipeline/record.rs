@@ -27,6 +27,7 @@ use super::transform::Transform;
 use super::{Peer, Worker};
 use crate::ai::protocol::Protocol;
 use crate::ai::reading::Facts;
+use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::proxy;
 use crate::snapshot::Instance;
@@ -249,6 +250,11 @@ impl Record {
     /// Whether the `X-Forwarded-*` headers of the request are believed.
     pub fn is_forwarded_by_trusted(&self) -> bool {
         self.worker.gateway.forwarding().trusts(self.peer.address.ip())
+    }
+
+    /// What the handshake of the client's connection has settled, where certificates go by names.
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.peer.handshake.as_deref()
     }
 
     /// Whether the client's connection is encrypted.

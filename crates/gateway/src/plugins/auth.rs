@@ -35,6 +35,23 @@ pub fn identity_and_proof(plugin: &str, conf: &Value) -> Result<(String, Proof),
     Ok((identity, proof))
 }
 
+/// Where a client showed its credential to the gateway: a header or an argument of the query. Kept with the request, so that
+/// a vendor does not get to see it.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Headers that carry credentials for the gateway.
+    pub headers: Vec<HeaderName>,
+    /// Arguments of the query that do.
+    pub arguments: Vec<String>,
+}
+
+/// Notes where an auth plugin looks for credentials.
+pub(super) fn note_shown(call: &mut Call<'_>, header: Option<&HeaderName>, argument: Option<&str>) {
+    let shown = call.request.extensions.get_or_insert_default::<Shown>();
+    shown.headers.extend(header.cloned());
+    shown.arguments.extend(argument.map(str::to_owned));
+}
+
 /// Removes what a client claims to be. Upstreams trust these headers, so only the gateway may set them.
 pub fn clear_client_claims(headers: &mut HeaderMap) {
     for name in [USERNAME, CREDENTIAL, CUSTOM_ID] {

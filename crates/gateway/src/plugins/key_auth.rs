@@ -130,6 +130,7 @@ impl KeyAuth {
 impl Plugin for KeyAuth {
     fn rewrite(&self, call: &mut Call<'_>) -> Flow {
         let found = self.find(call);
+        auth::note_shown(call, Some(&self.header), Some(&self.query));
         let by_header = call.request.headers.contains_key(&self.header);
         if self.hide {
             call.request.headers.remove(&self.header);

@@ -35,6 +35,7 @@ pub use ai_proxy_multi::RetryRule;
 pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use jwt_auth::{JwtClaims, Verifier};
+pub(crate) use query::remove as remove_argument;
 pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
@@ -55,6 +56,15 @@ pub static PLUGINS: &[&Spec] = &[
     &request_id::SPEC,
     &uri_blocker::SPEC,
 ];
+
+/// The plugins that may be used: all of them, or those among `names`.
+pub fn enabled(names: Option<&[String]>) -> Vec<&'static Spec> {
+    PLUGINS
+        .iter()
+        .copied()
+        .filter(|spec| names.is_none_or(|names| names.iter().any(|name| name == spec.name)))
+        .collect()
+}
 
 /// The plugin of a name.
 pub fn find(name: &str) -> Option<&'static Spec> {

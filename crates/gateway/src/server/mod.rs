@@ -2,11 +2,15 @@
 
 mod activity;
 mod bind;
+mod encrypted;
 mod patience;
 mod tls;
 mod worker;
 
+pub use rustls::ServerConfig;
+
 pub use activity::{Activity, Limits};
 pub use bind::{BindError, bind};
-pub use tls::{ServerTlsError, server_config};
-pub use worker::{Closer, Running, Settings, start};
+pub use encrypted::{Encrypted, EncryptedStream};
+pub use tls::{ByName, Offer, ServerTlsError, Tls, server_config};
+pub use worker::{Closer, Listening, Running, Settings, start};

@@ -12,7 +12,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Limits, TimedSocket};
 use super::patience::Patient;
+use super::tls::Tls;
 use crate::Gateway;
 use crate::pipeline::{Peer, Worker, serve};
 
@@ -30,7 +30,7 @@ const IDLE_SWEEP: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client may take for the TLS handshake.
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take nothing of what is sent to it (nginx's `send_timeout`). While it does, the provider's stream
 /// waits too, without any of its own limits running.
@@ -42,8 +42,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// What the listeners need to know. Fixed for the life of the process.
 #[derive(Clone)]
 pub struct Settings {
-    /// TLS for all listeners; `None` for plain HTTP.
-    pub tls: Option<Arc<ServerConfig>>,
     /// Largest request head in bytes.
     pub max_header_bytes: usize,
     /// Most header fields of a request.
@@ -52,6 +50,14 @@ pub struct Settings {
     pub limits: Limits,
     /// How long open calls may go on after a stop was asked for.
     pub drain: Duration,
+}
+
+/// A socket that calls come in on.
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What it speaks.
+    pub tls: Tls,
 }
 
 /// The running workers.
@@ -107,7 +113,7 @@ impl Running {
 /// The system gives no thread or no runtime.
 pub fn start(
     gateway: &Arc<Gateway>,
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<Listening>>,
     settings: &Settings,
 ) -> std::io::Result<Running> {
     let (stage, stages) = watch::channel(Stage::Serve);
@@ -132,17 +138,18 @@ pub fn start(
 
 async fn work(
     gateway: Arc<Gateway>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Listening>,
     settings: Settings,
     mut stages: watch::Receiver<Stage>,
 ) {
     let worker = Rc::new(Worker::new(gateway));
     let graceful = Rc::new(GracefulShutdown::new());
     let mut accepting = Vec::new();
-    for socket in sockets {
+    for Listening { socket, tls } in sockets {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => accepting.push(tokio::task::spawn_local(accept(
                 listener,
+                tls,
                 worker.clone(),
                 settings.clone(),
                 graceful.clone(),
@@ -185,6 +192,7 @@ async fn work(
 
 async fn accept(
     listener: tokio::net::TcpListener,
+    tls: Tls,
     worker: Rc<Worker>,
     settings: Settings,
     graceful: Rc<GracefulShutdown>,
@@ -200,6 +208,7 @@ async fn accept(
                 tokio::task::spawn_local(connection(
                     tcp,
                     address,
+                    tls.clone(),
                     worker.clone(),
                     settings.clone(),
                     graceful.watcher(),
@@ -216,23 +225,40 @@ async fn accept(
 async fn connection(
     tcp: TcpStream,
     address: SocketAddr,
+    tls: Tls,
     worker: Rc<Worker>,
     settings: Settings,
     watcher: Watcher,
 ) {
     // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
-    let peer = Peer {
+    let mut peer = Peer {
         address,
         server_port: tcp.local_addr().map_or(0, |address| address.port()),
-        tls: settings.tls.is_some(),
+        tls: !matches!(tls, Tls::Off),
+        handshake: None,
         activity: Activity::default(),
     };
-    let Some(tls) = &settings.tls else {
-        return http(tcp, peer, worker, &settings, watcher).await;
+    let shaken = match &tls {
+        Tls::Off => return http(tcp, peer, worker, &settings, watcher).await,
+        Tls::Fixed(config) => {
+            let handshake = TlsAcceptor::from(config.clone()).accept(tcp);
+            tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, handshake)
+                .await
+                .map(|accepted| accepted.map(|stream| (stream, None)))
+        }
+        Tls::ByName(by_name) => {
+            let current = || worker.gateway.snapshot().plane.certificates.clone();
+            tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, by_name.accept(tcp, current))
+                .await
+                .map(|accepted| accepted.map(|(stream, handshake)| (stream, Some(handshake))))
+        }
     };
-    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.clone()).accept(tcp)).await {
-        Ok(Ok(stream)) => http(stream, peer, worker, &settings, watcher).await,
+    match shaken {
+        Ok(Ok((stream, handshake))) => {
+            peer.handshake = handshake.map(Arc::new);
+            http(stream, peer, worker, &settings, watcher).await;
+        }
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }

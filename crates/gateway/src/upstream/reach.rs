@@ -23,25 +23,24 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Reads the authorities. `addresses` maps `host:port` to where connections to it go; `ca_file` is a PEM file with
-    /// authorities that are trusted beside the built-in ones, by all providers that do not name a file of their own.
-    ///
-    /// # Errors
-    /// The file cannot be read or holds no certificate.
-    pub fn new(
-        addresses: &BTreeMap<String, SocketAddr>,
-        ca_file: Option<&str>,
-    ) -> Result<Self, EndpointError> {
-        Ok(Reach {
+    /// `addresses` maps `host:port` to where connections to it go.
+    pub fn new(addresses: &BTreeMap<String, SocketAddr>) -> Self {
+        Reach {
             addresses: addresses
                 .iter()
                 .map(|(name, address)| (name.to_ascii_lowercase(), *address))
                 .collect(),
-            authorities: match ca_file {
-                Some(path) => read_authorities(path)?,
-                None => Vec::new(),
-            },
-        })
+            authorities: Vec::new(),
+        }
+    }
+
+    /// Trusts the authorities of a PEM file beside the built-in ones, for all upstreams that do not name a file of their own.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no certificate.
+    pub fn trust(&mut self, ca_file: &str) -> Result<(), EndpointError> {
+        self.authorities.extend(read_authorities(ca_file)?);
+        Ok(())
     }
 
     /// Makes it the process's. Only the first one counts, because connections may be open by then.
@@ -78,7 +77,7 @@ mod tests {
     fn a_host_is_found_by_name_and_port_whatever_its_case() {
         let there: SocketAddr = ([127, 0, 0, 1], 4443).into();
         let addresses = BTreeMap::from([("API.openai.com:443".to_owned(), there)]);
-        let reach = Reach::new(&addresses, None).unwrap();
+        let reach = Reach::new(&addresses);
         assert_eq!(reach.address("api.OpenAI.com", 443), Some(there));
         assert_eq!(reach.address("api.openai.com", 80), None);
         assert_eq!(reach.address("openai.com", 443), None);
@@ -86,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_file_that_holds_no_certificate_is_refused() {
-        let error = Reach::new(&BTreeMap::new(), Some("/nowhere.pem")).unwrap_err();
+        let error = Reach::default().trust("/nowhere.pem").unwrap_err();
         assert!(error.to_string().contains("/nowhere.pem"), "{error}");
     }
 }

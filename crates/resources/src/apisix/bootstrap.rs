@@ -66,14 +66,16 @@ pub fn lower_bootstrap(
     let deployment = deployment::lower(&root, provider, &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
-        for address in admin
-            .listen
-            .iter()
-            .filter(|address| server.listen.contains(address))
-        {
+        for address in admin.listen.iter().filter(|address| address.port() != 0) {
+            let https = server.https.as_ref().map_or(&[][..], |https| &https.listen);
+            let other = match (server.listen.contains(address), https.contains(address)) {
+                (true, _) => "apisix.node_listen",
+                (_, true) => "apisix.ssl.listen",
+                (false, false) => continue,
+            };
             report.mistake(
                 &Path::of(["deployment", "admin", "admin_listen"]),
-                format!("{address} is an address of `apisix.node_listen` too"),
+                format!("{address} is an address of `{other}` too"),
             );
         }
     }

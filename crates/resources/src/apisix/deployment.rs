@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::https;
 use super::ignored;
 use super::places::{LOOPBACK, address, network, networks};
 use super::view::View;
@@ -126,6 +127,9 @@ fn lower_real_ip(real_ip: &mut RealIp, http: &View<'_>, report: &mut Report) {
 fn lower_apisix(deployment: &mut Deployment, apisix: &View<'_>, report: &mut Report) {
     if let Some(tokens) = apisix.bool("enable_server_tokens", report) {
         deployment.server_tokens = tokens;
+    }
+    if let Some(ssl) = apisix.section("ssl", report) {
+        deployment.trusted_certificates = https::trusted(&ssl, report);
     }
     deployment.trusted_addresses = networks(apisix, "trusted_addresses", report);
     if let Some(encryption) = apisix.section("data_encryption", report) {

@@ -86,6 +86,23 @@ pub(super) const LISTEN: Section = Section {
     known: &["enable_http2", "enable_http3", "enable_quic"],
 };
 
+pub(super) const SSL: Section = Section {
+    honoured: &[
+        "enable",
+        "listen",
+        "ssl_trusted_certificate",
+        "ssl_protocols",
+        "fallback_sni",
+    ],
+    known: &[
+        "listen_port",
+        "enable_http2",
+        "ssl_ciphers",
+        "ssl_session_tickets",
+        "key_encrypt_salt",
+    ],
+};
+
 pub(super) const DATA_ENCRYPTION: Section = Section {
     honoured: &["enable_encrypt_fields"],
     known: &["enable", "keyring"],

@@ -13,6 +13,7 @@ mod bootstrap;
 mod deployment;
 mod detect;
 mod generated;
+mod https;
 mod ignored;
 mod places;
 mod server;

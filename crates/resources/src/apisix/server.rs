@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::https;
 use super::ignored;
 use super::places::ANY;
 use super::units;
@@ -44,7 +45,8 @@ pub(super) fn lower(root: &View<'_>, report: &mut Report) -> Server {
             server.listen = lower_listen(&listen, report);
         }
         if let Some(ssl) = apisix.section("ssl", report) {
-            note_ssl(&ssl, report);
+            server.https = https::lower(&ssl, report);
+            check_listeners(&server, report);
         }
     }
     let Some(nginx) = root.section("nginx_config", report) else {
@@ -105,11 +107,16 @@ fn lower_address(view: &View<'_>, report: &mut Report) -> Option<SocketAddr> {
     view.address(ANY, DEFAULT_PORT, report)
 }
 
-/// Certificates come as objects of the kind `ssl`, and there is no listener that takes them yet. Told only when the file
-/// speaks of TLS: APISIX opens 9443 always, and has nothing to serve there until it is given a certificate.
-fn note_ssl(ssl: &View<'_>, report: &mut Report) {
-    if ssl.bool("enable", report).unwrap_or(true) {
-        report.note("apisix.ssl: ignored: calls are served without TLS; put a TLS proxy in front");
+/// The system would refuse the second one at start, with less to go by.
+fn check_listeners(server: &Server, report: &mut Report) {
+    let Some(https) = &server.https else { return };
+    for address in &https.listen {
+        if address.port() != 0 && server.listen.contains(address) {
+            report.mistake(
+                &Path::of(["apisix", "ssl", "listen"]),
+                format!("{address} is an address of `apisix.node_listen` too"),
+            );
+        }
     }
 }
 

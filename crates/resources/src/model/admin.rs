@@ -97,6 +97,19 @@ pub struct Deployment {
     /// PEM file with authorities that upstreams may be vouched for by, beside the built-in ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// Further such authorities, under APISIX's name for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_certificates: Option<TrustedCertificates>,
+}
+
+/// Authorities that upstreams may be vouched for by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustedCertificates {
+    /// Those of the machine.
+    System,
+    /// Those of a PEM file.
+    File(String),
 }
 
 /// How the client's address is found behind a load balancer.
@@ -199,6 +212,7 @@ impl Default for Deployment {
             control: None,
             resolve: BTreeMap::new(),
             ca_file: None,
+            trusted_certificates: None,
         }
     }
 }

@@ -21,13 +21,16 @@ mod timeouts;
 use serde::Serialize;
 
 pub use access_log::{AccessLog, LogFormat, LogPath};
-pub use admin::{Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat};
+pub use admin::{
+    Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat,
+    TrustedCertificates,
+};
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, UpstreamTls};
 pub use route::{Plugins, Route, UriPattern};
-pub use server::{Server, ServerTls};
+pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
 
 /// All resources of one configuration: what every front end lowers into.

@@ -14,6 +14,9 @@ pub struct Server {
     /// Certificate of the listeners; `None` serves plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTls>,
+    /// Further listeners, whose certificates come as objects; `None` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<Https>,
     /// Longest request body, in bytes; a longer one is refused with 413.
     pub max_body_bytes: u64,
     /// Longest request head (request line and headers together), in bytes; a longer one is refused with 431.
@@ -44,6 +47,42 @@ pub struct ServerTls {
     pub key_file: String,
 }
 
+/// Listeners for TLS. Which certificate a client is shown depends on the name it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Https {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// The name that stands for none, for clients that do not say whom they want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_name: Option<String>,
+    /// Versions of TLS that certificates allow when they do not say themselves; at least one.
+    pub versions: Vec<TlsVersion>,
+}
+
+/// A version of TLS. Older ones are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum TlsVersion {
+    /// 1.2.
+    #[serde(rename = "TLSv1.2")]
+    V1_2,
+    /// 1.3.
+    #[serde(rename = "TLSv1.3")]
+    V1_3,
+}
+
+impl TlsVersion {
+    /// All.
+    pub const ALL: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];
+
+    /// Its name, as OpenSSL and NGINX write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsVersion::V1_2 => "TLSv1.2",
+            TlsVersion::V1_3 => "TLSv1.3",
+        }
+    }
+}
+
 impl Server {
     /// Loopback only: a gateway nobody configured must not be reachable by others.
     pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -69,6 +108,7 @@ impl Default for Server {
         Server {
             listen: vec![Server::DEFAULT_LISTEN],
             tls: None,
+            https: None,
             max_body_bytes: Server::DEFAULT_MAX_BODY_BYTES,
             max_header_bytes: Server::DEFAULT_MAX_HEADER_BYTES,
             max_headers: Server::DEFAULT_MAX_HEADERS,

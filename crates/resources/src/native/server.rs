@@ -51,6 +51,7 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
     Server {
         listen: lower_listen(entry.listen.as_ref(), &path.key("listen"), report),
         tls,
+        https: None,
         max_body_bytes: entry.max_body.map_or(default.max_body_bytes, Measure::value),
         max_header_bytes: max_header.unwrap_or(default.max_header_bytes),
         max_headers: entry.max_headers.unwrap_or(default.max_headers),

@@ -22,4 +22,4 @@ pub use object::{Object, ObjectKey};
 pub use plugins::{Conf, Confs, GlobalRule, PluginSet};
 pub use route::{OneOrMany, Route, RouteTimeout, Service};
 pub use upstream::{HashOn, KeepalivePool, Node, Nodes, PassHost, Upstream, UpstreamScheme, UpstreamTlsConf};
-pub use who::{Consumer, Credential, SecretManager, Ssl};
+pub use who::{Consumer, Credential, SecretManager, Ssl, SslClient};

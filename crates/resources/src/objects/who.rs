@@ -61,7 +61,40 @@ pub struct Ssl {
     /// 0 hides it.
     pub status: Option<u8>,
     /// Demands a certificate of clients.
-    pub client: Option<Value>,
+    pub client: Option<SslClient>,
+    /// Versions of TLS, such as `TLSv1.3`; empty for those of the listener.
+    pub ssl_protocols: Vec<String>,
+}
+
+/// What certificate is demanded of clients.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SslClient {
+    /// Authorities that vouch for clients, PEM.
+    pub ca: String,
+    /// Most certificates between that of a client and an authority's.
+    pub depth: Option<u64>,
+    /// Patterns of paths whose calls need none.
+    pub skip_mtls_uri_regex: Vec<String>,
+}
+
+impl Ssl {
+    /// Whether it is a certificate of ours as a client of upstreams.
+    pub fn is_of_client(&self) -> bool {
+        self.role.as_deref() == Some("client")
+    }
+
+    /// Whether it is shown to clients.
+    pub fn is_shown(&self) -> bool {
+        !self.is_of_client() && self.status != Some(0)
+    }
+
+    /// The names it is shown for, each perhaps with a `*` in front.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        // As in APISIX, the list wins.
+        let one = self.sni.as_deref().filter(|_| self.snis.is_empty());
+        one.into_iter().chain(self.snis.iter().map(String::as_str))
+    }
 }
 
 /// Ids are written as text or as a number.

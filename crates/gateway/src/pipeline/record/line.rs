@@ -29,6 +29,12 @@ impl Record {
             })
             .collect();
         let last = self.attempts.last();
+        let upstream_model = last
+            .and_then(|attempt| attempt.asks.model())
+            .filter(|model| !model.is_empty());
+        // A client that leaves the model to the route asks for the route's, as APISIX's manual shows it; APISIX itself
+        // tells nothing then.
+        let by_route = upstream_model.filter(|_| self.manners == Manners::Apisix);
         let headers = &self.request.headers;
         let lookup = |name: &str| {
             headers
@@ -66,10 +72,8 @@ impl Record {
             route: self.route.as_deref(),
             consumer: self.consumer.as_deref(),
             request_type: self.kind,
-            request_model: self.request_model.as_deref(),
-            upstream_model: last
-                .and_then(|attempt| attempt.asks.model())
-                .filter(|model| !model.is_empty()),
+            request_model: self.request_model.as_deref().or(by_route),
+            upstream_model,
             response_model: self.answered_model.as_deref().filter(|model| !model.is_empty()),
             end_user: self.end_user.as_deref(),
             tool_count: self.tool_count,

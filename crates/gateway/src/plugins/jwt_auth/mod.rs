@@ -312,6 +312,7 @@ impl JwtAuth {
 
 impl Plugin for JwtAuth {
     fn rewrite(&self, call: &mut Call<'_>) -> Flow {
+        auth::note_shown(call, Some(&self.header), Some(&self.query));
         let found = match self.take(call) {
             Some(token) => self.find(call, &token),
             None => Err(MISSING),

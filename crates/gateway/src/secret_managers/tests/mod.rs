@@ -42,6 +42,8 @@ impl Bench {
             access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
             env: Box::new(|name| (name == "VAULT_TOKEN").then(|| "root".to_owned())),
             strict_apisix: false,
+            tls_versions: Vec::new(),
+            plugins: None,
             forwarding: crate::Forwarding::default(),
         };
         let gateway = Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap());

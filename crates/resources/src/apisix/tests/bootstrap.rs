@@ -422,13 +422,68 @@ fn upstreams_may_be_elsewhere_than_dns_says_and_vouched_for_by_others() {
 }
 
 #[test]
+fn calls_come_in_over_tls_where_the_file_says_so() {
+    let https = |ssl: &str| {
+        let file = bootstrap(&format!("apisix: {ssl}\n"));
+        (serde_json::to_value(&file.server.https).unwrap(), file.notes)
+    };
+    assert_eq!(https("{}"), (json!(null), vec![]));
+    assert_eq!(https("{ssl: {enable: false}}"), (json!(null), vec![]));
+    let both = json!(["TLSv1.2", "TLSv1.3"]);
+    assert_eq!(
+        https("{ssl: {enable: true}}").0,
+        json!({"listen": ["0.0.0.0:9443"], "versions": both})
+    );
+    assert_eq!(
+        https(
+            "{ssl: {listen: [{port: 9443}, {ip: 127.0.0.3, port: 0}], fallback_sni: a.com, ssl_protocols: TLSv1.1 TLSv1.3}}"
+        ),
+        (
+            json!({"listen": ["0.0.0.0:9443", "127.0.0.3:0"], "fallback_name": "a.com", "versions": ["TLSv1.3"]}),
+            vec!["apisix.ssl.ssl_protocols: TLSv1.1 is ignored: it is not spoken here".to_owned()]
+        )
+    );
+    assert_eq!(
+        refused(
+            "apisix:\n  node_listen: 9443\n  ssl:\n    listen: 9443\n    ssl_protocols: TLSv1.4\n    fallback_sni: ''\n"
+        ),
+        "config.yaml:4: apisix.ssl.listen: expected a list with at least one listener, such as `{port: 9443}`, found a number\n\
+         config.yaml:5: apisix.ssl.ssl_protocols: names no version that is spoken here; write `TLSv1.2 TLSv1.3`\n\
+         config.yaml:5: apisix.ssl.ssl_protocols: unknown version `TLSv1.4`; did you mean `TLSv1.2`? (allowed: TLSv1.2, TLSv1.3)\n\
+         config.yaml:6: apisix.ssl.fallback_sni: the name is empty"
+    );
+    assert_eq!(
+        refused("apisix: {node_listen: 9443, ssl: {listen: [{port: 9443}, {port: 9443}]}}"),
+        "config.yaml:1: apisix.ssl.listen: 0.0.0.0:9443 is an address of `apisix.node_listen` too\n\
+         config.yaml:1: apisix.ssl.listen[1]: 0.0.0.0:9443 is in the list twice"
+    );
+    assert!(
+        refused("{apisix: {ssl: {}}, deployment: {admin: {admin_listen: {ip: 0.0.0.0, port: 9443}}}}")
+            .contains("apisix.ssl.listen")
+    );
+}
+
+#[test]
+fn further_authorities_may_vouch_for_upstreams() {
+    let trusted = |word: &str| {
+        let file = bootstrap(&format!("apisix: {{ssl: {{ssl_trusted_certificate: {word}}}}}\n"));
+        serde_json::to_value(file.deployment.trusted_certificates).unwrap()
+    };
+    assert_eq!(trusted("system"), json!("system"));
+    assert_eq!(trusted("ca.pem"), json!({"file": "ca.pem"}));
+    assert!(
+        refused("apisix: {ssl: {ssl_trusted_certificate: ''}}").contains("the name of the file is empty")
+    );
+}
+
+#[test]
 fn ignored_keys_are_told_once_for_each_section() {
     let file = bootstrap(
         "apisix:
   node_listn: 9080
   router: {http: radixtree_uri}
   enable_ipv6: true
-  ssl: {listen: [{port: 9443}]}
+  ssl: {listen: [{port: 9443}], ssl_ciphers: HIGH}
 nginx_config:
   error_log: logs/error.log
   http: {send_timeout: 10s, access_log_buffer: 1, access_log_format_escape: json}
@@ -443,7 +498,7 @@ discovery: {}
         [
             "ignored: stream_plugins, discovery",
             "deployment.etcd: ignored: the embedded store is used instead",
-            "apisix.ssl: ignored: calls are served without TLS; put a TLS proxy in front",
+            "apisix.ssl: ignored: ssl_ciphers",
             "nginx_config: ignored: error_log",
             "nginx_config.http: ignored: send_timeout, access_log_buffer",
             "nginx_config.http.access_log_format_escape: `json` is ignored: values are escaped as with `default`",
