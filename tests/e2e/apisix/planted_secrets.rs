@@ -172,10 +172,17 @@ fn quoting() -> Upstream {
                 .unwrap_or_default()
                 .replace("Bearer ", "")
         );
-        peer.send(&answers::json_answer(
-            401,
-            &answers::error(Dialect::OpenAi, &sent),
-        ));
+        let status = if asked.text().contains("inside a 200") {
+            200
+        } else {
+            401
+        };
+        peer.send(&if asked.stream() {
+            let event = answers::error_event(Dialect::OpenAi, &sent);
+            answers::answer(status, "content-type: text/event-stream\r\n", event.as_bytes())
+        } else {
+            answers::json_answer(status, &answers::error(Dialect::OpenAi, &sent))
+        });
         Next::Close
     })
 }
@@ -327,6 +334,13 @@ fn no_secret_shows_up_when_calls_succeed_fail_and_are_refused() {
     gateway.answers(&post("/open", CHAT), 401);
     gateway.answers(&post("/v1/completions", r#"{"prompt":"quote"}"#), 401);
     gateway.answers(&post("/model/m/converse", CHAT), 401);
+    for (place, status) in [("at once", 401), ("inside a 200", 200)] {
+        for stream in [false, true] {
+            let body = json!({"messages": [{"role": "user", "content": place}], "stream": stream});
+            let quoted = gateway.answers(&post("/open", body.to_string()), status);
+            assert!(quoted.contains("wrong key: "), "{quoted}");
+        }
+    }
     gateway.answers(&post("/gone", CHAT), 502);
     gateway.answers(&post("/gone/converse", CHAT), 502);
     gateway.answers(&post("/open", "{not json"), 400);

@@ -537,6 +537,23 @@ mod tests {
     }
 
     #[test]
+    fn azure_s_v1_api_is_told_the_model_unless_apisix_is_followed_to_the_letter() {
+        for (path, strict, out) in [
+            ("/openai/v1/chat/completions", false, r#"{"a":1,"model":"m"}"#),
+            ("/openai/v1/chat/completions", true, r#"{"a":1}"#),
+            ("/openai/deployments/m/chat/completions", false, r#"{"a":1}"#),
+        ] {
+            let conf = json!({"provider": "azure-openai", "auth": {}, "options": {"model": "m"},
+                              "override": {"endpoint": format!("https://team.openai.azure.com{path}")}});
+            let shaped = shaped_with(conf, Protocol::OpenaiChat, r#"{"a":1}"#, strict);
+            assert_eq!(
+                (text(&shaped).as_str(), shaped.model.as_deref()),
+                (out, Some("m"))
+            );
+        }
+    }
+
+    #[test]
     fn the_model_goes_where_it_is_not_wanted_but_stays_known() {
         let conf = json!({"provider": "azure-openai", "auth": {}, "options": {"model": "m"}});
         let shaped = shaped_with(conf, Protocol::OpenaiChat, r#"{"messages":[]}"#, false);

@@ -45,6 +45,11 @@ pub fn masked_error(error: &ProviderError, instance: &Instance) -> ProviderError
     }
 }
 
+/// Whether a text that is passed on without being understood may hold an error.
+pub fn may_tell_error(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"\"error\"").is_some()
+}
+
 fn replaced(bytes: &[u8], secret: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

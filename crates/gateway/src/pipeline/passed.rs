@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::answer::{self, Answer, Content};
 use super::choose::Candidate;
 use super::encode::Encoded;
-use super::mask::masked;
+use super::mask::{masked, may_tell_error};
 use super::record::Record;
 use super::relay::Streaming;
 use super::send::UpstreamAnswer;
@@ -43,7 +43,13 @@ pub async fn pass(
             headers.insert(name, value.clone());
         }
     }
-    match framing(&upstream.headers) {
+    // What is no success is read as a whole, however it is framed: it may quote a key, which can stand anywhere in it.
+    let framing = if upstream.status.is_success() {
+        framing(&upstream.headers)
+    } else {
+        Framing::Json
+    };
+    match framing {
         Framing::Json => {
             let body = answer::collect(&mut upstream, candidate, limit)
                 .await
@@ -53,10 +59,10 @@ pub async fn pass(
             reader.feed(&body);
             record.read(reader.finish());
             // The provider's own words about a failure may quote the key.
-            let body = if upstream.status.is_success() {
-                body
-            } else {
+            let body = if !upstream.status.is_success() || may_tell_error(&body) {
                 masked(body, &candidate.instance)
+            } else {
+                body
             };
             let body = own_form(protocol, upstream.status, body, candidate, record);
             record.end_attempt("ok", Some(upstream.status), None);

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::choose::Candidate;
-use super::mask::{masked, masked_error};
+use super::mask::{masked, masked_error, may_tell_error};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
@@ -117,9 +117,7 @@ impl Streaming {
         self.last_bytes = Instant::now();
         let ended_before = self.transform.seen().ended;
         match self.transform.feed(bytes) {
-            // The provider's own words about a failure may quote the key.
-            Ok(out) if self.transform.seen().failed.is_some() => self.push(masked(out, &self.instance)),
-            Ok(out) => self.push(out),
+            Ok(out) => self.push(self.without_keys(out)),
             // What follows the provider's end mark takes nothing from the answer.
             Err(_) if self.transform.seen().ended => return self.ended(record),
             Err(error) => {
@@ -145,6 +143,14 @@ impl Streaming {
         }
     }
 
+    /// What goes to the client. The provider's own words about a failure may quote the key. Frames that are no text carry
+    /// checksums and pass as they are.
+    fn without_keys(&self, out: Bytes) -> Bytes {
+        let told = self.transform.seen().failed.is_some()
+            || (self.transform.passes_events() && may_tell_error(&out));
+        if told { masked(out, &self.instance) } else { out }
+    }
+
     /// Whether the provider's own error event has come. It is passed on in the client's dialect, and nothing may follow it.
     fn told_failure(&mut self, record: &mut Record) -> bool {
         let Some(error) = &self.transform.seen().failed else {
@@ -162,7 +168,7 @@ impl Streaming {
         match self.transform.finish() {
             Ok(out) => {
                 let failed = self.told_failure(record);
-                self.push(if failed { masked(out, &self.instance) } else { out });
+                self.push(self.without_keys(out));
                 if !failed && let Some(reason) = self.transform.is_not_translatable() {
                     // The encoder has told the client that its dialect cannot say this answer.
                     record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(reason));

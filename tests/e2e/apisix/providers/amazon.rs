@@ -17,7 +17,7 @@ const ARN: &str =
 const MODEL: &str = "arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Ainference-profile%2Feu.anthropic.claude-sonnet-4-v1%3A0";
 const CALL: &str = r#"{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"model":"of the client","inferenceConfig":{"temperature":0.50,"maxTokens":500}}"#;
 
-fn plugin(aws: Value) -> Value {
+fn plugin(aws: &Value) -> Value {
     json!({
         "provider": "bedrock", "provider_conf": {"region": REGION}, "auth": {"aws": aws},
         "options": {"model": ARN}, "override": {"llm_options": {"max_tokens": 9}},
@@ -77,7 +77,7 @@ fn converse_is_signed_with_lasting_and_with_temporary_keys() {
             |_| answer(),
         );
         let node = vendors.known_to(counting()).start();
-        route(&node, "r", "/model/*", &plugin(key(session)));
+        route(&node, "r", "/model/*", &plugin(&key(session)));
         let response = node.send(&from_client(post("/model/any/converse?x=1", CALL)));
         assert_eq!(response.status(), 200, "{}", response.text());
         assert_eq!(response.text(), answer(), "passed on as it is");
@@ -123,7 +123,7 @@ fn the_frames_of_a_stream_pass_byte_by_byte() {
         Next::Keep
     });
     let node = counting().start();
-    let mut plugin = plugin(key(Some(TOKEN)));
+    let mut plugin = plugin(&key(Some(TOKEN)));
     plugin["override"]["endpoint"] = format!("http://{}", upstream.address()).into();
     route(&node, "r", "/model/*", &plugin);
     let call = CALL.replacen('{', r#"{"stream":true,"#, 1);
@@ -148,7 +148,7 @@ fn a_refusal_of_amazon_reaches_the_client() {
     let body = r#"{"message":"The security token included in the request is invalid."}"#;
     let upstream = Upstream::saying(answers::json_answer(403, body));
     let node = NodeSetup::new().start();
-    let mut plugin = plugin(key(None));
+    let mut plugin = plugin(&key(None));
     plugin["override"]["endpoint"] = format!("http://{}", upstream.address()).into();
     route(&node, "r", "/model/*", &plugin);
     let response = node.send(&post("/model/any/converse", CALL));

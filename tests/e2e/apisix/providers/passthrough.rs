@@ -2,13 +2,17 @@
 
 use serde_json::json;
 
-use super::super::Node;
+use super::super::{Node, NodeSetup};
 use super::{counting, from_client, is_kept_out, route};
 use crate::harness::{Asked, Next, Request, Upstream, answers, post};
 
 /// A route for everything below `/v1` to a vendor.
 fn node_before(upstream: &Upstream) -> Node {
-    let node = counting().start();
+    before(upstream, counting())
+}
+
+fn before(upstream: &Upstream, setup: NodeSetup) -> Node {
+    let node = setup.start();
     let plugin = json!({
         "provider": "openai-compatible",
         "auth": {"header": {"Authorization": "Bearer key-of-the-vendor"}},
@@ -173,5 +177,19 @@ fn the_method_is_the_client_s() {
         "application/json",
         body.as_bytes(),
     );
+    node.stop();
+}
+
+#[test]
+fn to_the_letter_what_has_an_input_is_an_embedding_and_forms_are_refused() {
+    let upstream = vendor("application/json", b"{}");
+    let node = before(&upstream, counting().strict());
+    let response = node.send(&post("/v1/audio/speech", r#"{"input":"Hello"}"#));
+    assert_eq!(response.status(), 200, "{}", response.text());
+    assert_eq!(upstream.asked().path, "/v1/embeddings");
+    let form = Request::new("POST", "/v1/files").header("content-type", "multipart/form-data; boundary=x");
+    let response = node.send(&form.body("--x--"));
+    assert_eq!(response.status(), 400);
+    upstream.was_not_asked();
     node.stop();
 }

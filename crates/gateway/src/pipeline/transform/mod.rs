@@ -103,6 +103,11 @@ impl Transform {
         matches!(self, Transform::Passing(_))
     }
 
+    /// Whether whole events are passed on whatever they say, so that an error among them is only known by its text.
+    pub fn passes_events(&self) -> bool {
+        matches!(self, Transform::Passing(passing) if passing.passes_events())
+    }
+
     /// Whether the client's dialect could not express a part that must not be left out.
     pub fn is_not_translatable(&self) -> Option<&'static str> {
         match self {

@@ -35,6 +35,11 @@ impl Passing {
         &self.seen
     }
 
+    /// Whether only whole events are passed on.
+    pub fn passes_events(&self) -> bool {
+        self.framing.is_some()
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors
