@@ -113,6 +113,13 @@ fn read_everything(bytes: &[u8]) {
     check_order(&again).unwrap();
 }
 
+#[test]
+fn a_null_that_is_replaced_does_not_stand_beside_what_replaces_it() {
+    read_everything(
+        br#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":null}}"#,
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 

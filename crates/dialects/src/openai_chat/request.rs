@@ -333,6 +333,9 @@ fn write_stream(w: &mut Writer<'_>, request: &Request) {
     let streaming = request.stream == Some(true);
     let came = request.include_usage.is_some() || request.ext.get("stream_options").is_some();
     if streaming {
+        let mut rest = rest;
+        // A `null` stands among the rest as it came, and is what is replaced here.
+        rest.0.retain(|(name, _)| name != "include_usage");
         w.key("stream_options").object(|w| {
             w.key("include_usage").bool(true);
             w.ext(&rest);
