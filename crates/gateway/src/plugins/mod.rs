@@ -26,7 +26,7 @@ mod request_id;
 mod spec;
 mod substitution;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod uri_blocker;
 pub mod variables;
 
