@@ -20,7 +20,7 @@ mod limit_count;
 mod limit_req;
 mod limits;
 mod proxy_rewrite;
-mod query;
+pub(crate) mod query;
 mod redirect;
 mod request_id;
 mod spec;
