@@ -10,7 +10,7 @@ use tollgate_resources::objects::ObjectKey;
 pub enum StoreError {
     /// The disk refused: full, read-only, no permission, broken. After a refused write the store is as it was before;
     /// the next write tries the disk anew.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,

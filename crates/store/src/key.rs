@@ -50,7 +50,7 @@ pub enum KeyError {
         store: PathBuf,
     },
     /// The disk refused.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,

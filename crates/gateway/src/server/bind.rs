@@ -21,7 +21,7 @@ pub struct BindError {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "; another program listens there, stop it or choose another `server.listen`"
+            "; another program listens there, stop it or choose another address"
         }
         std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher port",
         _ => "",
