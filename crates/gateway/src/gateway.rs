@@ -146,8 +146,9 @@ impl Gateway {
         resources: &Resources,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), Vec<CompileError>> {
-        let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.positions)?);
+        // Held from here on, so that of two replacements the one that began later stays.
         let publishing = self.compiler();
+        let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.positions)?);
         let plane = self.snapshot.load().plane.clone();
         self.snapshot.store(Arc::new(Snapshot { native, plane }));
         drop(publishing);
@@ -334,5 +335,75 @@ impl Gateway {
     /// The access log.
     pub fn access_log(&self) -> &AccessLog {
         &self.access_log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier};
+    use std::thread;
+
+    use serde_json::{Value, json};
+    use tollgate_resources::Resources;
+    use tollgate_resources::objects::{Kind, Object, ObjectKey};
+    use tollgate_telemetry::{AccessLog, Format, Target};
+
+    use super::{Gateway, Setting};
+    use crate::forwarding::Forwarding;
+    use crate::objects::Change;
+
+    fn gateway() -> Gateway {
+        let setting = Setting {
+            pepper: [7; 32],
+            access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
+            env: Box::new(|_| None),
+            strict_apisix: false,
+            plugins: None,
+            forwarding: Forwarding::default(),
+            tls_versions: Vec::new(),
+        };
+        Gateway::new(&Resources::default(), &|_| None, setting).unwrap()
+    }
+
+    fn route(id: &str) -> Change {
+        let Value::Object(value) = json!({"uri": format!("/{id}")}) else {
+            unreachable!("an object was written");
+        };
+        let key = ObjectKey::new(Kind::Route, id);
+        let object = Object {
+            key: key.clone(),
+            value,
+            created_index: 1,
+            modified_index: 1,
+        };
+        (key, Some(Arc::new(object)))
+    }
+
+    #[test]
+    fn writers_at_once_and_reloads_beside_them_lose_nothing() {
+        let gateway = gateway();
+        let begin = Barrier::new(4);
+        thread::scope(|scope| {
+            for writer in 0..3 {
+                let (gateway, begin) = (&gateway, &begin);
+                scope.spawn(move || {
+                    begin.wait();
+                    for number in 0..100 {
+                        let id = format!("{writer}-{number}");
+                        gateway.apply(&[route(&id), route("passing")]);
+                        gateway.apply(&[(ObjectKey::new(Kind::Route, "passing"), None)]);
+                        // When it returns, the next call sees it.
+                        let plane = gateway.snapshot().plane.clone();
+                        let path = format!("/{id}");
+                        assert!(plane.router.find("a.com", &path, |_| true).is_some());
+                    }
+                });
+            }
+            begin.wait();
+            for _ in 0..100 {
+                gateway.replace(&Resources::default(), &|_| None).unwrap();
+            }
+        });
+        assert_eq!(gateway.snapshot().plane.router.len(), 300);
     }
 }

@@ -73,6 +73,20 @@ pub fn is_no_embedding(path: &str) -> bool {
         .any(|own| path.ends_with(own))
 }
 
+/// What the path of a call of Amazon's own SDKs says, `/model/<model>/converse` or `…/converse-stream`: the model, unescaped,
+/// and whether a stream is wanted. APISIX looks at neither.
+pub fn bedrock_call(path: &str) -> Option<(String, bool)> {
+    let (before, operation) = path.rsplit_once('/')?;
+    let streaming = match operation {
+        "converse" => false,
+        "converse-stream" => true,
+        _ => return None,
+    };
+    let (_, model) = before.rsplit_once("/model/")?;
+    let model = || String::from_utf8_lossy(&super::percent::decode(model)).into_owned();
+    (!before.ends_with('/')).then(|| (model(), streaming))
+}
+
 /// Whether the client asks for a stream. Embeddings never stream.
 pub fn is_streaming(protocol: Protocol, body: &[u8], members: &Members) -> bool {
     !matches!(protocol, Protocol::OpenaiEmbeddings | Protocol::VertexPredict)
@@ -113,6 +127,24 @@ mod tests {
             ("/v1/completions", r#"{"prompt":"x"}"#, "passthrough"),
         ] {
             assert_eq!(detected(path, body), Some(protocol), "{path} {body}");
+        }
+    }
+
+    #[test]
+    fn amazons_sdks_name_model_and_stream_in_the_path() {
+        let call = |path| super::bedrock_call(path);
+        assert_eq!(
+            call("/model/a.b-v1%3A0/converse"),
+            Some(("a.b-v1:0".to_owned(), false))
+        );
+        assert_eq!(call("/ai/model/m/converse-stream"), Some(("m".to_owned(), true)));
+        for other in [
+            "/converse",
+            "/model//converse",
+            "/model/m/invoke",
+            "/v1/chat/completions",
+        ] {
+            assert_eq!(call(other), None, "{other}");
         }
     }
 

@@ -15,6 +15,8 @@ use crate::secrets::Secrets;
 #[derive(Clone, Default)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// Names of plugins that are switched off here, also where a chain below this one has them.
+    off: Vec<&'static str>,
 }
 
 /// One plugin of a chain.
@@ -62,12 +64,19 @@ impl Chain {
     /// Sets the plugins of an object up. A plugin that cannot work becomes a step that refuses every call, because leaving
     /// it out could open what it was to close.
     pub fn compile(confs: &Confs, owner: &str, workshop: &Workshop<'_>) -> Chain {
-        let mut steps: Vec<Step> = confs
-            .iter()
-            .filter_map(|(name, conf)| step(name, conf, owner, workshop))
-            .collect();
-        sort(&mut steps);
-        Chain { steps }
+        let mut chain = Chain::default();
+        for (name, conf) in confs {
+            // Unknown names are refused when they are written, but for strict mode, where they are stored and do nothing.
+            let Some(spec) = plugins::find(name) else { continue };
+            let meta = Meta::of(conf);
+            if meta.disable {
+                chain.off.push(spec.name);
+            } else {
+                chain.steps.push(step(spec, meta, conf, owner, workshop));
+            }
+        }
+        sort(&mut chain.steps);
+        chain
     }
 
     /// The steps in order.
@@ -75,23 +84,29 @@ impl Chain {
         &self.steps
     }
 
-    /// Whether there is nothing to run.
+    /// Whether there is nothing to run, and nothing to switch off.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.off.is_empty()
     }
 
-    /// This chain with the steps of another, which win over steps of the same name.
+    /// This chain with the steps of another, which win over steps of the same name. What the other one switches off is
+    /// off, and what it has itself runs, whether it is off here or not.
     #[must_use]
     pub fn overlaid(&self, other: &Chain) -> Chain {
         let mut steps: Vec<Step> = self
             .steps
             .iter()
-            .filter(|step| !other.has(step.name))
+            .filter(|step| !other.has(step.name) && !other.off.contains(&step.name))
             .chain(&other.steps)
             .cloned()
             .collect();
         sort(&mut steps);
-        Chain { steps }
+        let still_off = self
+            .off
+            .iter()
+            .filter(|name| !other.has(name) && !other.off.contains(name));
+        let off = still_off.chain(&other.off).copied().collect();
+        Chain { steps, off }
     }
 
     /// Whether a plugin of this name is in it.
@@ -105,30 +120,29 @@ fn sort(steps: &mut [Step]) {
     steps.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.name.cmp(b.name)));
 }
 
-fn step(name: &str, conf: &Value, owner: &str, workshop: &Workshop<'_>) -> Option<Step> {
-    // Unknown names are refused when they are written, but for strict mode, where they are stored and do nothing.
-    let spec = plugins::find(name)?;
-    let meta: Meta = conf
-        .get("_meta")
-        .and_then(|meta| serde_json::from_value(meta.clone()).ok())
-        .unwrap_or_default();
-    if meta.disable {
-        return None;
+impl Meta {
+    fn of(conf: &Value) -> Meta {
+        conf.get("_meta")
+            .and_then(|meta| serde_json::from_value(meta.clone()).ok())
+            .unwrap_or_default()
     }
+}
+
+fn step(spec: &'static Spec, meta: Meta, conf: &Value, owner: &str, workshop: &Workshop<'_>) -> Step {
     let filter = meta.filter.as_ref().map(Expr::parse).transpose();
     let plugin = match (set_up(spec, conf, owner, workshop), &filter) {
         (Ok(plugin), Ok(_)) => plugin,
-        (Err(problem), _) => broken(name, owner, &problem),
-        (_, Err(error)) => broken(name, owner, &error.to_string()),
+        (Err(problem), _) => broken(spec.name, owner, &problem),
+        (_, Err(error)) => broken(spec.name, owner, &error.to_string()),
     };
-    Some(Step {
+    Step {
         name: spec.name,
         priority: meta.priority.unwrap_or(i64::from(spec.priority)),
         is_auth: spec.is_auth,
         error_response: meta.error_response,
         filter: filter.ok().flatten().map(Arc::new),
         plugin,
-    })
+    }
 }
 
 fn set_up(

@@ -13,6 +13,7 @@ use tollgate_resources::objects::{self, Confs, Kind, Object, ObjectKey};
 
 use super::Plane;
 use super::chain::{Chain, Workshop};
+use super::identities::Identities;
 use super::route::{Broken, Entry, ObjectRoute};
 use super::shelf::Shelf;
 use super::uses::Uses;
@@ -31,8 +32,7 @@ pub struct Compiler {
     /// The references to managers of secrets in each object that has any, written `<manager>/<id>/<path>`.
     secrets: HashMap<ObjectKey, BTreeSet<String>>,
     routes: HashMap<String, Entry>,
-    /// Under which plugins and identities the credentials of an object are found.
-    identities: HashMap<ObjectKey, Vec<(&'static str, String)>>,
+    identities: Identities,
     global: HashMap<String, Arc<Chain>>,
     upstreams: HashMap<ObjectKey, Arc<Upstream>>,
     certificates: Shelf,
@@ -57,7 +57,7 @@ impl Compiler {
             uses: Uses::default(),
             secrets: HashMap::new(),
             routes: HashMap::new(),
-            identities: HashMap::new(),
+            identities: Identities::default(),
             global: HashMap::new(),
             upstreams: HashMap::new(),
             certificates: Shelf::new(tls_versions),
@@ -193,7 +193,7 @@ impl Compiler {
     }
 
     fn consumer(&mut self, key: &ObjectKey, secrets: &Secrets) {
-        self.forget_identities(key);
+        self.identities.release(key, &mut self.plane.directory);
         let Some(consumer) = self.typed::<objects::Consumer>(key) else {
             self.plane.directory.remove_consumer(&key.id);
             return;
@@ -224,11 +224,11 @@ impl Compiler {
             labels: consumer.labels,
             chain,
         }));
-        self.identities(key, &name, None, &credentials, secrets);
+        self.claim(key, &name, None, &credentials, secrets);
     }
 
     fn credential(&mut self, key: &ObjectKey, secrets: &Secrets) {
-        self.forget_identities(key);
+        self.identities.release(key, &mut self.plane.directory);
         let Some(credential) = self.typed::<objects::Credential>(key) else {
             return;
         };
@@ -237,11 +237,11 @@ impl Compiler {
             return;
         }
         let (owner, id) = (Arc::from(owner), Arc::from(key.short_id()));
-        self.identities(key, &owner, Some(&id), &credential.plugins, secrets);
+        self.claim(key, &owner, Some(&id), &credential.plugins, secrets);
     }
 
     /// Makes the credentials in `confs` known. One that cannot work is left out: nobody can be taken for its owner.
-    fn identities(
+    fn claim(
         &mut self,
         key: &ObjectKey,
         consumer: &Arc<str>,
@@ -249,6 +249,9 @@ impl Compiler {
         confs: &Confs,
         secrets: &Secrets,
     ) {
+        let Some(object) = self.objects.get(key) else {
+            return;
+        };
         for (name, conf) in confs {
             let Some(spec) = plugins::find(name) else { continue };
             if conf.pointer("/_meta/disable") == Some(&Value::Bool(true)) {
@@ -270,31 +273,12 @@ impl Compiler {
                 id: id.cloned(),
                 proof,
             });
-            self.plane
-                .directory
-                .insert_credential(spec.name, &identity, credential);
-            self.identities
-                .entry(key.clone())
-                .or_default()
-                .push((spec.name, identity));
-        }
-    }
-
-    fn forget_identities(&mut self, key: &ObjectKey) {
-        let (owner, id) = (
-            key.owner().unwrap_or(&key.id),
-            key.owner().map(|_| key.short_id()),
-        );
-        for (plugin, identity) in self.identities.remove(key).unwrap_or_default() {
-            // Another object may have taken the identity over in the meantime.
-            let is_ours = self
-                .plane
-                .directory
-                .credential(plugin, &identity)
-                .is_some_and(|found| &*found.consumer == owner && found.id.as_deref() == id);
-            if is_ours {
-                self.plane.directory.remove_credential(plugin, &identity);
-            }
+            self.identities.claim(
+                object,
+                (spec.name, identity),
+                credential,
+                &mut self.plane.directory,
+            );
         }
     }
 

@@ -6,6 +6,9 @@
 
 mod chain;
 mod compiler;
+#[cfg(test)]
+mod history_tests;
+mod identities;
 mod route;
 mod shelf;
 mod uses;

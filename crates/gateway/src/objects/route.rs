@@ -1,5 +1,6 @@
 //! One route of the Admin API, compiled.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -72,3 +73,24 @@ impl ObjectRoute {
             .is_none_or(|condition| condition.eval(variables))
     }
 }
+
+/// By id, which orders routes of the same rank.
+impl Ord for ObjectRoute {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.id.cmp(&other.id)
+    }
+}
+
+impl PartialOrd for ObjectRoute {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ObjectRoute {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ObjectRoute {}

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tollgate_resources::objects::{Confs, Kind, Object, ObjectKey};
+use tollgate_resources::objects::{Confs, Kind, Object, ObjectKey, refs};
 
 /// References between objects, in both directions.
 #[derive(Default)]
@@ -50,34 +50,7 @@ impl Uses {
 }
 
 fn references(object: &Object) -> Vec<ObjectKey> {
-    let mut used = Vec::new();
-    let mut by_field = |field: &str, kind: Kind| {
-        let id = match object.value.get(field) {
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(serde_json::Value::Number(number)) => number.to_string(),
-            _ => return,
-        };
-        used.push(ObjectKey::new(kind, id));
-    };
-    match object.key.kind {
-        Kind::Route => {
-            by_field("service_id", Kind::Service);
-            by_field("upstream_id", Kind::Upstream);
-            by_field("plugin_config_id", Kind::PluginConfig);
-        }
-        Kind::Service => by_field("upstream_id", Kind::Upstream),
-        Kind::Consumer => by_field("group_id", Kind::ConsumerGroup),
-        _ => {}
-    }
-    let upstream = object.value.get("upstream");
-    for tls in [
-        object.value.get("tls"),
-        upstream.and_then(|upstream| upstream.get("tls")),
-    ] {
-        if let Some(id) = tls.and_then(|tls| tls.get("client_cert_id")?.as_str()) {
-            used.push(ObjectKey::new(Kind::Ssl, id));
-        }
-    }
+    let mut used = refs::references(object.key.kind, &object.value);
     if let Some(owner) = object.key.owner() {
         used.push(ObjectKey::new(Kind::Consumer, owner));
     }

@@ -100,8 +100,13 @@ pub async fn read(
         let protocol = protocol::detect(path, &bytes, &members).ok_or_else(|| {
             bad_request("unknown_protocol", "no matching AI protocol for the request").told_as_text()
         })?;
-        let passes = !strict && protocol == Protocol::OpenaiEmbeddings && protocol::is_no_embedding(path);
-        (if passes { Protocol::Passthrough } else { protocol }, members)
+        let protocol = match protocol {
+            _ if strict => protocol,
+            Protocol::OpenaiEmbeddings if protocol::is_no_embedding(path) => Protocol::Passthrough,
+            Protocol::OpenaiChat if protocol::bedrock_call(path).is_some() => Protocol::BedrockConverse,
+            other => other,
+        };
+        (protocol, members)
     } else {
         (Protocol::Passthrough, Members::default())
     };
@@ -109,7 +114,16 @@ pub async fn read(
         Protocol::AnthropicMessages => Dialect::AnthropicMessages,
         _ => Dialect::OpenaiChat,
     };
-    let asked = asked(protocol, bytes, members);
+    let mut asked = asked(protocol, bytes, members);
+    if protocol == Protocol::BedrockConverse
+        && !strict
+        && let Some((model, streaming)) = protocol::bedrock_call(record.request.uri.path())
+    {
+        asked.stream |= streaming;
+        if asked.model.is_empty() {
+            asked.model = model;
+        }
+    }
     record.asked(&asked, &Endpoint::Api(protocol));
     Ok(AiCall {
         plugin: plugin.clone(),

@@ -13,7 +13,7 @@ use crate::snapshot::Route;
 
 /// Longest name of a model a client may ask for, in bytes. It is repeated in errors, headers and the log; no configured
 /// name is as long.
-const MAX_MODEL_BYTES: usize = 256;
+pub const MAX_MODEL_BYTES: usize = 256;
 
 /// A request body with the few facts that routing needs.
 pub struct Asked {

@@ -137,17 +137,25 @@ pub fn route<'a>(
     }
 }
 
-/// Checks that a request of HTTP/1.1 names one host. One without, or with two, means different things to the servers on
-/// its way (RFC 9112, section 3.2).
+/// Checks that a request names one host. One of HTTP/1.1 without, or with two, means different things to the servers on its
+/// way (RFC 9112, section 3.2); so does one whose target, or `:authority`, names another host than its `Host`.
 ///
 /// # Errors
 /// 400 for no host, several, or what is none.
 pub fn check_host(request: &Parts) -> Result<(), CallError> {
     let mut hosts = request.headers.get_all(HOST).iter();
+    let target = request
+        .uri
+        .authority()
+        .map(|authority| host_name(authority.as_str().as_bytes()));
     let well_formed = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => is_host(host.as_bytes()),
+        (Some(host), None) => match (host_name(host.as_bytes()), target) {
+            (Some(_), None) => true,
+            (Some(host), Some(Some(target))) => host.eq_ignore_ascii_case(&target),
+            (None, _) | (Some(_), Some(None)) => false,
+        },
         // HTTP/2 names it in `:authority`, HTTP/1.0 need not.
-        (None, _) => request.version != Version::HTTP_11,
+        (None, _) => request.version != Version::HTTP_11 && target != Some(None),
         (Some(_), Some(_)) => false,
     };
     if well_formed {
@@ -187,8 +195,19 @@ pub fn check_framing(request: &Parts) -> Result<(), CallError> {
     ))
 }
 
-fn is_host(value: &[u8]) -> bool {
-    Authority::try_from(value).is_ok_and(|authority| !authority.as_str().contains('@'))
+/// The name in a `Host`; `None` if it is none. Routes are found by the name without the port, so what stands for a port must
+/// be one: a server behind us might overlook `:x` and serve a host whose rules were not applied. Like nginx, an empty label
+/// is refused.
+fn host_name(value: &[u8]) -> Option<String> {
+    let authority = Authority::try_from(value).ok()?;
+    let text = authority.as_str();
+    let end = text.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (name, port) = match text.get(end..)?.split_once(':') {
+        Some((rest, port)) => (text.get(..end + rest.len())?, port),
+        None => (text, ""),
+    };
+    let is_name = !name.is_empty() && !name.contains('@') && !name.contains("..");
+    (is_name && port.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.to_owned())
 }
 
 /// The path leads nowhere.
@@ -213,7 +232,69 @@ fn method_not_allowed() -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, endpoint};
+    use http::request::Parts;
+    use http::{Request, Version};
+
+    use super::{Endpoint, check_host, endpoint};
+
+    fn request(version: Version, target: &str, hosts: &[&str]) -> Parts {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        let is_host = |host: &str| check_host(&request(Version::HTTP_11, "/", &[host])).is_ok();
+        for host in [
+            "a.example",
+            "a.example.",
+            "A.example:80",
+            "a.example:",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a.example:x",
+            "a.example:80x",
+            "a:b:80",
+            "a.example..",
+            "a..b",
+            "u@a.example",
+            "a b",
+            "[::1]:x",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_names_two_hosts_or_none_is_refused() {
+        let (old, usual, two) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        for (version, target, hosts, is_fine) in [
+            (usual, "/", &["a"] as &[&str], true),
+            (usual, "/", &[], false),
+            (usual, "/", &["a", "a"], false),
+            (usual, "http://a/", &["A:80"], true),
+            (usual, "http://a/", &["b"], false),
+            (usual, "http://u@a/", &["a"], false),
+            (old, "/", &[], true),
+            (old, "http://u@a/", &[], false),
+            (two, "https://a/", &[], true),
+            (two, "https://a/", &["a"], true),
+            (two, "https://a/", &["b"], false),
+        ] {
+            let checked = check_host(&request(version, target, hosts));
+            assert_eq!(checked.is_ok(), is_fine, "{version:?} {target} {hosts:?}");
+        }
+    }
 
     #[test]
     fn names_of_models_may_be_escaped() {

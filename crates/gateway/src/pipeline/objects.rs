@@ -17,7 +17,7 @@ use super::record::Record;
 use crate::error::{CallError, PluginReply};
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
-use crate::plugins::{CallVariables, Key, Reply, auth};
+use crate::plugins::{CallVariables, Key, Reply, auth, query};
 use crate::proxy;
 use crate::snapshot::Snapshot;
 
@@ -224,43 +224,14 @@ pub(super) fn host(record: &Record) -> String {
 
 /// The path as routes match it, which is how nginx normalises it: unescaped, without `.`, `..` and doubled slashes.
 pub(super) fn normalised(path: &str) -> Result<Cow<'_, str>, CallError> {
-    let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
-    if plain {
-        return Ok(Cow::Borrowed(path));
-    }
-    let invalid = || {
+    query::normalised_path(path).ok_or_else(|| {
         CallError::client(
             StatusCode::BAD_REQUEST,
             ErrorKind::BadRequest,
             "invalid_path",
             "the path of the URL is not valid",
         )
-    };
-    let unescaped = super::head::percent_decoded(path);
-    if unescaped.contains('\0') {
-        return Err(invalid());
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    let mut ends_in_folder = false;
-    for part in unescaped.split('/').skip(1) {
-        ends_in_folder = matches!(part, "" | "." | "..");
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop().ok_or_else(invalid)?;
-            }
-            part => parts.push(part),
-        }
-    }
-    let mut path = String::with_capacity(unescaped.len());
-    for part in &parts {
-        path.push('/');
-        path.push_str(part);
-    }
-    if ends_in_folder || path.is_empty() {
-        path.push('/');
-    }
-    Ok(Cow::Owned(path))
+    })
 }
 
 fn no_route() -> CallError {

@@ -20,7 +20,7 @@ use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::RequestType;
 use uuid::Uuid;
 
-use super::ask::Asked;
+use super::ask::{Asked, MAX_MODEL_BYTES};
 use super::choose::Candidate;
 use super::head::Endpoint;
 use super::transform::Transform;
@@ -232,7 +232,7 @@ impl Record {
         } else {
             RequestType::AiChat
         };
-        self.request_model = Some(asked.model.clone()).filter(|model| !model.is_empty());
+        self.request_model = Some(shortened(&asked.model)).filter(|model| !model.is_empty());
         self.tool_count = request::tool_count(asked);
         self.end_user = request::end_user(asked, endpoint);
         // The body itself is not kept: a stream may last for minutes.
@@ -557,4 +557,15 @@ fn loss_header(losses: &Losses) -> String {
         text.push_str(&format!(", and {left_out} more"));
     }
     text
+}
+
+/// The name of a model as far as it is kept for the log. Routes of AI plugins take any name.
+fn shortened(model: &str) -> String {
+    let end = model
+        .char_indices()
+        .map(|(at, character)| at + character.len_utf8())
+        .take_while(|end| *end <= MAX_MODEL_BYTES)
+        .last()
+        .unwrap_or(0);
+    model[..end].to_owned()
 }

@@ -52,9 +52,20 @@ pub(super) fn note_shown(call: &mut Call<'_>, header: Option<&HeaderName>, argum
     shown.arguments.extend(argument.map(str::to_owned));
 }
 
-/// Removes what a client claims to be. Upstreams trust these headers, so only the gateway may set them.
+/// Removes what a client claims to be. Upstreams trust these headers, so only the gateway may set them. To many of them, such
+/// as those that speak CGI or WSGI, `x_consumer_username` is the same header, so it goes too.
 pub fn clear_client_claims(headers: &mut HeaderMap) {
-    for name in [USERNAME, CREDENTIAL, CUSTOM_ID] {
+    let claims = [USERNAME, CREDENTIAL, CUSTOM_ID];
+    let respelled: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .filter(|name| {
+            let usual = name.as_str().replace('_', "-");
+            claims.iter().any(|claim| claim.as_str() == usual)
+        })
+        .cloned()
+        .collect();
+    for name in claims.iter().chain(&respelled) {
         headers.remove(name);
     }
 }
@@ -171,9 +182,12 @@ mod tests {
             .header("X-Consumer-Username", "root")
             .header("X-Credential-Identifier", "c")
             .header("X-Consumer-Custom-ID", "1")
+            .header("X_Consumer_Username", "root")
+            .header("X-Consumer_Custom-ID", "1")
+            .header("x_other", "stays")
             .header("x-other", "stays");
         clear_client_claims(&mut caller.request.headers);
-        assert_eq!(caller.request.headers.len(), 1);
+        assert_eq!(caller.request.headers.len(), 2);
         assert_eq!(caller.sent("x-other"), Some("stays"));
     }
 

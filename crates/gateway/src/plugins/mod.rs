@@ -20,13 +20,13 @@ mod limit_count;
 mod limit_req;
 mod limits;
 mod proxy_rewrite;
-mod query;
+pub(crate) mod query;
 mod redirect;
 mod request_id;
 mod spec;
 mod substitution;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod uri_blocker;
 pub mod variables;
 

@@ -92,6 +92,40 @@ pub(crate) fn decode_path(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
+/// A path as nginx normalises it before anything is matched: decoded, without `.`, `..` and doubled slashes. `None` if it
+/// leads out of the root or holds a NUL.
+pub(crate) fn normalised_path(path: &str) -> Option<Cow<'_, str>> {
+    let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
+    if plain {
+        return Some(Cow::Borrowed(path));
+    }
+    let decoded = decode_path(path);
+    if decoded.contains('\0') {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    let mut ends_in_folder = false;
+    for part in decoded.split('/').skip(1) {
+        ends_in_folder = matches!(part, "" | "." | "..");
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    let mut path = String::with_capacity(decoded.len());
+    for part in &parts {
+        path.push('/');
+        path.push_str(part);
+    }
+    if ends_in_folder || path.is_empty() {
+        path.push('/');
+    }
+    Some(Cow::Owned(path))
+}
+
 fn hex(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',

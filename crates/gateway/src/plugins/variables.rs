@@ -34,7 +34,9 @@ pub fn variable<'a>(call: &'a Call<'_>, name: &str) -> Option<Cow<'a, str>> {
     Some(match name {
         "remote_addr" => Cow::Owned(call.client.ip().to_canonical().to_string()),
         "remote_port" => Cow::Owned(call.client.port().to_string()),
-        "uri" => query::decode_path(uri.path()),
+        // What routes are matched by, so that no other spelling of a path passes a rule. A rewrite may have made one that
+        // leads nowhere.
+        "uri" => query::normalised_path(uri.path()).unwrap_or_else(|| query::decode_path(uri.path())),
         "request_uri" => uri.path_and_query().map_or("/", |text| text.as_str()).into(),
         "args" | "query_string" => uri.query()?.into(),
         "is_args" => if uri.query().is_some() { "?" } else { "" }.into(),
@@ -102,6 +104,20 @@ fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>>
 mod tests {
     use super::super::testing::Caller;
     use super::*;
+
+    #[test]
+    fn the_path_is_the_one_that_routes_are_matched_by() {
+        for (written, uri) in [
+            ("/x/../a//b", "/a/b"),
+            ("/x/%2e%2e/a", "/a"),
+            ("/%2e%2e/a", "/../a"),
+        ] {
+            assert_eq!(
+                variable(&Caller::get(written).call(), "uri").as_deref(),
+                Some(uri)
+            );
+        }
+    }
 
     #[test]
     fn variables_tell_what_the_client_sent() {

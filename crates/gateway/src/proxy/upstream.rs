@@ -95,6 +95,12 @@ pub struct UpstreamSettings<'a> {
 }
 
 impl Upstream {
+    /// What tells two configurations of an upstream apart.
+    #[cfg(test)]
+    pub(crate) fn figures(&self) -> (u32, Limits, bool) {
+        (self.retries, self.limits, self.tls.is_some())
+    }
+
     /// Compiles an upstream.
     ///
     /// # Errors

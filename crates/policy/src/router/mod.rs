@@ -6,7 +6,8 @@
 //!
 //! The order: a host written out, then hosts with a leading wildcard, longest first, then routes of any host. Within a
 //! host: paths written out, then the patterns with the longest literal beginning. Among patterns with the same
-//! beginning: the higher priority, then the longer pattern, then the older route.
+//! beginning: the higher priority, then the longer pattern, then the older route, then the smaller one, so that the order
+//! never depends on that of insertion.
 
 mod pattern;
 mod tree;
@@ -46,8 +47,12 @@ pub struct Found<'a, R> {
 }
 
 impl<R> Router<R> {
-    /// Adds a route under one pattern. `None` as host means any host.
-    pub fn insert(&mut self, host: Option<&HostPattern>, pattern: &Pattern, rank: Rank, route: Arc<R>) {
+    /// Adds a route under one pattern. `None` as host means any host. Of routes with the same rank the smaller is tried
+    /// first.
+    pub fn insert(&mut self, host: Option<&HostPattern>, pattern: &Pattern, rank: Rank, route: Arc<R>)
+    where
+        R: Ord,
+    {
         let entry = Arc::new(Entry {
             rank,
             pattern: pattern.clone(),
@@ -249,10 +254,12 @@ struct Entry<R> {
 }
 
 impl<R> Candidates<R> {
-    fn insert(&mut self, entry: Arc<Entry<R>>) {
+    fn insert(&mut self, entry: Arc<Entry<R>>)
+    where
+        R: Ord,
+    {
         let list = self.of_mut(&entry.pattern);
-        let order = entry.order();
-        let position = list.partition_point(|other| other.order() <= order);
+        let position = list.partition_point(|other| other.order() <= entry.order());
         list.insert(position, entry);
     }
 
@@ -275,12 +282,16 @@ impl<R> Candidates<R> {
 
 impl<R> Entry<R> {
     /// Lower is tried first.
-    fn order(&self) -> impl Ord + use<R> {
+    fn order(&self) -> impl Ord
+    where
+        R: Ord,
+    {
         use std::cmp::Reverse;
         (
             Reverse(self.rank.priority),
             Reverse(self.pattern.as_str().len()),
             self.rank.sequence,
+            &self.route,
         )
     }
 }

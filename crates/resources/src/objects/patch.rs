@@ -4,7 +4,11 @@
 
 use serde_json::{Map, Value};
 
-/// A path that leads through something that has no parts.
+/// The longest path that is followed. No object has that many levels, and a value without such a bound could be nested so
+/// deeply that looking at it overflows the stack.
+const MAX_PATH_PARTS: usize = 100;
+
+/// A path that leads through something that has no parts, or that goes too deep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid sub-path: /{0}")]
 pub struct InvalidPath(String);
@@ -40,10 +44,13 @@ pub fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
 /// Lists have no parts to name, in APISIX neither: it would make an object of them that no schema takes.
 ///
 /// # Errors
-/// The beginning of the path that leads to something other than an object. The target is then partly changed, and must
-/// not be stored.
+/// The beginning of the path that leads to something other than an object, or that is longer than any object is deep. The
+/// target may then be partly changed, and must not be stored.
 pub fn set(target: &mut Value, path: &str, value: Value) -> Result<(), InvalidPath> {
     let path = path.trim_matches('/');
+    if let Some((too_far, _)) = path.match_indices('/').nth(MAX_PATH_PARTS - 1) {
+        return Err(InvalidPath(path[..too_far].to_owned()));
+    }
     let mut place = target;
     if !path.is_empty() {
         let mut walked = 0;
@@ -145,6 +152,18 @@ mod tests {
             ("upstream/nodes/1", "invalid sub-path: /upstream/nodes"),
         ] {
             assert_eq!(put(route.clone(), path, json!(1)), Err(text.to_owned()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_deeper_than_any_object_is_refused_before_anything_is_made() {
+        let path = |parts: usize| vec!["a"; parts].join("/");
+        assert!(put(json!({}), &path(MAX_PATH_PARTS), json!(1)).is_ok());
+        for parts in [MAX_PATH_PARTS + 1, 100_000] {
+            let mut target = json!({});
+            let refused = set(&mut target, &path(parts), json!(1)).unwrap_err();
+            assert_eq!(refused, InvalidPath(path(MAX_PATH_PARTS)));
+            assert_eq!(target, json!({}));
         }
     }
 

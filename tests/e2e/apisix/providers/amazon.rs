@@ -126,20 +126,26 @@ fn the_frames_of_a_stream_pass_byte_by_byte() {
     let mut plugin = plugin(&key(Some(TOKEN)));
     plugin["override"]["endpoint"] = format!("http://{}", upstream.address()).into();
     route(&node, "r", "/model/*", &plugin);
-    let call = CALL.replacen('{', r#"{"stream":true,"#, 1);
-    let response = node.send(&from_client(post("/model/any/converse", call)));
-    assert_eq!(
-        response.status(),
-        200,
-        "{}",
-        String::from_utf8_lossy(&response.body)
-    );
-    assert_eq!(
-        response.header("content-type"),
-        Some("application/vnd.amazon.eventstream")
-    );
-    assert!(response.body == frames, "every byte");
-    assert_eq!(node.process.stdout.next(), "/model/any/converse ai_stream 11 7");
+    // Amazon's own SDKs say in the path that they want a stream.
+    let said = CALL.replacen('{', r#"{"stream":true,"#, 1);
+    for (path, call) in [
+        ("/model/any/converse", said.as_str()),
+        ("/model/any/converse-stream", CALL),
+    ] {
+        let response = node.send(&from_client(post(path, call)));
+        assert_eq!(
+            response.status(),
+            200,
+            "{}",
+            String::from_utf8_lossy(&response.body)
+        );
+        assert_eq!(
+            response.header("content-type"),
+            Some("application/vnd.amazon.eventstream")
+        );
+        assert!(response.body == frames, "every byte");
+        assert_eq!(node.process.stdout.next(), format!("{path} ai_stream 11 7"));
+    }
     node.stop();
 }
 

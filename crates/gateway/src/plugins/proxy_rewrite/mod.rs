@@ -15,6 +15,7 @@ use tollgate_resources::objects::schema;
 use self::headers::Headers;
 use super::spec::read;
 use super::substitution::{Substitution, encode_path, encode_query};
+use super::variables::variable;
 
 use super::{Call, CallVariables, Flow, Key, Plugin, Reply, SchemaType, Scope, Spec, Unusable, query};
 
@@ -196,7 +197,7 @@ impl Rewrite {
             }
             Uri::Replaced(substitutions) => {
                 let raw = current.path_and_query().map_or("/", |text| text.as_str());
-                let path = query::decode_path(current.path());
+                let path = variable(call, "uri").unwrap_or_default();
                 let text = if self.is_raw { raw } else { &path };
                 let Some((replaced, captures)) = substitutions.iter().find_map(|one| one.apply(text)) else {
                     return (None, Groups::new());

@@ -52,6 +52,20 @@ fn paths_are_replaced_and_the_query_is_kept() {
 }
 
 #[test]
+fn no_spelling_of_a_path_gets_around_its_replacement() {
+    let conf = json!({"regex_uri": ["^/public/(.*)", "/tenant/public/$1"]});
+    for before in [
+        "/public/a",
+        "/x/../public/a",
+        "//public/a",
+        "/%70ublic/a",
+        "/public/x/%2e%2e/a",
+    ] {
+        assert_eq!(uri(before, &conf), "/tenant/public/a", "{before}");
+    }
+}
+
+#[test]
 fn line_breaks_of_the_client_stay_encoded() {
     let conf = json!({"regex_uri": ["^(/reflect.*)", "/print?orig=$1"]});
     let after = uri("/reflect%0D%0AX-Injected:%20x", &conf);
