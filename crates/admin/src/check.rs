@@ -87,6 +87,10 @@ pub(crate) fn object(
             references(kind, &value, store)?;
         }
     }
+    // In APISIX they are taken and match nothing, or something else.
+    if kind == Kind::Route && !registry.is_strict() {
+        tollgate_gateway::check_places(&value)?;
+    }
     if let (Kind::Route, Some(vars)) = (kind, value.get("vars")) {
         registry.check_vars(vars)?;
     }

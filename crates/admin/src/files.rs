@@ -84,10 +84,14 @@ mod tests {
                 json!({"username": "jack"}),
             ),
             object(ObjectKey::new(Kind::Upstream, "u"), json!({"nodes": 5})),
+            object(
+                ObjectKey::new(Kind::Route, "twice"),
+                json!({"uris": ["/ok", "/:a/:a"], "plugins": {"key-auth": {}}}),
+            ),
         ];
         let refused = refusals(&objects, false, None);
         let ids: Vec<_> = refused.iter().map(|(key, _)| key.id.as_str()).collect();
-        assert_eq!(ids, ["bad", "u"]);
+        assert_eq!(ids, ["bad", "u", "twice"]);
         assert!(
             refused[0].1.contains("unknown plugin [no-such]"),
             "{}",

@@ -26,5 +26,5 @@ pub use certificates::check_ssl;
 pub use error::{AttemptError, CallError, Fault};
 pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};
-pub use objects::{Change, check_expression};
+pub use objects::{Change, check_expression, check_places};
 pub use snapshot::{CompileError, Snapshot};

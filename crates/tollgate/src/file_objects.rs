@@ -21,17 +21,20 @@ impl FileObjects {
         let mut before = std::mem::take(&mut self.served);
         for (key, value) in objects {
             let value = with_id(key, value);
-            if let Some(served) = before.remove(key)
+            let served = before.remove(key);
+            if let Some(served) = &served
                 && served.value == value
             {
-                self.served.insert(key.clone(), served);
+                self.served.insert(key.clone(), served.clone());
                 continue;
             }
             self.revision += 1;
+            // An edited object keeps its age, which decides between objects of the same rank.
+            let created_index = served.map_or(self.revision, |served| served.created_index);
             let object = Arc::new(Object {
                 key: key.clone(),
                 value,
-                created_index: self.revision,
+                created_index,
                 modified_index: self.revision,
             });
             self.served.insert(key.clone(), object.clone());

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
-use tollgate_resources::model::{Deployment, LogPath, Server};
+use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
@@ -37,7 +37,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     start_own_log();
     let files = arguments.source.read();
     let mut loaded = arguments.source.lower(&files)?;
-    with_arguments(&mut loaded, arguments);
+    let fixed = Fixed::of(&loaded);
+    with_arguments(&mut loaded, arguments)?;
     let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
@@ -61,7 +62,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         .build()
         .map_err(Failure::new)?;
     let mut file_objects = FileObjects::default();
-    let mut objects = file_objects.changes(&served(loaded.objects, &deployment));
+    let mut objects = file_objects.changes(&served(loaded.objects, &deployment)?);
     let store = if loaded.admin.is_some() || administration::has_store(&deployment, &arguments.source) {
         administration::open_store(&deployment)?
     } else {
@@ -104,6 +105,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         &arguments.source,
         files,
         &resources,
+        &fixed,
         &mut file_objects,
         &mut signals,
     ));
@@ -141,6 +143,7 @@ async fn supervise(
     source: &Source,
     mut files: Files,
     resources: &Resources,
+    fixed: &Fixed,
     file_objects: &mut FileObjects,
     signals: &mut Signals,
 ) {
@@ -159,7 +162,7 @@ async fn supervise(
         };
         let now = source.read();
         if forced || now != files {
-            reload(gateway, source, &now, &mut serving, file_objects);
+            reload(gateway, source, &now, &mut serving, fixed, file_objects);
             files = now;
         }
     }
@@ -171,23 +174,29 @@ fn reload(
     source: &Source,
     files: &Files,
     serving: &mut Resources,
+    fixed: &Fixed,
     file_objects: &mut FileObjects,
 ) {
-    let result = source.lower(files).and_then(|lowered| {
+    let result = source.lower(files).and_then(|mut lowered| {
+        let objects = served(std::mem::take(&mut lowered.objects), &lowered.deployment)?;
         gateway
             .replace(&lowered.resources, &env)
             .map_err(Failure::all)
-            .map(|()| lowered)
+            .map(|()| (lowered, objects))
     });
     match result {
-        Ok(lowered) => {
-            let objects = served(lowered.objects, &lowered.deployment);
+        Ok((lowered, objects)) => {
             gateway.apply(&file_objects.changes(&objects));
             let mut resources = lowered.resources;
             // What belongs to the process stays as it was started.
             if !same_process(&resources.server, &serving.server) {
                 tracing::warn!(
                     "a change of `server` other than `max_body` and `body_timeout` takes effect after a restart"
+                );
+            }
+            if Fixed(lowered.admin, lowered.deployment) != *fixed {
+                tracing::warn!(
+                    "a change of the Admin API (its keys too), of `tollgate`, `compat` or `plugins` takes effect after a restart"
                 );
             }
             resources.server.listen.clone_from(&serving.server.listen);
@@ -206,19 +215,27 @@ fn reload(
     }
 }
 
-/// The objects of a file that can be served; the others are told and left out, as in APISIX.
+/// The objects of a file that can be served. One that cannot refuses the whole file: without it, another one might let in
+/// what it kept out. APISIX leaves such objects out one by one.
 fn served(
     mut objects: Vec<(ObjectKey, Map<String, Value>)>,
     deployment: &Deployment,
-) -> Vec<(ObjectKey, Map<String, Value>)> {
+) -> Result<Vec<(ObjectKey, Map<String, Value>)>, Failure> {
+    let refusals = tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref());
+    if !deployment.strict && !refusals.is_empty() {
+        return Err(Failure::all(
+            refusals
+                .into_iter()
+                .map(|(key, reason)| format!("{key}: {reason}")),
+        ));
+    }
     let mut refused = HashSet::new();
-    for (key, reason) in tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref())
-    {
+    for (key, reason) in refusals {
         tracing::error!(object = %key, reason, "an object of the configuration file is left out");
         refused.insert(key.clone());
     }
     objects.retain(|(key, _)| !refused.contains(key));
-    objects
+    Ok(objects)
 }
 
 /// Whether two servers are alike but for what a reload takes into service (limits of bodies) and the addresses, which the
@@ -234,12 +251,35 @@ fn same_process(a: &Server, b: &Server) -> bool {
 }
 
 /// What the command line says over the configuration.
-fn with_arguments(loaded: &mut Loaded, arguments: &RunArguments) {
+fn with_arguments(loaded: &mut Loaded, arguments: &RunArguments) -> Result<(), Failure> {
+    let from_file =
+        matches!(loaded.deployment.provider, ConfigProvider::File { .. }) || !loaded.objects.is_empty();
     if let Some(address) = arguments.admin {
+        if from_file {
+            return Err(Failure::new(
+                "--admin: the objects of this configuration come from a file, which is where they are changed; leave --admin out",
+            ));
+        }
         loaded.admin.get_or_insert_default().listen = vec![address];
     }
     if let Some(directory) = &arguments.data_dir {
         loaded.deployment.data_dir.clone_from(directory);
+    }
+    if loaded.admin.is_none() && loaded.deployment.status.is_some() {
+        loaded
+            .notes
+            .push("apisix.status: nothing listens there, because this node has no Admin API".to_owned());
+    }
+    Ok(())
+}
+
+/// What a configuration says of the process beside its sockets; it stays as it was at the start.
+#[derive(PartialEq)]
+struct Fixed(Option<Admin>, Deployment);
+
+impl Fixed {
+    fn of(loaded: &Loaded) -> Self {
+        Fixed(loaded.admin.clone(), loaded.deployment.clone())
     }
 }
 

@@ -14,7 +14,7 @@ use tollgate_resources::objects::{self, Confs, Kind, Object, ObjectKey};
 use super::Plane;
 use super::chain::{Chain, Workshop};
 use super::identities::Identities;
-use super::route::{Broken, Entry, ObjectRoute};
+use super::route::{Broken, Entry, ObjectRoute, readable};
 use super::shelf::Shelf;
 use super::uses::Uses;
 use crate::plugins::{self, SharedState, auth};
@@ -390,16 +390,8 @@ impl Compiler {
         let networks: Vec<&str> = route.all_remote_addrs().collect();
         let created = self.objects.get(key).map_or(0, |object| object.created_index);
         Ok(Entry {
-            hosts: hosts
-                .into_iter()
-                .map(HostPattern::parse)
-                .collect::<Result<_, _>>()
-                .map_err(|error| error.to_string())?,
-            patterns: route
-                .paths()
-                .map(Pattern::parse)
-                .collect::<Result<_, _>>()
-                .map_err(|error| error.to_string())?,
+            hosts: readable(&key.id, hosts, HostPattern::parse)?,
+            patterns: readable(&key.id, route.paths(), Pattern::parse)?,
             rank: Rank {
                 priority: route.priority,
                 sequence: created,

@@ -34,6 +34,30 @@ pub fn check_expression(expression: &serde_json::Value) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Says which path or host of a route cannot be matched.
+///
+/// # Errors
+/// The first one, with what is wrong.
+pub fn check_places(route: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+    let texts = |one: &str, many: &str| {
+        let many = route.get(many).and_then(serde_json::Value::as_array);
+        let values = route.get(one).into_iter().chain(many.into_iter().flatten());
+        values
+            .filter_map(serde_json::Value::as_str)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    for text in texts("uri", "uris") {
+        tollgate_policy::router::Pattern::parse(&text)
+            .map_err(|error| format!("the path `{text}` cannot be matched: {error}"))?;
+    }
+    for text in texts("host", "hosts") {
+        tollgate_policy::router::HostPattern::parse(&text)
+            .map_err(|error| format!("the host `{text}` cannot be matched: {error}"))?;
+    }
+    Ok(())
+}
+
 /// What the objects mean, ready to run.
 #[derive(Clone)]
 pub struct Plane {

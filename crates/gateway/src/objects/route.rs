@@ -1,6 +1,7 @@
 //! One route of the Admin API, compiled.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -94,3 +95,68 @@ impl PartialEq for ObjectRoute {
 }
 
 impl Eq for ObjectRoute {}
+
+/// The hosts or paths of a route that can be read. The others lead nowhere, as in APISIX: without the whole route, what its
+/// plugins guard at the rest of them could be open to everybody by another route.
+///
+/// # Errors
+/// The last mistake, when there are some and none can be read: no host at all would mean any.
+pub(super) fn readable<'t, T, E: fmt::Display>(
+    route: &str,
+    texts: impl IntoIterator<Item = &'t str>,
+    parse: impl Fn(&'t str) -> Result<T, E>,
+) -> Result<Vec<T>, String> {
+    let mut read = Vec::new();
+    let mut mistake = None;
+    for text in texts {
+        match parse(text) {
+            Ok(one) => read.push(one),
+            Err(error) => {
+                let problem = error.to_string();
+                tracing::error!(
+                    route,
+                    text,
+                    problem,
+                    "a host or path of a route cannot be read and leads nowhere"
+                );
+                mistake = Some(problem);
+            }
+        }
+    }
+    match mistake {
+        Some(problem) if read.is_empty() => Err(problem),
+        _ => Ok(read),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_policy::router::{HostPattern, Pattern};
+
+    use super::readable;
+
+    #[test]
+    fn one_path_that_cannot_be_read_does_not_take_the_others_away() {
+        let paths = |texts: &[&'static str]| {
+            readable("r", texts.iter().copied(), Pattern::parse).map(|patterns| {
+                let texts = patterns.iter().map(|pattern| pattern.as_str().to_owned());
+                texts.collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            paths(&["/admin/*", "relative", "/:a/:a", "/b"]).unwrap(),
+            ["/admin/*", "/b"]
+        );
+        assert!(paths(&["relative", "/:a/:a"]).is_err());
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_read_do_not_become_any_host() {
+        let hosts = |texts: &[&'static str]| {
+            readable("r", texts.iter().copied(), HostPattern::parse).map(|hosts| hosts.len())
+        };
+        assert_eq!(hosts(&[]), Ok(0));
+        assert_eq!(hosts(&["a.example", "a b"]), Ok(1));
+        assert!(hosts(&["a b"]).is_err());
+    }
+}

@@ -263,8 +263,11 @@ async fn send(
     *request.uri_mut() = prepared.uri.clone();
     *request.headers_mut() = prepared.headers.clone();
     request.headers_mut().insert(HOST, host.clone());
-    if let Passable::Bytes(bytes) = &prepared.body {
-        headers::set_length(request.headers_mut(), &prepared.method, bytes.len());
+    match &prepared.body {
+        Passable::Bytes(bytes) => {
+            headers::set_length(request.headers_mut(), &prepared.method, bytes.len());
+        }
+        Passable::Stream(_) => headers::announce_stream(request.headers_mut()),
     }
     let patience = Patience {
         limits,

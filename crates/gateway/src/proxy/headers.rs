@@ -140,6 +140,14 @@ pub fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
 }
 
+/// Says that a body of unknown length follows. The HTTP client would do so too, but not for `GET` and `HEAD`, whose body it
+/// would drop in silence.
+pub fn announce_stream(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in [
         &CONNECTION,
