@@ -14,11 +14,15 @@ fn file(uri: &str, upstream: &Upstream) -> String {
 
 /// A data plane; it begins with an empty file.
 fn data_plane() -> Node {
+    begin(NodeSetup::with_config(DATA_PLANE))
+}
+
+fn begin(setup: NodeSetup) -> Node {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(directory.path().join("conf")).expect("a directory");
     std::fs::write(directory.path().join("conf/apisix.yaml"), "routes: []\n#END\n")
         .expect("a file can be written");
-    NodeSetup::with_config(DATA_PLANE).start_with(directory)
+    setup.start_with(directory)
 }
 
 #[test]
@@ -64,15 +68,34 @@ fn a_file_that_is_wrong_or_half_written_changes_nothing() {
     node.stop();
 }
 
-#[test]
-fn one_object_that_cannot_be_served_does_not_take_the_others_with_it() {
-    let upstream = Upstream::good("served");
-    let node = data_plane();
-    let text = file("/chat", &upstream).replace(
+/// A file in which one of two routes cannot be served.
+fn one_bad_route(upstream: &Upstream) -> String {
+    file("/chat", upstream).replace(
         "#END",
         "  - {id: bad, uri: /bad, plugins: {ai-proxy: {provider: nobody, auth: {}}}}\n#END",
-    );
-    node.write("conf/apisix.yaml", &text);
+    )
+}
+
+#[test]
+fn a_file_with_an_object_that_cannot_be_served_changes_nothing() {
+    let (before, after) = (Upstream::good("before"), Upstream::good("after"));
+    let node = data_plane();
+    let call = post("/chat", CHAT);
+    node.write("conf/apisix.yaml", &file("/chat", &before));
+    node.until(&call, |response| response.status() == 200);
+    node.write("conf/apisix.yaml", &one_bad_route(&after));
+    node.process
+        .stderr
+        .times("the previous configuration keeps serving", 1);
+    assert!(node.send(&call).text().contains("before"));
+    node.stop();
+}
+
+#[test]
+fn as_apisix_one_object_that_cannot_be_served_does_not_take_the_others_with_it() {
+    let upstream = Upstream::good("served");
+    let node = begin(NodeSetup::with_config(DATA_PLANE).strict());
+    node.write("conf/apisix.yaml", &one_bad_route(&upstream));
     node.until(&post("/chat", CHAT), |response| response.status() == 200);
     assert_eq!(node.chat("/bad").status(), 404);
     let told = node.process.stderr.with("left out");
