@@ -215,12 +215,12 @@ fn reload(
     }
 }
 
+/// Objects as a file has them.
+type Written = Vec<(ObjectKey, Map<String, Value>)>;
+
 /// The objects of a file that can be served. One that cannot refuses the whole file: without it, another one might let in
 /// what it kept out. APISIX leaves such objects out one by one.
-fn served(
-    mut objects: Vec<(ObjectKey, Map<String, Value>)>,
-    deployment: &Deployment,
-) -> Result<Vec<(ObjectKey, Map<String, Value>)>, Failure> {
+fn served(mut objects: Written, deployment: &Deployment) -> Result<Written, Failure> {
     let refusals = tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref());
     if !deployment.strict && !refusals.is_empty() {
         return Err(Failure::all(
