@@ -56,10 +56,13 @@ impl Passing {
             body,
             now: SystemTime::now(),
             answer_headers: std::mem::take(&mut self.answer_headers),
+            at_end: Vec::new(),
         };
         let result = with(&mut call);
         self.consumer = call.consumer;
         self.answer_headers = call.answer_headers;
+        let at_end = call.at_end;
+        record.at_end.extend(at_end);
         record.answer_headers.clone_from(&self.answer_headers);
         result
     }
@@ -115,6 +118,16 @@ impl Passing {
             Flow::AnswerAfter(duration, reply) => {
                 tokio::time::sleep(duration).await;
                 Err(CallError::of_plugin(step, *reply))
+            }
+            Flow::Later(found_out) => {
+                let later = found_out.await;
+                record.at_end.extend(later.at_end);
+                self.answer_headers.extend(later.answer_headers);
+                record.answer_headers.clone_from(&self.answer_headers);
+                match later.reply {
+                    None => Ok(()),
+                    Some(reply) => Err(CallError::of_plugin(step, *reply)),
+                }
             }
         }
     }

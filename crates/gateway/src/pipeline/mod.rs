@@ -5,6 +5,7 @@
 //! `choose` to `answer` is the only loop: the attempts. Nothing reaches the client before one attempt has succeeded.
 //! Cancellation is dropping the future: it closes the connection to the provider and writes the record.
 
+mod admit;
 mod ai;
 mod answer;
 mod ask;

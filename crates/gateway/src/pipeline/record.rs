@@ -1,6 +1,7 @@
 //! What is known about a call, from its first byte to its last. Written to the access log when it is dropped, so that a
 //! call that ends in the middle is told too.
 
+mod end;
 mod line;
 mod request;
 
@@ -29,6 +30,7 @@ use crate::ai::protocol::Protocol;
 use crate::ai::reading::Facts;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
+use crate::plugins::AtEnd;
 use crate::proxy;
 use crate::snapshot::Instance;
 use crate::upstream::{Endpoint as Address, Scheme};
@@ -61,6 +63,8 @@ pub struct Record {
     pub original_uri: Option<http::Uri>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
     pub answer_headers: HeaderMap,
+    /// What plugins do when the call has ended.
+    pub at_end: Vec<Box<dyn AtEnd>>,
     /// The consumer, once known.
     pub consumer: Option<Arc<str>>,
     kind: RequestType,
@@ -201,6 +205,7 @@ impl Record {
             manners: Manners::default(),
             original_uri: None,
             answer_headers: HeaderMap::new(),
+            at_end: Vec::new(),
             consumer: None,
             kind: RequestType::TraditionalHttp,
             request_model: None,
@@ -526,6 +531,7 @@ impl Drop for Record {
         // An attempt still open here was left by the client.
         self.end_attempt(if self.complete { "ok" } else { "cancelled" }, None, None);
         self.write();
+        self.tell_end();
         // On HTTP/2 many calls share the connection, and frames come at any time.
         if self.request.version != Version::HTTP_2 {
             self.peer.activity.call_ends();

@@ -1,7 +1,9 @@
 //! A call as plugins see it, and what they can do to it.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
+use super::AtEnd;
 use crate::who::{Consumer, Directory};
 
 /// A call on its way through the plugins.
@@ -38,6 +41,8 @@ pub struct Call<'a> {
     pub now: SystemTime,
     /// Headers set on the answer, whoever answers; they replace those of the same name, except `vary`, which is added.
     pub answer_headers: HeaderMap,
+    /// What is told how the call has ended.
+    pub at_end: Vec<Box<dyn AtEnd>>,
 }
 
 /// A consumer attached to a call.
@@ -60,6 +65,19 @@ pub enum Flow {
     Wait(Duration),
     /// Not at all: this is the answer, and it is given only after this time.
     AnswerAfter(Duration, Box<Reply>),
+    /// As this finds out. It runs on the worker's thread, and a client that leaves meanwhile ends it by dropping it.
+    Later(Pin<Box<dyn Future<Output = Later>>>),
+}
+
+/// What a plugin has found out by waiting.
+#[derive(Default)]
+pub struct Later {
+    /// Further headers for the answer, as in [`Call::answer_headers`].
+    pub answer_headers: HeaderMap,
+    /// Further ones that are told how the call has ended.
+    pub at_end: Vec<Box<dyn AtEnd>>,
+    /// The answer; without one the call goes on to the next plugin.
+    pub reply: Option<Box<Reply>>,
 }
 
 /// Under which key APISIX tells a text.

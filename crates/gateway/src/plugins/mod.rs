@@ -6,6 +6,7 @@
 
 mod ai_proxy;
 mod ai_proxy_multi;
+mod at_end;
 pub mod auth;
 mod basic_auth;
 mod call;
@@ -32,7 +33,8 @@ pub mod variables;
 
 pub use ai_proxy::{AiInstance, AiPlugin};
 pub use ai_proxy_multi::RetryRule;
-pub use call::{Attached, Call, Flow, Key, Reply, ReplyBody};
+pub use at_end::{AtEnd, Ended};
+pub use call::{Attached, Call, Flow, Key, Later, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use jwt_auth::{JwtClaims, Verifier};
 pub(crate) use query::remove as remove_argument;

@@ -105,6 +105,7 @@ impl Caller {
             body: None,
             now: self.now,
             answer_headers: self.answer_headers.clone(),
+            at_end: Vec::new(),
         }
     }
 

@@ -216,6 +216,7 @@ fn hash_key(
         body: body.bytes(),
         now: SystemTime::now(),
         answer_headers: HeaderMap::new(),
+        at_end: Vec::new(),
     };
     let key = match &upstream.hashed {
         Hashed::Variable(name) => variable(&call, name).map(Cow::into_owned),
