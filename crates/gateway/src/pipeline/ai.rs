@@ -142,7 +142,7 @@ pub async fn answer(worker: &Worker, call: AiCall, record: &mut Record) -> Resul
         dialect: record.dialect,
     };
     let plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone());
-    attempt::run(worker, &head, record.manners, &plan, &call.asked, record).await
+    attempt::run(worker, &head, &plan, &call.asked, record).await
 }
 
 fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {

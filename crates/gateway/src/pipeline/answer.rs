@@ -12,12 +12,11 @@ use tollgate_dialects::canonical::{ErrorKind, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
-use super::ask::Asked;
+use super::attempt::Common;
 use super::choose::Candidate;
 use super::encode::Encoded;
-use super::head::Head;
 use super::mask::{masked, masked_error};
-use super::record::Record;
+use super::record::{Attempt, Record};
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
@@ -203,15 +202,14 @@ impl Patience {
 /// # Errors
 /// The answer is late, cut, empty, garbled or tells an error.
 pub async fn whole(
-    head: &Head,
-    manners: Manners,
+    call: &Common<'_>,
     candidate: &Candidate,
     encoded: &Encoded,
     mut upstream: UpstreamAnswer,
-    record: &mut Record,
+    attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     let body = collect(&mut upstream, candidate, None).await?;
-    record.first_byte();
+    attempt.first_byte();
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(AttemptError::garbled(
@@ -225,11 +223,16 @@ pub async fn whole(
     if tells_error(&members, &body) {
         let body = masked(body, &candidate.instance);
         // APISIX keeps the status of such an answer.
-        if manners == Manners::ApisixStrict
-            && head.dialect == Dialect::AnthropicMessages
+        if call.record.manners == Manners::ApisixStrict
+            && call.head.dialect == Dialect::AnthropicMessages
             && let Some(told) = apisix::error_answer(&String::from_utf8_lossy(&body))
         {
-            record.end_attempt("error_event", Some(upstream.status), None);
+            attempt.end(
+                &call.record.request_id,
+                "error_event",
+                Some(upstream.status),
+                None,
+            );
             return Ok(Answer::json(upstream.status, told));
         }
         return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
@@ -257,15 +260,15 @@ pub async fn whole(
                     "the answer has no choices",
                 ));
             }
-            record.answered(&response);
-            if dialect == head.dialect {
+            attempt.answered(&response);
+            if dialect == call.head.dialect {
                 body
             } else {
                 let mut losses = Losses::new();
                 let translated = codec::encode_response(
-                    head.dialect,
+                    call.head.dialect,
                     &response,
-                    &style(manners, record, candidate, encoded),
+                    &style(call.record, candidate, encoded),
                     &mut losses,
                 );
                 if losses.rejections().next().is_some() {
@@ -277,17 +280,17 @@ pub async fn whole(
                             .join(", "),
                     ));
                 }
-                record.losses.extend(losses.within("answer"));
+                attempt.losses.extend(losses.within("answer"));
                 translated.into()
             }
         }
         Operation::Embeddings => {
-            record.embedded(embeddings_usage(members.value(&body, "usage")));
+            attempt.embedded(embeddings_usage(members.value(&body, "usage")));
             body
         }
         Operation::CountTokens => body,
     };
-    record.end_attempt("ok", Some(upstream.status), None);
+    attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
     answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(Answer {
         status: StatusCode::OK,
@@ -342,13 +345,11 @@ pub(super) async fn collect(
 /// # Errors
 /// The stream is late, cut, empty, garbled or tells an error before any content.
 pub async fn stream(
-    head: &Head,
-    manners: Manners,
-    asked: &Asked,
+    call: &Common<'_>,
     candidate: &Candidate,
     encoded: &Encoded,
     mut upstream: UpstreamAnswer,
-    record: &mut Record,
+    attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     if !is_event_stream(&upstream.headers) {
         let body = masked(
@@ -367,12 +368,12 @@ pub async fn stream(
             )
         });
     }
-    let mut style = style(manners, record, candidate, encoded);
-    style.include_usage = asked.include_usage;
-    style.request_id = Some(record.request_id.clone());
+    let mut style = style(call.record, candidate, encoded);
+    style.include_usage = call.asked.include_usage;
+    style.request_id = Some(call.record.request_id.clone());
     let mut transform = Transform::new(
         encoded.operation.dialect(),
-        head.dialect,
+        call.head.dialect,
         encoded.hide_usage,
         &style,
     );
@@ -390,7 +391,7 @@ pub async fn stream(
         let ended = data.is_none();
         let out = match data {
             Some(data) => {
-                record.first_byte();
+                attempt.first_byte();
                 begun = true;
                 transform.feed(&data).map_err(|error| ("garbled", error))
             }
@@ -408,7 +409,7 @@ pub async fn stream(
             ready.push(out);
         }
         // APISIX passes on what comes as it comes, content or not.
-        let begins = manners == Manners::ApisixStrict && kept > 0;
+        let begins = call.record.manners == Manners::ApisixStrict && kept > 0;
         if ended || begins || transform.seen().content || transform.seen().finished {
             break;
         }
@@ -425,13 +426,7 @@ pub async fn stream(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let streaming = Streaming::new(
-        ready,
-        transform,
-        upstream.body,
-        candidate,
-        record.attempt_started(),
-    );
+    let streaming = Streaming::new(ready, transform, upstream.body, candidate, attempt.started);
     Ok(Answer {
         status: StatusCode::OK,
         headers,
@@ -506,13 +501,13 @@ pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-fn style(manners: Manners, record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerStyle {
+fn style(record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerStyle {
     AnswerStyle {
         created_s: record.created_s(),
-        native_finish_reason: manners.is_demo(),
+        native_finish_reason: record.manners.is_demo(),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
-        manners: if manners == Manners::ApisixStrict {
+        manners: if record.manners == Manners::ApisixStrict {
             codec::Manners::Apisix
         } else {
             codec::Manners::Own

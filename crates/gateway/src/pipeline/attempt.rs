@@ -5,7 +5,7 @@ use super::ask::Asked;
 use super::choose::{Candidate, Plan};
 use super::encode::{Decoded, encode};
 use super::head::{Endpoint, Head};
-use super::record::Record;
+use super::record::{Attempt, Record, Slot};
 use super::{Worker, encode_ai, local, passed};
 use std::time::Duration;
 
@@ -18,6 +18,21 @@ use crate::upstream::Pools;
 
 use super::send::send;
 
+/// What all attempts of a call share. Only reads: two of them may be under way at the same time.
+#[derive(Clone, Copy)]
+pub struct Common<'a> {
+    /// Connections to providers.
+    pub pools: &'a Pools,
+    /// What the client wants.
+    pub head: &'a Head,
+    /// Its request.
+    pub asked: &'a Asked,
+    /// The same in canonical form, once needed.
+    pub decoded: &'a Decoded,
+    /// What is known about the call.
+    pub record: &'a Record,
+}
+
 /// Tries the candidates of a plan until one answers. Nothing reaches the client before that.
 ///
 /// # Errors
@@ -25,20 +40,27 @@ use super::send::send;
 pub async fn run(
     worker: &Worker,
     head: &Head,
-    manners: Manners,
     plan: &Plan,
     asked: &Asked,
-    record: &mut Record,
+    record: &Record,
 ) -> Result<Answer, CallError> {
-    let decoded = Decoded::default();
+    let call = Common {
+        pools: &worker.pools,
+        head,
+        asked,
+        decoded: &Decoded::default(),
+        record,
+    };
+    let mut slot = Slot::new(record);
     let mut last = None;
     let mut attempts = 0;
     let mut wants_another = false;
     for candidate in plan.candidates() {
         let candidate = &candidate;
-        record.begin_attempt(candidate);
         let total = candidate.model.timeouts.total;
-        let attempt = attempt(&worker.pools, head, manners, candidate, asked, &decoded, record);
+        let begun = slot.begin(candidate);
+        let started = begun.started;
+        let attempt = attempt(&call, candidate, begun);
         let result = match tokio::time::timeout(total, attempt).await {
             Ok(result) => result,
             Err(_) => Err(AttemptError::timeout("total_timeout", total)),
@@ -46,13 +68,12 @@ pub async fn run(
         match result {
             Ok(answer) => return Ok(answer),
             Err(mut failure) => {
-                if manners == Manners::ApisixStrict {
+                if record.manners == Manners::ApisixStrict {
                     failure.error.status = as_in_apisix(&failure);
                 }
-                record.end_attempt(failure.outcome, failure.status, failure.error.detail.as_deref());
+                slot.end(failure.outcome, failure.status, failure.error.detail.as_deref());
                 attempts += 1;
-                let elapsed = record.attempt_started().elapsed();
-                wants_another = another_may_help(&failure, candidate, attempts, elapsed);
+                wants_another = another_may_help(&failure, candidate, attempts, started.elapsed());
                 // What a provider said tells the caller more than that another one could not be asked.
                 if failure.outcome != "not_sent" || last.is_none() {
                     last = Some(failure.error);
@@ -71,7 +92,7 @@ pub async fn run(
     let mut error = last
         .unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment"));
     // APISIX's word for nobody being left, whatever the last one said.
-    if manners == Manners::ApisixStrict && wants_another && attempts > 1 {
+    if record.manners == Manners::ApisixStrict && wants_another && attempts > 1 {
         error.status = StatusCode::BAD_GATEWAY;
     }
     Err(error)
@@ -88,22 +109,16 @@ fn as_in_apisix(failure: &AttemptError) -> StatusCode {
 
 /// One try of one candidate, up to the point where its answer can be committed to.
 async fn attempt(
-    pools: &Pools,
-    head: &Head,
-    manners: Manners,
+    call: &Common<'_>,
     candidate: &Candidate,
-    asked: &Asked,
-    decoded: &Decoded,
-    record: &mut Record,
+    attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
-    let encoded = match (&candidate.instance.ai, head.endpoint.clone()) {
-        (Some(ai), Endpoint::Api(protocol)) => {
-            encode_ai::encode(pools, protocol, asked, decoded, candidate, ai, record).await?
-        }
-        _ => encode(head, asked, decoded, candidate)?,
+    let encoded = match (&candidate.instance.ai, call.head.endpoint.clone()) {
+        (Some(ai), Endpoint::Api(protocol)) => encode_ai::encode(call, protocol, candidate, ai).await?,
+        _ => encode(call, candidate)?,
     };
-    record.losses = encoded.losses.clone();
-    let upstream = send(pools, head, candidate, &encoded, asked.stream, record).await?;
+    attempt.losses = encoded.losses.clone();
+    let upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
         let status = upstream.status;
         let diverted = candidate
@@ -113,22 +128,22 @@ async fn attempt(
             .is_some_and(|ai| ai.retry.statuses.contains(&status.as_u16()));
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || diverted {
             let dialect = encoded.operation.dialect();
-            let mut failure = answer::refused(upstream, dialect, candidate, record.attempt_started()).await;
+            let mut failure = answer::refused(upstream, dialect, candidate, attempt.started).await;
             if let Some(verbatim) = &mut failure.error.verbatim {
                 verbatim.dialect = None;
             }
             return Err(failure);
         }
-        return passed::pass(manners, protocol, candidate, &encoded, upstream, record).await;
+        return passed::pass(call, protocol, candidate, &encoded, upstream, attempt).await;
     }
     if upstream.status != StatusCode::OK {
         let dialect = encoded.operation.dialect();
-        return Err(answer::refused(upstream, dialect, candidate, record.attempt_started()).await);
+        return Err(answer::refused(upstream, dialect, candidate, attempt.started).await);
     }
-    if asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
-        answer::stream(head, manners, asked, candidate, &encoded, upstream, record).await
+    if call.asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
+        answer::stream(call, candidate, &encoded, upstream, attempt).await
     } else {
-        answer::whole(head, manners, candidate, &encoded, upstream, record).await
+        answer::whole(call, candidate, &encoded, upstream, attempt).await
     }
 }
 

@@ -10,8 +10,9 @@ use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, anthropic_messag
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
+use super::attempt::Common;
 use super::choose::Candidate;
-use super::head::{Endpoint, Head};
+use super::head::Endpoint;
 use crate::ai::protocol::Protocol;
 use crate::error::{AttemptError, CallError};
 use crate::providers::Operation;
@@ -74,14 +75,10 @@ impl Decoded {
 ///
 /// # Errors
 /// The instance cannot serve this endpoint, or the request cannot be translated for it.
-pub fn encode(
-    head: &Head,
-    asked: &Asked,
-    decoded: &Decoded,
-    candidate: &Candidate,
-) -> Result<Encoded, AttemptError> {
+pub fn encode(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, AttemptError> {
+    let Common { asked, decoded, .. } = *call;
     let instance = &candidate.instance;
-    let operation = match head.endpoint {
+    let operation = match call.head.endpoint {
         Endpoint::Chat(client) => {
             let Some(preferred) = instance.dialects.first() else {
                 return Err(unsupported("chat"));

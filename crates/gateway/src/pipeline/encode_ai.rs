@@ -12,6 +12,7 @@ use tollgate_dialects::scan::{Edit, scan};
 use tollgate_dialects::{Dialect, Losses, Renames, apisix};
 
 use super::ask::Asked;
+use super::attempt::Common;
 use super::choose::Candidate;
 use super::encode::{Decoded, Encoded, Target, edited, refused, translate};
 use super::record::Record;
@@ -36,14 +37,17 @@ const MAX_TOKEN_ANSWER: usize = 64 * 1024;
 /// # Errors
 /// The instance cannot serve this API, the request cannot be written for it, or there is no credential.
 pub async fn encode(
-    pools: &Pools,
+    call: &Common<'_>,
     protocol: Protocol,
-    asked: &Asked,
-    decoded: &Decoded,
     candidate: &Candidate,
     ai: &AiInstance,
-    record: &Record,
 ) -> Result<Encoded, AttemptError> {
+    let Common {
+        asked,
+        decoded,
+        record,
+        ..
+    } = *call;
     let strict = record.manners == Manners::ApisixStrict;
     let conf = &ai.conf;
     let served = conf.provider.serve(protocol).map_err(|unsupported| {
@@ -94,7 +98,7 @@ pub async fn encode(
                 gcp,
                 ai.gcp_account.as_ref(),
                 SystemTime::now(),
-                |request| exchange(pools, request, candidate),
+                |request| exchange(call.pools, request, candidate),
             )
             .await
             .map_err(|error| {

@@ -143,7 +143,7 @@ async fn answer_call(
             let asked = ask::Asked::read(head, &route, bytes)?;
             record.asked(&asked, &head.endpoint);
             let plan = choose::plan(&route, &caller, &asked)?;
-            attempt::run(worker, head, route.manners(), &plan, &asked, record).await
+            attempt::run(worker, head, &plan, &asked, record).await
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }

@@ -5,10 +5,11 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::answer::{self, Answer, Content};
+use super::attempt::Common;
 use super::choose::Candidate;
 use super::encode::Encoded;
 use super::mask::{masked, may_tell_error};
-use super::record::Record;
+use super::record::{Attempt, Record};
 use super::relay::Streaming;
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
@@ -24,14 +25,14 @@ use crate::plugins::Key;
 /// # Errors
 /// The answer is late, cut, or larger than allowed, and nothing of it has been passed on.
 pub async fn pass(
-    manners: Manners,
+    call: &Common<'_>,
     protocol: Protocol,
     candidate: &Candidate,
     encoded: &Encoded,
     mut upstream: UpstreamAnswer,
-    record: &mut Record,
+    attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
-    record.passed_as = Some(protocol);
+    attempt.passed_as = Some(protocol);
     let limit = candidate
         .instance
         .ai
@@ -54,18 +55,18 @@ pub async fn pass(
             let body = answer::collect(&mut upstream, candidate, limit)
                 .await
                 .map_err(worded)?;
-            record.first_byte();
+            attempt.first_byte();
             let mut reader = Reader::new(protocol, Framing::Json, 0);
             reader.feed(&body);
-            record.read(reader.finish());
+            attempt.read(reader.finish());
             // The provider's own words about a failure may quote the key.
             let body = if !upstream.status.is_success() || may_tell_error(&body) {
                 masked(body, &candidate.instance)
             } else {
                 body
             };
-            let body = own_form(protocol, upstream.status, body, candidate, record);
-            record.end_attempt("ok", Some(upstream.status), None);
+            let body = own_form(protocol, upstream.status, body, candidate, call.record);
+            attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
             Ok(Answer {
                 status: upstream.status,
                 headers,
@@ -73,25 +74,20 @@ pub async fn pass(
             })
         }
         framing => {
-            let whole_events = manners != Manners::ApisixStrict && framing == Framing::Sse;
+            let whole_events = call.record.manners != Manners::ApisixStrict && framing == Framing::Sse;
             headers
                 .entry(CACHE_CONTROL)
                 .or_insert(HeaderValue::from_static("no-cache"));
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             let transform = Transform::passing(
                 Reader::new(protocol, framing, 0),
-                record.dialect,
+                call.record.dialect,
                 whole_events,
                 encoded.hide_usage,
             );
             let status = upstream.status;
-            let mut streaming = Streaming::new(
-                Vec::new(),
-                transform,
-                upstream.body,
-                candidate,
-                record.attempt_started(),
-            );
+            let mut streaming =
+                Streaming::new(Vec::new(), transform, upstream.body, candidate, attempt.started);
             streaming.limit(limit);
             Ok(Answer {
                 status,

@@ -1,39 +1,37 @@
 //! What is known about a call, from its first byte to its last. Written to the access log when it is dropped, so that a
 //! call that ends in the middle is told too.
 
+mod attempt;
 mod end;
 mod line;
 mod request;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
-use tollgate_dialects::canonical::{Part, Response, Usage};
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::RequestType;
 use uuid::Uuid;
 
+use attempt::Asks;
+pub use attempt::{Attempt, Slot};
+
 use super::ask::{Asked, MAX_MODEL_BYTES};
-use super::choose::Candidate;
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
-use crate::ai::protocol::Protocol;
-use crate::ai::reading::Facts;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::plugins::AtEnd;
 use crate::proxy;
-use crate::snapshot::Instance;
-use crate::upstream::{Endpoint as Address, Scheme};
 
 /// nginx's status for a client that left before it had an answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -74,111 +72,15 @@ pub struct Record {
     end_user: Option<String>,
     /// Our estimate of the input tokens, for when the provider tells none. Zero where it bills none.
     estimated_input: u64,
-    /// Whether the attempt in progress has a connection, so that the provider may have the request.
-    pub handed_over: Cell<bool>,
-    attempts: Vec<AttemptRecord>,
-    /// Path and query sent in the last attempt.
-    pub upstream_uri: String,
-    /// Where the last attempt was connected to.
-    pub upstream_address: Option<SocketAddr>,
-    answered_model: Option<String>,
-    /// Whether the answer of the last attempt calls tools.
-    has_tool_calls: bool,
-    /// The API in which the answer of the last attempt is passed on as it is; `None` if it is decoded.
-    pub passed_as: Option<Protocol>,
+    /// The attempts so far; the last one is the one that answers, or was the last to fail. Attempts share the record while
+    /// they are under way, and put themselves here when they are over.
+    attempts: RefCell<Vec<Attempt>>,
     /// Status told to the client; 499 until then.
     pub status: u16,
     bytes_sent: u64,
-    first_byte: Option<Duration>,
-    upstream_time: Option<Duration>,
-    usage: Option<Usage>,
-    /// What the translation could not carry over.
-    pub losses: Losses,
     /// The stable code of the error the client was told.
     pub error_code: Option<Cow<'static, str>>,
     complete: bool,
-}
-
-/// Whom an attempt asks.
-enum Asks {
-    /// An instance of a model.
-    Instance {
-        instance: Arc<Instance>,
-        upstream_model: String,
-    },
-    /// A server that calls are passed to as they are.
-    Server {
-        /// Its address as it is configured.
-        name: Arc<str>,
-        scheme: &'static str,
-        /// The `Host` it is sent.
-        host: HeaderValue,
-    },
-}
-
-impl Asks {
-    fn name(&self) -> &Arc<str> {
-        match self {
-            Asks::Instance { instance, .. } => &instance.name,
-            Asks::Server { name, .. } => name,
-        }
-    }
-
-    fn provider(&self) -> Option<&'static str> {
-        match self {
-            Asks::Instance { instance, .. } => Some(instance.provider),
-            Asks::Server { .. } => None,
-        }
-    }
-
-    fn model(&self) -> Option<&str> {
-        match self {
-            Asks::Instance { upstream_model, .. } => Some(upstream_model),
-            Asks::Server { .. } => None,
-        }
-    }
-
-    fn scheme(&self) -> &'static str {
-        match self {
-            Asks::Instance { instance, .. } => match instance.endpoint.scheme {
-                Scheme::Https { .. } => "https",
-                Scheme::Http => "http",
-                Scheme::Simulated { .. } => "simulated",
-            },
-            Asks::Server { scheme, .. } => scheme,
-        }
-    }
-
-    /// The address as APISIX logs it for the calls its AI plugins answer: as configured, whether or not it was reached.
-    fn apisix_address(&self) -> Option<String> {
-        match self {
-            Asks::Instance { instance, .. } if instance.ai.is_some() => {
-                let Address { host, port, .. } = &instance.endpoint;
-                Some(match host.contains(':') {
-                    true => format!("[{host}]:{port}"),
-                    false => format!("{host}:{port}"),
-                })
-            }
-            Asks::Instance { .. } | Asks::Server { .. } => None,
-        }
-    }
-
-    fn host(&self) -> Option<&str> {
-        match self {
-            Asks::Instance { instance, .. } => instance.endpoint.authority.to_str().ok(),
-            Asks::Server { host, .. } => host.to_str().ok(),
-        }
-    }
-}
-
-struct AttemptRecord {
-    asks: Asks,
-    address: Option<String>,
-    status: Option<u16>,
-    /// `None` while it is in progress.
-    outcome: Option<&'static str>,
-    started: Instant,
-    duration: Duration,
 }
 
 impl Record {
@@ -212,19 +114,9 @@ impl Record {
             tool_count: 0,
             end_user: None,
             estimated_input: 0,
-            handed_over: Cell::new(false),
-            attempts: Vec::new(),
-            upstream_uri: String::new(),
-            upstream_address: None,
-            answered_model: None,
-            has_tool_calls: false,
-            passed_as: None,
+            attempts: RefCell::default(),
             status: CLIENT_CLOSED_REQUEST,
             bytes_sent: 0,
-            first_byte: None,
-            upstream_time: None,
-            usage: None,
-            losses: Losses::new(),
             error_code: None,
             complete: false,
         }
@@ -279,93 +171,45 @@ impl Record {
         self.peer.server_port
     }
 
-    /// An attempt begins.
-    pub fn begin_attempt(&mut self, candidate: &Candidate) {
-        self.begin(Asks::Instance {
-            instance: candidate.instance.clone(),
-            upstream_model: candidate.upstream_model().to_owned(),
-        });
-    }
-
-    /// An attempt to pass the call on to a server begins. `name` is its address as configured, `host` the `Host` it is sent.
-    pub fn begin_passing(&mut self, name: &Arc<str>, scheme: &'static str, host: HeaderValue) {
-        self.begin(Asks::Server {
+    /// An attempt to pass the call on to a server begins. `name` is its address as configured, `host` the `Host` it is sent,
+    /// `uri` the path and query.
+    pub fn begin_passing(&mut self, name: &Arc<str>, scheme: &'static str, host: HeaderValue, uri: String) {
+        let asks = Asks::Server {
             name: name.clone(),
             scheme,
             host,
-        });
+        };
+        let mut attempt = Attempt::new(asks, self);
+        attempt.uri = uri;
+        self.attempts.get_mut().push(attempt);
     }
 
-    fn begin(&mut self, asks: Asks) {
-        self.upstream_address = None;
-        self.upstream_uri.clear();
-        self.first_byte = None;
-        self.usage = None;
-        self.answered_model = None;
-        self.has_tool_calls = false;
-        self.passed_as = None;
-        self.losses = Losses::new();
-        self.handed_over.set(false);
-        self.attempts.push(AttemptRecord {
-            asks,
-            address: None,
-            status: None,
-            outcome: None,
-            started: Instant::now(),
-            duration: Duration::ZERO,
-        });
+    /// The last attempt is connected to this address.
+    pub fn connected_to(&mut self, address: SocketAddr) {
+        if let Some(attempt) = self.attempts.get_mut().last_mut() {
+            attempt.connected_to = Some(address);
+        }
     }
 
-    /// When the attempt in progress began.
+    /// When the last attempt began.
     pub fn attempt_started(&self) -> Instant {
         self.attempts
+            .borrow()
             .last()
             .map_or(self.started, |attempt| attempt.started)
     }
 
-    /// The first byte of the provider's answer has come. Later calls change nothing.
+    /// The first byte of the last attempt's answer has come. Later calls change nothing.
     pub fn first_byte(&mut self) {
-        if self.first_byte.is_none() {
-            self.first_byte = Some(self.attempt_started().elapsed());
+        if let Some(attempt) = self.attempts.get_mut().last_mut() {
+            attempt.first_byte();
         }
     }
 
-    /// The attempt in progress has ended. Later calls for the same attempt change nothing.
+    /// The last attempt has ended. Later calls for the same attempt change nothing.
     pub fn end_attempt(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
-        let address = self.upstream_address;
-        let strict = self.manners == Manners::ApisixStrict;
-        let Some(attempt) = self
-            .attempts
-            .last_mut()
-            .filter(|attempt| attempt.outcome.is_none())
-        else {
-            return;
-        };
-        attempt.outcome = Some(outcome);
-        attempt.status = status.map(|status| status.as_u16());
-        attempt.duration = attempt.started.elapsed();
-        let written = (strict && outcome != "not_sent")
-            .then(|| attempt.asks.apisix_address())
-            .flatten();
-        attempt.address = written.or_else(|| match (&attempt.asks, address) {
-            (_, Some(address)) => Some(address.to_string()),
-            (Asks::Server { name, .. }, None) => Some(name.as_ref().to_owned()),
-            (Asks::Instance { .. }, None) => None,
-        });
-        self.upstream_time = Some(attempt.duration);
-        if outcome == "status" {
-            // An error is all the provider said, and it has been read by now.
-            self.first_byte.get_or_insert(attempt.duration);
-        }
-        if outcome != "ok" && outcome != "not_sent" {
-            tracing::info!(
-                request_id = %self.request_id,
-                instance = %attempt.asks.name(),
-                outcome,
-                status = attempt.status,
-                detail,
-                "attempt failed"
-            );
+        if let Some(attempt) = self.attempts.get_mut().last_mut() {
+            attempt.end(&self.request_id, outcome, status, detail);
         }
     }
 
@@ -375,77 +219,10 @@ impl Record {
         self.error_code = Some(code);
     }
 
-    /// Notes the model and usage of a whole answer.
-    pub fn answered(&mut self, response: &Response) {
-        self.answered_model = Some(response.model.clone());
-        self.has_tool_calls = response
-            .choices
-            .iter()
-            .flat_map(|choice| &choice.parts)
-            .any(|part| matches!(part, Part::ToolCall(_)));
-        let told = response.usage.clone();
-        self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
-    }
-
-    /// Notes what an answer that was passed on says about itself. What it does not tell stays unknown: nobody knows what an
-    /// answer of an unknown kind used.
-    pub fn read(&mut self, facts: Facts) {
-        self.answered_model = facts.model;
-        self.has_tool_calls = facts.tool_calls;
-        self.usage = facts.usage;
-    }
-
-    /// Notes the usage of embeddings; `None` if the provider told none.
-    pub fn embedded(&mut self, usage: Option<Usage>) {
-        self.usage = usage.or_else(|| Some(self.estimated(0)));
-    }
-
-    fn estimated(&self, output: u64) -> Usage {
-        Usage {
-            input: self.estimated_input,
-            output,
-            estimated: true,
-            ..Usage::default()
-        }
-    }
-
     /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
     pub fn settle_stream(&mut self, transform: &mut Transform) {
-        self.losses.extend(transform.take_losses().within("answer"));
-        let seen = transform.seen();
-        self.answered_model = seen.model.clone();
-        self.has_tool_calls = seen.tool_calls;
-        let mut usage = seen.usage.clone();
-        if !transform.is_passing() && (!seen.finished || usage.is_none()) {
-            let told = usage.unwrap_or_default();
-            let input_known = told.input_total() > 0;
-            let input = if input_known {
-                told.input
-            } else {
-                self.estimated_input
-            };
-            let output = told.output.max(seen.estimated_output);
-            usage = Some(Usage {
-                input,
-                output,
-                total: None,
-                estimated: true,
-                ..told
-            });
-        }
-        self.usage = usage;
-    }
-
-    /// The client left while an attempt was under way that has told nothing yet: if the provider has been given the input, it
-    /// may bill it.
-    fn settle_cancelled(&mut self) {
-        let under_way = self
-            .attempts
-            .last()
-            .is_some_and(|attempt| attempt.outcome.is_none());
-        let billed = self.handed_over.get() && self.estimated_input > 0;
-        if under_way && billed && !self.complete && self.usage.is_none() {
-            self.usage = Some(self.estimated(0));
+        if let Some(attempt) = self.attempts.get_mut().last_mut() {
+            attempt.settle_stream(transform);
         }
     }
 
@@ -466,8 +243,8 @@ impl Record {
 
     /// The headers that every answer carries.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
-        let passed_on = self
-            .attempts
+        let attempts = self.attempts.borrow();
+        let passed_on = attempts
             .last()
             .is_some_and(|attempt| attempt.asks.model().is_none());
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
@@ -483,8 +260,7 @@ impl Record {
             headers.insert("x-tollgate-request-id", id);
         }
         // Names of servers are addresses, which are not the client's business.
-        if let Some((last, model)) = self
-            .attempts
+        if let Some((last, model)) = attempts
             .last()
             .and_then(|attempt| Some((attempt, attempt.asks.model()?)))
         {
@@ -495,8 +271,7 @@ impl Record {
             };
             insert("x-tollgate-instance", last.asks.name());
             insert("x-tollgate-model", model);
-            let outcomes: Vec<String> = self
-                .attempts
+            let outcomes: Vec<String> = attempts
                 .iter()
                 .map(|attempt| {
                     // The attempt in progress is the one that answers.
@@ -510,8 +285,9 @@ impl Record {
                 .collect();
             insert("x-tollgate-attempts", &outcomes.join(", "));
         }
-        if !self.losses.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&loss_header(&self.losses))
+        if let Some(losses) = attempts.last().map(|last| &last.losses)
+            && !losses.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&loss_header(losses))
         {
             headers.insert("x-tollgate-loss", value);
         }
@@ -527,9 +303,14 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.settle_cancelled();
         // An attempt still open here was left by the client.
-        self.end_attempt(if self.complete { "ok" } else { "cancelled" }, None, None);
+        let outcome = if self.complete { "ok" } else { "cancelled" };
+        for attempt in self.attempts.get_mut() {
+            if !self.complete {
+                attempt.settle_cancelled();
+            }
+            attempt.end(&self.request_id, outcome, None, None);
+        }
         self.write();
         self.tell_end();
         // On HTTP/2 many calls share the connection, and frames come at any time.

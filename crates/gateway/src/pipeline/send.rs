@@ -4,13 +4,13 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
 
+use super::attempt::Common;
 use super::choose::Candidate;
 use super::encode::Encoded;
-use super::head::Head;
-use super::record::Record;
+use super::record::Attempt;
 use crate::error::AttemptError;
 use crate::providers::{add_headers, simulated};
-use crate::upstream::{Pools, RequestBody, Scheme, SendError, UpstreamBody};
+use crate::upstream::{RequestBody, Scheme, SendError, UpstreamBody};
 
 /// How we introduce ourselves to providers.
 const OUR_NAME: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
@@ -32,39 +32,37 @@ pub struct UpstreamAnswer {
 /// # Errors
 /// No connection, no answer in time, or the connection broke.
 pub async fn send(
-    pools: &Pools,
-    head: &Head,
+    call: &Common<'_>,
     candidate: &Candidate,
     encoded: &Encoded,
-    stream: bool,
-    record: &mut Record,
+    attempt: &mut Attempt,
 ) -> Result<UpstreamAnswer, AttemptError> {
     let instance = &candidate.instance;
     let endpoint = &instance.endpoint;
     let (method, mut headers) = match &encoded.target {
         Some(target) => {
-            record.upstream_uri.clone_from(&target.path_and_query);
+            attempt.uri.clone_from(&target.path_and_query);
             (target.method.clone(), target.headers.clone())
         }
         None => {
             let mut headers = instance.headers.clone();
             add_headers(
                 encoded.operation,
-                head.dialect,
-                &record.request.headers,
+                call.head.dialect,
+                &call.record.request.headers,
                 &mut headers,
             );
             headers.insert(HOST, endpoint.authority.clone());
-            record.upstream_uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
+            attempt.uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
             if let Some(query) = &endpoint.query {
-                record.upstream_uri.push('?');
-                record.upstream_uri.push_str(query);
+                attempt.uri.push('?');
+                attempt.uri.push_str(query);
             }
             (Method::POST, headers)
         }
     };
     if let Scheme::Simulated { query } = &endpoint.scheme {
-        record.handed_over.set(true);
+        attempt.handed_over.set(true);
         return Ok(simulated::answer(
             query,
             encoded.operation,
@@ -72,8 +70,8 @@ pub async fn send(
             &encoded.body.to_bytes(),
         ));
     }
-    let uri: Uri = record
-        .upstream_uri
+    let uri: Uri = attempt
+        .uri
         .parse()
         .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
     headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
@@ -81,7 +79,7 @@ pub async fn send(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
-            HeaderValue::from_static(if stream {
+            HeaderValue::from_static(if call.asked.stream {
                 "text/event-stream"
             } else {
                 "application/json"
@@ -92,7 +90,7 @@ pub async fn send(
         .entry(USER_AGENT)
         .or_insert(HeaderValue::from_static(OUR_NAME));
     let request = || {
-        record.handed_over.set(true);
+        attempt.handed_over.set(true);
         let mut request = Request::new(RequestBody::clone(&encoded.body));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
@@ -100,7 +98,8 @@ pub async fn send(
         request
     };
     let limits = candidate.model.timeouts;
-    let received = match pools
+    let received = match call
+        .pools
         .send(endpoint, request, limits.connect, limits.first_byte)
         .await
     {
@@ -109,7 +108,7 @@ pub async fn send(
         Err(SendError::Broken(detail)) => return Err(AttemptError::broken("connection_lost", detail)),
         Ok(received) => received,
     };
-    record.upstream_address = Some(received.lease.address());
+    attempt.connected_to = Some(received.lease.address());
     let (parts, body) = received.response.into_parts();
     Ok(UpstreamAnswer {
         status: parts.status,

@@ -106,8 +106,7 @@ async fn one(
         Host::Fixed(host) => host.clone(),
     };
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };
-    record.begin_passing(&node.name, scheme, host.clone());
-    record.upstream_uri = request.uri.to_string();
+    record.begin_passing(&node.name, scheme, host.clone(), request.uri.to_string());
     let in_flight = node.state.begin();
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;
@@ -120,7 +119,7 @@ async fn one(
         lease,
         patience,
     } = result?;
-    record.upstream_address = Some(lease.address());
+    record.connected_to(lease.address());
     let (mut parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let sides = (

@@ -10,20 +10,20 @@ impl Record {
             return;
         }
         let at_end = std::mem::take(&mut self.at_end);
-        let last = self
-            .attempts
-            .last()
-            .filter(|attempt| attempt.asks.model().is_some());
+        let attempts = self.attempts.borrow();
+        let last = attempts.last();
         let ended = Ended {
             request_id: &self.request_id,
-            instance: last.map(|attempt| &**attempt.asks.name()),
-            usage: self.usage.as_ref(),
+            instance: last
+                .filter(|attempt| attempt.asks.model().is_some())
+                .map(|attempt| &**attempt.asks.name()),
+            usage: last.and_then(|attempt| attempt.usage.as_ref()),
             estimated_input: self.estimated_input,
             status: self.status,
             error_code: self.error_code.as_deref(),
             complete: self.complete,
             duration: self.started.elapsed(),
-            upstream_time: self.upstream_time,
+            upstream_time: last.map(|attempt| attempt.duration),
         };
         for one in at_end {
             one.end(&ended);

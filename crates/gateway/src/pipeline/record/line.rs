@@ -11,13 +11,13 @@ use crate::manners::Manners;
 impl Record {
     /// Hands the line of this call to the access log.
     pub(super) fn write(&self) {
-        let losses = if self.losses.is_empty() {
-            String::new()
-        } else {
-            loss_header(&self.losses)
-        };
-        let attempts: Vec<Attempt<'_>> = self
-            .attempts
+        let made = self.attempts.borrow();
+        let last = made.last();
+        let losses = last
+            .map(|attempt| &attempt.losses)
+            .filter(|losses| !losses.is_empty())
+            .map_or_else(String::new, loss_header);
+        let attempts: Vec<Attempt<'_>> = made
             .iter()
             .map(|attempt| Attempt {
                 instance: attempt.asks.name(),
@@ -28,7 +28,6 @@ impl Record {
                 duration: attempt.duration,
             })
             .collect();
-        let last = self.attempts.last();
         let upstream_model = last
             .and_then(|attempt| attempt.asks.model())
             .filter(|model| !model.is_empty());
@@ -74,18 +73,20 @@ impl Record {
             request_type: self.kind,
             request_model: self.request_model.as_deref().or(by_route),
             upstream_model,
-            response_model: self.answered_model.as_deref().filter(|model| !model.is_empty()),
+            response_model: last
+                .and_then(|attempt| attempt.answered_model.as_deref())
+                .filter(|model| !model.is_empty()),
             end_user: self.end_user.as_deref(),
             tool_count: self.tool_count,
-            has_tool_calls: self.has_tool_calls,
+            has_tool_calls: last.is_some_and(|attempt| attempt.has_tool_calls),
             content_risk_level: None,
             provider: last.and_then(|attempt| attempt.asks.provider()),
             instance: last.map(|attempt| &**attempt.asks.name()),
             attempts: &attempts,
-            time_to_first_token: self.first_byte,
-            upstream_response_time: self.upstream_time,
-            usage: self.usage.as_ref().map(token_usage),
-            llm_tokens: match (self.manners, self.passed_as) {
+            time_to_first_token: last.and_then(|attempt| attempt.first_byte),
+            upstream_response_time: last.map(|attempt| attempt.duration),
+            usage: last.and_then(|attempt| attempt.usage.as_ref()).map(token_usage),
+            llm_tokens: match (self.manners, last.and_then(|attempt| attempt.passed_as)) {
                 (Manners::ApisixStrict, Some(Protocol::AnthropicMessages)) => LlmTokens::CacheApart,
                 (Manners::ApisixStrict, Some(Protocol::Passthrough)) => LlmTokens::Untold,
                 _ => LlmTokens::Inclusive,
@@ -94,7 +95,9 @@ impl Record {
             error_code: self.error_code.as_deref(),
             upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
             upstream_host: last.and_then(|attempt| attempt.asks.host()),
-            upstream_uri: Some(self.upstream_uri.as_str()).filter(|uri| !uri.is_empty()),
+            upstream_uri: last
+                .map(|attempt| attempt.uri.as_str())
+                .filter(|uri| !uri.is_empty()),
             client_gone: !self.complete,
         });
     }

@@ -1,0 +1,309 @@
+//! What is known about one attempt. Two attempts of a call may run side by side, so nothing of this belongs to the call.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
+use tollgate_dialects::canonical::{Part, Response, Usage};
+use tollgate_dialects::{Losses, estimate};
+
+use super::Record;
+use crate::ai::protocol::Protocol;
+use crate::ai::reading::Facts;
+use crate::manners::Manners;
+use crate::pipeline::choose::Candidate;
+use crate::pipeline::transform::Transform;
+use crate::snapshot::Instance;
+use crate::upstream::{Endpoint as Address, Scheme};
+
+/// Whom an attempt asks.
+pub(super) enum Asks {
+    /// An instance of a model.
+    Instance {
+        instance: Arc<Instance>,
+        upstream_model: String,
+    },
+    /// A server that calls are passed to as they are.
+    Server {
+        /// Its address as it is configured.
+        name: Arc<str>,
+        scheme: &'static str,
+        /// The `Host` it is sent.
+        host: HeaderValue,
+    },
+}
+
+impl Asks {
+    pub(super) fn name(&self) -> &Arc<str> {
+        match self {
+            Asks::Instance { instance, .. } => &instance.name,
+            Asks::Server { name, .. } => name,
+        }
+    }
+
+    pub(super) fn provider(&self) -> Option<&'static str> {
+        match self {
+            Asks::Instance { instance, .. } => Some(instance.provider),
+            Asks::Server { .. } => None,
+        }
+    }
+
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Asks::Instance { upstream_model, .. } => Some(upstream_model),
+            Asks::Server { .. } => None,
+        }
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        match self {
+            Asks::Instance { instance, .. } => match instance.endpoint.scheme {
+                Scheme::Https { .. } => "https",
+                Scheme::Http => "http",
+                Scheme::Simulated { .. } => "simulated",
+            },
+            Asks::Server { scheme, .. } => scheme,
+        }
+    }
+
+    /// The address as APISIX logs it for the calls its AI plugins answer: as configured, whether or not it was reached.
+    fn apisix_address(&self) -> Option<String> {
+        match self {
+            Asks::Instance { instance, .. } if instance.ai.is_some() => {
+                let Address { host, port, .. } = &instance.endpoint;
+                Some(match host.contains(':') {
+                    true => format!("[{host}]:{port}"),
+                    false => format!("{host}:{port}"),
+                })
+            }
+            Asks::Instance { .. } | Asks::Server { .. } => None,
+        }
+    }
+
+    pub(super) fn host(&self) -> Option<&str> {
+        match self {
+            Asks::Instance { instance, .. } => instance.endpoint.authority.to_str().ok(),
+            Asks::Server { host, .. } => host.to_str().ok(),
+        }
+    }
+}
+
+/// What is known about one try of one instance or server.
+pub struct Attempt {
+    pub(super) asks: Asks,
+    /// When it began.
+    pub started: Instant,
+    /// The address that the log tells; known when it has ended.
+    pub(super) address: Option<String>,
+    pub(super) status: Option<u16>,
+    /// `None` while it is in progress.
+    pub(super) outcome: Option<&'static str>,
+    /// From its beginning to its end; zero until then.
+    pub(super) duration: Duration,
+    /// Path and query that were sent.
+    pub uri: String,
+    /// Where it was connected to.
+    pub connected_to: Option<SocketAddr>,
+    /// Whether it has a connection, so that the provider may have the request.
+    pub handed_over: Cell<bool>,
+    /// The API in which the answer is passed on as it is; `None` if it is decoded.
+    pub passed_as: Option<Protocol>,
+    /// What the translation could not carry over.
+    pub losses: Losses,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) usage: Option<Usage>,
+    pub(super) answered_model: Option<String>,
+    pub(super) has_tool_calls: bool,
+    /// Our estimate of the input tokens of the call, for when the provider tells none.
+    estimated_input: u64,
+    strict: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(asks: Asks, record: &Record) -> Self {
+        Attempt {
+            asks,
+            started: Instant::now(),
+            address: None,
+            status: None,
+            outcome: None,
+            duration: Duration::ZERO,
+            uri: String::new(),
+            connected_to: None,
+            handed_over: Cell::new(false),
+            passed_as: None,
+            losses: Losses::new(),
+            first_byte: None,
+            usage: None,
+            answered_model: None,
+            has_tool_calls: false,
+            estimated_input: record.estimated_input,
+            strict: record.manners == Manners::ApisixStrict,
+        }
+    }
+
+    /// The first byte of the provider's answer has come. Later calls change nothing.
+    pub fn first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    /// The attempt has ended. Later calls change nothing. `call` is the id of the call, for the log.
+    pub fn end(
+        &mut self,
+        call: &str,
+        outcome: &'static str,
+        status: Option<StatusCode>,
+        detail: Option<&str>,
+    ) {
+        if self.outcome.is_some() {
+            return;
+        }
+        self.outcome = Some(outcome);
+        self.status = status.map(|status| status.as_u16());
+        self.duration = self.started.elapsed();
+        let written = (self.strict && outcome != "not_sent")
+            .then(|| self.asks.apisix_address())
+            .flatten();
+        self.address = written.or_else(|| match (&self.asks, self.connected_to) {
+            (_, Some(address)) => Some(address.to_string()),
+            (Asks::Server { name, .. }, None) => Some(name.as_ref().to_owned()),
+            (Asks::Instance { .. }, None) => None,
+        });
+        if outcome == "status" {
+            // An error is all the provider said, and it has been read by now.
+            self.first_byte.get_or_insert(self.duration);
+        }
+        if outcome != "ok" && outcome != "not_sent" {
+            tracing::info!(
+                request_id = call,
+                instance = %self.asks.name(),
+                outcome,
+                status = self.status,
+                detail,
+                "attempt failed"
+            );
+        }
+    }
+
+    /// Notes the model and usage of a whole answer.
+    pub fn answered(&mut self, response: &Response) {
+        self.answered_model = Some(response.model.clone());
+        self.has_tool_calls = response
+            .choices
+            .iter()
+            .flat_map(|choice| &choice.parts)
+            .any(|part| matches!(part, Part::ToolCall(_)));
+        let told = response.usage.clone();
+        self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
+    }
+
+    /// Notes what an answer that was passed on says about itself. What it does not tell stays unknown: nobody knows what an
+    /// answer of an unknown kind used.
+    pub fn read(&mut self, facts: Facts) {
+        self.answered_model = facts.model;
+        self.has_tool_calls = facts.tool_calls;
+        self.usage = facts.usage;
+    }
+
+    /// Notes the usage of embeddings; `None` if the provider told none.
+    pub fn embedded(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or_else(|| Some(self.estimated(0)));
+    }
+
+    fn estimated(&self, output: u64) -> Usage {
+        Usage {
+            input: self.estimated_input,
+            output,
+            estimated: true,
+            ..Usage::default()
+        }
+    }
+
+    /// The stream has ended or was left: settles what it used. What the provider did not tell is estimated and marked so.
+    pub(super) fn settle_stream(&mut self, transform: &mut Transform) {
+        self.losses.extend(transform.take_losses().within("answer"));
+        let seen = transform.seen();
+        self.answered_model = seen.model.clone();
+        self.has_tool_calls = seen.tool_calls;
+        let mut usage = seen.usage.clone();
+        if !transform.is_passing() && (!seen.finished || usage.is_none()) {
+            let told = usage.unwrap_or_default();
+            let input_known = told.input_total() > 0;
+            let input = if input_known {
+                told.input
+            } else {
+                self.estimated_input
+            };
+            let output = told.output.max(seen.estimated_output);
+            usage = Some(Usage {
+                input,
+                output,
+                total: None,
+                estimated: true,
+                ..told
+            });
+        }
+        self.usage = usage;
+    }
+
+    /// It was left while it was under way and had told nothing yet: if the provider has been given the input, it may bill
+    /// it.
+    pub(super) fn settle_cancelled(&mut self) {
+        let billed = self.handed_over.get() && self.estimated_input > 0;
+        if self.outcome.is_none() && billed && self.usage.is_none() {
+            self.usage = Some(self.estimated(0));
+        }
+    }
+}
+
+/// A place for one attempt that is under way. What is in it goes to the record, also when the call is dropped in the middle.
+pub struct Slot<'a> {
+    record: &'a Record,
+    attempt: Option<Attempt>,
+}
+
+impl<'a> Slot<'a> {
+    /// An empty place.
+    pub fn new(record: &'a Record) -> Self {
+        Slot {
+            record,
+            attempt: None,
+        }
+    }
+
+    /// An attempt begins. The one before it goes to the record.
+    pub fn begin(&mut self, candidate: &Candidate) -> &mut Attempt {
+        self.keep();
+        let asks = Asks::Instance {
+            instance: candidate.instance.clone(),
+            upstream_model: candidate.upstream_model().to_owned(),
+        };
+        self.attempt.insert(Attempt::new(asks, self.record))
+    }
+
+    /// The attempt has ended; it goes to the record.
+    pub fn end(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.end(&self.record.request_id, outcome, status, detail);
+        }
+        self.keep();
+    }
+
+    /// Hands the attempt to the record, where it is the last one.
+    fn keep(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.record.attempts.borrow_mut().push(attempt);
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.keep();
+    }
+}
