@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 use tollgate_policy::Networks;
+use tollgate_policy::cost::{CostExpr, MAX_BYTES};
 use tollgate_policy::expr::{Expr, Template, Value, Variables, json_path};
 
 use reference::{Command, compare};
@@ -12,7 +13,7 @@ pub(crate) mod reference;
 
 /// The targets whose checks are here.
 #[cfg_attr(not(test), expect(dead_code, reason = "the ordinary test asks for it"))]
-pub(crate) const TARGETS: [&str; 2] = ["expr", "route_match"];
+pub(crate) const TARGETS: [&str; 3] = ["cost", "expr", "route_match"];
 
 /// Runs the checks of a target.
 ///
@@ -23,6 +24,7 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         return;
     };
     match target {
+        "cost" => formula(text),
         "expr" => expression(text),
         "route_match" => routes(text),
         other => panic!("no fuzz target is called {other}"),
@@ -53,6 +55,29 @@ fn command(line: &str) -> Option<Command> {
         },
         _ => return None,
     })
+}
+
+/// A formula that was read has a cost or says why not, the same one in parentheses, and asks for each count once.
+fn formula(text: &str) {
+    let Ok(formula) = CostExpr::parse(text) else {
+        return;
+    };
+    let mut names: Vec<&str> = formula.names().collect();
+    names.sort_unstable();
+    assert!(
+        names.windows(2).all(|two| two[0] != two[1]),
+        "a count is asked for twice"
+    );
+    for count in [None, Some(0.0), Some(1.0), Some(-2.5), Some(f64::MAX)] {
+        let cost = formula.cost(&|_| count);
+        // A remark at the end would take the parenthesis with it, so it stands on a line of its own.
+        let enclosed = format!("({text}\n)");
+        if enclosed.len() <= MAX_BYTES
+            && let Ok(enclosed) = CostExpr::parse(&enclosed)
+        {
+            assert_eq!(enclosed.cost(&|_| count), cost, "parentheses change the cost");
+        }
+    }
 }
 
 /// The first line is an expression, the second one a JSON object with the variables. What was read can be evaluated,

@@ -3,6 +3,7 @@
 //! Time and randomness are passed in. This crate refuses to know sockets, HTTP and files.
 
 pub mod balance;
+pub mod cost;
 pub mod expr;
 mod first_token;
 mod keys;
