@@ -1,4 +1,4 @@
-//! Where state lives: the objects of the Admin API in one crash-safe file.
+//! Where state lives: the objects of the Admin API in one crash-safe file, and [`counters`] of limits.
 //!
 //! ```text
 //! write -> plan (revisions, before and after) -> file (one durable transaction) -> index (what readers see)
@@ -14,6 +14,7 @@
 //! change or swap objects, but can remove one or put back an older version of the same object.
 
 mod cipher;
+pub mod counters;
 mod disk;
 mod error;
 mod file;

@@ -24,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "tollgate-dialects",
             "tollgate-policy",
             "tollgate-resources",
+            "tollgate-store",
             "tollgate-telemetry",
         ],
     ),

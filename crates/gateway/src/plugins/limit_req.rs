@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_resources::objects::schema;
+use tollgate_store::counters::{Expires, Sharded, milliseconds};
 
-use super::limits::{self, Counters, Expires, KeyType};
+use super::limits::{self, KeyType};
 use super::spec::{read, status};
 use super::{Call, Flow, Key, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
 
@@ -98,7 +99,7 @@ enum Policy {
 }
 
 struct LimitReq {
-    buckets: Arc<Counters<Bucket>>,
+    buckets: Arc<Sharded<Bucket>>,
     rate: f64,
     burst: f64,
     key: limits::Key,
@@ -108,7 +109,7 @@ struct LimitReq {
 }
 
 impl LimitReq {
-    fn new(conf: &Value, buckets: Arc<Counters<Bucket>>) -> Result<Self, Unusable> {
+    fn new(conf: &Value, buckets: Arc<Sharded<Bucket>>) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
         limits::only_local(match config.policy {
             Policy::Redis => "redis",
@@ -172,7 +173,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 impl Plugin for LimitReq {
     fn access(&self, call: &mut Call<'_>) -> Flow {
         let key = self.key.or_address(call);
-        let now_ms = limits::milliseconds(call.now);
+        let now_ms = milliseconds(call.now);
         let turn = self
             .buckets
             .update(&key, now_ms, |bucket| bucket.pour(now_ms, self.rate, self.burst));

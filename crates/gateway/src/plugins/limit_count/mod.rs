@@ -1,25 +1,25 @@
 //! `limit-count`: so many calls in so much time.
 //!
-//! Knows what is counted against which limit and what the caller is told; counting itself is in [`window`].
+//! Knows what is counted against which limit and what the caller is told; counting itself is `tollgate_store::counters`.
 
 mod config;
-mod window;
 
 use std::sync::Arc;
 
 use http::header::RETRY_AFTER;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tollgate_policy::expr::Template;
 use tollgate_resources::objects::schema;
+use tollgate_store::counters::{
+    Act, Ask, Counters, Decision, Limit as WindowLimit, Memory, Together, Unavailable, Verdict, Windows,
+};
 
 use self::config::{Config, Metadata, Number, WindowType};
-use self::window::{Verdict, Window};
 use super::auth::header_name;
-use super::limits::{self, Counters, KeyType};
+use super::limits::{self, KeyType};
 use super::spec::{read, status};
-
-use super::{Call, CallVariables, Flow, Key, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
+use super::{Call, CallVariables, Flow, Key, Later, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
 
 const NAME: &str = "limit-count";
 
@@ -41,7 +41,7 @@ pub(super) static SPEC: Spec = Spec {
                 Headers::new(&metadata, None)?;
                 Ok(())
             }),
-            _ => LimitCount::new(conf, None, false, Arc::default()).map(drop),
+            _ => LimitCount::new(conf, None, false, Counters::in_memory(Arc::default())).map(drop),
         }
         .map_err(|unusable| unusable.0)
     },
@@ -50,7 +50,7 @@ pub(super) static SPEC: Spec = Spec {
             Some(group) => format!("{NAME}/group/{group}"),
             None => limits::state_name(NAME, setup, conf),
         };
-        let counters = setup.state.of(&state);
+        let counters = Counters::in_memory(setup.state.of::<Memory>(&state));
         Ok(Arc::new(LimitCount::new(
             conf,
             setup.metadata,
@@ -62,10 +62,18 @@ pub(super) static SPEC: Spec = Spec {
 };
 
 struct LimitCount {
-    counters: Arc<Counters<Window>>,
+    counters: Counters,
     limits: Vec<Limit>,
-    window_type: WindowType,
+    windows: Windows,
     allow_degradation: bool,
+    /// What callers are told; shared with what waits for counters.
+    telling: Arc<Telling>,
+}
+
+/// What callers are told about limits.
+struct Telling {
+    /// Names of the headers of each limit.
+    headers: Vec<Headers>,
     show_headers: bool,
     /// Whether refused callers are told when to come back, which SDKs of providers wait for. APISIX does not.
     retry_after: bool,
@@ -79,7 +87,6 @@ struct Limit {
     key: limits::Key,
     /// Set before the key in counters, so that rules never count together; `None` where there is one limit only.
     number: Option<usize>,
-    headers: Headers,
 }
 
 /// A number, or a text with variables that gives one.
@@ -100,35 +107,46 @@ impl LimitCount {
         conf: &Value,
         metadata: Option<&Value>,
         strict: bool,
-        counters: Arc<Counters<Window>>,
+        counters: Counters,
     ) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
         limits::only_local(config.policy.name())?;
         let metadata: Metadata = metadata.map(read).transpose()?.unwrap_or_default();
+        let windows = match config.window_type {
+            WindowType::Fixed => Windows::Fixed,
+            WindowType::Sliding => Windows::Sliding,
+        };
+        let (allow_degradation, show_headers) = (config.allow_degradation, config.show_limit_quota_header);
+        let status = status("rejected_code", config.rejected_code)?;
+        let text = config.rejected_msg.clone();
+        let (limits, headers) = limits_of(config, &metadata)?;
         Ok(LimitCount {
             counters,
-            window_type: config.window_type,
-            allow_degradation: config.allow_degradation,
-            show_headers: config.show_limit_quota_header,
-            retry_after: !strict,
-            status: status("rejected_code", config.rejected_code)?,
-            text: config.rejected_msg.clone(),
-            limits: limits_of(config, &metadata)?,
+            limits,
+            windows,
+            allow_degradation,
+            telling: Arc::new(Telling {
+                headers,
+                show_headers,
+                retry_after: !strict,
+                status,
+                text,
+            }),
         })
     }
 }
 
-fn limits_of(config: Config, metadata: &Metadata) -> Result<Vec<Limit>, Unusable> {
+fn limits_of(config: Config, metadata: &Metadata) -> Result<(Vec<Limit>, Vec<Headers>), Unusable> {
     let refused = |text: &str| Err(Unusable(text.to_owned()));
     let rules = match (config.count, config.time_window, config.rules) {
         (Some(count), Some(seconds), None) => {
-            return Ok(vec![Limit {
+            let limit = Limit {
                 count: Amount::new("count", count)?,
                 seconds: Amount::new("time_window", seconds)?,
                 key: limits::Key::new(config.key_type, config.key),
                 number: None,
-                headers: Headers::new(metadata, None)?,
-            }]);
+            };
+            return Ok((vec![limit], vec![Headers::new(metadata, None)?]));
         }
         (None, None, Some(rules)) => rules,
         (_, _, Some(_)) => {
@@ -140,6 +158,7 @@ fn limits_of(config: Config, metadata: &Metadata) -> Result<Vec<Limit>, Unusable
         return refused("group and rules cannot be specified at the same time");
     }
     let mut limits = Vec::with_capacity(rules.len());
+    let mut headers = Vec::with_capacity(rules.len());
     let mut keys: Vec<String> = Vec::with_capacity(rules.len());
     for (index, rule) in rules.into_iter().enumerate() {
         if keys.contains(&rule.key) {
@@ -153,10 +172,10 @@ fn limits_of(config: Config, metadata: &Metadata) -> Result<Vec<Limit>, Unusable
             seconds: Amount::new("rules.time_window", rule.time_window)?,
             key: limits::Key::new(KeyType::VarCombination, rule.key),
             number: Some(number),
-            headers: Headers::new(metadata, Some(&prefix))?,
         });
+        headers.push(Headers::new(metadata, Some(&prefix))?);
     }
-    Ok(limits)
+    Ok((limits, headers))
 }
 
 impl Amount {
@@ -197,83 +216,114 @@ impl Headers {
     }
 }
 
-/// What became of one limit.
-enum Outcome {
-    /// It does not apply to the call.
-    Beside,
-    /// It cannot be told what the limit is.
-    Unclear,
-    Counted(u64, Verdict),
+/// A limit that applies to a call.
+struct Applied {
+    /// Its place among the limits.
+    place: usize,
+    count: u64,
 }
 
 impl LimitCount {
-    fn count(&self, limit: &Limit, call: &Call<'_>) -> Outcome {
-        let key = match limit.number {
-            // A rule counts only calls that have its key; what does not say a limit must not switch it off, though.
-            Some(number) => match limit.key.of(call) {
-                Some(key) => format!("{number}:{key}"),
-                None => return Outcome::Beside,
-            },
-            None => limit.key.or_address(call),
-        };
-        let (Some(count), Some(seconds)) = (limit.count.of(call), limit.seconds.of(call)) else {
-            return Outcome::Unclear;
-        };
-        let now_ms = limits::milliseconds(call.now);
-        let window_ms = seconds.saturating_mul(1000);
-        let verdict = self.counters.update(&key, now_ms, |window| {
-            window.take(self.window_type, now_ms, count, window_ms)
-        });
-        Outcome::Counted(count, verdict)
+    /// What is asked of the counters for a call; `None` if it cannot be told what a limit is.
+    fn asks(&self, call: &Call<'_>) -> Option<(Vec<Applied>, Vec<Ask>)> {
+        let (mut applied, mut asks) = (Vec::new(), Vec::new());
+        for (place, limit) in self.limits.iter().enumerate() {
+            let key = match limit.number {
+                // A rule counts only calls that have its key; what does not say a limit must not switch it off, though.
+                Some(number) => match limit.key.of(call) {
+                    Some(key) => format!("{number}:{key}"),
+                    None => continue,
+                },
+                None => limit.key.or_address(call),
+            };
+            let (count, seconds) = (limit.count.of(call)?, limit.seconds.of(call)?);
+            let limit = WindowLimit {
+                amount: count,
+                window_ms: seconds.saturating_mul(1000),
+                windows: self.windows,
+            };
+            applied.push(Applied { place, count });
+            asks.push(Ask {
+                key,
+                limit,
+                act: Act::Take(1),
+            });
+        }
+        (!asks.is_empty()).then_some((applied, asks))
+    }
+}
+
+impl Telling {
+    /// Writes headers, and the answer if one of the limits has said no.
+    fn tell(&self, applied: &[Applied], verdicts: &[Verdict], headers: &mut HeaderMap) -> Option<Box<Reply>> {
+        for (limit, verdict) in applied.iter().zip(verdicts) {
+            if self.show_headers
+                && let Some(names) = self.headers.get(limit.place)
+            {
+                let remaining = if verdict.is_allowed { verdict.remaining } else { 0 };
+                headers.insert(names.limit.clone(), HeaderValue::from(limit.count));
+                headers.insert(names.remaining.clone(), HeaderValue::from(remaining));
+                if let Ok(reset) = HeaderValue::try_from(seconds(verdict.reset_ms)) {
+                    headers.insert(names.reset.clone(), reset);
+                }
+            }
+            if !verdict.is_allowed {
+                return Some(Box::new(self.refusal(verdict.reset_ms)));
+            }
+        }
+        None
     }
 
-    fn unclear(&self) -> Flow {
-        if self.allow_degradation {
-            return Flow::Next;
+    fn refusal(&self, reset_ms: u64) -> Reply {
+        let reply = match &self.text {
+            Some(text) => Reply::error(self.status, "quota_exceeded", Key::ErrorMsg, text.clone()),
+            None => Reply::status(self.status, "quota_exceeded"),
+        };
+        if !self.retry_after {
+            return reply;
         }
-        Reply::status(StatusCode::INTERNAL_SERVER_ERROR, "limit_unclear").into()
-    }
-
-    fn tell(&self, headers: &Headers, call: &mut Call<'_>, count: u64, verdict: Verdict) {
-        let answer = &mut call.answer_headers;
-        answer.insert(headers.limit.clone(), HeaderValue::from(count));
-        answer.insert(headers.remaining.clone(), HeaderValue::from(verdict.remaining));
-        if let Ok(reset) = HeaderValue::try_from(seconds(verdict.reset_ms)) {
-            answer.insert(headers.reset.clone(), reset);
-        }
+        reply.with(RETRY_AFTER, HeaderValue::from(reset_ms.div_ceil(1000).max(1)))
     }
 }
 
 impl Plugin for LimitCount {
     fn access(&self, call: &mut Call<'_>) -> Flow {
-        let mut is_limited = false;
-        for limit in &self.limits {
-            let (count, mut verdict) = match self.count(limit, call) {
-                Outcome::Beside => continue,
-                Outcome::Unclear => return self.unclear(),
-                Outcome::Counted(count, verdict) => (count, verdict),
-            };
-            is_limited = true;
-            if !verdict.is_allowed {
-                verdict.remaining = 0;
+        let Some((applied, asks)) = self.asks(call) else {
+            if self.allow_degradation {
+                return Flow::Next;
             }
-            if self.show_headers {
-                self.tell(&limit.headers, call, count, verdict);
+            return Reply::status(StatusCode::INTERNAL_SERVER_ERROR, "limit_unclear").into();
+        };
+        match self.counters.decide(asks, Together::InTurn, call.now) {
+            Decision::Made(verdicts) => {
+                let reply = self.telling.tell(&applied, &verdicts, &mut call.answer_headers);
+                reply.map_or(Flow::Next, Flow::Answer)
             }
-            if !verdict.is_allowed {
-                let reply = match &self.text {
-                    Some(text) => Reply::error(self.status, "quota_exceeded", Key::ErrorMsg, text.clone()),
-                    None => Reply::status(self.status, "quota_exceeded"),
-                };
-                if !self.retry_after {
-                    return reply.into();
-                }
-                let wait = HeaderValue::from(verdict.reset_ms.div_ceil(1000).max(1));
-                return reply.with(RETRY_AFTER, wait).into();
+            Decision::Later(verdicts) => {
+                let (telling, allow_degradation) = (self.telling.clone(), self.allow_degradation);
+                Flow::Later(Box::pin(async move {
+                    let mut later = Later::default();
+                    later.reply = match verdicts.await {
+                        Ok(verdicts) => telling.tell(&applied, &verdicts, &mut later.answer_headers),
+                        Err(_) if allow_degradation => None,
+                        Err(unavailable) => Some(Box::new(uncounted(&unavailable))),
+                    };
+                    later
+                }))
             }
         }
-        if is_limited { Flow::Next } else { self.unclear() }
     }
+}
+
+/// The answer to calls that cannot be counted. Why, the counters tell the log; not for each call, though.
+fn uncounted(unavailable: &Unavailable) -> Reply {
+    tracing::debug!(%unavailable, "a call could not be counted");
+    Reply::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "limit_unavailable",
+        Key::ErrorMsg,
+        "failed to limit count",
+    )
 }
 
 /// Milliseconds as seconds with up to two decimals.

@@ -1,13 +1,11 @@
 //! What plugins that limit calls share: what they count by, and where they count.
 
-mod counters;
 mod key;
 
 use serde_json::Value;
 
 use super::{Setup, Unusable};
 
-pub(super) use counters::{Counters, Expires, milliseconds};
 pub(super) use key::{Key, KeyType};
 
 /// The policy that counts in this process.

@@ -1,11 +1,11 @@
-//! Where calls are counted: in memory, in parts that cores do not share locks of, and with a bound.
+//! Counts in memory, in parts that cores rarely share locks of, and with a bound.
 //!
 //! Keys are kept as keyed hashes of 128 bits, so that a client who chooses them can neither fill the memory with long ones
 //! nor make them collide.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Parts with a lock each: several times the cores of a large machine, so that two rarely meet.
@@ -18,13 +18,13 @@ const MAX_PER_SHARD: usize = 8192;
 const MIN_SWEEP: usize = 64;
 
 /// Something counted that is worth nothing after a while.
-pub(crate) trait Expires {
+pub trait Expires {
     /// Milliseconds since 1970 from which on a fresh count says the same.
     fn expires_ms(&self) -> u64;
 }
 
 /// Counts by key.
-pub(crate) struct Counters<V> {
+pub struct Sharded<V> {
     hashers: [RandomState; 2],
     shards: Box<[Mutex<Shard<V>>]>,
 }
@@ -35,7 +35,7 @@ struct Shard<V> {
     sweep_at: usize,
 }
 
-impl<V> Default for Counters<V> {
+impl<V> Default for Sharded<V> {
     fn default() -> Self {
         let shard = || {
             Mutex::new(Shard {
@@ -43,32 +43,46 @@ impl<V> Default for Counters<V> {
                 sweep_at: MIN_SWEEP,
             })
         };
-        Counters {
+        Sharded {
             hashers: [RandomState::new(), RandomState::new()],
             shards: (0..SHARDS).map(|_| shard()).collect(),
         }
     }
 }
 
-impl<V: Default + Expires> Counters<V> {
+impl<V: Default + Expires> Sharded<V> {
     /// Changes the count of a key, which nobody else does meanwhile.
-    pub(crate) fn update<R>(&self, key: &str, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
-        let [first, second] = &self.hashers;
-        let hash = [first.hash_one(key), second.hash_one(key)];
-        let number = usize::try_from(hash[0] >> 32).unwrap_or(0) % SHARDS;
-        let Some(shard) = self.shards.get(number) else {
+    pub fn update<R>(&self, key: &str, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
+        let hash = self.hash(key);
+        let Some(mut shard) = self.shard(hash) else {
             // There are SHARDS of them.
             return change(&mut V::default());
         };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if shard.counts.len() >= shard.sweep_at && !shard.counts.contains_key(&hash) {
             shard.sweep(now_ms);
         }
         change(shard.counts.entry(hash).or_default())
     }
 
+    /// Changes the count of a key if there is one.
+    pub fn update_known<R>(&self, key: &str, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let hash = self.hash(key);
+        self.shard(hash)?.counts.get_mut(&hash).map(change)
+    }
+
+    fn hash(&self, key: &str) -> [u64; 2] {
+        let [first, second] = &self.hashers;
+        [first.hash_one(key), second.hash_one(key)]
+    }
+
+    fn shard(&self, hash: [u64; 2]) -> Option<MutexGuard<'_, Shard<V>>> {
+        let number = usize::try_from(hash[0] >> 32).unwrap_or(0) % SHARDS;
+        let shard = self.shards.get(number)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.shards
             .iter()
             .map(|shard| shard.lock().unwrap().counts.len())
@@ -96,7 +110,7 @@ impl<V: Expires> Shard<V> {
 }
 
 /// Milliseconds since 1970.
-pub(crate) fn milliseconds(time: SystemTime) -> u64 {
+pub fn milliseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -117,7 +131,7 @@ mod tests {
         }
     }
 
-    fn add(counters: &Counters<Count>, key: &str, now_ms: u64, expires_ms: u64) -> u64 {
+    fn add(counters: &Sharded<Count>, key: &str, now_ms: u64, expires_ms: u64) -> u64 {
         counters.update(key, now_ms, |count| {
             count.expires_ms = expires_ms;
             count.number += 1;
@@ -127,7 +141,7 @@ mod tests {
 
     #[test]
     fn counts_are_exact_when_many_threads_count() {
-        let counters = Counters::default();
+        let counters = Sharded::default();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -143,7 +157,7 @@ mod tests {
 
     #[test]
     fn expired_counts_are_forgotten_before_there_are_twice_as_many() {
-        let counters = Counters::default();
+        let counters = Sharded::default();
         for number in 0..100_000_u64 {
             add(&counters, &number.to_string(), number, number + 1000);
         }
@@ -152,7 +166,7 @@ mod tests {
 
     #[test]
     fn counts_that_live_long_are_bounded_and_the_last_ones_stay() {
-        let counters = Counters::default();
+        let counters = Sharded::default();
         let many = 600_000_u64;
         for number in 0..many {
             add(&counters, &number.to_string(), 0, 1_000_000 + number);
