@@ -5,8 +5,6 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tollgate_resources::objects::{Node as Conf, Nodes};
 
-use super::balance::NodeState;
-
 /// One server.
 pub struct Node {
     /// `host:port`, as the log names it.
@@ -17,12 +15,6 @@ pub struct Node {
     pub port: u16,
     /// The `Host` that means this node: without the port where it is the scheme's own.
     pub authority: HeaderValue,
-    /// Share of the calls, never 0.
-    pub weight: u32,
-    /// Larger is used first.
-    pub priority: i32,
-    /// What is known about it; outlives changes of the configuration.
-    pub state: Arc<NodeState>,
 }
 
 /// A server's place, before anything is known about it.

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tollgate_dialects::canonical::ErrorKind;
 
 use super::exchange::{Answered, Failure, Passable, Prepared, exchange, incomplete_body};
-use super::node::Node;
 use super::upstream::{Hashed, Host, Upstream};
 use super::{Passed, Tunnel, headers};
 use crate::error::CallError;
@@ -64,12 +63,11 @@ pub async fn pass(
         if number > 0 && until.is_some_and(|until| Instant::now() >= until) {
             break;
         }
-        let Some(index) = upstream.balancer.pick(&tried, key.as_bytes()) else {
+        let Some(index) = upstream.pick(&tried, key.as_bytes()) else {
             break;
         };
         tried.push(index);
-        let node = &upstream.balancer.nodes()[index];
-        let failure = match one(worker, upstream, node, &request, upgrade.is_some(), record).await {
+        let failure = match one(worker, upstream, index, &request, upgrade.is_some(), record).await {
             Ok(answer) => {
                 statuses.push(answer.status.as_u16());
                 tell_statuses(&statuses, record);
@@ -95,11 +93,12 @@ pub async fn pass(
 async fn one(
     worker: &Worker,
     upstream: &Upstream,
-    node: &Node,
+    index: usize,
     request: &Prepared,
     upgrades: bool,
     record: &mut Record,
 ) -> Result<Answer, Failure> {
+    let node = &upstream.nodes[index];
     let host = match &upstream.host {
         Host::Client => headers::client_host(&record.request).unwrap_or_else(|| node.authority.clone()),
         Host::Node => node.authority.clone(),
@@ -107,12 +106,15 @@ async fn one(
     };
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };
     record.begin_passing(&node.name, scheme, host.clone(), request.uri.to_string());
-    let in_flight = node.state.begin();
+    let in_flight = upstream.balancer.begin(index);
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;
     match &result {
-        Err(failure) if !failure.is_servers() => {}
-        other => node.state.measured(begun.elapsed(), other.is_err()),
+        Ok(_) => in_flight.answered(Instant::now().into_std(), begun.elapsed()),
+        Err(failure) if failure.is_servers() => {
+            in_flight.failed(Instant::now().into_std(), begun.elapsed());
+        }
+        Err(_) => {}
     }
     let Answered {
         response,

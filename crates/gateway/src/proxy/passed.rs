@@ -9,8 +9,8 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tollgate_policy::balance::InFlight;
 
-use super::balance::InFlight;
 use super::exchange::Patience;
 use crate::pipeline::{Cut, Record};
 use crate::upstream::Lease;

@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tollgate_policy::balance::InFlight;
 
-use super::balance::InFlight;
 use crate::pipeline::Record;
 use crate::upstream::Lease;
 

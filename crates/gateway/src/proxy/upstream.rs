@@ -1,15 +1,17 @@
 //! An upstream of the Admin API, compiled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
 use rustls::ClientConfig;
 use serde_json::Value;
+use tokio::time::Instant;
+use tollgate_policy::balance::{self, Algorithm, Ask, Balancer, Member, PoolMemory};
 use tollgate_policy::expr::Template;
 use tollgate_resources::objects::{self, HashOn, KeepalivePool, PassHost, RouteTimeout, Ssl, UpstreamScheme};
 
-use super::balance::{Balancer, Memory, Method};
 use super::node::{Node, places};
 use crate::plugins::SharedState;
 use crate::secrets::Secrets;
@@ -23,8 +25,12 @@ const MAX_RETRIES: u32 = 100;
 
 /// Servers that calls are passed to.
 pub struct Upstream {
-    /// Chooses a server.
+    /// Those that take calls.
+    pub(super) nodes: Vec<Node>,
+    /// Chooses among them.
     pub(super) balancer: Balancer,
+    /// Numbers the choices that are left to chance.
+    draws: AtomicU64,
     /// What a consistent hash is made of.
     pub(super) hashed: Hashed,
     /// Further tries after the first.
@@ -36,8 +42,6 @@ pub struct Upstream {
     /// `None` for plain HTTP.
     pub(super) tls: Option<Tls>,
     pub(super) keep: Keep,
-    /// Keeps what the balancer remembers from being forgotten between two configurations.
-    _memory: Arc<Memory>,
 }
 
 /// Time limits of a try.
@@ -123,26 +127,34 @@ impl Upstream {
         let names: Vec<Arc<str>> = places.iter().map(|place| place.name().into()).collect();
         let memory = settings
             .state
-            .of::<Memory>(&format!("proxy/{}", settings.identity));
+            .of::<PoolMemory>(&format!("proxy/{}", settings.identity));
+        let members = places.iter().zip(&names).zip(memory.of(&names));
+        let members = members.map(|((place, name), state)| Member {
+            name: name.clone(),
+            weight: place.weight,
+            priority: i64::from(place.priority),
+            cost: None,
+            state,
+        });
+        let algorithm = algorithm(upstream.balancer.as_deref())?;
+        let balancer = Balancer::new(algorithm, members.collect(), memory);
         let nodes = places
             .iter()
-            .zip(memory.of(&names))
             .zip(&names)
-            .map(|((place, state), name)| {
+            .map(|(place, name)| {
                 Ok(Node {
                     name: name.clone(),
                     host: place.host.clone(),
                     port: place.port,
                     authority: HeaderValue::from_str(&place.authority(default_port))
                         .map_err(|_| format!("`{}` is not a host", place.host))?,
-                    weight: place.weight,
-                    priority: place.priority,
-                    state,
                 })
             })
             .collect::<Result<Vec<Node>, String>>()?;
         Ok(Upstream {
-            balancer: Balancer::new(method(upstream.balancer.as_deref())?, nodes),
+            nodes,
+            balancer,
+            draws: AtomicU64::new(0),
             hashed: hashed(upstream.hash_on, upstream.key.as_deref()),
             retries: retries.min(MAX_RETRIES),
             retry_within: upstream
@@ -156,17 +168,32 @@ impl Upstream {
                 _ => None,
             },
             keep: keep(upstream.keepalive_pool),
-            _memory: memory,
+        })
+    }
+
+    /// The next node for a call that has tried these; `None` when there is no other. A single node is tried again. `key` is
+    /// what the consistent hash is made of.
+    pub(super) fn pick(&self, tried: &[usize], key: &[u8]) -> Option<usize> {
+        if self.nodes.len() == 1 {
+            return Some(0);
+        }
+        self.balancer.pick(&Ask {
+            tried,
+            usable: &|_| true,
+            key,
+            prefix: &[],
+            now: Instant::now().into_std(),
+            draw: self.draws.fetch_add(1, Ordering::Relaxed),
         })
     }
 }
 
-fn method(name: Option<&str>) -> Result<Method, String> {
+fn algorithm(name: Option<&str>) -> Result<Algorithm, String> {
     match name.unwrap_or("roundrobin") {
-        "roundrobin" => Ok(Method::RoundRobin),
-        "chash" => Ok(Method::ConsistentHash),
-        "least_conn" => Ok(Method::LeastConnections),
-        "ewma" => Ok(Method::Ewma),
+        "roundrobin" => Ok(Algorithm::RoundRobin),
+        "chash" => Ok(Algorithm::ConsistentHash),
+        "least_conn" => Ok(Algorithm::LeastBusy),
+        "ewma" => Ok(Algorithm::Ewma),
         other => Err(format!(
             "there is no balancer `{other}`; use roundrobin, chash, least_conn or ewma"
         )),
@@ -236,7 +263,7 @@ fn tls(upstream: &objects::Upstream, settings: &UpstreamSettings<'_>) -> Result<
             let chain = secret(&chain, settings.secrets)?;
             let key = secret(&key, settings.secrets)?;
             // Connections of the old certificate must not serve for the new one.
-            identity.push_str(&format!("|{:016x}", super::ring::hash(chain.as_bytes())));
+            identity.push_str(&format!("|{:016x}", balance::hash(chain.as_bytes())));
             Some(ClientIdentity::from_pem(&chain, &key).map_err(|error| error.to_string())?)
         }
         _ => return Err("a client certificate needs its key".to_owned()),
@@ -278,6 +305,10 @@ mod tests {
     use crate::secrets::Secrets;
 
     fn compile(conf: Value) -> Result<Upstream, String> {
+        compile_with(conf, &SharedState::default())
+    }
+
+    fn compile_with(conf: Value, state: &SharedState) -> Result<Upstream, String> {
         let upstream: objects::Upstream = serde_json::from_value(conf).unwrap();
         Upstream::compile(
             &upstream,
@@ -286,7 +317,7 @@ mod tests {
                 timeout: None,
                 client_certificate: &|_| None,
                 secrets: &Secrets::new(Box::new(|_| None)),
-                state: &SharedState::default(),
+                state,
             },
         )
     }
@@ -320,15 +351,35 @@ mod tests {
     #[test]
     fn nodes_without_weight_take_nothing_but_count_for_the_tries() {
         let upstream = compile(json!({"nodes": {"a:1": 1, "b:1": 0, "c:1": 2}})).unwrap();
-        let names: Vec<&str> = upstream.balancer.nodes().iter().map(|node| &*node.name).collect();
+        let names: Vec<&str> = upstream.nodes.iter().map(|node| &*node.name).collect();
         assert_eq!(names, ["a:1", "c:1"]);
         assert_eq!(upstream.retries, 2);
-        assert!(
-            compile(json!({"nodes": []}))
-                .unwrap()
-                .balancer
-                .pick(&[], b"")
-                .is_none()
+        assert_eq!(compile(json!({"nodes": []})).unwrap().pick(&[], b""), None);
+    }
+
+    #[test]
+    fn a_single_node_is_tried_again_and_of_several_each_once() {
+        for balancer in ["roundrobin", "chash", "least_conn", "ewma"] {
+            let one = compile(json!({"nodes": {"a:1": 1}, "type": balancer})).unwrap();
+            assert_eq!(one.pick(&[0], b"key"), Some(0));
+            let two = compile(json!({"nodes": {"a:1": 1, "b:1": 2}, "type": balancer})).unwrap();
+            let first = two.pick(&[], b"key").unwrap();
+            assert_eq!(two.pick(&[first], b"key"), Some(1 - first), "{balancer}");
+            assert_eq!(two.pick(&[0, 1], b"key"), None, "{balancer}");
+        }
+    }
+
+    #[test]
+    fn a_change_goes_on_where_the_turns_were() {
+        let state = SharedState::default();
+        let picks = |conf: Value, count: usize| -> Vec<usize> {
+            let upstream = compile_with(conf, &state).unwrap();
+            (0..count).map(|_| upstream.pick(&[], b"").unwrap()).collect()
+        };
+        assert_eq!(picks(json!({"nodes": {"a:1": 1, "b:1": 1}}), 3), [0, 1, 0]);
+        assert_eq!(
+            picks(json!({"nodes": {"a:1": 1, "b:1": 1}, "retries": 1}), 2),
+            [1, 0]
         );
     }
 }
