@@ -12,6 +12,7 @@
 mod admin;
 mod answer;
 mod auth;
+mod beyond;
 mod body;
 mod check;
 mod dispatch;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tollgate_gateway::plugins::{SchemaType, Scope, Spec, older_schema};
 use tollgate_resources::objects::schema::{self, Schema};
 
+use crate::beyond;
 use crate::foreign::{self, Foreign};
 
 /// Plugins by name.
@@ -183,7 +184,7 @@ impl Known {
         let described = |which| {
             let mut schema = (spec.schema)(which)?;
             if strict {
-                leave_out_descriptions(&mut schema);
+                beyond::leave_out(&mut schema);
             }
             Some(Described::new(schema, spec.secret_fields))
         };
@@ -289,18 +290,6 @@ impl Described {
             shown: schema::with_meta(self.shown),
             checked: self.checked,
         }
-    }
-}
-
-/// APISIX's schemas say nothing about what fields mean.
-fn leave_out_descriptions(schema: &mut Value) {
-    match schema {
-        Value::Object(members) => {
-            members.retain(|name, value| name != "description" || !value.is_string());
-            members.values_mut().for_each(leave_out_descriptions);
-        }
-        Value::Array(items) => items.iter_mut().for_each(leave_out_descriptions),
-        _ => {}
     }
 }
 

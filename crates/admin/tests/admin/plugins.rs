@@ -257,3 +257,32 @@ async fn schemas_of_objects_are_told_and_values_held_against_them() {
         .await
         .refused(404, "Unsupported resource type: nothing");
 }
+
+#[tokio::test]
+async fn what_apisix_does_not_have_is_refused_and_not_shown_in_strict_mode() {
+    let conf = |algorithm: &str| {
+        json!({
+            "balancer": {"algorithm": algorithm},
+            "instances": [{"name": "a", "provider": "openai", "auth": {}, "weight": 1}],
+        })
+    };
+    let strict = strict();
+    for algorithm in ["least_latency", "least_busy", "least_cost", "prefix_affinity"] {
+        let written = with_plugin("ai-proxy-multi", conf(algorithm));
+        api().put("/routes/1", written.clone()).await.is(201);
+        let told = strict.put("/routes/1", written).await;
+        assert!(told.is(400).text.contains("algorithm"), "{}", told.text);
+    }
+    let theirs = with_plugin("ai-proxy-multi", conf("roundrobin"));
+    strict.put("/routes/1", theirs).await.is(201);
+    let schema = strict.get("/schema/plugins/ai-proxy-multi").await;
+    assert!(!schema.is(200).text.contains("x-beyond-apisix"));
+    assert_eq!(
+        schema.json()["properties"]["balancer"]["properties"]["algorithm"]["enum"],
+        json!(["chash", "roundrobin", "semantic"])
+    );
+    assert_eq!(
+        schema.json()["properties"]["instances"]["items"]["properties"]["price"],
+        json!(null)
+    );
+}

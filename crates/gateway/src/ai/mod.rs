@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod catalogue;
 pub mod config;
+pub mod cost;
 pub mod gcp;
 pub mod headers;
 mod percent;

@@ -19,7 +19,7 @@ pub use health::{ActiveCheck, CheckKind, Healthy, Unhealthy};
 pub use legacy::{Normal, Price, is_legacy, normalise};
 pub use multi::{
     ActiveChecks, AiProxyMultiConf, Algorithm, Balancer, Embeddings, EmbeddingsProvider, FallbackStrategy,
-    HashOn, Instance, PlainAuth, SemanticOptions, Strategy, Trigger,
+    HashOn, Instance, PlainAuth, SemanticOptions, Strategy, TokenPrice, Trigger,
 };
 pub use options::{Endpoint, Options};
 pub use schema::{legacy_schema, multi_schema, schemas};

@@ -51,6 +51,9 @@ pub struct Instance {
     pub conf: InstanceConf,
     /// How its health is found out.
     pub checks: Option<ActiveChecks>,
+    /// What it asks for tokens, for `least_cost`; the price list counts where it is not said.
+    #[schemars(extend("x-beyond-apisix" = true))]
+    pub price: Option<TokenPrice>,
     /// Texts that stand for what this instance is for.
     #[serde(default)]
     #[schemars(schema_with = "super::schema::examples")]
@@ -58,6 +61,18 @@ pub struct Instance {
     /// Least similarity for this instance.
     #[schemars(range(min = -1.0, max = 1.0))]
     pub threshold: Option<f64>,
+}
+
+/// What an instance asks for tokens, in US dollars for a million.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenPrice {
+    /// Of prompts.
+    #[schemars(range(min = 0.0))]
+    pub input: f64,
+    /// Of answers.
+    #[schemars(range(min = 0.0))]
+    pub output: f64,
 }
 
 /// How an instance is chosen.
@@ -85,7 +100,8 @@ impl Default for Balancer {
 
 /// Rules of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-beyond-apisix" = ["least_latency", "least_busy", "least_cost", "prefix_affinity"]))]
 pub enum Algorithm {
     /// By a hash, so that the same callers stay with the same instance.
     Chash,
@@ -94,6 +110,14 @@ pub enum Algorithm {
     Roundrobin,
     /// By what the prompt is about.
     Semantic,
+    /// The one whose first token is expected soonest.
+    LeastLatency,
+    /// The one with the fewest calls under way for its weight.
+    LeastBusy,
+    /// The cheapest.
+    LeastCost,
+    /// The one that was last sent the beginning of the prompt, so that the provider's cache is warm.
+    PrefixAffinity,
 }
 
 /// What is hashed.

@@ -235,9 +235,16 @@ mod tests {
         let properties = &schema["properties"];
         let mut algorithms = properties["balancer"]["properties"]["algorithm"].clone();
         algorithms.as_object_mut().unwrap().remove("description");
+        let ours = json!(["least_latency", "least_busy", "least_cost", "prefix_affinity"]);
+        let mut words = json!(["chash", "roundrobin", "semantic"]);
+        words
+            .as_array_mut()
+            .unwrap()
+            .extend(ours.as_array().unwrap().clone());
         assert_eq!(
             algorithms,
-            json!({"type": "string", "enum": ["chash", "roundrobin", "semantic"]})
+            json!({"type": "string", "enum": words, "x-beyond-apisix": ours}),
+            "what APISIX does not have is marked, so that it can be refused"
         );
         assert_eq!(properties["max_retries"]["minimum"], 0);
         assert_eq!(properties["fallback_http_statuses"]["items"]["maximum"], 599);

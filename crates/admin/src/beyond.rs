@@ -1,0 +1,66 @@
+//! What the schemas of plugins have that APISIX's do not.
+
+use serde_json::{Map, Value};
+
+/// Marks what APISIX does not have: `true` in the schema of a field, a list of words beside an `enum`.
+const MARK: &str = "x-beyond-apisix";
+
+/// Takes out of a schema what APISIX does not have: descriptions, and what is marked.
+pub(crate) fn leave_out(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.retain(|name, value| {
+                (name != "description" || !value.is_string()) && value.get(MARK) != Some(&Value::Bool(true))
+            });
+            leave_out_words(members);
+            members.values_mut().for_each(leave_out);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out),
+        _ => {}
+    }
+}
+
+fn leave_out_words(members: &mut Map<String, Value>) {
+    let Some(Value::Array(ours)) = members.remove(MARK) else {
+        return;
+    };
+    if let Some(Value::Array(words)) = members.get_mut("enum") {
+        words.retain(|word| !ours.contains(word));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::leave_out;
+
+    #[test]
+    fn what_is_marked_goes_wherever_it_is() {
+        let mut schema = json!({
+            "type": "object",
+            "properties": {
+                "mode": {
+                    "type": "string", "enum": ["a", "b", "c"], "x-beyond-apisix": ["b", "c"], "description": "how",
+                },
+                "description": {"type": "string"},
+                "list": {"type": "array", "items": {"type": "object", "properties": {
+                    "theirs": {"type": "integer"},
+                    "ours": {"type": "integer", "x-beyond-apisix": true},
+                }}},
+            },
+        });
+        leave_out(&mut schema);
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "mode": {"type": "string", "enum": ["a"]},
+                "description": {"type": "string"},
+                "list": {"type": "array", "items": {"type": "object", "properties": {
+                    "theirs": {"type": "integer"},
+                }}},
+            },
+        });
+        assert_eq!(schema, expected);
+    }
+}
