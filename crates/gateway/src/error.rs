@@ -243,6 +243,29 @@ impl AttemptError {
         }
     }
 
+    /// The time for all attempts of the call is over.
+    pub fn deadline(waited: Duration) -> Self {
+        AttemptError {
+            outcome: "deadline",
+            status: None,
+            error: CallError::upstream(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorKind::Timeout,
+                "deadline_exceeded",
+                format!("no provider answered within {} ms", waited.as_millis()),
+                "deadline_ms is over",
+            ),
+        }
+    }
+
+    /// Whether nothing of the request was sent, because there was no connection.
+    pub fn is_unsent(&self) -> bool {
+        matches!(
+            self.outcome,
+            "connect_error" | "connect_timeout" | "dns_error" | "tls_error"
+        )
+    }
+
     /// The connection broke while the answer was expected or read.
     pub fn broken(outcome: &'static str, detail: impl Into<String>) -> Self {
         AttemptError {

@@ -1,7 +1,6 @@
 //! What all workers share: the current snapshot, and state that outlives snapshots.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::AtomicUsize;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -13,6 +12,7 @@ use tollgate_telemetry::AccessLog;
 
 use crate::forwarding::Forwarding;
 use crate::objects::{Change, Compiler};
+use crate::plugins::SharedState;
 use crate::secret_managers::{Agent, Timing, Wanted};
 use crate::secrets::{Env, Secrets};
 use crate::snapshot::{CompileError, Native, Snapshot};
@@ -26,7 +26,8 @@ pub struct Gateway {
     waiting: Mutex<Waiting>,
     secrets: Arc<Secrets>,
     secret_agent: OnceLock<Agent>,
-    positions: Positions,
+    /// State of models that outlives snapshots.
+    states: SharedState,
     pepper: [u8; 32],
     access_log: AccessLog,
     forwarding: Forwarding,
@@ -48,25 +49,6 @@ pub struct Setting {
     pub forwarding: Forwarding,
     /// Versions of TLS that certificates of objects allow when they name none; empty for all there are.
     pub tls_versions: Vec<TlsVersion>,
-}
-
-/// Round-robin positions by model, kept across snapshots so that a reload does not restart every rotation.
-#[derive(Default)]
-pub(crate) struct Positions(Mutex<HashMap<String, Arc<AtomicUsize>>>);
-
-impl Positions {
-    /// The position of `identity`, shared by all snapshots.
-    pub(crate) fn of(&self, identity: &str) -> Arc<AtomicUsize> {
-        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        positions.entry(identity.to_owned()).or_default().clone()
-    }
-
-    fn forget_all_but_used(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, position| Arc::strong_count(position) > 1);
-    }
 }
 
 /// Changes that are not applied yet, in the order in which they were handed in.
@@ -114,8 +96,8 @@ impl Gateway {
         env: &dyn Fn(&str) -> Option<String>,
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
-        let positions = Positions::default();
-        let native = Arc::new(Native::compile(resources, env, &setting.pepper, &positions)?);
+        let states = SharedState::default();
+        let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(
             &setting.pepper,
@@ -130,7 +112,7 @@ impl Gateway {
             waiting: Mutex::default(),
             secrets,
             secret_agent: OnceLock::new(),
-            positions,
+            states,
             pepper: setting.pepper,
             access_log: setting.access_log,
             forwarding: setting.forwarding,
@@ -148,11 +130,11 @@ impl Gateway {
     ) -> Result<(), Vec<CompileError>> {
         // Held from here on, so that of two replacements the one that began later stays.
         let publishing = self.compiler();
-        let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.positions)?);
+        let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.states)?);
         let plane = self.snapshot.load().plane.clone();
         self.snapshot.store(Arc::new(Snapshot { native, plane }));
         drop(publishing);
-        self.positions.forget_all_but_used();
+        self.states.forget_unused();
         Ok(())
     }
 

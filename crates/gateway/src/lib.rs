@@ -13,6 +13,7 @@ mod manners;
 mod objects;
 mod pipeline;
 pub mod plugins;
+mod pool;
 pub mod providers;
 pub mod proxy;
 pub mod secret_managers;

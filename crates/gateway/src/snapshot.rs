@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 use tollgate_dialects::Dialect;
-use tollgate_policy::{KeyIndex, RouteTable, order, smooth_sequence};
-use tollgate_resources::model::{self, AiAuth, Compat, FallbackOn, OnLoss};
+use tollgate_policy::balance::Algorithm;
+use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
+use tollgate_resources::model::{self, AiAuth, Compat, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
-use crate::gateway::Positions;
 use crate::manners::Manners;
 use crate::objects::Plane;
-use crate::plugins::AiInstance;
+use crate::plugins::{AiInstance, SharedState};
+use crate::pool::{Entry, Pool, Retry, Rules, with_spares};
 use crate::providers::simulated::Profile;
 use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
 
@@ -96,19 +96,15 @@ pub struct Model {
     /// Its public name (or glob).
     pub name: Arc<str>,
     /// Who can serve it.
-    pub instances: Vec<Arc<Instance>>,
+    pub pool: Pool,
     /// Other models to try.
     pub fallback: Vec<String>,
-    /// Which statuses count as failed attempts.
-    pub fallback_on: FallbackOn,
     /// Time limits of an attempt.
     pub timeouts: Timeouts,
     /// What to do with what cannot be translated.
     pub on_loss: OnLoss,
     /// `max_tokens` where the provider demands it and the client gave none.
     pub max_output_tokens: Option<u64>,
-    turns: Vec<usize>,
-    position: Arc<AtomicUsize>,
 }
 
 /// Time limits of an attempt.
@@ -157,11 +153,11 @@ impl Native {
         resources: &Resources,
         env: &dyn Fn(&str) -> Option<String>,
         pepper: &[u8; 32],
-        positions: &Positions,
+        state: &SharedState,
     ) -> Result<Self, Vec<CompileError>> {
         let mut compiler = Compiler {
             env,
-            positions,
+            state,
             errors: Vec::new(),
         };
         let mut snapshot = Native {
@@ -268,38 +264,22 @@ impl Models {
 }
 
 impl Model {
-    /// The instances of an AI plugin, tried in the order of their weights. `position` outlives changes of the plugin.
-    pub fn of_plugin(
-        name: &str,
-        instances: Vec<(Arc<Instance>, u32)>,
-        timeouts: Timeouts,
-        position: Arc<AtomicUsize>,
-    ) -> Self {
-        let weights: Vec<u32> = instances.iter().map(|(_, weight)| *weight).collect();
+    /// The model of an AI plugin.
+    pub fn of_plugin(name: &str, pool: Pool, timeouts: Timeouts) -> Self {
         Model {
             name: name.into(),
-            instances: instances.into_iter().map(|(instance, _)| instance).collect(),
+            pool,
             fallback: Vec::new(),
-            // Not asked: each instance of a plugin has its own rule.
-            fallback_on: FallbackOn::default(),
             timeouts,
             on_loss: OnLoss::default(),
             max_output_tokens: None,
-            turns: smooth_sequence(&weights),
-            position,
         }
-    }
-
-    /// The instances in the order in which this call tries them.
-    pub fn order(&self) -> Vec<usize> {
-        let position = self.position.fetch_add(1, Ordering::Relaxed);
-        order(&self.turns, position, self.instances.len())
     }
 }
 
 struct Compiler<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
-    positions: &'a Positions,
+    state: &'a SharedState,
     errors: Vec<CompileError>,
 }
 
@@ -352,19 +332,32 @@ impl Compiler<'_> {
     }
 
     fn model(&mut self, route: &str, name: &str, model: &model::Model, on_loss: OnLoss) -> Model {
-        let instances = model
+        let mut entries: Vec<Entry> = model
             .instances
             .iter()
             .enumerate()
-            .filter_map(|(i, instance)| self.instance(&format!("models.{name}.instances[{i}]"), instance))
-            .map(Arc::new)
+            .filter_map(|(i, written)| {
+                let instance = self.instance(&format!("models.{name}.instances[{i}]"), written)?;
+                Some(Entry {
+                    instance: Arc::new(instance),
+                    weight: written.weight,
+                    priority: 0,
+                    cost: None,
+                })
+            })
             .collect();
-        let weights: Vec<u32> = model.instances.iter().map(|instance| instance.weight).collect();
+        with_spares(&mut entries);
+        let rules = Rules {
+            retry: Retry::OfModel(model.fallback_on.clone()),
+            budget: Some(RetryLimits::default()),
+            ..Rules::default()
+        };
+        let is_repeated = entries.len() + model.fallback.len() > 1;
+        let state = is_repeated.then(|| self.state.of(&format!("models/{route}/{name}")));
         Model {
             name: name.into(),
-            instances,
+            pool: Pool::new(Algorithm::RoundRobin, entries, rules, state),
             fallback: model.fallback.clone(),
-            fallback_on: model.fallback_on.clone(),
             timeouts: Timeouts {
                 connect: Duration::from_millis(model.timeouts.connect_ms),
                 first_byte: Duration::from_millis(model.timeouts.first_byte_ms),
@@ -373,8 +366,6 @@ impl Compiler<'_> {
             },
             on_loss: model.on_loss.unwrap_or(on_loss),
             max_output_tokens: model.max_output_tokens,
-            turns: smooth_sequence(&weights),
-            position: self.positions.of(&format!("{route}/{name}")),
         }
     }
 

@@ -1,5 +1,4 @@
 //! Whether instances have room left for a call, by the limits that hold for it.
-#![expect(dead_code, reason = "asked by the choice of instances, which asks nobody yet")]
 
 use crate::error::CallError;
 

@@ -9,6 +9,7 @@ use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{self, Members, scan};
 
+use super::admit::Admission;
 use super::answer::{Answer, Content};
 use super::ask::Asked;
 use super::body::{self, ClientBody};
@@ -19,7 +20,8 @@ use super::{Worker, attempt};
 use crate::ai::protocol::{self, Protocol};
 use crate::error::CallError;
 use crate::manners::Manners;
-use crate::plugins::{AiPlugin, Key};
+use crate::plugins::{AiPlugin, HashKey, Key};
+use crate::pool::{self, Clues};
 use crate::snapshot::Snapshot;
 
 /// A call of an AI plugin that is understood.
@@ -33,6 +35,24 @@ impl AiCall {
     /// Whether the provider's answer becomes the request to the route's upstream.
     pub fn passes_on(&self) -> bool {
         self.plugin.passes_on
+    }
+
+    /// What the plugin's instances are chosen by, as far as the request itself tells it.
+    pub fn clues(&self) -> Clues {
+        let prefixes = if self.plugin.model.pool.needs_prefixes() {
+            pool::prefixes(&self.asked.members, &self.asked.body)
+        } else {
+            Vec::new()
+        };
+        Clues {
+            prefixes,
+            ..Clues::default()
+        }
+    }
+
+    /// The key by which the plugin's instances are chosen, if they are.
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        self.plugin.hash_key.as_ref()
     }
 }
 
@@ -132,17 +152,23 @@ pub async fn read(
     })
 }
 
-/// Answers the call from the plugin's instances.
+/// Answers the call from the plugin's instances, which are chosen by `clues`.
 ///
 /// # Errors
 /// No instance could answer.
-pub async fn answer(worker: &Worker, call: AiCall, record: &mut Record) -> Result<Answer, CallError> {
+pub async fn answer(
+    worker: &Worker,
+    call: AiCall,
+    clues: Clues,
+    record: &mut Record,
+) -> Result<Answer, CallError> {
     let head = Head {
         endpoint: Endpoint::Api(call.protocol),
         dialect: record.dialect,
     };
-    let plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone());
-    attempt::run(worker, &head, &plan, &call.asked, record).await
+    let plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone(), clues);
+    let mut admission = Admission::default();
+    attempt::run(worker, &head, &plan, &call.asked, &mut admission, record).await
 }
 
 fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {

@@ -1,22 +1,26 @@
-//! The attempt loop: tries candidates in order until one has an answer that may be given to the client.
+//! The attempt loop: tries instances until one has an answer that may be given to the client.
 
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::admit::Admission;
 use super::answer::{self, Answer};
 use super::ask::Asked;
 use super::choose::{Candidate, Plan};
 use super::encode::{Decoded, encode};
 use super::head::{Endpoint, Head};
+use super::picks::{Pick, Picks};
 use super::record::{Attempt, Record, Slot};
-use super::{Worker, encode_ai, local, passed};
-use std::time::Duration;
-
-use http::StatusCode;
-
+use super::send::send;
+use super::{Worker, encode_ai, hedge, local, passed};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
+use crate::pool::{Reason, Signal};
 use crate::providers::Operation;
+use crate::snapshot::Model;
 use crate::upstream::Pools;
-
-use super::send::send;
 
 /// What all attempts of a call share. Only reads: two of them may be under way at the same time.
 #[derive(Clone, Copy)]
@@ -31,71 +35,152 @@ pub struct Common<'a> {
     pub decoded: &'a Decoded,
     /// What is known about the call.
     pub record: &'a Record,
+    /// When the last attempt ends that has no answer, and how long that is; `None` is never.
+    pub deadline: Option<(Instant, Duration)>,
 }
 
-/// Tries the candidates of a plan until one answers. Nothing reaches the client before that.
+/// How the attempts of a call have gone so far.
+#[derive(Default)]
+pub struct Course {
+    attempts: usize,
+    /// How many of them the provider refused for its rate limit.
+    limited: usize,
+    /// The shortest time a provider has asked for, and how it said so.
+    soonest: Option<(Duration, HeaderValue)>,
+    /// Why another attempt is made; `None` if none is.
+    again: Option<Reason>,
+    last: Option<CallError>,
+}
+
+/// Tries the instances of a plan until one answers. Nothing reaches the client before that.
 ///
 /// # Errors
-/// The last failure, when no candidate could answer or another try would not help.
+/// The last failure, when no instance could answer or another try would not help.
 pub async fn run(
     worker: &Worker,
     head: &Head,
     plan: &Plan,
     asked: &Asked,
+    admission: &mut Admission,
     record: &Record,
 ) -> Result<Answer, CallError> {
+    let first = plan.models().next().map(|(model, _)| model);
+    let limit = first.and_then(|model| model.pool.rules.deadline);
     let call = Common {
         pools: &worker.pools,
         head,
         asked,
         decoded: &Decoded::default(),
         record,
+        deadline: limit.map(|limit| (Instant::now() + limit, limit)),
     };
-    let mut slot = Slot::new(record);
-    let mut last = None;
-    let mut attempts = 0;
-    let mut wants_another = false;
-    for candidate in plan.candidates() {
-        let candidate = &candidate;
-        let total = candidate.model.timeouts.total;
-        let begun = slot.begin(candidate);
-        let started = begun.started;
-        let attempt = attempt(&call, candidate, begun);
-        let result = match tokio::time::timeout(total, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(AttemptError::timeout("total_timeout", total)),
-        };
-        match result {
-            Ok(answer) => return Ok(answer),
-            Err(mut failure) => {
-                if record.manners == Manners::ApisixStrict {
-                    failure.error.status = as_in_apisix(&failure);
+    if let Some(model) = first {
+        model.pool.call_begins();
+    }
+    let mut course = Course::default();
+    for (model, public_name) in plan.models() {
+        let mut picks = Picks::new(model, public_name, &plan.clues, asked.stream);
+        while let Some(pick) = picks.next(admission).await? {
+            if course.attempts > 0 && !first.is_some_and(|model| may_go_on(&call, model)) {
+                return course.end(&call);
+            }
+            let patience = model.pool.hedge_after(asked.stream);
+            let answer = match patience.filter(|_| course.attempts == 0) {
+                // Boxed: calls that are not hedged shall not pay for the size of two attempts.
+                Some(patience) => {
+                    let both = hedge::attempts(&call, pick, patience, &mut picks, admission, &mut course);
+                    Box::pin(both).await?
                 }
-                slot.end(failure.outcome, failure.status, failure.error.detail.as_deref());
-                attempts += 1;
-                wants_another = another_may_help(&failure, candidate, attempts, started.elapsed());
-                // What a provider said tells the caller more than that another one could not be asked.
-                if failure.outcome != "not_sent" || last.is_none() {
-                    last = Some(failure.error);
-                }
-                if !wants_another {
-                    break;
-                }
+                None => alone(&call, pick, &mut course).await,
+            };
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            if course.again.is_none() {
+                return course.end(&call);
             }
         }
+        if picks.passed_over && course.attempts == 0 {
+            course.last = Some(all_exhausted());
+        }
     }
-    if let (Endpoint::CountTokens, Some("unsupported_endpoint")) =
-        (&head.endpoint, last.as_ref().map(|error| &*error.code))
-    {
-        return local::estimate_tokens(asked);
+    course.end(&call)
+}
+
+/// Whether there is time and budget for another attempt. `first` is the model that was asked for.
+fn may_go_on(call: &Common<'_>, first: &Model) -> bool {
+    let in_time = call.deadline.is_none_or(|(until, _)| Instant::now() < until);
+    if in_time && !first.pool.may_try_again() {
+        tracing::info!(request_id = %call.record.request_id, "no further attempt: the retry budget is used up");
+        return false;
     }
-    let mut error = last
-        .unwrap_or_else(|| CallError::gateway("no_instances", "this model has no provider at the moment"));
-    // APISIX's word for nobody being left, whatever the last one said.
-    if record.manners == Manners::ApisixStrict && wants_another && attempts > 1 {
-        error.status = StatusCode::BAD_GATEWAY;
+    in_time
+}
+
+/// One attempt, and no other beside it.
+async fn alone(call: &Common<'_>, pick: Pick, course: &mut Course) -> Option<Answer> {
+    let mut slot = Slot::new(call.record);
+    let Pick { candidate, account } = pick;
+    match attempt(call, &candidate, slot.begin(&candidate, account)).await {
+        Ok(answer) => Some(answer),
+        Err(failure) => {
+            course.failed(failure, &candidate, slot.end());
+            None
+        }
     }
-    Err(error)
+}
+
+impl Course {
+    /// An attempt has failed after this time.
+    pub fn failed(&mut self, failure: AttemptError, candidate: &Candidate, after: Duration) {
+        self.attempts += 1;
+        if let Some(Signal::RateLimited { retry_after }) = Signal::of(&failure) {
+            self.limited += 1;
+            if let (Some(wait), Some(value)) = (retry_after, &failure.error.retry_after)
+                && self.soonest.as_ref().is_none_or(|(soonest, _)| wait < *soonest)
+            {
+                self.soonest = Some((wait, value.clone()));
+            }
+        }
+        let retry = &candidate.model.pool.rules.retry;
+        self.again = retry.reason(&failure, self.attempts, after);
+        // What a provider said tells the caller more than that another one could not be asked.
+        if failure.outcome != "not_sent" || self.last.is_none() {
+            self.last = Some(failure.error);
+        }
+    }
+
+    /// No other attempt is made: what the client is told.
+    fn end(self, call: &Common<'_>) -> Result<Answer, CallError> {
+        if let (Endpoint::CountTokens, Some("unsupported_endpoint")) =
+            (&call.head.endpoint, self.last.as_ref().map(|error| &*error.code))
+        {
+            return local::estimate_tokens(call.asked);
+        }
+        let strict = call.record.manners == Manners::ApisixStrict;
+        let mut error = self.last.unwrap_or_else(|| {
+            CallError::gateway("no_instances", "this model has no provider at the moment")
+        });
+        // APISIX's word for nobody being left, whatever the last one said.
+        if strict && self.again.is_some() && self.attempts > 1 {
+            error.status = StatusCode::BAD_GATEWAY;
+        }
+        // The first of them to be ready again is worth asking.
+        if !strict
+            && self.limited == self.attempts
+            && let Some((_, value)) = self.soonest
+        {
+            error.retry_after = Some(value);
+        }
+        Err(error)
+    }
+}
+
+/// No instance has quota left.
+fn all_exhausted() -> CallError {
+    let mut error = CallError::gateway("no_quota", "all servers tried").told_as_text();
+    error.status = StatusCode::SERVICE_UNAVAILABLE;
+    error
 }
 
 /// The status of a failed attempt in APISIX: without an answer it is 504 when time ran out, else 500.
@@ -107,8 +192,41 @@ fn as_in_apisix(failure: &AttemptError) -> StatusCode {
     }
 }
 
-/// One try of one candidate, up to the point where its answer can be committed to.
-async fn attempt(
+/// One try of one instance, up to the point where its answer can be committed to. Its pool is told how it went.
+pub async fn attempt(
+    call: &Common<'_>,
+    candidate: &Candidate,
+    attempt: &mut Attempt,
+) -> Result<Answer, AttemptError> {
+    let total = candidate.model.timeouts.total;
+    let late = attempt.started + total;
+    let (until, deadline) = match call.deadline {
+        Some((deadline, limit)) if deadline < late => (deadline, Some(limit)),
+        _ => (late, None),
+    };
+    let result = match timeout_at(until, answered(call, candidate, attempt)).await {
+        Ok(result) => result,
+        Err(_) => Err(match deadline {
+            Some(limit) => AttemptError::deadline(limit),
+            None => AttemptError::timeout("total_timeout", total),
+        }),
+    };
+    match result {
+        Ok(answer) => {
+            attempt.answers();
+            Ok(answer)
+        }
+        Err(mut failure) => {
+            if call.record.manners == Manners::ApisixStrict {
+                failure.error.status = as_in_apisix(&failure);
+            }
+            attempt.fails(&call.record.request_id, &failure);
+            Err(failure)
+        }
+    }
+}
+
+async fn answered(
     call: &Common<'_>,
     candidate: &Candidate,
     attempt: &mut Attempt,
@@ -121,12 +239,7 @@ async fn attempt(
     let upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
         let status = upstream.status;
-        let diverted = candidate
-            .instance
-            .ai
-            .as_ref()
-            .is_some_and(|ai| ai.retry.statuses.contains(&status.as_u16()));
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || diverted {
+        if candidate.model.pool.rules.retry.diverts(status.as_u16()) {
             let dialect = encoded.operation.dialect();
             let mut failure = answer::refused(upstream, dialect, candidate, attempt.started).await;
             if let Some(verbatim) = &mut failure.error.verbatim {
@@ -144,28 +257,5 @@ async fn attempt(
         answer::stream(call, candidate, &encoded, upstream, attempt).await
     } else {
         answer::whole(call, candidate, &encoded, upstream, attempt).await
-    }
-}
-
-fn another_may_help(
-    failure: &AttemptError,
-    candidate: &Candidate,
-    attempts: usize,
-    elapsed: Duration,
-) -> bool {
-    if let Some(ai) = &candidate.instance.ai {
-        let status = failure.status.filter(|status| status.as_u16() >= 400);
-        return ai
-            .retry
-            .allows(status.map(|status| status.as_u16()), attempts, elapsed);
-    }
-    match failure.status {
-        // An error status is the provider's word on the request; the configured rule decides.
-        Some(status) if status.is_client_error() || status.is_server_error() => {
-            candidate.model.fallback_on.includes(status.as_u16())
-        }
-        // No connection, no answer in time, an answer that broke or made no sense (a redirect to somewhere else, a 204);
-        // or it was never sent because this instance cannot express it.
-        _ => true,
     }
 }

@@ -9,6 +9,7 @@ use tollgate_resources::model::Compat;
 use super::ask::Asked;
 use super::identify::Caller;
 use crate::error::CallError;
+use crate::pool::Clues;
 use crate::snapshot::{Instance, Model, Route};
 
 /// One try: an instance of a model.
@@ -25,28 +26,22 @@ pub struct Candidate {
 /// The models that are tried, in order, with the public name of each.
 pub struct Plan {
     models: Vec<(Arc<Model>, String)>,
+    /// What instances are chosen by.
+    pub clues: Clues,
 }
 
 impl Plan {
     /// The instances of one model, whoever calls.
-    pub fn of(model: Arc<Model>, asked_for: String) -> Self {
+    pub fn of(model: Arc<Model>, asked_for: String, clues: Clues) -> Self {
         Plan {
             models: vec![(model, asked_for)],
+            clues,
         }
     }
 
-    /// All tries: the instances of the first model, then those of the next. A model takes its turn of the rotation only
-    /// when it is reached, so that a fallback that is not needed does not shift the shares of its own callers.
-    pub fn candidates(&self) -> impl Iterator<Item = Candidate> + '_ {
-        self.models.iter().flat_map(|(model, public_name)| {
-            model.order().into_iter().filter_map(move |number| {
-                Some(Candidate {
-                    model: model.clone(),
-                    instance: model.instances.get(number)?.clone(),
-                    public_name: public_name.clone(),
-                })
-            })
-        })
+    /// The models, the one that was asked for first.
+    pub fn models(&self) -> impl Iterator<Item = (&Arc<Model>, &str)> {
+        self.models.iter().map(|(model, name)| (model, name.as_str()))
     }
 }
 
@@ -85,13 +80,16 @@ pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Plan, CallE
             }
         }
     }
-    if models.iter().all(|(model, _)| model.instances.is_empty()) {
+    if models.iter().all(|(model, _)| model.pool.instances().is_empty()) {
         return Err(CallError::gateway(
             "no_instances",
             "this model has no provider at the moment",
         ));
     }
-    Ok(Plan { models })
+    Ok(Plan {
+        models,
+        clues: Clues::default(),
+    })
 }
 
 /// The model does not exist, or the caller may not know that it does.

@@ -51,7 +51,7 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
     let owner = route
         .models
         .find(name)
-        .and_then(|model| model.instances.first())
+        .and_then(|model| model.pool.instances().first())
         .map_or("tollgate", |instance| instance.provider);
     match dialect {
         // Providers' own creation times are not known here; the field is required, and SDKs read 0 as "unknown".

@@ -16,11 +16,13 @@ mod choose;
 mod encode;
 mod encode_ai;
 mod head;
+mod hedge;
 mod identify;
 mod local;
 mod mask;
 mod objects;
 mod passed;
+mod picks;
 mod proof;
 mod record;
 mod refuse;
@@ -143,7 +145,8 @@ async fn answer_call(
             let asked = ask::Asked::read(head, &route, bytes)?;
             record.asked(&asked, &head.endpoint);
             let plan = choose::plan(&route, &caller, &asked)?;
-            attempt::run(worker, head, &plan, &asked, record).await
+            let mut admission = admit::Admission::default();
+            attempt::run(worker, head, &plan, &asked, &mut admission, record).await
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }

@@ -18,6 +18,7 @@ use crate::error::{CallError, PluginReply};
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
 use crate::plugins::{CallVariables, Key, Reply, auth, query};
+use crate::pool::Clues;
 use crate::proxy;
 use crate::snapshot::Snapshot;
 
@@ -116,13 +117,21 @@ pub async fn answer_call(
             }
         }
     }
+    let clues = call.as_ref().map_or_else(Clues::default, |call| {
+        let mut clues = call.clues();
+        if let Some(hash_key) = call.hash_key() {
+            let key = passing.lend(plane, Some(route), body.bytes(), record, |call| hash_key.of(call));
+            clues.key = key.into_bytes();
+        }
+        clues
+    });
     match (call, &route.upstream) {
         (Some(call), Some(upstream)) if call.passes_on() => {
-            let answer = ai::answer(worker, call, record).await?;
+            let answer = ai::answer(worker, call, clues, record).await?;
             let body = ai::as_request(answer)?;
             proxy::pass(worker, upstream, route, &passing, body, record).await
         }
-        (Some(call), _) => ai::answer(worker, call, record).await,
+        (Some(call), _) => ai::answer(worker, call, clues, record).await,
         (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
         (None, None) => Err(cannot_serve(
             StatusCode::SERVICE_UNAVAILABLE,

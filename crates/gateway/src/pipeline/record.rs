@@ -179,7 +179,7 @@ impl Record {
             scheme,
             host,
         };
-        let mut attempt = Attempt::new(asks, self);
+        let mut attempt = Attempt::new(asks, None, self);
         attempt.uri = uri;
         self.attempts.get_mut().push(attempt);
     }

@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tollgate_resources::Secret;
 
-use super::ai_proxy_multi::RetryRule;
-use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::config::{self, AiProxyConf, Auth, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
 use crate::ai::protocol::Protocol;
 use crate::ai::target::{Asked, Target};
+use crate::pool::Pool;
 use crate::snapshot::{Instance, Model, Timeouts};
 use crate::upstream::{Endpoint, Keep, TlsSettings};
 
@@ -35,6 +35,8 @@ pub static SPEC: Spec = Spec {
 pub struct AiPlugin {
     /// Who can answer, with the limits of an attempt.
     pub model: Arc<Model>,
+    /// What instances are chosen by, where they are chosen by a key of the call.
+    pub hash_key: Option<HashKey>,
     /// Limits and logging.
     pub limits: Limits,
     /// Whether the provider's answer becomes the body of the request to the route's upstream: `passthrough` of the
@@ -50,8 +52,6 @@ pub struct AiInstance {
     pub max_response_bytes: Option<u64>,
     /// Whether the provider gets to see the client's headers; not in the plugin's first version.
     pub sees_client: bool,
-    /// After which failures another instance is tried.
-    pub retry: Arc<RetryRule>,
     /// Tokens of Google's accounts.
     pub tokens: Arc<Tokens>,
     /// The account to use where the configuration names none.
@@ -83,15 +83,14 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let AiProxyConf { instance, limits } =
         serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
     let name = format!("ai-proxy-{}", instance.provider.name());
-    let instance = self::instance(&name, instance, &limits, &Arc::default(), !normal.legacy, setup)?;
-    let position = setup.state.of(&format!("ai-proxy/{}", setup.owner));
+    let instance = self::instance(&name, instance, &limits, !normal.legacy, setup)?;
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         model: Arc::new(Model::of_plugin(
             &name,
-            vec![(Arc::new(instance), 1)],
+            Pool::of_one(Arc::new(instance)),
             timeouts(&limits),
-            position,
         )),
+        hash_key: None,
         limits,
         passes_on: normal.passthrough,
     }))))
@@ -118,7 +117,6 @@ pub(super) fn instance(
     name: &str,
     conf: InstanceConf,
     limits: &Limits,
-    retry: &Arc<RetryRule>,
     sees_client: bool,
     setup: &Setup<'_>,
 ) -> Result<Instance, Unusable> {
@@ -172,7 +170,6 @@ pub(super) fn instance(
             conf,
             max_response_bytes: limits.max_response_bytes,
             sees_client,
-            retry: retry.clone(),
             tokens: setup.state.of("ai-proxy/gcp-tokens"),
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tollgate_policy::expr::Template;
+use tollgate_policy::{RetryLimits, balance};
 
 use super::ai_proxy::{AiPlugin, AiProxy, instance, timeouts};
-use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
-use crate::ai::config::{self, AiProxyMultiConf, Algorithm, Trigger};
+use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use crate::ai::config::{self, AiProxyMultiConf, Algorithm, Balancer, HashOn, Trigger};
+use crate::ai::cost::cost;
+use crate::pool::{Entry, Hedge, PluginRule, Pool, Retry, Rules, with_spares};
 use crate::snapshot::Model;
 
 /// How the plugin is registered.
@@ -23,36 +27,6 @@ pub static SPEC: Spec = Spec {
     secret_fields: config::MULTI_SECRET_FIELDS,
 };
 
-/// After which failures of an attempt another instance is tried.
-#[derive(Clone, Debug, Default)]
-pub struct RetryRule {
-    /// After 429.
-    pub on_429: bool,
-    /// After 500 to 599, and where there was no answer.
-    pub on_5xx: bool,
-    /// After these statuses.
-    pub statuses: Vec<u16>,
-    /// Most further attempts; `None` is as many as there are instances.
-    pub max_retries: Option<u64>,
-    /// Only after attempts that failed within this time.
-    pub within: Option<Duration>,
-}
-
-impl RetryRule {
-    /// Whether another instance is tried after attempt number `attempt` (from 1), which failed after `elapsed` with this
-    /// status; `None` if there was no answer.
-    pub fn allows(&self, status: Option<u16>, attempt: usize, elapsed: Duration) -> bool {
-        let reason = match status {
-            Some(429) => self.on_429,
-            None | Some(500..=599) => self.on_5xx,
-            Some(_) => false,
-        } || status.is_some_and(|status| self.statuses.contains(&status));
-        reason
-            && self.max_retries.is_none_or(|most| (attempt as u64) <= most)
-            && self.within.is_none_or(|within| elapsed <= within)
-    }
-}
-
 fn schema(of: SchemaType) -> Option<Value> {
     (of == SchemaType::Route).then(config::multi_schema)
 }
@@ -67,85 +41,101 @@ fn check(conf: &Value, of: SchemaType) -> Result<(), String> {
 fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let conf: AiProxyMultiConf =
         serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))?;
-    if conf.balancer.algorithm != Algorithm::Roundrobin {
-        tracing::warn!(
-            of = setup.owner,
-            "ai-proxy-multi: this balancer is not known yet; instances take turns by weight"
+    let algorithm = algorithm(conf.balancer.algorithm, setup);
+    let rules = rules(&conf, setup.strict);
+    let mut entries = Vec::with_capacity(conf.instances.len());
+    for written in conf.instances {
+        let cost = cost(
+            written.conf.provider,
+            written.conf.options.model.as_deref(),
+            written.price.as_ref(),
         );
+        let compiled = instance(&written.name, written.conf, &conf.limits, true, setup)?;
+        entries.push(Entry {
+            instance: Arc::new(compiled),
+            weight: u32::try_from(written.weight).unwrap_or(u32::MAX),
+            priority: written.priority,
+            cost,
+        });
     }
-    let rule = Arc::new(RetryRule {
-        on_429: conf
-            .fallback_strategy
-            .as_ref()
-            .is_some_and(|strategy| strategy.has(Trigger::Http429)),
-        on_5xx: conf
-            .fallback_strategy
-            .as_ref()
-            .is_some_and(|strategy| strategy.has(Trigger::Http5xx)),
-        statuses: conf.fallback_http_statuses.unwrap_or_default(),
-        max_retries: conf.max_retries,
-        within: conf.retry_on_failure_within_ms.map(Duration::from_millis),
-    });
-    let mut written = conf.instances;
-    written.sort_by_key(|instance| std::cmp::Reverse(instance.priority));
-    let first = written.first().map_or(0, |instance| instance.priority);
-    let in_turn = |priority: i64| priority == first;
-    // All weights 0 means equal shares, as in APISIX.
-    let all_zero = written
-        .iter()
-        .filter(|instance| in_turn(instance.priority))
-        .all(|instance| instance.weight == 0);
-    let mut instances = Vec::new();
-    for written in written {
-        let weight = match written.weight {
-            // Lower groups are reached only when those above them have failed.
-            _ if !in_turn(written.priority) => 0,
-            0 if all_zero => 1,
-            weight => u32::try_from(weight).unwrap_or(u32::MAX),
-        };
-        let compiled = instance(&written.name, written.conf, &conf.limits, &rule, true, setup)?;
-        instances.push((Arc::new(compiled), weight));
+    if !setup.strict {
+        with_spares(&mut entries);
     }
-    let position = setup.state.of(&format!("ai-proxy-multi/{}", setup.owner));
+    let state = setup.state.of(&format!("ai-proxy-multi/{}", setup.owner));
+    let pool = Pool::new(algorithm, entries, rules, Some(state));
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
-        model: Arc::new(Model::of_plugin(
-            "ai-proxy-multi",
-            instances,
-            timeouts(&conf.limits),
-            position,
-        )),
+        hash_key: pool.needs_key().then(|| hash_key(&conf.balancer)),
+        model: Arc::new(Model::of_plugin("ai-proxy-multi", pool, timeouts(&conf.limits))),
         limits: conf.limits,
         passes_on: false,
     }))))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::RetryRule;
-
-    #[test]
-    fn another_instance_is_tried_only_after_the_failures_that_were_named() {
-        let rule = RetryRule {
-            on_5xx: true,
-            statuses: vec![404],
-            max_retries: Some(1),
-            within: Some(Duration::from_secs(1)),
-            ..RetryRule::default()
-        };
-        let soon = Duration::from_millis(5);
-        assert!(rule.allows(Some(503), 1, soon));
-        assert!(rule.allows(None, 1, soon), "no answer counts as 500");
-        assert!(rule.allows(Some(404), 1, soon));
-        assert!(!rule.allows(Some(429), 1, soon));
-        assert!(!rule.allows(Some(503), 2, soon), "one retry has been made");
-        assert!(!rule.allows(Some(503), 1, Duration::from_secs(2)));
+fn algorithm(written: Algorithm, setup: &Setup<'_>) -> balance::Algorithm {
+    match written {
+        Algorithm::Roundrobin => balance::Algorithm::RoundRobin,
+        Algorithm::Chash => balance::Algorithm::ConsistentHash,
+        Algorithm::LeastLatency => balance::Algorithm::LeastLatency,
+        Algorithm::LeastBusy => balance::Algorithm::LeastBusy,
+        Algorithm::LeastCost => balance::Algorithm::LeastCost,
+        Algorithm::PrefixAffinity => balance::Algorithm::PrefixAffinity,
+        Algorithm::Semantic => {
+            tracing::warn!(
+                of = setup.owner,
+                "ai-proxy-multi: this balancer is not known yet; instances take turns by weight"
+            );
+            balance::Algorithm::RoundRobin
+        }
     }
+}
 
-    #[test]
-    fn without_a_strategy_every_failure_is_told_at_once() {
-        assert!(!RetryRule::default().allows(None, 1, Duration::ZERO));
-        assert!(!RetryRule::default().allows(Some(500), 1, Duration::ZERO));
+fn rules(conf: &AiProxyMultiConf, strict: bool) -> Rules {
+    let has = |trigger| {
+        conf.fallback_strategy
+            .as_ref()
+            .is_some_and(|strategy| strategy.has(trigger))
+    };
+    let retry = PluginRule {
+        on_429: has(Trigger::Http429),
+        on_5xx: has(Trigger::Http5xx),
+        statuses: conf.fallback_http_statuses.clone().unwrap_or_default(),
+        on_context_window: has(Trigger::ContextWindow),
+        on_content_policy: has(Trigger::ContentPolicy),
+        on_unsent: !strict,
+        max_retries: conf.max_retries,
+        within: conf.retry_on_failure_within_ms.map(Duration::from_millis),
+    };
+    let rules = Rules {
+        retry: Retry::OfPlugin(retry),
+        skips_exhausted: has(Trigger::RateLimiting),
+        ..Rules::default()
+    };
+    if strict {
+        return rules;
+    }
+    let budget = conf.retry_budget.unwrap_or_default();
+    Rules {
+        deadline: conf.deadline_ms.map(Duration::from_millis),
+        budget: Some(RetryLimits {
+            percent: budget.percent,
+            min_per_second: budget.min_per_second,
+        }),
+        hedge: conf.hedge.map(|hedge| Hedge {
+            share: hedge.percentile / 100.0,
+            at_least: Duration::from_millis(hedge.min_ms),
+            max_percent: hedge.max_percent,
+        }),
+        ..rules
+    }
+}
+
+fn hash_key(balancer: &Balancer) -> HashKey {
+    let key = balancer.key.as_deref().unwrap_or_default();
+    match balancer.hash_on {
+        HashOn::Vars => HashKey::Variable(key.to_owned()),
+        HashOn::Header => HashKey::header(key),
+        HashOn::Cookie => HashKey::cookie(key),
+        HashOn::Consumer => HashKey::Consumer,
+        HashOn::VarsCombinations => HashKey::Text(Template::parse(key)),
     }
 }

@@ -1,6 +1,5 @@
 //! Passes one call on: prepares the request, tries nodes until one answers, and begins the answer to the client.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::header::{CONNECTION, UPGRADE};
@@ -11,12 +10,12 @@ use tokio::time::Instant;
 use tollgate_dialects::canonical::ErrorKind;
 
 use super::exchange::{Answered, Failure, Passable, Prepared, exchange, incomplete_body};
-use super::upstream::{Hashed, Host, Upstream};
+use super::upstream::{Host, Upstream};
 use super::{Passed, Tunnel, headers};
 use crate::error::CallError;
 use crate::objects::ObjectRoute;
 use crate::pipeline::{Answer, ClientBody, Content, Passing, Record, Worker};
-use crate::plugins::{Call, CallVariables, variables::variable};
+use crate::plugins::Call;
 use crate::upstream::ClientStream;
 
 /// Tells the statuses of all tries when the last one is a failure of the server, as APISIX does.
@@ -219,19 +218,7 @@ fn hash_key(
         answer_headers: HeaderMap::new(),
         at_end: Vec::new(),
     };
-    let key = match &upstream.hashed {
-        Hashed::Variable(name) => variable(&call, name).map(Cow::into_owned),
-        Hashed::Consumer => call
-            .consumer
-            .as_ref()
-            .map(|attached| attached.consumer.name.to_string()),
-        Hashed::Text(template) => match template.render(&CallVariables::new(&call)) {
-            (_, 0) => None,
-            (text, _) => Some(text),
-        },
-    };
-    key.filter(|key| !key.is_empty())
-        .unwrap_or_else(|| client.ip().to_canonical().to_string())
+    upstream.hash_key.of(&call)
 }
 
 fn tell_statuses(statuses: &[u16], record: &mut Record) {

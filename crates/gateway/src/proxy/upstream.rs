@@ -13,7 +13,7 @@ use tollgate_policy::expr::Template;
 use tollgate_resources::objects::{self, HashOn, KeepalivePool, PassHost, RouteTimeout, Ssl, UpstreamScheme};
 
 use super::node::{Node, places};
-use crate::plugins::SharedState;
+use crate::plugins::{HashKey, SharedState};
 use crate::secrets::Secrets;
 use crate::upstream::{ClientIdentity, Keep, TlsSettings, client_config};
 
@@ -32,7 +32,7 @@ pub struct Upstream {
     /// Numbers the choices that are left to chance.
     draws: AtomicU64,
     /// What a consistent hash is made of.
-    pub(super) hashed: Hashed,
+    pub(super) hash_key: HashKey,
     /// Further tries after the first.
     pub(super) retries: u32,
     /// After this time since the first try there is no further one.
@@ -63,16 +63,6 @@ pub enum Host {
     Node,
     /// This one.
     Fixed(HeaderValue),
-}
-
-/// What a consistent hash is made of.
-pub enum Hashed {
-    /// The value of a variable.
-    Variable(String),
-    /// The consumer's name.
-    Consumer,
-    /// A text with variables.
-    Text(Template),
 }
 
 /// TLS to the servers.
@@ -155,7 +145,7 @@ impl Upstream {
             nodes,
             balancer,
             draws: AtomicU64::new(0),
-            hashed: hashed(upstream.hash_on, upstream.key.as_deref()),
+            hash_key: hash_key(upstream.hash_on, upstream.key.as_deref()),
             retries: retries.min(MAX_RETRIES),
             retry_within: upstream
                 .retry_timeout
@@ -200,14 +190,14 @@ fn algorithm(name: Option<&str>) -> Result<Algorithm, String> {
     }
 }
 
-fn hashed(on: HashOn, key: Option<&str>) -> Hashed {
+fn hash_key(on: HashOn, key: Option<&str>) -> HashKey {
     let key = key.unwrap_or_default();
     match on {
-        HashOn::Vars => Hashed::Variable(key.to_owned()),
-        HashOn::Header => Hashed::Variable(format!("http_{}", key.to_ascii_lowercase().replace('-', "_"))),
-        HashOn::Cookie => Hashed::Variable(format!("cookie_{key}")),
-        HashOn::Consumer => Hashed::Consumer,
-        HashOn::VarsCombinations => Hashed::Text(Template::parse(key)),
+        HashOn::Vars => HashKey::Variable(key.to_owned()),
+        HashOn::Header => HashKey::header(key),
+        HashOn::Cookie => HashKey::cookie(key),
+        HashOn::Consumer => HashKey::Consumer,
+        HashOn::VarsCombinations => HashKey::Text(Template::parse(key)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use tollgate_policy::RetryLimits;
 use tollgate_resources::Secret;
 
 use super::health::ActiveCheck;
@@ -30,6 +31,15 @@ pub struct AiProxyMultiConf {
     /// Attempts that failed later than after so many milliseconds are not repeated.
     #[schemars(range(min = 1))]
     pub retry_on_failure_within_ms: Option<u64>,
+    /// Milliseconds for all attempts of a call until its answer begins.
+    #[schemars(range(min = 1), extend("x-beyond-apisix" = true))]
+    pub deadline_ms: Option<u64>,
+    /// How many further attempts all calls together may make.
+    #[schemars(extend("x-beyond-apisix" = true))]
+    pub retry_budget: Option<Budget>,
+    /// When a second attempt is made beside the first.
+    #[schemars(extend("x-beyond-apisix" = true))]
+    pub hedge: Option<Hedge>,
     /// Limits and connections.
     #[serde(flatten)]
     pub limits: Limits,
@@ -73,6 +83,54 @@ pub struct TokenPrice {
     /// Of answers.
     #[schemars(range(min = 0.0))]
     pub output: f64,
+}
+
+/// How many further attempts all calls together may make, so that an outage is not doubled.
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Budget {
+    /// Share of the calls of the last ten seconds, in percent.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub percent: f64,
+    /// So many in a second are allowed whatever the share.
+    pub min_per_second: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        let RetryLimits {
+            percent,
+            min_per_second,
+        } = RetryLimits::default();
+        Budget {
+            percent,
+            min_per_second,
+        }
+    }
+}
+
+/// When a second attempt is made beside the first, which still waits for its first token.
+#[derive(Clone, Copy, Debug, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Hedge {
+    /// When so many percent of first tokens usually have come.
+    #[schemars(range(min = 1.0, max = 99.9))]
+    pub percentile: f64,
+    /// For at most so many percent of the calls.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub max_percent: f64,
+    /// Never sooner than after so many milliseconds.
+    pub min_ms: u64,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Hedge {
+            percentile: 95.0,
+            max_percent: 10.0,
+            min_ms: 50,
+        }
+    }
 }
 
 /// How an instance is chosen.
@@ -177,6 +235,7 @@ pub enum Strategy {
 
 /// Reasons to try another instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[schemars(extend("x-beyond-apisix" = ["context_window", "content_policy"]))]
 pub enum Trigger {
     /// The instance has no quota left.
     #[serde(rename = "rate_limiting")]
@@ -187,6 +246,12 @@ pub enum Trigger {
     /// The vendor fails.
     #[serde(rename = "http_5xx")]
     Http5xx,
+    /// The prompt does not fit the model's context window.
+    #[serde(rename = "context_window")]
+    ContextWindow,
+    /// The vendor's content policy refuses the request.
+    #[serde(rename = "content_policy")]
+    ContentPolicy,
 }
 
 /// How an instance is chosen by meaning.

@@ -13,11 +13,16 @@ use tollgate_dialects::{Losses, estimate};
 use super::Record;
 use crate::ai::protocol::Protocol;
 use crate::ai::reading::Facts;
+use crate::error::AttemptError;
 use crate::manners::Manners;
 use crate::pipeline::choose::Candidate;
 use crate::pipeline::transform::Transform;
+use crate::pool::{Account, Signal};
 use crate::snapshot::Instance;
 use crate::upstream::{Endpoint as Address, Scheme};
+
+/// The word for an attempt that was left because another one of the same call has answered sooner.
+const OUTRUN: &str = "outrun";
 
 /// Whom an attempt asks.
 pub(super) enum Asks {
@@ -120,10 +125,14 @@ pub struct Attempt {
     /// Our estimate of the input tokens of the call, for when the provider tells none.
     estimated_input: u64,
     strict: bool,
+    /// What its pool is told of it, as long as it is under way.
+    account: Option<Account>,
+    /// Whether the pool was told that the answer has begun.
+    has_begun: bool,
 }
 
 impl Attempt {
-    pub(super) fn new(asks: Asks, record: &Record) -> Self {
+    pub(super) fn new(asks: Asks, account: Option<Account>, record: &Record) -> Self {
         Attempt {
             asks,
             started: Instant::now(),
@@ -142,6 +151,8 @@ impl Attempt {
             has_tool_calls: false,
             estimated_input: record.estimated_input,
             strict: record.manners == Manners::ApisixStrict,
+            account,
+            has_begun: false,
         }
     }
 
@@ -150,6 +161,39 @@ impl Attempt {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.started.elapsed());
         }
+    }
+
+    /// What has come so far may be given to the client.
+    pub fn answers(&mut self) {
+        if let Some(account) = &self.account {
+            account.tell(Signal::Answered, self.started.elapsed());
+            self.has_begun = true;
+        }
+    }
+
+    /// The attempt has failed before anything of it was given to the client.
+    pub fn fails(&mut self, call: &str, failure: &AttemptError) {
+        if let (Some(account), Some(signal)) = (self.account.take(), Signal::of(failure)) {
+            account.tell(signal, self.started.elapsed());
+        }
+        self.end(
+            call,
+            failure.outcome,
+            failure.status,
+            failure.error.detail.as_deref(),
+        );
+    }
+
+    /// Another attempt of the call has answered sooner.
+    pub(super) fn is_outrun(&mut self, call: &str) {
+        if self.outcome.is_some() {
+            return;
+        }
+        if let Some(account) = self.account.take() {
+            account.tell(Signal::Outrun, self.started.elapsed());
+        }
+        self.settle_cancelled();
+        self.end(call, OUTRUN, None, None);
     }
 
     /// The attempt has ended. Later calls change nothing. `call` is the id of the call, for the log.
@@ -166,6 +210,13 @@ impl Attempt {
         self.outcome = Some(outcome);
         self.status = status.map(|status| status.as_u16());
         self.duration = self.started.elapsed();
+        if let Some(account) = self.account.take() {
+            match outcome {
+                "ok" if !self.has_begun => account.tell(Signal::Answered, self.duration),
+                "ok" | "cancelled" => {}
+                _ => account.tell(Signal::Failed, self.duration),
+            }
+        }
         let written = (self.strict && outcome != "not_sent")
             .then(|| self.asks.apisix_address())
             .flatten();
@@ -178,7 +229,7 @@ impl Attempt {
             // An error is all the provider said, and it has been read by now.
             self.first_byte.get_or_insert(self.duration);
         }
-        if outcome != "ok" && outcome != "not_sent" {
+        if !matches!(outcome, "ok" | "not_sent" | OUTRUN) {
             tracing::info!(
                 request_id = call,
                 instance = %self.asks.name(),
@@ -277,19 +328,29 @@ impl<'a> Slot<'a> {
     }
 
     /// An attempt begins. The one before it goes to the record.
-    pub fn begin(&mut self, candidate: &Candidate) -> &mut Attempt {
+    pub fn begin(&mut self, candidate: &Candidate, account: Option<Account>) -> &mut Attempt {
         self.keep();
         let asks = Asks::Instance {
             instance: candidate.instance.clone(),
             upstream_model: candidate.upstream_model().to_owned(),
         };
-        self.attempt.insert(Attempt::new(asks, self.record))
+        self.attempt.insert(Attempt::new(asks, account, self.record))
     }
 
-    /// The attempt has ended; it goes to the record.
-    pub fn end(&mut self, outcome: &'static str, status: Option<StatusCode>, detail: Option<&str>) {
+    /// The attempt has ended and goes to the record; tells how long it was under way.
+    pub fn end(&mut self) -> Duration {
+        let duration = self
+            .attempt
+            .as_ref()
+            .map_or(Duration::ZERO, |attempt| attempt.duration);
+        self.keep();
+        duration
+    }
+
+    /// Another attempt of the call has answered sooner; this one goes to the record.
+    pub fn is_outrun(&mut self) {
         if let Some(attempt) = &mut self.attempt {
-            attempt.end(&self.record.request_id, outcome, status, detail);
+            attempt.is_outrun(&self.record.request_id);
         }
         self.keep();
     }

@@ -1,0 +1,254 @@
+//! The instances of a model as a pool: which of them takes a call, when another one is tried, and what is remembered about
+//! them beyond one configuration.
+
+mod account;
+mod prefix;
+mod retry;
+mod retry_after;
+mod signal;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tollgate_policy::balance::{Algorithm, Ask, Balancer, Member, PoolMemory};
+use tollgate_policy::{FirstTokenTimes, HedgeBudget, RetryBudget, RetryLimits};
+
+pub use account::Account;
+pub use prefix::prefixes;
+pub use retry::{PluginRule, Reason, Retry};
+pub use retry_after::wait_of;
+pub use signal::Signal;
+
+use crate::snapshot::Instance;
+
+/// The instances of a model.
+pub struct Pool {
+    instances: Vec<Arc<Instance>>,
+    /// `None` where there is nothing to choose.
+    balancer: Option<Balancer>,
+    /// When another attempt is made.
+    pub rules: Rules,
+    /// `None` where a call has one attempt only.
+    state: Option<Arc<PoolState>>,
+}
+
+/// An instance on its way into a pool.
+pub struct Entry {
+    /// The instance.
+    pub instance: Arc<Instance>,
+    /// Share of the calls within its tier.
+    pub weight: u32,
+    /// Its tier; larger is used first.
+    pub priority: i64,
+    /// What a call costs, in any unit that all members share.
+    pub cost: Option<f64>,
+}
+
+/// What is remembered about a pool, whatever its configuration.
+#[derive(Default)]
+pub struct PoolState {
+    memory: Arc<PoolMemory>,
+    retries: RetryBudget,
+    hedges: HedgeBudget,
+    /// Of answers as a whole.
+    whole: FirstTokenTimes,
+    /// Of streams, which begin much earlier.
+    streamed: FirstTokenTimes,
+    draws: AtomicU64,
+}
+
+/// When the attempts of a call are repeated.
+#[derive(Default)]
+pub struct Rules {
+    /// After which failures.
+    pub retry: Retry,
+    /// How long all attempts together may take until the answer begins; `None` is no limit.
+    pub deadline: Option<Duration>,
+    /// How many further attempts all calls together may make; `None` is no limit.
+    pub budget: Option<RetryLimits>,
+    /// When a second attempt is made beside the first; `None` is never.
+    pub hedge: Option<Hedge>,
+    /// Whether instances without quota are passed over.
+    pub skips_exhausted: bool,
+}
+
+/// When a second attempt is made while the first still waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hedge {
+    /// When so large a share of first tokens usually has come, 0 to 1.
+    pub share: f64,
+    /// Never sooner.
+    pub at_least: Duration,
+    /// For at most so many of the calls, in percent.
+    pub max_percent: f64,
+}
+
+/// What a pick goes by.
+#[derive(Default)]
+pub struct Clues {
+    /// The key of the call, where it is chosen by a hash.
+    pub key: Vec<u8>,
+    /// Hashes of the prefixes of its prompt, where it is chosen by those.
+    pub prefixes: Vec<u64>,
+}
+
+impl Pool {
+    /// A pool. `state` is what is remembered under its name; not needed where a call has one attempt only.
+    pub fn new(
+        algorithm: Algorithm,
+        entries: Vec<Entry>,
+        rules: Rules,
+        state: Option<Arc<PoolState>>,
+    ) -> Self {
+        let balancer = match &state {
+            Some(state) if entries.len() > 1 => Some(balancer(algorithm, &entries, state)),
+            _ => None,
+        };
+        Pool {
+            instances: entries.into_iter().map(|entry| entry.instance).collect(),
+            balancer,
+            rules,
+            state,
+        }
+    }
+
+    /// A pool of one instance, which is asked once.
+    pub fn of_one(instance: Arc<Instance>) -> Self {
+        Pool {
+            instances: vec![instance],
+            balancer: None,
+            rules: Rules::default(),
+            state: None,
+        }
+    }
+
+    /// The instances, in the order in which they were given.
+    pub fn instances(&self) -> &[Arc<Instance>] {
+        &self.instances
+    }
+
+    /// Whether choices depend on [`Clues::key`].
+    pub fn needs_key(&self) -> bool {
+        self.balancer.as_ref().is_some_and(Balancer::needs_key)
+    }
+
+    /// Whether choices depend on [`Clues::prefixes`].
+    pub fn needs_prefixes(&self) -> bool {
+        self.balancer.as_ref().is_some_and(Balancer::needs_prefix)
+    }
+
+    /// The next instance for a call that has tried these; `None` when there is no other.
+    pub fn pick(&self, tried: &[usize], clues: &Clues) -> Option<usize> {
+        let (Some(balancer), Some(state)) = (&self.balancer, &self.state) else {
+            return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
+        };
+        balancer.pick(&Ask {
+            tried,
+            usable: &|_| true,
+            key: &clues.key,
+            prefix: &clues.prefixes,
+            now: Instant::now(),
+            draw: state.draws.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    /// Opens an account for an attempt with an instance; `None` where nothing is remembered.
+    pub fn account(&self, instance: usize, streams: bool) -> Option<Account> {
+        let in_flight = self.balancer.as_ref()?.begin(instance);
+        let hedged = self.rules.hedge.is_some();
+        let state = self.state.as_ref().filter(|_| hedged);
+        Some(Account::open(in_flight, state.cloned(), streams))
+    }
+
+    /// A call begins.
+    pub fn call_begins(&self) {
+        let Some(state) = &self.state else {
+            return;
+        };
+        if self.rules.budget.is_some() {
+            state.retries.call(Instant::now());
+        }
+        if let Some(hedge) = &self.rules.hedge {
+            state.hedges.call(hedge.max_percent);
+        }
+    }
+
+    /// Takes a further attempt out of the budget; false if there is none left.
+    pub fn may_try_again(&self) -> bool {
+        match (&self.state, &self.rules.budget) {
+            (Some(state), Some(limits)) => state.retries.try_retry(Instant::now(), limits),
+            _ => true,
+        }
+    }
+
+    /// How long a first attempt is waited for before a second one is made beside it; `None` is for ever.
+    pub fn hedge_after(&self, streams: bool) -> Option<Duration> {
+        let hedge = self.rules.hedge.as_ref()?;
+        let state = self.state.as_ref().filter(|_| self.instances.len() > 1)?;
+        let usual = state.times(streams).quantile(Instant::now(), hedge.share)?;
+        Some(usual.max(hedge.at_least))
+    }
+
+    /// Takes a second attempt out of the budget for those; false if there is none left.
+    pub fn may_hedge(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.hedges.try_hedge())
+    }
+
+    /// Gives back what [`Pool::may_hedge`] took, because there was no instance for it.
+    pub fn has_not_hedged(&self) {
+        if let Some(state) = &self.state {
+            state.hedges.give_back();
+        }
+    }
+}
+
+impl PoolState {
+    fn times(&self, streams: bool) -> &FirstTokenTimes {
+        if streams { &self.streamed } else { &self.whole }
+    }
+}
+
+fn balancer(algorithm: Algorithm, entries: &[Entry], state: &PoolState) -> Balancer {
+    let names: Vec<Arc<str>> = entries.iter().map(|entry| entry.instance.name.clone()).collect();
+    let states = state.memory.of(&names);
+    let members = entries
+        .iter()
+        .zip(names)
+        .zip(states)
+        .map(|((entry, name), state)| Member {
+            name,
+            weight: entry.weight,
+            priority: entry.priority,
+            cost: entry.cost,
+            state,
+        });
+    Balancer::new(algorithm, members.collect(), state.memory.clone())
+}
+
+/// Makes those of weight 0 beside others a tier of their own below them, so that they are asked when all others of theirs
+/// have failed.
+pub fn with_spares(entries: &mut [Entry]) {
+    let mut ranks: Vec<(i64, bool)> = Vec::new();
+    let is_spare = |entry: &Entry, entries: &[Entry]| {
+        entry.weight == 0
+            && entries
+                .iter()
+                .any(|other| other.priority == entry.priority && other.weight > 0)
+    };
+    let own: Vec<(i64, bool)> = entries
+        .iter()
+        .map(|entry| (entry.priority, !is_spare(entry, entries)))
+        .collect();
+    ranks.extend(&own);
+    ranks.sort_unstable();
+    ranks.dedup();
+    for (entry, own) in entries.iter_mut().zip(own) {
+        // Every one of them is there.
+        let rank = ranks.iter().position(|rank| *rank == own).unwrap_or_default();
+        entry.priority = i64::try_from(rank).unwrap_or_default();
+        if !own.1 {
+            entry.weight = 1;
+        }
+    }
+}
