@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Marks what APISIX does not have: `true` in the schema of a field, a list of words beside an `enum`.
+/// Marks what APISIX does not have: `true` in the schema of a field, a list of words beside an `enum`; or, as an object,
+/// what APISIX demands beyond it.
 const MARK: &str = "x-beyond-apisix";
 
 /// Takes out of a schema what APISIX does not have: descriptions, and what is marked.
@@ -12,7 +13,7 @@ pub(crate) fn leave_out(schema: &mut Value) {
             members.retain(|name, value| {
                 (name != "description" || !value.is_string()) && value.get(MARK) != Some(&Value::Bool(true))
             });
-            leave_out_words(members);
+            apply(members);
             members.values_mut().for_each(leave_out);
         }
         Value::Array(items) => items.iter_mut().for_each(leave_out),
@@ -20,12 +21,16 @@ pub(crate) fn leave_out(schema: &mut Value) {
     }
 }
 
-fn leave_out_words(members: &mut Map<String, Value>) {
-    let Some(Value::Array(ours)) = members.remove(MARK) else {
-        return;
-    };
-    if let Some(Value::Array(words)) = members.get_mut("enum") {
-        words.retain(|word| !ours.contains(word));
+/// Applies the mark of a schema that stays.
+fn apply(members: &mut Map<String, Value>) {
+    match members.remove(MARK) {
+        Some(Value::Array(ours)) => {
+            if let Some(Value::Array(words)) = members.get_mut("enum") {
+                words.retain(|word| !ours.contains(word));
+            }
+        }
+        Some(Value::Object(theirs)) => members.extend(theirs),
+        _ => {}
     }
 }
 
@@ -47,7 +52,7 @@ mod tests {
                 "list": {"type": "array", "items": {"type": "object", "properties": {
                     "theirs": {"type": "integer"},
                     "ours": {"type": "integer", "x-beyond-apisix": true},
-                }}},
+                }, "x-beyond-apisix": {"required": ["theirs"]}}},
             },
         });
         leave_out(&mut schema);
@@ -58,7 +63,7 @@ mod tests {
                 "description": {"type": "string"},
                 "list": {"type": "array", "items": {"type": "object", "properties": {
                     "theirs": {"type": "integer"},
-                }}},
+                }, "required": ["theirs"]}},
             },
         });
         assert_eq!(schema, expected);

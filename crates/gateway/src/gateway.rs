@@ -8,9 +8,10 @@ use serde_json::Value;
 use tollgate_resources::model::TlsVersion;
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
-use tollgate_telemetry::AccessLog;
+use tollgate_telemetry::{AccessLog, Metrics};
 
 use crate::forwarding::Forwarding;
+use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::plugins::SharedState;
 use crate::secret_managers::{Agent, Timing, Wanted};
@@ -27,7 +28,8 @@ pub struct Gateway {
     secrets: Arc<Secrets>,
     secret_agent: OnceLock<Agent>,
     /// State of models that outlives snapshots.
-    states: SharedState,
+    states: Arc<SharedState>,
+    health_agent: OnceLock<health::Agent>,
     pepper: [u8; 32],
     access_log: AccessLog,
     forwarding: Forwarding,
@@ -96,7 +98,7 @@ impl Gateway {
         env: &dyn Fn(&str) -> Option<String>,
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
-        let states = SharedState::default();
+        let states = Arc::new(SharedState::default());
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(
@@ -104,6 +106,7 @@ impl Gateway {
             setting.strict_apisix,
             setting.plugins,
             setting.tls_versions,
+            states.clone(),
         );
         let plane = compiler.apply(&[], &secrets);
         Ok(Gateway {
@@ -113,6 +116,7 @@ impl Gateway {
             secrets,
             secret_agent: OnceLock::new(),
             states,
+            health_agent: OnceLock::new(),
             pepper: setting.pepper,
             access_log: setting.access_log,
             forwarding: setting.forwarding,
@@ -187,6 +191,19 @@ impl Gateway {
     pub fn start_secret_agent_with(self: &Arc<Self>, timing: Timing) -> std::io::Result<()> {
         // If there is one already, the new one ends at once.
         let _ = self.secret_agent.set(Agent::start(Arc::downgrade(self), timing)?);
+        Ok(())
+    }
+
+    /// Starts the thread that asks instances whether they are well. It ends with the gateway. Without it only calls tell.
+    ///
+    /// # Errors
+    /// The system gives no thread or no runtime.
+    pub fn start_health_agent(&self) -> std::io::Result<()> {
+        // If there is one already, the new one ends at once.
+        let _ = self.health_agent.set(health::Agent::start(
+            self.states.roster(),
+            health::Names::default(),
+        )?);
         Ok(())
     }
 
@@ -312,6 +329,16 @@ impl Gateway {
     /// What is believed of requests that other proxies have passed on.
     pub fn forwarding(&self) -> &Forwarding {
         &self.forwarding
+    }
+
+    /// The instances in service.
+    pub fn roster(&self) -> &Roster {
+        self.states.roster()
+    }
+
+    /// The numbers that are told to Prometheus.
+    pub fn metrics(&self) -> &Metrics {
+        self.states.metrics()
     }
 
     /// The access log.

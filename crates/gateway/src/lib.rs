@@ -9,6 +9,7 @@ pub mod certificates;
 mod error;
 mod forwarding;
 mod gateway;
+pub mod health;
 mod manners;
 mod objects;
 mod pipeline;

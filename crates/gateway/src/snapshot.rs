@@ -12,6 +12,7 @@ use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
 use tollgate_resources::model::{self, AiAuth, Compat, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
+use crate::health::OnDuty;
 use crate::manners::Manners;
 use crate::objects::Plane;
 use crate::plugins::{AiInstance, SharedState};
@@ -142,6 +143,8 @@ pub struct Instance {
     pub secrets: Vec<Secret>,
     /// How an instance of APISIX's AI plugins is called; `None` for those of the configuration's own models.
     pub ai: Option<Arc<AiInstance>>,
+    /// What is known of its health; `None` where nobody asks.
+    pub health: Option<Arc<OnDuty>>,
 }
 
 impl Native {
@@ -444,6 +447,7 @@ impl Compiler<'_> {
             embeddings,
             secrets,
             ai: None,
+            health: None,
         })
     }
 }

@@ -6,6 +6,7 @@ pub mod balance;
 pub mod cost;
 pub mod expr;
 mod first_token;
+pub mod health;
 mod keys;
 mod network;
 mod plan;

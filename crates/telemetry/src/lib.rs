@@ -1,4 +1,4 @@
-//! What is told about calls after they are done: the access log and what a call cost.
+//! What is told about calls after they are done: the access log and what a call cost; and numbers about all of them.
 //!
 //! The gateway fills one [`CallRecord`] per finished call and hands it to the [`AccessLog`], which never blocks it:
 //! queues are bounded and count what they drop. This crate knows log formats, files and prices. It does not know
@@ -8,10 +8,12 @@ mod access_log;
 #[cfg(test)]
 mod fixture;
 mod format;
+pub mod metrics;
 mod prices;
 mod record;
 
 pub use access_log::{AccessLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
+pub use metrics::Metrics;
 pub use prices::{LongPrompt, Price, Rates, Usd, cost, load_prices, price_of};
 pub use record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};

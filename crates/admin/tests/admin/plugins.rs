@@ -273,6 +273,12 @@ async fn what_apisix_does_not_have_is_refused_and_not_shown_in_strict_mode() {
         let told = strict.put("/routes/1", written).await;
         assert!(told.is(400).text.contains("algorithm"), "{}", told.text);
     }
+    let mut passive = conf("roundrobin");
+    passive["instances"][0]["checks"] = json!({"passive": {"ejection_ms": 500}});
+    let passive = with_plugin("ai-proxy-multi", passive);
+    api().put("/routes/1", passive.clone()).await.is(201);
+    let told = strict.put("/routes/1", passive).await;
+    assert!(told.is(400).text.contains("is required"), "{}", told.text);
     let theirs = with_plugin("ai-proxy-multi", conf("roundrobin"));
     strict.put("/routes/1", theirs).await.is(201);
     let schema = strict.get("/schema/plugins/ai-proxy-multi").await;
@@ -284,5 +290,10 @@ async fn what_apisix_does_not_have_is_refused_and_not_shown_in_strict_mode() {
     assert_eq!(
         schema.json()["properties"]["instances"]["items"]["properties"]["price"],
         json!(null)
+    );
+    let checks = &schema.json()["properties"]["instances"]["items"]["properties"]["checks"];
+    assert_eq!(
+        (&checks["required"], checks["properties"].get("passive")),
+        (&json!(["active"]), None)
     );
 }

@@ -10,7 +10,7 @@ pub mod config;
 pub mod cost;
 pub mod gcp;
 pub mod headers;
-mod percent;
+pub(crate) mod percent;
 pub mod protocol;
 pub mod reading;
 pub mod shape;

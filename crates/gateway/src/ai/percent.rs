@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Appends a text with everything but letters, digits and `-._~` encoded.
-pub(super) fn encode(out: &mut String, text: &str) {
+pub(crate) fn encode(out: &mut String, text: &str) {
     encode_bytes(out, text.as_bytes());
 }
 

@@ -37,7 +37,7 @@ pub struct Compiler {
     upstreams: HashMap<ObjectKey, Arc<Upstream>>,
     certificates: Shelf,
     /// State of plugins that outlives configurations.
-    state: SharedState,
+    state: Arc<SharedState>,
     strict: bool,
     enabled: Option<Vec<String>>,
     plane: Plane,
@@ -46,11 +46,13 @@ pub struct Compiler {
 impl Compiler {
     /// No objects. `strict` switches differences from APISIX off; `enabled` names the plugins that may be used, `None` all.
     /// `tls_versions` are those of certificates that name none; empty for all there are.
+    /// `state` outlives what is compiled.
     pub fn new(
         pepper: &[u8; 32],
         strict: bool,
         enabled: Option<Vec<String>>,
         tls_versions: Vec<TlsVersion>,
+        state: Arc<SharedState>,
     ) -> Self {
         Compiler {
             objects: HashMap::new(),
@@ -61,7 +63,7 @@ impl Compiler {
             global: HashMap::new(),
             upstreams: HashMap::new(),
             certificates: Shelf::new(tls_versions),
-            state: SharedState::default(),
+            state,
             strict,
             enabled,
             plane: Plane::new(pepper, strict),

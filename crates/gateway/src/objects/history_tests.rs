@@ -219,7 +219,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn compiler() -> Compiler {
-    Compiler::new(&[7; 32], false, None, Vec::new())
+    Compiler::new(&[7; 32], false, None, Vec::new(), Arc::default())
 }
 
 /// The objects as a store would hold them.

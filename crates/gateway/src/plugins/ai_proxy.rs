@@ -173,6 +173,7 @@ pub(super) fn instance(
             tokens: setup.state.of("ai-proxy/gcp-tokens"),
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),
+        health: None,
     })
 }
 

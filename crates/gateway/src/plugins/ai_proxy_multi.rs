@@ -7,6 +7,7 @@ use serde_json::Value;
 use tollgate_policy::expr::Template;
 use tollgate_policy::{RetryLimits, balance};
 
+use super::ai_health as health;
 use super::ai_proxy::{AiPlugin, AiProxy, instance, timeouts};
 use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::config::{self, AiProxyMultiConf, Algorithm, Balancer, HashOn, Trigger};
@@ -43,6 +44,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
         serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))?;
     let algorithm = algorithm(conf.balancer.algorithm, setup);
     let rules = rules(&conf, setup.strict);
+    let several = conf.instances.len() > 1;
     let mut entries = Vec::with_capacity(conf.instances.len());
     for written in conf.instances {
         let cost = cost(
@@ -50,7 +52,8 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             written.conf.options.model.as_deref(),
             written.price.as_ref(),
         );
-        let compiled = instance(&written.name, written.conf, &conf.limits, true, setup)?;
+        let mut compiled = instance(&written.name, written.conf, &conf.limits, true, setup)?;
+        compiled.health = health::enlist(&compiled, written.checks.as_ref(), several, setup)?;
         entries.push(Entry {
             instance: Arc::new(compiled),
             weight: u32::try_from(written.weight).unwrap_or(u32::MAX),

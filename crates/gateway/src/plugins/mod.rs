@@ -4,6 +4,7 @@
 //! `rewrite` finds out who calls, `access` decides whether and how the call goes on. Within a phase plugins run by
 //! priority, highest first. What has to be set on the answer is put into [`Call::answer_headers`] in either phase.
 
+mod ai_health;
 mod ai_proxy;
 mod ai_proxy_multi;
 mod at_end;

@@ -8,8 +8,10 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
+use tollgate_telemetry::Metrics;
 
 use super::{AiPlugin, Call, Flow};
+use crate::health::Roster;
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,15 +107,20 @@ pub struct Setup<'a> {
     pub state: &'a SharedState,
 }
 
-/// State of plugins that outlives configurations (counters), by type and name. What no configuration uses any more is
+/// State that outlives configurations: that of plugins (counters), by type and name, numbers about calls, and which
+/// instances are in service. What no configuration uses any more is
 /// forgotten at the next change.
 #[derive(Default)]
-pub struct SharedState(Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>);
+pub struct SharedState {
+    named: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    metrics: Arc<Metrics>,
+    roster: Arc<Roster>,
+}
 
 impl SharedState {
     /// The state of a name, made when it is not there yet. Choose names that begin with the plugin's.
     pub fn of<T: Default + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = states.get(name)
             && let Ok(state) = Arc::downcast::<T>(state.clone())
         {
@@ -124,9 +131,19 @@ impl SharedState {
         state
     }
 
+    /// The numbers that are told to Prometheus.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The instances in service.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
     /// Forgets what nobody holds.
     pub fn forget_unused(&self) {
-        self.0
+        self.named
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, state| Arc::strong_count(state) > 1);

@@ -5,7 +5,7 @@ mod body;
 mod connect;
 mod endpoint;
 mod pool;
-mod reach;
+pub(crate) mod reach;
 
 pub use answer_body::UpstreamBody;
 pub use body::{ClientStream, Outgoing, RequestBody, WaitsFor};

@@ -60,7 +60,7 @@ impl Reach {
 }
 
 /// Where connections to a host go, if not where DNS says.
-pub(super) fn address(host: &str, port: u16) -> Option<SocketAddr> {
+pub(crate) fn address(host: &str, port: u16) -> Option<SocketAddr> {
     REACH.get()?.address(host, port)
 }
 

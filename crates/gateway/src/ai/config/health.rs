@@ -1,6 +1,50 @@
-//! How the health of an instance is found out by asking it.
+//! How the health of an instance is found out.
 
 use serde::Deserialize;
+use tollgate_policy::health::Settings;
+
+/// How an instance's health is found out.
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
+#[schemars(extend("x-beyond-apisix" = {"required": ["active"]}))]
+pub struct Checks {
+    /// By asking it.
+    pub active: Option<ActiveCheck>,
+    /// By the calls that it answers or fails to answer. Not in APISIX.
+    #[schemars(extend("x-beyond-apisix" = true))]
+    pub passive: Option<PassiveCheck>,
+}
+
+/// When an instance takes no calls for a while, because of those it took.
+#[derive(Clone, Debug, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct PassiveCheck {
+    /// Whether calls have a say at all.
+    pub enabled: bool,
+    /// Failures in a row that are needed.
+    #[schemars(range(min = 1))]
+    pub consecutive_failures: u32,
+    /// Share of failed calls within the window that is needed.
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub error_rate: f64,
+    /// Calls that the window must hold before their share counts.
+    #[schemars(range(min = 1))]
+    pub min_calls: u32,
+    /// Length of the window, in milliseconds.
+    #[schemars(range(min = 10))]
+    pub window_ms: u64,
+    /// An answer whose first token takes longer counts as a failure; in milliseconds. None if not said.
+    #[schemars(range(min = 1))]
+    pub slow_first_token_ms: Option<u64>,
+    /// How long the first ejection is, in milliseconds; each that follows without a recovery is twice as long.
+    #[schemars(range(min = 1))]
+    pub ejection_ms: u64,
+    /// How long an ejection is at most, in milliseconds.
+    #[schemars(range(min = 1))]
+    pub max_ejection_ms: u64,
+    /// Calls that may run at once after an ejection, and that have to be answered.
+    #[schemars(range(min = 1))]
+    pub trial_calls: u32,
+}
 
 /// How an instance is asked.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -84,6 +128,39 @@ pub struct Unhealthy {
     /// Timeouts in a row that are needed.
     #[schemars(range(min = 1, max = 254))]
     pub timeouts: u32,
+}
+
+impl Default for PassiveCheck {
+    fn default() -> Self {
+        let settings = Settings::default();
+        PassiveCheck {
+            enabled: true,
+            consecutive_failures: settings.consecutive_failures,
+            error_rate: settings.error_rate,
+            min_calls: settings.min_calls,
+            window_ms: settings.window_ms,
+            slow_first_token_ms: settings.slow_first_token_ms,
+            ejection_ms: settings.ejection_ms,
+            max_ejection_ms: settings.max_ejection_ms,
+            trial_calls: settings.trial_calls,
+        }
+    }
+}
+
+impl PassiveCheck {
+    /// The rules; `None` if calls have no say.
+    pub fn settings(&self) -> Option<Settings> {
+        self.enabled.then_some(Settings {
+            consecutive_failures: self.consecutive_failures,
+            error_rate: self.error_rate,
+            min_calls: self.min_calls,
+            window_ms: self.window_ms,
+            slow_first_token_ms: self.slow_first_token_ms,
+            ejection_ms: self.ejection_ms,
+            max_ejection_ms: self.max_ejection_ms,
+            trial_calls: self.trial_calls,
+        })
+    }
 }
 
 impl Default for ActiveCheck {

@@ -15,11 +15,11 @@ use serde::Deserialize;
 
 pub use auth::{Auth, AwsAuth, GcpAuth};
 pub use check::{check, check_multi};
-pub use health::{ActiveCheck, CheckKind, Healthy, Unhealthy};
+pub use health::{ActiveCheck, CheckKind, Checks, Healthy, PassiveCheck, Unhealthy};
 pub use legacy::{Normal, Price, is_legacy, normalise};
 pub use multi::{
-    ActiveChecks, AiProxyMultiConf, Algorithm, Balancer, Budget, Embeddings, EmbeddingsProvider,
-    FallbackStrategy, HashOn, Hedge, Instance, PlainAuth, SemanticOptions, Strategy, TokenPrice, Trigger,
+    AiProxyMultiConf, Algorithm, Balancer, Budget, Embeddings, EmbeddingsProvider, FallbackStrategy, HashOn,
+    Hedge, Instance, PlainAuth, SemanticOptions, Strategy, TokenPrice, Trigger,
 };
 pub use options::{Endpoint, Options};
 pub use schema::{legacy_schema, multi_schema, schemas};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tollgate_policy::RetryLimits;
 use tollgate_resources::Secret;
 
-use super::health::ActiveCheck;
+use super::health::Checks;
 use super::{InstanceConf, Limits};
 
 /// The configuration of `ai-proxy-multi`.
@@ -60,7 +60,7 @@ pub struct Instance {
     #[serde(flatten)]
     pub conf: InstanceConf,
     /// How its health is found out.
-    pub checks: Option<ActiveChecks>,
+    pub checks: Option<Checks>,
     /// What it asks for tokens, for `least_cost`; the price list counts where it is not said.
     #[schemars(extend("x-beyond-apisix" = true))]
     pub price: Option<TokenPrice>,
@@ -310,13 +310,6 @@ pub struct PlainAuth {
     pub header: BTreeMap<String, Secret>,
     /// Arguments of the query.
     pub query: BTreeMap<String, Secret>,
-}
-
-/// How an instance's health is found out.
-#[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
-pub struct ActiveChecks {
-    /// By asking it.
-    pub active: ActiveCheck,
 }
 
 fn embeddings_timeout() -> u64 {

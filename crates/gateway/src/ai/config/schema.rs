@@ -230,7 +230,13 @@ mod tests {
             .collect();
         required.sort_unstable();
         assert_eq!(required, ["auth", "name", "provider", "weight"]);
-        assert_eq!(instance["properties"]["checks"]["required"], json!(["active"]));
+        let checks = &instance["properties"]["checks"];
+        assert_eq!(checks.get("required"), None);
+        let passive = &checks["properties"]["passive"]["properties"];
+        assert_eq!(
+            (&passive["ejection_ms"]["default"], &passive["enabled"]["default"]),
+            (&json!(10_000), &json!(true))
+        );
         assert_eq!(instance["properties"]["name"]["maxLength"], 100);
         let properties = &schema["properties"];
         let mut algorithms = properties["balancer"]["properties"]["algorithm"].clone();

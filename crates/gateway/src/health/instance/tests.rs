@@ -1,0 +1,186 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tollgate_policy::health::{Found, Settings};
+
+use super::{InstanceHealth, Signal};
+use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty, status};
+use crate::plugins::SharedState;
+
+const NOTHING: Credentials<'_> = Credentials {
+    headers: &[],
+    query: "",
+};
+
+fn settings() -> Settings {
+    Settings {
+        consecutive_failures: 2,
+        ejection_ms: 1_000,
+        ..Settings::default()
+    }
+}
+
+fn check(path: &str) -> Check {
+    let conf = serde_json::from_value(json!({"http_path": path, "unhealthy": {"http_failures": 1}})).unwrap();
+    let target = CheckTarget {
+        host: "a.example.com".to_owned(),
+        port: 80,
+        authority: HeaderValue::from_static("a.example.com"),
+    };
+    Check::new(&conf, target, &NOTHING).unwrap()
+}
+
+fn duty(state: &SharedState, passive: Option<Settings>, check: Option<Check>) -> Arc<OnDuty> {
+    let duty = Duty {
+        owner: "route/1",
+        name: "a",
+        place: "http://a.example.com:80",
+        passive,
+        check,
+    };
+    state.roster().enlist(duty, state)
+}
+
+fn fail(health: &Arc<InstanceHealth>, now: Instant) {
+    health.begin_anyway().report(now, Signal::Failed);
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn told(state: &SharedState, now: Instant) -> Value {
+    let all = status(state.roster(), now, SystemTime::UNIX_EPOCH);
+    all.into_iter()
+        .map(|one| (one.owner, Value::from(one.told)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+#[test]
+fn an_instance_is_ejected_probed_and_healthy_again() {
+    let state = SharedState::default();
+    let on_duty = duty(&state, Some(settings()), None);
+    let health = &on_duty.health;
+    let now = Instant::now();
+    fail(health, now);
+    assert!(health.is_usable(now));
+    fail(health, now);
+    assert!(!health.is_usable(now) && health.begin(now).is_none());
+    assert!(
+        state
+            .metrics()
+            .text()
+            .contains(r#"tollgate_instance_healthy{owner="route/1",instance="a"} 0"#)
+    );
+    let later = now + Duration::from_secs(1);
+    let undecided = health.begin(later).unwrap();
+    assert!(health.begin(later).is_none(), "there is one trial at a time");
+    drop(undecided);
+    let trial = health.begin(later).unwrap();
+    trial.report(later, Signal::Answered { first_token: None });
+    assert!(health.begin(later).is_some() && health.begin(later).is_some());
+    let text = state.metrics().text();
+    assert!(
+        text.contains(r#"tollgate_instance_healthy{owner="route/1",instance="a"} 1"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"ejections_total{owner="route/1",instance="a",cause="consecutive_failures"} 1"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn where_calls_have_no_say_nothing_is_ejected() {
+    let state = SharedState::default();
+    let on_duty = duty(&state, None, None);
+    let now = Instant::now();
+    for _ in 0..100 {
+        fail(&on_duty.health, now);
+    }
+    assert!(on_duty.health.begin(now).is_some());
+}
+
+#[test]
+fn an_ejection_outlives_a_change_of_the_configuration() {
+    let state = SharedState::default();
+    let before = duty(&state, Some(settings()), None);
+    let now = Instant::now();
+    before.health.begin_anyway().report(
+        now,
+        Signal::RateLimited {
+            retry_after: Some(Duration::from_secs(60)),
+        },
+    );
+    let after = duty(&state, Some(settings()), None);
+    drop(before);
+    state.forget_unused();
+    assert!(!after.health.is_usable(now));
+    let told = told(&state, now);
+    assert_eq!(
+        told,
+        json!({"route/1": {"nodes": [], "instances": [{
+            "name": "a", "usable": false, "state": "ejected", "cause": "rate_limited",
+            "ejected_for_ms": told["route/1"]["instances"][0]["ejected_for_ms"],
+            "ejected_until_ms": told["route/1"]["instances"][0]["ejected_for_ms"],
+        }]}})
+    );
+    drop(after);
+    assert_eq!(self::told(&state, now), json!({}));
+    assert!(!state.metrics().text().contains("tollgate_instance_healthy"));
+}
+
+#[test]
+fn an_instance_is_usable_as_long_as_one_of_its_addresses_is_well() {
+    let state = SharedState::default();
+    let on_duty = duty(&state, None, Some(check("/")));
+    let (health, check) = (&on_duty.health, on_duty.check.as_ref().unwrap());
+    let now = Instant::now();
+    assert!(health.is_usable(now) && health.addresses().is_none());
+    let [first, second] = [address("10.0.0.1:80"), address("10.0.0.2:80")];
+    health.resolved(check, &[first, second]);
+    health.found_at(check, first, Found::Status(500));
+    assert!(health.is_usable(now));
+    assert_eq!(health.addresses().unwrap()[..], [second]);
+    health.found_at(check, second, Found::Status(500));
+    assert!(!health.is_usable(now) && health.begin(now).is_none());
+    assert_eq!(health.addresses().unwrap()[..], [first, second]);
+    // The name leads to another address now, of which nothing bad is known.
+    let third = address("10.0.0.3:80");
+    health.resolved(check, &[first, third]);
+    assert!(health.is_usable(now));
+    assert_eq!(health.addresses().unwrap()[..], [third]);
+    assert_eq!(
+        told(&state, now)["route/1"]["nodes"][0],
+        json!({
+            "instance": "a", "hostname": "a.example.com", "ip": "10.0.0.1", "port": 80, "status": "unhealthy",
+            "counter": {"success": 0, "http_failure": 1, "tcp_failure": 0, "timeout_failure": 0},
+        })
+    );
+    assert_eq!(told(&state, now)["route/1"]["type"], "http");
+}
+
+#[test]
+fn what_checks_found_stays_as_long_as_the_check_is_the_same() {
+    let state = SharedState::default();
+    let before = duty(&state, None, Some(check("/")));
+    let old_check = before.check.as_ref().unwrap();
+    let first = address("10.0.0.1:80");
+    before.health.resolved(old_check, &[first]);
+    before.health.found_at(old_check, first, Found::Status(500));
+    let same = duty(&state, None, Some(check("/")));
+    let now = Instant::now();
+    assert!(!same.health.is_usable(now));
+    let other = duty(&state, None, Some(check("/other")));
+    assert!(other.health.is_usable(now));
+    // What the old check still finds says nothing about the new one.
+    other.health.resolved(old_check, &[first]);
+    other.health.found_at(old_check, first, Found::Status(500));
+    assert!(other.health.is_usable(now));
+    let unchecked = duty(&state, None, None);
+    assert!(unchecked.health.addresses().is_none());
+}

@@ -1,0 +1,76 @@
+//! How the health of an instance of `ai-proxy-multi` is found out.
+
+use std::sync::Arc;
+
+use super::{Setup, Unusable};
+use crate::ai::config::{Checks, PassiveCheck};
+use crate::ai::percent;
+use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty};
+use crate::snapshot::Instance;
+use crate::upstream::Scheme;
+
+/// Takes an instance into service whose health is found out; `None` where nothing is to be found out.
+///
+/// Calls have a say by default where there are several instances to choose among. As in APISIX, they have none in strict
+/// mode.
+pub(super) fn enlist(
+    instance: &Instance,
+    checks: Option<&Checks>,
+    several: bool,
+    setup: &Setup<'_>,
+) -> Result<Option<Arc<OnDuty>>, Unusable> {
+    let passive = match checks.and_then(|checks| checks.passive.as_ref()) {
+        _ if setup.strict => None,
+        Some(written) => written.settings(),
+        None => several.then(|| PassiveCheck::default().settings()).flatten(),
+    };
+    let check = checks
+        .and_then(|checks| checks.active.as_ref())
+        .map(|active| {
+            let endpoint = &instance.endpoint;
+            let target = CheckTarget {
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+                authority: endpoint.authority.clone(),
+            };
+            let auth = instance.ai.as_ref().map(|ai| &ai.conf.auth);
+            let headers: Vec<(&str, &str)> = auth
+                .iter()
+                .flat_map(|auth| &auth.header)
+                .map(|(name, value)| (name.as_str(), value.expose()))
+                .collect();
+            let mut query = String::new();
+            for (name, value) in auth.iter().flat_map(|auth| &auth.query) {
+                if !query.is_empty() {
+                    query.push('&');
+                }
+                percent::encode(&mut query, name);
+                query.push('=');
+                percent::encode(&mut query, value.expose());
+            }
+            let with = Credentials {
+                headers: &headers,
+                query: &query,
+            };
+            Check::new(active, target, &with)
+                .map_err(|problem| Unusable(format!("instance '{}': {problem}", instance.name)))
+        })
+        .transpose()?;
+    if passive.is_none() && check.is_none() {
+        return Ok(None);
+    }
+    let endpoint = &instance.endpoint;
+    let scheme = match endpoint.scheme {
+        Scheme::Https { .. } => "https",
+        Scheme::Http => "http",
+        Scheme::Simulated { .. } => "simulated",
+    };
+    let duty = Duty {
+        owner: setup.owner,
+        name: &instance.name,
+        place: &format!("{scheme}://{}:{}", endpoint.host, endpoint.port),
+        passive,
+        check,
+    };
+    Ok(Some(setup.state.roster().enlist(duty, setup.state)))
+}
