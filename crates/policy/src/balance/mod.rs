@@ -154,18 +154,16 @@ impl Balancer {
                 .as_ref()?
                 .from(hash(ask.key))
                 .find(|member| open.contains(member)),
-            Algorithm::LeastBusy => self.least(tier, &open, |member| self.load(member)),
-            Algorithm::LeastLatency => {
-                let typical = self.typical_latency(&open, ask.now);
-                self.least(tier, &open, |member| self.expected_wait(member, typical, ask.now))
-            }
+            Algorithm::LeastBusy => self.least(tier, &open, &self.loads(&open)),
+            Algorithm::LeastLatency => self.least(tier, &open, &self.expected_waits(&open, ask.now)),
             Algorithm::Ewma => {
-                let (first, second) = two_of(&open, ask.draw)?;
-                let typical = self.typical_latency(&open, ask.now);
-                let wait = |member| self.expected_wait(member, typical, ask.now);
-                Some(if wait(second) < wait(first) { second } else { first })
+                let two = two_of(&open, ask.draw)?;
+                self.least(tier, &two, &self.expected_waits(&two, ask.now))
             }
-            Algorithm::LeastCost => self.least(tier, &open, |member| self.cost(member)),
+            Algorithm::LeastCost => {
+                let costs: Vec<f64> = open.iter().map(|member| self.cost(*member)).collect();
+                self.least(tier, &open, &costs)
+            }
             Algorithm::PrefixAffinity => self.by_prefix(tier, &open, ask.prefix),
         }
     }
@@ -214,14 +212,12 @@ impl Balancer {
         Some(index)
     }
 
-    /// The one of these with the least of something; of several, the one whose turn it is.
-    fn least(&self, tier: &Tier, open: &[usize], of: impl Fn(usize) -> f64) -> Option<usize> {
-        // Calls end at any time: each value is looked at once.
-        let values: Vec<f64> = open.iter().map(|member| of(*member)).collect();
+    /// The one of these with the least value; of several, the one whose turn it is.
+    fn least(&self, tier: &Tier, open: &[usize], values: &[f64]) -> Option<usize> {
         let least = values.iter().copied().min_by(f64::total_cmp)?;
         let equal: Vec<usize> = open
             .iter()
-            .zip(&values)
+            .zip(values)
             .filter(|(_, value)| **value <= least)
             .map(|(member, _)| *member)
             .collect();
@@ -246,7 +242,7 @@ impl Balancer {
         };
         let chosen = match warm {
             Some(member) => member,
-            None => self.least(tier, open, |member| self.load(member))?,
+            None => self.least(tier, open, &self.loads(open))?,
         };
         let owner = self.members.get(chosen)?.state.number();
         let mut prefixes = self.memory.prefixes();
@@ -265,29 +261,31 @@ impl Balancer {
         (self.in_flight(member) + 1) as f64 <= (share * MOST_OF_SHARE).ceil().max(ALWAYS_ROOM_FOR)
     }
 
-    /// What a call given to a member now is expected to wait, in seconds for its weight.
-    fn expected_wait(&self, member: usize, typical: f64, now: Instant) -> f64 {
-        match self.latency(member, now) {
-            Some(seconds) => seconds * self.load(member),
-            // Measured soonest by giving it a call; one at a time, because it may be slow.
-            None if self.in_flight(member) == 0 => 0.0,
-            None => typical * self.load(member),
-        }
-    }
-
-    /// What a member that was not measured yet is expected to take, in seconds: as long as the others.
-    fn typical_latency(&self, open: &[usize], now: Instant) -> f64 {
+    /// What a call given to each of these now is expected to wait, in seconds for its weight.
+    fn expected_waits(&self, open: &[usize], now: Instant) -> Vec<f64> {
+        let decay = self.decay();
+        let measured = open
+            .iter()
+            .map(|member| self.members.get(*member)?.state.latency(now, decay));
+        let measured: Vec<Option<f64>> = measured.collect();
         let (mut sum, mut count) = (0.0, 0.0);
-        for seconds in open.iter().filter_map(|member| self.latency(*member, now)) {
+        for seconds in measured.iter().flatten() {
             sum += seconds;
             count += 1.0;
         }
-        if count > 0.0 { sum / count } else { 1.0 }
+        // One that was not measured yet is taken to be like the others.
+        let typical = if count > 0.0 { sum / count } else { 1.0 };
+        let wait = |(member, measured): (&usize, Option<f64>)| match measured {
+            Some(seconds) => seconds * self.load(*member),
+            // Measured soonest by giving it a call; one at a time, because it may be slow.
+            None if self.in_flight(*member) == 0 => 0.0,
+            None => typical * self.load(*member),
+        };
+        open.iter().zip(measured).map(wait).collect()
     }
 
-    /// What a member is expected to take, in seconds; `None` if it was not measured yet.
-    fn latency(&self, member: usize, now: Instant) -> Option<f64> {
-        self.members.get(member)?.state.latency(now, self.decay())
+    fn loads(&self, open: &[usize]) -> Vec<f64> {
+        open.iter().map(|member| self.load(*member)).collect()
     }
 
     /// Calls under way for its weight, one more included.
@@ -344,17 +342,17 @@ impl Tier {
     }
 }
 
-/// Two of these, different ones if there are.
-fn two_of(open: &[usize], draw: u64) -> Option<(usize, usize)> {
+/// Two different ones of these; `None` if there are not so many.
+fn two_of(open: &[usize], draw: u64) -> Option<[usize; 2]> {
     let count = open.len() as u64;
     if count < 2 {
-        return open.first().map(|only| (*only, *only));
+        return None;
     }
     let draw = mixed(draw);
     let first = draw % count;
     let second = (first + 1 + (draw >> 32) % (count - 1)) % count;
     // Both are below the number of members.
-    Some((*open.get(first as usize)?, *open.get(second as usize)?))
+    Some([*open.get(first as usize)?, *open.get(second as usize)?])
 }
 
 /// A measured time counts for about a third after this time: servers of any kind, which are asked often.

@@ -41,13 +41,23 @@ impl Ring {
     }
 }
 
-/// Where a key stands on a ring. The same in every process, so that several gateways agree.
+/// Where a key stands on a ring. The same in every process, so that several gateways agree; not for secrets.
 pub fn hash(bytes: &[u8]) -> u64 {
-    // FNV-1a; its upper bits alone are too regular for short keys.
-    let folded = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    // Eight bytes at a time, because prompts are long.
+    let (words, rest) = bytes.as_chunks::<8>();
+    let state = words.iter().fold(bytes.len() as u64, |state, word| {
+        folded(state ^ u64::from_le_bytes(*word))
     });
-    mixed(folded)
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    mixed(folded(state ^ u64::from_le_bytes(last)))
+}
+
+/// The two halves of a product over each other, which depend on all bits of the number.
+fn folded(number: u64) -> u64 {
+    let product = u128::from(number ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    // The halves of 128 bits.
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Spreads the bits of a number (the finaliser of SplitMix64).
@@ -67,6 +77,8 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::{Ring, hash};
 
     const NAMES: [&str; 5] = [
@@ -100,6 +112,21 @@ mod tests {
         for (count, share) in counts.iter().zip([10_000_f64, 10_000.0, 20_000.0]) {
             assert!((*count as f64 - share).abs() < share * 0.2, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn texts_that_differ_anywhere_have_different_hashes() {
+        let text: Vec<u8> = (0..100).collect();
+        let mut seen = HashSet::from([hash(&text)]);
+        for at in 0..text.len() {
+            assert!(seen.insert(hash(&text[..at])), "the first {at} bytes");
+            for bit in 0..8 {
+                let mut other = text.clone();
+                other[at] ^= 1 << bit;
+                assert!(seen.insert(hash(&other)), "bit {bit} of byte {at}");
+            }
+        }
+        assert!(seen.insert(hash(&[0; 7])) && seen.insert(hash(&[0; 8])) && seen.insert(hash(&[0; 9])));
     }
 
     #[test]
