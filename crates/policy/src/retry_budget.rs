@@ -155,6 +155,9 @@ mod tests {
             let mut at = 0;
             let mut seconds: Vec<(u64, usize, usize)> = Vec::new();
             let begin = Instant::now();
+            // Seconds are counted from here on.
+            budget.call(begin);
+            seconds.push((0, 1, 0));
             for (pause, calls, asked) in steps {
                 at += pause;
                 let now = begin + Duration::from_millis(at);

@@ -2,6 +2,7 @@
 
 mod adc;
 mod administration;
+mod balancing;
 mod beside_native;
 mod consumers;
 mod documents;

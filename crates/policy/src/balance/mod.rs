@@ -6,7 +6,6 @@
 mod member;
 mod prefixes;
 mod ring;
-mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +15,6 @@ use std::time::{Duration, Instant};
 
 pub use member::{InFlight, MemberState, PoolMemory};
 pub use ring::{hash, mixed};
-pub use sequence::smooth_sequence;
 
 use ring::Ring;
 
