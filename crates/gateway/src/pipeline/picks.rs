@@ -55,13 +55,16 @@ impl<'a> Picks<'a> {
                 self.passed_over = true;
                 continue;
             }
+            let Ok(account) = pool.account(number, &self.tried, self.streams) else {
+                continue;
+            };
             return Ok(Some(Pick {
                 candidate: Candidate {
                     model: self.model.clone(),
                     instance: instance.clone(),
                     public_name: self.public_name.to_owned(),
                 },
-                account: pool.account(number, self.streams),
+                account,
             }));
         }
         Ok(None)

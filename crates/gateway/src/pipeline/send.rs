@@ -98,9 +98,19 @@ pub async fn send(
         request
     };
     let limits = candidate.model.timeouts;
+    let addresses = instance
+        .health
+        .as_ref()
+        .and_then(|on_duty| on_duty.health.addresses());
     let received = match call
         .pools
-        .send(endpoint, request, limits.connect, limits.first_byte)
+        .send_among(
+            endpoint,
+            addresses.as_deref(),
+            request,
+            limits.connect,
+            limits.first_byte,
+        )
         .await
     {
         Err(SendError::Late) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use tollgate_policy::balance::InFlight;
 
 use super::{PoolState, Signal};
+use crate::health::{self, UnderWay};
 
 /// The account of one attempt with its pool: as long as it is there, the attempt is under way. What is told through it
 /// decides who gets the next calls. An attempt that tells nothing, because its client has left, counts for nobody.
 pub struct Account {
-    in_flight: InFlight,
+    /// `None` where nothing is chosen by it.
+    in_flight: Option<InFlight>,
+    /// What is known of the instance's health; `None` where nobody asks. Dropping it gives back what the attempt took.
+    health: Option<UnderWay>,
     /// Where times to the first token are kept, if anybody asks for them.
     times: Option<Arc<PoolState>>,
     /// Whether the answer is a stream.
@@ -18,9 +22,15 @@ pub struct Account {
 }
 
 impl Account {
-    pub(super) fn open(in_flight: InFlight, times: Option<Arc<PoolState>>, streams: bool) -> Self {
+    pub(super) fn open(
+        in_flight: Option<InFlight>,
+        health: Option<UnderWay>,
+        times: Option<Arc<PoolState>>,
+        streams: bool,
+    ) -> Self {
         Account {
             in_flight,
+            health,
             times,
             streams,
         }
@@ -29,18 +39,37 @@ impl Account {
     /// Tells how the attempt goes. May be told twice: an answer that has begun can break off. `after` is since it began.
     pub fn tell(&self, signal: Signal, after: Duration) {
         let now = Instant::now();
-        match signal {
-            Signal::Answered => {
-                self.in_flight.answered(now, after);
-                if let Some(state) = &self.times {
-                    state.times(self.streams).measured(now, after);
-                }
-            }
-            // How fast somebody says no tells nothing about how fast it answers.
-            Signal::Refused => {}
-            Signal::Failed | Signal::RateLimited { .. } => self.in_flight.failed(now, after),
-            // It would have taken longer than this.
-            Signal::Outrun => self.in_flight.answered(now, after),
+        if let Some(health) = &self.health
+            && let Some(signal) = self.of_health(signal, after)
+        {
+            health.report(now, signal);
         }
+        if let Some(in_flight) = &self.in_flight {
+            match signal {
+                Signal::Answered => in_flight.answered(now, after),
+                // How fast somebody says no tells nothing about how fast it answers.
+                Signal::Refused => {}
+                Signal::Failed | Signal::RateLimited { .. } => in_flight.failed(now, after),
+                // It would have taken longer than this.
+                Signal::Outrun => in_flight.answered(now, after),
+            }
+        }
+        if let (Signal::Answered, Some(state)) = (signal, &self.times) {
+            state.times(self.streams).measured(now, after);
+        }
+    }
+
+    /// What a signal says about the instance's health; `None` if nothing.
+    fn of_health(&self, signal: Signal, after: Duration) -> Option<health::Signal> {
+        Some(match signal {
+            Signal::Answered => health::Signal::Answered {
+                // The whole of an answer says nothing about its first token.
+                first_token: self.streams.then_some(after),
+            },
+            Signal::Refused => health::Signal::Answered { first_token: None },
+            Signal::Failed => health::Signal::Failed,
+            Signal::RateLimited { retry_after } => health::Signal::RateLimited { retry_after },
+            Signal::Outrun => return None,
+        })
     }
 }

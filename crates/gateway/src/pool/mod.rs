@@ -20,6 +20,7 @@ pub use retry::{PluginRule, Reason, Retry};
 pub use retry_after::wait_of;
 pub use signal::Signal;
 
+use crate::health::InstanceHealth;
 use crate::snapshot::Instance;
 
 /// The instances of a model.
@@ -84,6 +85,9 @@ pub struct Hedge {
     pub max_percent: f64,
 }
 
+/// The instance is probing, and as many calls as it may be given are under way.
+pub struct Busy;
+
 /// What a pick goes by.
 #[derive(Default)]
 pub struct Clues {
@@ -140,25 +144,55 @@ impl Pool {
 
     /// The next instance for a call that has tried these; `None` when there is no other.
     pub fn pick(&self, tried: &[usize], clues: &Clues) -> Option<usize> {
+        let now = Instant::now();
         let (Some(balancer), Some(state)) = (&self.balancer, &self.state) else {
             return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
         };
         balancer.pick(&Ask {
             tried,
-            usable: &|_| true,
+            usable: &|number| self.is_usable(number, now),
             key: &clues.key,
             prefix: &clues.prefixes,
-            now: Instant::now(),
+            now,
             draw: state.draws.fetch_add(1, Ordering::Relaxed),
         })
     }
 
-    /// Opens an account for an attempt with an instance; `None` where nothing is remembered.
-    pub fn account(&self, instance: usize, streams: bool) -> Option<Account> {
-        let in_flight = self.balancer.as_ref()?.begin(instance);
+    /// Opens an account for an attempt with an instance.
+    ///
+    /// # Errors
+    /// The instance takes no more trial calls at the moment, and there are others that can take the call.
+    pub fn account(&self, instance: usize, tried: &[usize], streams: bool) -> Result<Option<Account>, Busy> {
+        let now = Instant::now();
+        let health = match self.health(instance) {
+            None => None,
+            Some(health) => Some(match health.begin(now) {
+                Some(under_way) => under_way,
+                None if self.has_other(tried, now) => return Err(Busy),
+                None => health.begin_anyway(),
+            }),
+        };
+        let in_flight = self.balancer.as_ref().map(|balancer| balancer.begin(instance));
+        if health.is_none() && in_flight.is_none() {
+            return Ok(None);
+        }
         let hedged = self.rules.hedge.is_some();
         let state = self.state.as_ref().filter(|_| hedged);
-        Some(Account::open(in_flight, state.cloned(), streams))
+        Ok(Some(Account::open(in_flight, health, state.cloned(), streams)))
+    }
+
+    fn health(&self, instance: usize) -> Option<&Arc<InstanceHealth>> {
+        let on_duty = self.instances.get(instance)?.health.as_ref()?;
+        Some(&on_duty.health)
+    }
+
+    fn is_usable(&self, instance: usize, now: Instant) -> bool {
+        self.health(instance).is_none_or(|health| health.is_usable(now))
+    }
+
+    /// Whether a call that has tried these could go to another one.
+    fn has_other(&self, tried: &[usize], now: Instant) -> bool {
+        (0..self.instances.len()).any(|number| !tried.contains(&number) && self.is_usable(number, now))
     }
 
     /// A call begins.

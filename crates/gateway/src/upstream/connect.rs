@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,11 +26,18 @@ pub(super) enum Stream {
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }
 
-/// Connects to one of the endpoint's addresses, trying them in the resolver's order.
+/// Connects to one of the endpoint's addresses, trying them in the resolver's order; or to one of `among`, if any are
+/// given, beginning with another one each time.
 ///
 /// Cancel-safe: dropping the future closes what was opened.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Stream, SocketAddr), AttemptError> {
-    let (tcp, address) = connect_tcp(endpoint).await?;
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    among: Option<&[SocketAddr]>,
+) -> Result<(Stream, SocketAddr), AttemptError> {
+    let (tcp, address) = match among.filter(|among| !among.is_empty()) {
+        Some(among) => connect_to(in_turn(among), endpoint).await?,
+        None => connect_tcp(endpoint).await?,
+    };
     // Small requests must not wait for an acknowledgement of the previous packet.
     tcp.set_nodelay(true)
         .map_err(|error| AttemptError::connect("connect_error", error.to_string()))?;
@@ -55,6 +63,25 @@ async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Att
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(|error| AttemptError::connect("dns_error", format!("{}: {error}", endpoint.host)))?;
+    connect_to(addresses, endpoint).await
+}
+
+/// The addresses, beginning with another one each time, so that all get their share.
+fn in_turn(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let first = TURN.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
+    addresses
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(addresses.len())
+        .copied()
+}
+
+async fn connect_to(
+    addresses: impl Iterator<Item = SocketAddr>,
+    endpoint: &Endpoint,
+) -> Result<(TcpStream, SocketAddr), AttemptError> {
     let mut last = None;
     let mut addresses = addresses.peekable();
     while let Some(address) = addresses.next() {

@@ -148,7 +148,23 @@ impl Pools {
         connect_timeout: Duration,
         answer_timeout: Duration,
     ) -> Result<Received, SendError> {
-        if let Some(connection) = self.take(&endpoint.pool_key) {
+        self.send_among(endpoint, None, request, connect_timeout, answer_timeout)
+            .await
+    }
+
+    /// Sends a request as [`Pools::send`] does, but to one of these addresses, if any are given.
+    ///
+    /// # Errors
+    /// As [`Pools::send`].
+    pub async fn send_among(
+        &self,
+        endpoint: &Endpoint,
+        among: Option<&[SocketAddr]>,
+        request: impl Fn() -> Request<RequestBody>,
+        connect_timeout: Duration,
+        answer_timeout: Duration,
+    ) -> Result<Received, SendError> {
+        if let Some(connection) = self.take(&endpoint.pool_key, among) {
             let begun = Instant::now();
             match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
                 Err(_) => return Err(SendError::Late),
@@ -161,7 +177,7 @@ impl Pools {
                 Ok(Err(_)) => {}
             }
         }
-        let connection = open_within(endpoint, connect_timeout)
+        let connection = open_within(endpoint, among, connect_timeout)
             .await
             .map_err(|error| SendError::Connect(Box::new(error)))?;
         match timeout(answer_timeout, self.exchange(endpoint, connection, request())).await {
@@ -172,7 +188,7 @@ impl Pools {
 
     /// An idle connection, if one is kept.
     pub fn idle(&self, endpoint: &Endpoint, keep: Keep) -> Option<Lease> {
-        let connection = self.take(&endpoint.pool_key)?;
+        let connection = self.take(&endpoint.pool_key, None)?;
         Some(self.lease(endpoint, connection, keep))
     }
 
@@ -186,7 +202,7 @@ impl Pools {
         keep: Keep,
         within: Duration,
     ) -> Result<Lease, AttemptError> {
-        let connection = open_within(endpoint, within).await?;
+        let connection = open_within(endpoint, None, within).await?;
         Ok(self.lease(endpoint, connection, keep))
     }
 
@@ -220,11 +236,13 @@ impl Pools {
         })
     }
 
-    fn take(&self, key: &str) -> Option<Connection> {
+    /// An idle connection, to one of these addresses if any are given. Those that nobody can use any more are closed.
+    fn take(&self, key: &str, among: Option<&[SocketAddr]>) -> Option<Connection> {
         let mut pools = self.0.borrow_mut();
         let idle = pools.get_mut(key)?;
         while let Some(Idle { connection, until }) = idle.pop() {
-            if !connection.sender.is_closed() && Instant::now() < until {
+            let fits = among.is_none_or(|among| among.contains(&connection.address));
+            if fits && !connection.sender.is_closed() && Instant::now() < until {
                 return Some(connection);
             }
         }
@@ -296,8 +314,12 @@ impl Lease {
     }
 }
 
-async fn open_within(endpoint: &Endpoint, within: Duration) -> Result<Connection, AttemptError> {
-    match timeout(within, open(endpoint)).await {
+async fn open_within(
+    endpoint: &Endpoint,
+    among: Option<&[SocketAddr]>,
+    within: Duration,
+) -> Result<Connection, AttemptError> {
+    match timeout(within, open(endpoint, among)).await {
         Ok(opened) => opened,
         Err(_) => {
             let detail = format!("no connection to {} in {} ms", endpoint.host, within.as_millis());
@@ -306,8 +328,8 @@ async fn open_within(endpoint: &Endpoint, within: Duration) -> Result<Connection
     }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Connection, AttemptError> {
-    let (stream, address) = connect(endpoint).await?;
+async fn open(endpoint: &Endpoint, among: Option<&[SocketAddr]>) -> Result<Connection, AttemptError> {
+    let (stream, address) = connect(endpoint, among).await?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_RESPONSE_HEAD)
         .handshake(stream)
