@@ -47,6 +47,7 @@ const RESERVED: [(&str, &[&str]); 3] = [
         "tokio",
         &[
             "tollgate-telemetry",
+            "tollgate-store",
             "tollgate-gateway",
             "tollgate-admin",
             "tollgate",

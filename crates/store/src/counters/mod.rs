@@ -18,6 +18,7 @@
 
 mod memory;
 mod places;
+mod redis;
 mod sharded;
 mod window;
 
@@ -27,11 +28,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
 use self::window::{Answer, Held};
 
 pub use memory::Memory;
+pub use redis::{
+    Address, Encryption, Login, Redis, RedisSettings, RedisStatus, Servers, redis_status, write_pending,
+};
 pub use sharded::{Expires, Sharded, milliseconds};
 
 /// The largest amount, limit and length of a window: what Redis' scripts can count exactly. Larger ones are cut to it.
@@ -44,6 +49,25 @@ pub struct Counters(Home);
 #[derive(Clone)]
 enum Home {
     Memory(Arc<Memory>),
+    Redis(Remote),
+}
+
+/// Counters in Redis, under names of their own.
+#[derive(Clone)]
+struct Remote {
+    redis: Arc<Redis>,
+    prefix: Arc<str>,
+    spread: Spread,
+}
+
+/// How the keys of one set of counters are spread over the nodes of a Redis cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Each by itself. For limits that are asked one at a time: asks of several keys take one exchange for each, and of those that
+    /// belong together only reservations are undone.
+    ByKey,
+    /// All on one node, so that several can be asked in one exchange.
+    Together,
 }
 
 /// How much may be used in how much time.
@@ -186,6 +210,15 @@ impl Counters {
         Counters(Home::Memory(memory))
     }
 
+    /// Counters in Redis. Those of the same `prefix` count together, in whichever process.
+    pub fn in_redis(redis: Arc<Redis>, prefix: &str, spread: Spread) -> Self {
+        Counters(Home::Redis(Remote {
+            redis,
+            prefix: prefix.into(),
+            spread,
+        }))
+    }
+
     /// Asks limits in their order. There are as many verdicts as asks; fewer if one says no, which is then the last.
     pub fn decide(&self, mut asks: Vec<Ask>, together: Together, now: SystemTime) -> Decision<Vec<Verdict>> {
         for ask in &mut asks {
@@ -204,32 +237,91 @@ impl Counters {
                     .into_iter()
                     .zip(ids)
                     .zip(answers)
-                    .map(|((ask, id), answer)| self.verdict(ask, id, answer, holds));
+                    .map(|((ask, id), answer)| self.verdict(&ask, id, answer, holds));
                 Decision::Made(verdicts.collect())
             }
+            Home::Redis(remote) => Decision::Later(Box::pin(self.clone().decide_in_redis(
+                remote.clone(),
+                asks,
+                together,
+                ids,
+            ))),
         }
     }
 
-    fn verdict(&self, ask: Ask, id: u64, answer: Answer, holds: bool) -> Verdict {
-        let reservation = match ask.act {
-            Act::Reserve { amount, .. } if answer.is_allowed && holds => Some(Reservation {
+    async fn decide_in_redis(
+        self,
+        remote: Remote,
+        asks: Vec<Ask>,
+        together: Together,
+        ids: Vec<u64>,
+    ) -> Result<Vec<Verdict>, Unavailable> {
+        let keys: Vec<String> = asks.iter().map(|ask| remote.key(&ask.key)).collect();
+        // Made before they are asked for: what is given up meanwhile, or answered too late, is given back.
+        let reservations: Vec<_> = asks
+            .iter()
+            .zip(&ids)
+            .map(|(ask, id)| self.reservation(ask, *id))
+            .collect();
+        let answers = remote.redis.decide(&asks, &keys, together, &ids).await?;
+        let is_all = answers.last().is_none_or(|answer| answer.is_allowed);
+        let (asked, holds) = (answers.len(), is_all || together == Together::InTurn);
+        let mut verdicts = Vec::with_capacity(asked);
+        let mut answers = answers.into_iter();
+        for mut reservation in reservations {
+            let Some(answer) = answers.next() else {
+                // It was not asked for.
+                forget(reservation);
+                continue;
+            };
+            if let Some(reservation) = &mut reservation {
+                reservation.held.end_ms = answer.end_ms;
+            }
+            // Of those that belong together the server has given back what it could; the rest gives itself back.
+            if !answer.is_allowed {
+                forget(reservation.take());
+            }
+            verdicts.push(Verdict {
+                is_allowed: answer.is_allowed,
+                remaining: answer.remaining,
+                reset_ms: answer.reset_ms,
+                reservation: reservation.filter(|_| holds),
+            });
+        }
+        Ok(verdicts)
+    }
+
+    fn reservation(&self, ask: &Ask, id: u64) -> Option<Reservation> {
+        match ask.act {
+            Act::Take(_) => None,
+            Act::Reserve { amount, .. } => Some(Reservation {
                 counters: self.clone(),
-                key: ask.key,
+                key: ask.key.clone(),
                 limit: ask.limit,
                 held: Held {
                     id,
                     amount,
-                    end_ms: answer.end_ms,
+                    end_ms: 0,
                 },
                 is_settled: false,
             }),
-            _ => None,
+        }
+    }
+
+    fn verdict(&self, ask: &Ask, id: u64, answer: Answer, holds: bool) -> Verdict {
+        let reservation = if answer.is_allowed && holds {
+            self.reservation(ask, id)
+        } else {
+            None
         };
         Verdict {
             is_allowed: answer.is_allowed,
             remaining: answer.remaining,
             reset_ms: answer.reset_ms,
-            reservation,
+            reservation: reservation.map(|mut reservation| {
+                reservation.held.end_ms = answer.end_ms;
+                reservation
+            }),
         }
     }
 
@@ -238,6 +330,7 @@ impl Counters {
         let (limit, amount) = (limit.within_bounds(), amount.min(MAX_AMOUNT));
         match &self.0 {
             Home::Memory(memory) => memory.add(key, &limit, amount, milliseconds(now)),
+            Home::Redis(remote) => remote.redis.add(remote.key(key), limit, amount),
         }
     }
 
@@ -251,19 +344,86 @@ impl Counters {
                     .into_iter()
                     .zip(ids)
                     .zip(answers)
-                    .map(|((enter, id), answer)| self.entered(enter.key, id, answer));
+                    .map(|((enter, id), answer)| self.entered(&enter.key, id, answer));
                 Decision::Made(entered.collect())
+            }
+            Home::Redis(remote) => {
+                Decision::Later(Box::pin(self.clone().enter_in_redis(remote.clone(), enters, ids)))
             }
         }
     }
 
-    fn entered(&self, key: String, id: u64, (is_in, taken): (bool, u64)) -> Entered {
-        let place = is_in.then(|| Place {
+    async fn enter_in_redis(
+        self,
+        remote: Remote,
+        enters: Vec<Enter>,
+        ids: Vec<u64>,
+    ) -> Result<Vec<Entered>, Unavailable> {
+        let keys: Vec<String> = enters.iter().map(|enter| remote.key(&enter.key)).collect();
+        // Made before they are asked for: what is given up meanwhile, or answered too late, is given back.
+        let places: Vec<Place> = enters
+            .iter()
+            .zip(&ids)
+            .map(|(enter, id)| self.place(&enter.key, *id))
+            .collect();
+        let answers = remote.redis.enter(&enters, &keys, &ids).await?;
+        let mut entered = Vec::with_capacity(answers.len());
+        let mut answers = answers.into_iter();
+        for mut place in places {
+            match answers.next() {
+                Some((true, taken)) => entered.push(Entered {
+                    taken,
+                    place: Some(place),
+                }),
+                Some((false, taken)) => {
+                    place.is_taken = false;
+                    entered.push(Entered { taken, place: None });
+                }
+                None => place.is_taken = false,
+            }
+        }
+        Ok(entered)
+    }
+
+    fn place(&self, key: &str, id: u64) -> Place {
+        Place {
             counters: self.clone(),
-            key,
+            key: key.to_owned(),
             id,
-        });
+            is_taken: true,
+        }
+    }
+
+    fn entered(&self, key: &str, id: u64, (is_in, taken): (bool, u64)) -> Entered {
+        let place = is_in.then(|| self.place(key, id));
         Entered { taken, place }
+    }
+}
+
+/// The longest key that is sent as it is. Keys come from clients; Redis must not be filled with long ones.
+const MAX_KEY: usize = 160;
+
+impl Remote {
+    /// The name of a key in Redis. What stands in the first braces decides on the node of a cluster.
+    fn key(&self, key: &str) -> String {
+        let prefix = &self.prefix;
+        let key = if key.len() > MAX_KEY {
+            let hash = digest(&SHA256, key.as_bytes());
+            std::borrow::Cow::Owned(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        } else {
+            std::borrow::Cow::Borrowed(key)
+        };
+        match self.spread {
+            Spread::ByKey => format!("tollgate:{{{prefix}:{key}}}"),
+            Spread::Together => format!("tollgate:{{{prefix}}}:{key}"),
+        }
+    }
+}
+
+/// Drops what holds nothing.
+fn forget(reservation: Option<Reservation>) {
+    if let Some(mut reservation) = reservation {
+        reservation.is_settled = true;
     }
 }
 
@@ -301,6 +461,11 @@ impl Reservation {
             Home::Memory(memory) => {
                 memory.settle(&self.key, &self.limit, &self.held, used, milliseconds(now));
             }
+            Home::Redis(remote) => {
+                remote
+                    .redis
+                    .settle(remote.key(&self.key), self.limit, self.held, used);
+            }
         }
     }
 }
@@ -322,6 +487,7 @@ impl Drop for Reservation {
         }
         match &self.counters.0 {
             Home::Memory(memory) => memory.give_back(&self.key, self.held.id),
+            Home::Redis(remote) => remote.redis.give_back(remote.key(&self.key), self.held),
         }
     }
 }
@@ -332,6 +498,7 @@ pub struct Place {
     counters: Counters,
     key: String,
     id: u64,
+    is_taken: bool,
 }
 
 impl std::fmt::Debug for Place {
@@ -346,8 +513,12 @@ impl std::fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if !self.is_taken {
+            return;
+        }
         match &self.counters.0 {
             Home::Memory(memory) => memory.leave(&self.key, self.id),
+            Home::Redis(remote) => remote.redis.leave(remote.key(&self.key), self.id),
         }
     }
 }
