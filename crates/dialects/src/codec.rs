@@ -121,6 +121,14 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError
     }
 }
 
+/// Reads an error that came inside a stream or an answer with a status of success: its status follows from its meaning.
+pub fn decode_error_inside(dialect: Dialect, document: &str) -> ProviderError {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::decode_unnumbered(document),
+        Dialect::AnthropicMessages => anthropic_messages::decode_stream_error(document),
+    }
+}
+
 /// Writes an error answer.
 pub fn encode_error(dialect: Dialect, error: &ProviderError, request_id: Option<&str>) -> Vec<u8> {
     match dialect {

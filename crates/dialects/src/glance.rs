@@ -66,20 +66,24 @@ fn has_value(key: &Finder<'_>, data: &[u8]) -> bool {
 
 /// The text of the first string behind one of the keys.
 fn piece<'a>(keys: &[Finder<'_>], data: &'a [u8]) -> &'a [u8] {
-    let text = |key: &Finder<'_>| -> Option<&'a [u8]> {
-        let rest = data.get(key.find(data)? + key.needle().len()..)?;
-        let start = memchr::memchr(b'"', rest)? + 1;
-        let text = rest.get(start..)?;
-        let mut end = 0;
-        loop {
-            end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
-            if text.get(end) == Some(&b'"') {
-                return text.get(..end);
-            }
-            end += 2;
+    keys.iter()
+        .find_map(|key| string_behind(key, data))
+        .unwrap_or_default()
+}
+
+/// The first string behind a key, as it stands in the JSON, with its escapes.
+pub fn string_behind<'a>(key: &Finder<'_>, data: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = data.get(key.find(data)? + key.needle().len()..)?;
+    let start = memchr::memchr(b'"', rest)? + 1;
+    let text = rest.get(start..)?;
+    let mut end = 0;
+    loop {
+        end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
+        if text.get(end) == Some(&b'"') {
+            return text.get(..end);
         }
-    };
-    keys.iter().find_map(text).unwrap_or_default()
+        end += 2;
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub fn decode_error(status: u16, body: &[u8]) -> ProviderError {
 }
 
 /// Reads an error event inside a stream; its status is the one it would have had.
-pub(super) fn decode_stream_error(text: &str) -> ProviderError {
+pub fn decode_stream_error(text: &str) -> ProviderError {
     let mut error = read(text, ErrorKind::Server).unwrap_or_else(|| plain(text, ErrorKind::Server));
     error.status = status_of_kind(error.kind);
     error

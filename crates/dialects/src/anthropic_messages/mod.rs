@@ -30,7 +30,7 @@ mod usage;
 
 pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
 pub use encode::encode_request;
-pub use error::{decode_error, encode_error};
+pub use error::{decode_error, decode_stream_error, encode_error};
 pub(crate) use frame::{write_delta, write_event, write_frame};
 pub use ids::ENVELOPE_PREFIX;
 pub use request::decode_request;

@@ -38,7 +38,7 @@ pub fn error_in_answer(body: &str) -> Option<ProviderError> {
 
 /// Reads an error that came without a status of its own (inside a stream or a 200): the status is told by its code or
 /// follows from its meaning.
-pub(super) fn decode_unnumbered(body: &str) -> ProviderError {
+pub fn decode_unnumbered(body: &str) -> ProviderError {
     let stated = find(body).and_then(|found| found.status);
     let mut error = decode_error(stated.unwrap_or(0), body.as_bytes());
     if error.status == 0 {

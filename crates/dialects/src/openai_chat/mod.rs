@@ -28,7 +28,7 @@ mod tools;
 mod usage;
 mod write_messages;
 
-pub use error::{decode_error, encode_error, error_in_answer};
+pub use error::{decode_error, decode_unnumbered, encode_error, error_in_answer};
 pub use request::{decode_request, encode_request, renames, uses_legacy_functions};
 pub use response::{ResponseStyle, decode_response, encode_response};
 pub use stop::FinishReasonStyle;

@@ -8,11 +8,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
-use tollgate_dialects::canonical::{ErrorKind, Usage};
+use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
 use super::attempt::Common;
+use super::begin::{self, Patience, Until};
 use super::choose::Candidate;
 use super::encode::Encoded;
 use super::mask::{masked, masked_error};
@@ -24,7 +25,6 @@ use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
 use crate::providers::Operation;
 use crate::proxy::{Passed, Tunnel};
-use crate::snapshot::Timeouts;
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
@@ -34,10 +34,6 @@ const MAX_ERROR_BYTES: usize = 256 * 1024;
 
 /// How long the body of an error answer is waited for. Its status has told what matters; another attempt shall not wait.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Most bytes of a stream that are kept while its first content is waited for. Real providers send one event and some
-/// comments before it.
-const MAX_BEFORE_CONTENT: usize = 1024 * 1024;
 
 /// An answer the gateway has committed to.
 pub struct Answer {
@@ -155,45 +151,6 @@ async fn error_body(upstream: &mut UpstreamAnswer, until: Instant) -> (Bytes, bo
             body.truncate(MAX_ERROR_BYTES);
             return (body.freeze(), false);
         }
-    }
-}
-
-/// How long the bytes of a body are waited for: the first as long as an answer may take to begin, the others as long as
-/// it may be silent.
-struct Patience {
-    limits: Timeouts,
-    sent: Instant,
-    begun: bool,
-}
-
-impl Patience {
-    fn new(upstream: &UpstreamAnswer, candidate: &Candidate) -> Self {
-        Patience {
-            limits: candidate.model.timeouts,
-            sent: upstream.sent,
-            begun: false,
-        }
-    }
-
-    async fn data(
-        &mut self,
-        upstream: &mut UpstreamAnswer,
-    ) -> Result<Option<Result<Bytes, String>>, AttemptError> {
-        let (outcome, limit, until) = if self.begun {
-            let limit = self.limits.between_chunks;
-            ("between_chunks_timeout", limit, Instant::now() + limit)
-        } else {
-            (
-                "first_byte_timeout",
-                self.limits.first_byte,
-                self.sent + self.limits.first_byte,
-            )
-        };
-        let data = timeout_at(until, upstream.body.data())
-            .await
-            .map_err(|_| AttemptError::timeout(outcome, limit))?;
-        self.begun = true;
-        Ok(data)
     }
 }
 
@@ -377,47 +334,13 @@ pub async fn stream(
         encoded.hide_usage,
         &style,
     );
-    let mut patience = Patience::new(&upstream, candidate);
-    let mut ready = Vec::new();
-    let mut kept = 0;
-    let mut begun = false;
-    loop {
-        let data = match patience.data(&mut upstream).await {
-            Err(late) => return Err(late),
-            Ok(Some(Err(detail))) => return Err(AttemptError::broken("cut", detail)),
-            Ok(Some(Ok(data))) => Some(data),
-            Ok(None) => None,
-        };
-        let ended = data.is_none();
-        let out = match data {
-            Some(data) => {
-                attempt.first_byte();
-                begun = true;
-                transform.feed(&data).map_err(|error| ("garbled", error))
-            }
-            None => transform
-                .finish()
-                .map_err(|error| (if begun { "cut" } else { "empty" }, error)),
-        };
-        let out = out
-            .map_err(|(outcome, error)| AttemptError::garbled(outcome, StatusCode::OK, error.to_string()))?;
-        if let Some(error) = &transform.seen().failed {
-            return Err(error_inside_200(masked_error(error, &candidate.instance)));
-        }
-        kept += out.len();
-        if !out.is_empty() {
-            ready.push(out);
-        }
-        // APISIX passes on what comes as it comes, content or not.
-        let begins = call.record.manners == Manners::ApisixStrict && kept > 0;
-        if ended || begins || transform.seen().content || transform.seen().finished {
-            break;
-        }
-        if kept > MAX_BEFORE_CONTENT {
-            let detail = format!("no content within {MAX_BEFORE_CONTENT} bytes");
-            return Err(AttemptError::garbled("too_large", StatusCode::OK, detail));
-        }
-    }
+    // APISIX passes on what comes as it comes, content or not.
+    let until = if call.record.manners == Manners::ApisixStrict {
+        Until::Anything
+    } else {
+        Until::Content
+    };
+    let begun = begin::begin(&mut upstream, &mut transform, candidate, attempt, until, None).await?;
     let mut headers = passed_headers(&upstream.headers);
     headers.insert(
         CONTENT_TYPE,
@@ -426,7 +349,7 @@ pub async fn stream(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let streaming = Streaming::new(ready, transform, upstream.body, candidate, attempt.started);
+    let streaming = Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
     Ok(Answer {
         status: StatusCode::OK,
         headers,
@@ -435,7 +358,7 @@ pub async fn stream(
 }
 
 /// Whether a body is compressed. Nobody asked for that, and nobody here can read it.
-fn is_coded(headers: &HeaderMap) -> bool {
+pub(super) fn is_coded(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_ENCODING)
         .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -455,7 +378,7 @@ fn tells_error(members: &scan::Members, body: &[u8]) -> bool {
     members.value(body, "error").is_some_and(|error| error != "null")
 }
 
-fn error_inside_200(told: tollgate_dialects::canonical::ProviderError) -> AttemptError {
+pub(super) fn error_inside_200(told: ProviderError) -> AttemptError {
     let status = StatusCode::from_u16(told.status)
         .ok()
         .filter(|status| status.as_u16() >= 400)

@@ -10,6 +10,7 @@ mod ai;
 mod answer;
 mod ask;
 mod attempt;
+mod begin;
 mod body;
 mod chain;
 mod choose;

@@ -1,20 +1,22 @@
-//! Answers that are passed on as they came, read only for accounting: what AI plugins do where both sides speak the same API.
+//! Answers that are passed on as they came: what AI plugins do where both sides speak the same API. They are read for
+//! accounting, and to know whether they are answers at all before anything of them is passed on.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::answer::{self, Answer, Content};
+use super::answer::{self, Answer, Content, error_inside_200};
 use super::attempt::Common;
+use super::begin::{Begun, Until, begin};
 use super::choose::Candidate;
 use super::encode::Encoded;
-use super::mask::{masked, may_tell_error};
+use super::mask::{masked, masked_error, may_tell_error};
 use super::record::{Attempt, Record};
 use super::relay::Streaming;
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
 use crate::ai::protocol::Protocol;
-use crate::ai::reading::{Framing, Reader};
+use crate::ai::reading::{Facts, Framing, Reader};
 use crate::ai::vertex;
 use crate::error::AttemptError;
 use crate::manners::Manners;
@@ -23,7 +25,7 @@ use crate::plugins::Key;
 /// Passes an answer on.
 ///
 /// # Errors
-/// The answer is late, cut, or larger than allowed, and nothing of it has been passed on.
+/// The answer is late, cut, larger than allowed or none, and nothing of it has been passed on.
 pub async fn pass(
     call: &Common<'_>,
     protocol: Protocol,
@@ -44,12 +46,15 @@ pub async fn pass(
             headers.insert(name, value.clone());
         }
     }
+    let strict = call.record.manners == Manners::ApisixStrict;
     // What is no success is read as a whole, however it is framed: it may quote a key, which can stand anywhere in it.
     let framing = if upstream.status.is_success() {
         framing(&upstream.headers)
     } else {
         Framing::Json
     };
+    // APISIX passes on what it gets. What is compressed nobody here can read.
+    let unread = strict || answer::is_coded(&upstream.headers);
     match framing {
         Framing::Json => {
             let body = answer::collect(&mut upstream, candidate, limit)
@@ -58,14 +63,18 @@ pub async fn pass(
             attempt.first_byte();
             let mut reader = Reader::new(protocol, Framing::Json, 0);
             reader.feed(&body);
-            attempt.read(reader.finish());
+            let facts = reader.finish();
+            if upstream.status.is_success() && !unread {
+                judge(protocol, upstream.status, &body, &facts, candidate)?;
+            }
+            attempt.read(facts);
             // The provider's own words about a failure may quote the key.
             let body = if !upstream.status.is_success() || may_tell_error(&body) {
                 masked(body, &candidate.instance)
             } else {
                 body
             };
-            let body = own_form(protocol, upstream.status, body, candidate, call.record);
+            let body = own_form(protocol, upstream.status, body, candidate, call.record)?;
             attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
             Ok(Answer {
                 status: upstream.status,
@@ -74,27 +83,60 @@ pub async fn pass(
             })
         }
         framing => {
-            let whole_events = call.record.manners != Manners::ApisixStrict && framing == Framing::Sse;
             headers
                 .entry(CACHE_CONTROL)
                 .or_insert(HeaderValue::from_static("no-cache"));
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            let transform = Transform::passing(
-                Reader::new(protocol, framing, 0),
-                call.record.dialect,
-                whole_events,
-                encoded.hide_usage,
-            );
+            let mut transform = Transform::passing(protocol, framing, unread, encoded.hide_usage);
+            let mut begun = Begun::default();
+            if !unread {
+                begun = begin(
+                    &mut upstream,
+                    &mut transform,
+                    candidate,
+                    attempt,
+                    Until::Content,
+                    limit,
+                )
+                .await
+                .map_err(worded)?;
+            }
             let status = upstream.status;
             let mut streaming =
-                Streaming::new(Vec::new(), transform, upstream.body, candidate, attempt.started);
-            streaming.limit(limit);
+                Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
+            streaming.limit(limit.map(|limit| limit.saturating_sub(begun.received)));
             Ok(Answer {
                 status,
                 headers,
                 content: Content::Stream(Box::new(streaming)),
             })
         }
+    }
+}
+
+/// Whether a whole answer is one. Where nobody here can say, it is.
+fn judge(
+    protocol: Protocol,
+    status: StatusCode,
+    body: &Bytes,
+    facts: &Facts,
+    candidate: &Candidate,
+) -> Result<(), AttemptError> {
+    // Nothing is known of an answer to what was not understood: sound, files, no body at all.
+    if protocol == Protocol::Passthrough {
+        return Ok(());
+    }
+    let bad = |outcome, detail| Err(AttemptError::garbled(outcome, status, detail));
+    if body.iter().all(u8::is_ascii_whitespace) {
+        bad("empty", "the answer has no body")
+    } else if facts.unreadable {
+        bad("garbled", "the answer is not JSON")
+    } else if let Some(told) = &facts.failed {
+        Err(error_inside_200(masked_error(told, &candidate.instance)))
+    } else if !facts.content_seen && !facts.stopped && !facts.foreign {
+        bad("empty", "the answer says nothing")
+    } else {
+        Ok(())
     }
 }
 
@@ -120,17 +162,18 @@ fn own_form(
     body: Bytes,
     candidate: &Candidate,
     record: &Record,
-) -> Bytes {
+) -> Result<Bytes, AttemptError> {
     if protocol != Protocol::VertexPredict || !status.is_success() {
-        return body;
+        return Ok(body);
     }
     let model = candidate.upstream_model();
     match vertex::answer(&body, Some(model).filter(|model| !model.is_empty())) {
-        Ok(translated) => translated.into(),
-        Err(error) => {
+        Ok(translated) => Ok(translated.into()),
+        Err(error) if record.manners == Manners::ApisixStrict => {
             tracing::warn!(request_id = %record.request_id, %error, "an answer is passed on untranslated");
-            body
+            Ok(body)
         }
+        Err(error) => Err(AttemptError::garbled("garbled", status, error.to_string())),
     }
 }
 

@@ -4,6 +4,7 @@
 //! event or member that cannot be read is passed over, because the client gets it all the same. What an answer says does
 //! not depend on how its bytes were cut.
 
+mod failure;
 mod frames;
 mod notes;
 mod pick;
@@ -12,11 +13,12 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-use tollgate_dialects::canonical::Usage;
-use tollgate_dialects::sse::Decoder;
+use tollgate_dialects::canonical::{ProviderError, Usage};
+use tollgate_dialects::sse::{Decoder, SseEvent};
 
 use super::protocol::Protocol;
 use frames::Frames;
+pub use frames::{WholeFrames, exception};
 use notes::Notes;
 
 /// How an answer is framed.
@@ -53,10 +55,18 @@ pub struct Facts {
     pub model: Option<String>,
     /// Whether the answer is complete: its last event was seen, or its document is whole.
     pub ended: bool,
-    /// The code or type of what the vendor says went wrong.
-    pub failed: Option<String>,
+    /// Whether a reason was given why the answer stops.
+    pub stopped: bool,
+    /// What the vendor says went wrong. Nothing of an API that is not known.
+    pub failed: Option<ProviderError>,
     /// Whether any part of the answer itself was seen: text, thoughts, calls of tools, vectors.
     pub content_seen: bool,
+    /// Whether something was no JSON where JSON has to be.
+    pub unreadable: bool,
+    /// Whether the answer is JSON of another kind than the API's. Nobody here can say whether it is a good one.
+    pub foreign: bool,
+    /// Our estimate of the output tokens of a stream so far.
+    pub estimated_output: u64,
     /// Whether tools are called.
     pub tool_calls: bool,
     /// The text of the answer, as far as it is kept. Choices of a document are joined by a space, as in APISIX.
@@ -108,8 +118,17 @@ impl Reader {
             Input::Lost => true,
         };
         if !readable {
+            match self.input {
+                Input::Json(_) => notes.unread(),
+                _ => notes.lost(),
+            }
             self.input = Input::Lost;
         }
+    }
+
+    /// Takes the next event of a stream that somebody else cuts into events. Not to be mixed with [`feed`](Self::feed).
+    pub fn event(&mut self, event: &SseEvent<'_>) {
+        self.notes.event(event);
     }
 
     /// What is known so far. A document is only read at its end.
@@ -121,11 +140,10 @@ impl Reader {
     pub fn finish(mut self) -> Facts {
         let notes = &mut self.notes;
         match &mut self.input {
-            Input::Json(document) => {
-                if let Ok(json) = std::str::from_utf8(document) {
-                    notes.document(json);
-                }
-            }
+            Input::Json(document) => match std::str::from_utf8(document) {
+                Ok(json) => notes.document(json),
+                Err(_) => notes.lost(),
+            },
             Input::Sse(decoder) => decoder.finish(&mut |event| notes.event(&event)),
             Input::Frames(_) | Input::Lost => {}
         }

@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use aws_smithy_types::event_stream::Message;
 use memchr::memmem::Finder;
-use tollgate_dialects::Dialect;
-use tollgate_dialects::canonical::{Ext, Usage};
-use tollgate_dialects::glance::content_only;
+use serde::de::IgnoredAny;
+use tollgate_dialects::canonical::{Ext, ProviderError, Usage};
+use tollgate_dialects::glance::{content_only, string_behind};
 use tollgate_dialects::sse::SseEvent;
+use tollgate_dialects::{Dialect, estimate};
 
-use super::pick::{count, each, pick, text};
-use super::{Facts, usage};
+use super::pick::{count, each, members, pick, text};
+use super::{Facts, failure, usage};
 use crate::ai::protocol::Protocol;
 
 /// What is known of an answer so far.
@@ -18,8 +19,6 @@ pub(super) struct Notes {
     protocol: Protocol,
     facts: Facts,
     max_text_bytes: usize,
-    /// The answer said why it stops; only its very last event may be missing.
-    stopped: bool,
     /// All members of usage objects so far.
     usage: Ext,
 }
@@ -30,7 +29,6 @@ impl Notes {
             protocol,
             facts: Facts::default(),
             max_text_bytes,
-            stopped: false,
             usage: Ext::default(),
         }
     }
@@ -40,48 +38,84 @@ impl Notes {
     }
 
     pub(super) fn finish(mut self) -> Facts {
-        self.facts.ended |= self.stopped;
+        // Only its very last event may be missing.
+        self.facts.ended |= self.facts.stopped;
         self.facts
+    }
+
+    /// The answer is too large to be read, and may be a good one.
+    pub(super) fn unread(&mut self) {
+        self.facts.foreign = true;
+    }
+
+    /// The answer is not framed as it says, so nothing more of it can be read.
+    pub(super) fn lost(&mut self) {
+        self.facts.unreadable = true;
     }
 
     /// Takes a server-sent event.
     pub(super) fn event(&mut self, event: &SseEvent<'_>) {
-        if self.is_more_of_the_same(event) {
+        let piece = self.piece(event);
+        if let Some(piece) = piece.and_then(|piece| std::str::from_utf8(piece).ok()) {
+            self.facts.estimated_output += estimate::tokens(piece);
+        }
+        if self.is_more_of_the_same(event, piece.is_some()) {
             return;
         }
-        let Some(data) = event
-            .data
-            .as_deref()
-            .and_then(|data| std::str::from_utf8(data).ok())
-        else {
+        let Some(data) = event.data.as_deref() else {
             return;
         };
+        let Ok(data) = std::str::from_utf8(data) else {
+            return self.lost();
+        };
+        // Some vendors keep connections alive with empty data.
+        if data.trim().is_empty() {
+            return;
+        }
         let name = event.name.and_then(|name| std::str::from_utf8(name).ok());
         match self.protocol {
             Protocol::OpenaiResponses => self.responses_event(name, data),
             Protocol::AnthropicMessages => self.anthropic_event(name, data),
-            Protocol::BedrockConverse | Protocol::VertexPredict => {}
+            Protocol::BedrockConverse | Protocol::VertexPredict => self.facts.foreign = true,
             Protocol::OpenaiChat | Protocol::OpenaiEmbeddings | Protocol::Passthrough => {
                 if data.trim() == "[DONE]" {
                     self.facts.ended = true;
                 } else {
-                    self.chat(data, "");
+                    self.chat(data, true);
                 }
             }
+        }
+    }
+
+    /// The piece of content that an event is, as it stands in the JSON; `None` if it is something else or more than that.
+    fn piece<'a>(&self, event: &'a SseEvent<'_>) -> Option<&'a [u8]> {
+        match self.protocol {
+            Protocol::OpenaiChat => content_only(Dialect::OpenaiChat, event),
+            Protocol::AnthropicMessages => content_only(Dialect::AnthropicMessages, event),
+            Protocol::OpenaiResponses => {
+                let is_delta = event.name.is_some_and(|name| name.ends_with(b".delta"));
+                is_delta.then(|| string_behind(&DELTA, event.data.as_deref()?).or(Some(b"")))?
+            }
+            _ => None,
         }
     }
 
     /// Takes a whole document.
     pub(super) fn document(&mut self, json: &str) {
         let whole = pick(json, [""; 0]).is_some();
+        if !whole {
+            return self.no_object(json);
+        }
         match self.protocol {
             Protocol::OpenaiResponses => self.responses_body(json, true),
             Protocol::AnthropicMessages => self.anthropic_body(json),
             Protocol::BedrockConverse => self.bedrock_body(json),
             Protocol::VertexPredict => self.predictions(json),
-            Protocol::OpenaiChat | Protocol::OpenaiEmbeddings | Protocol::Passthrough => self.chat(json, " "),
+            Protocol::OpenaiChat | Protocol::OpenaiEmbeddings | Protocol::Passthrough => {
+                self.chat(json, false)
+            }
         }
-        self.facts.ended |= whole;
+        self.facts.ended = true;
     }
 
     /// Takes one of Amazon's frames.
@@ -95,7 +129,7 @@ impl Notes {
         };
         if matches!(header(":message-type"), Some("exception" | "error")) {
             let kind = header(":exception-type").or_else(|| header(":error-code"));
-            self.fail(kind.unwrap_or(UNNAMED));
+            self.fail(failure::exception(kind.unwrap_or(UNNAMED), frame.payload()));
             return;
         }
         let (Some(kind), Ok(json)) = (header(":event-type"), std::str::from_utf8(frame.payload())) else {
@@ -115,9 +149,12 @@ impl Notes {
                 {
                     self.say(said, "");
                     self.facts.content_seen |= call.is_some() || thought.is_some();
+                    for piece in [said, call, thought].into_iter().flatten() {
+                        self.facts.estimated_output += estimate::tokens(piece);
+                    }
                 }
             }
-            "messageStop" => self.stopped = true,
+            "messageStop" => self.facts.stopped = true,
             "metadata" => {
                 let [usage] = pick(json, ["usage"]).unwrap_or_default();
                 self.count(usage);
@@ -128,40 +165,53 @@ impl Notes {
     }
 
     /// Whether an event holds nothing but another piece of content, of which nothing is kept.
-    fn is_more_of_the_same(&self, event: &SseEvent<'_>) -> bool {
+    fn is_more_of_the_same(&self, event: &SseEvent<'_>, is_piece: bool) -> bool {
         if self.max_text_bytes > 0 || !self.facts.content_seen {
             return false;
         }
         match self.protocol {
             Protocol::OpenaiChat => {
                 self.facts.model.is_some()
-                    && content_only(Dialect::OpenaiChat, event).is_some()
+                    && is_piece
                     && (self.facts.tool_calls || !CALLS.iter().any(|name| name.find(event.raw).is_some()))
             }
-            Protocol::AnthropicMessages => event.name == Some(b"content_block_delta"),
-            Protocol::OpenaiResponses => event.name.is_some_and(|name| name.ends_with(b".delta")),
+            Protocol::AnthropicMessages | Protocol::OpenaiResponses => is_piece,
             _ => false,
         }
     }
 
     /// A chunk or document of OpenAI's chat, of its embeddings, and of what looks like them.
-    fn chat(&mut self, json: &str, between: &str) {
+    fn chat(&mut self, json: &str, streamed: bool) {
+        let between = if streamed { "" } else { " " };
         let keys = ["choices", "usage", "model", "error", "data"];
         let Some([choices, usage, model, error, data]) = pick(json, keys) else {
-            return;
+            return self.no_object(json);
         };
         self.answered_by(model);
-        self.failure(error);
+        // The objects of other APIs (jobs, files) tell of failures that are not the answer's.
+        if streamed || self.protocol != Protocol::Passthrough {
+            self.failure(error, json);
+        }
         self.count(usage);
         self.facts.content_seen |= is_filled(data);
+        self.facts.foreign |= match self.protocol {
+            Protocol::OpenaiChat => choices.is_none() && usage.is_none(),
+            Protocol::OpenaiEmbeddings => data.is_none(),
+            _ => true,
+        };
         each(choices, |choice| {
             let Some([delta, message, reason, plain]) =
                 pick(choice, ["delta", "message", "finish_reason", "text"])
             else {
                 return;
             };
-            self.stopped |= reason.is_some_and(|reason| reason != "\"\"" && reason != "\"null\"");
+            self.facts.stopped |= reason.is_some_and(|reason| reason != "\"\"" && reason != "\"null\"");
             self.say(plain, between);
+            // What a chunk says in members of its own (sound, pictures) is content too.
+            if streamed && !self.facts.content_seen {
+                let said = |(name, value): (&str, &str)| name != "role" && is_filled(Some(value));
+                self.facts.content_seen = members(delta.unwrap_or_default()).any(said);
+            }
             self.chat_part(delta.or(message).unwrap_or_default(), between);
         });
     }
@@ -195,8 +245,8 @@ impl Notes {
 
     fn responses_event(&mut self, name: Option<&str>, data: &str) {
         let keys = ["type", "response", "delta", "item", "error", "code"];
-        let Some([kind, response, delta, item, error, code]) = pick(data, keys) else {
-            return;
+        let Some([kind, response, delta, item, error, _]) = pick(data, keys) else {
+            return self.no_object(data);
         };
         let kind = text(kind);
         match kind.as_deref().or(name).unwrap_or_default() {
@@ -206,30 +256,39 @@ impl Notes {
                 self.responses_body(response.unwrap_or_default(), false);
                 self.facts.ended = true;
             }
-            "response.failed" => {
+            "response.failed" | "error" => {
                 self.responses_body(response.unwrap_or_default(), false);
-                self.fail(UNNAMED);
-            }
-            "error" => {
-                self.failure(error);
-                self.fail(text(code).as_deref().unwrap_or(UNNAMED));
+                self.fail(failure::read(self.protocol, data));
             }
             kind if kind.ends_with(".delta") => self.facts.content_seen |= is_filled(delta),
-            _ => {
+            "response.created" | "response.in_progress" | "response.queued" => {
                 let [model] = pick(response.unwrap_or_default(), ["model"]).unwrap_or_default();
                 self.answered_by(model);
             }
+            "response.content_part.added" | "response.reasoning_summary_part.added" | "keepalive" => {}
+            "" => {
+                self.failure(error, data);
+                self.facts.foreign = true;
+            }
+            // Pictures, results of tools, and what is still to be invented.
+            _ => self.facts.content_seen = true,
         }
     }
 
     fn responses_body(&mut self, json: &str, whole: bool) {
-        let keys = ["model", "usage", "output", "error"];
-        let Some([model, usage, output, error]) = pick(json, keys) else {
+        let keys = ["model", "usage", "output", "error", "status"];
+        let Some([model, usage, output, error, status]) = pick(json, keys) else {
             return;
         };
         self.answered_by(model);
         self.count(usage);
-        self.failure(error);
+        self.failure(error, json);
+        let status = text(status);
+        if status.as_deref() == Some("failed") {
+            self.fail(failure::read(self.protocol, json));
+        }
+        self.facts.stopped |= status.is_some();
+        self.facts.foreign |= whole && status.is_none() && output.is_none();
         each(output, |item| self.output_item(Some(item), whole));
     }
 
@@ -245,14 +304,16 @@ impl Notes {
                 }
                 self.facts.content_seen = true;
             }),
-            _ => {}
+            Some("message" | "reasoning") | None => {}
+            // Calls of the vendor's own tools, and what is still to be invented.
+            Some(_) => self.facts.content_seen = true,
         }
     }
 
     fn anthropic_event(&mut self, name: Option<&str>, data: &str) {
         let keys = ["type", "message", "delta", "content_block", "usage", "error"];
         let Some([kind, message, delta, block, usage, error]) = pick(data, keys) else {
-            return;
+            return self.no_object(data);
         };
         let kind = text(kind);
         match kind.as_deref().or(name).unwrap_or_default() {
@@ -264,34 +325,44 @@ impl Notes {
             }
             "content_block_start" => {
                 let [kind] = pick(block.unwrap_or_default(), ["type"]).unwrap_or_default();
-                if kind == Some("\"tool_use\"") {
-                    self.call_tool();
+                match kind {
+                    Some("\"tool_use\"") => self.call_tool(),
+                    Some("\"text\"" | "\"thinking\"") | None => {}
+                    Some(_) => self.facts.content_seen = true,
                 }
             }
             "content_block_delta" => {
-                let keys = ["text", "thinking", "partial_json"];
-                let [said, thought, call] = pick(delta.unwrap_or_default(), keys).unwrap_or_default();
+                let delta = delta.unwrap_or_default();
+                let [said] = pick(delta, ["text"]).unwrap_or_default();
                 self.say(said, "");
-                self.facts.content_seen |= is_filled(thought) || is_filled(call);
+                let says = |(name, value): (&str, &str)| name != "type" && is_filled(Some(value));
+                self.facts.content_seen = self.facts.content_seen || members(delta).any(says);
             }
-            "message_delta" => self.count(usage),
+            "message_delta" => {
+                let [reason] = pick(delta.unwrap_or_default(), ["stop_reason"]).unwrap_or_default();
+                self.facts.stopped |= reason.is_some();
+                self.count(usage);
+            }
             "message_stop" => self.facts.ended = true,
-            "error" => {
-                self.failure(error);
-                self.fail(UNNAMED);
+            "error" => self.fail(failure::read(self.protocol, data)),
+            "" => {
+                self.failure(error, data);
+                self.facts.foreign = true;
             }
             _ => {}
         }
     }
 
     fn anthropic_body(&mut self, json: &str) {
-        let keys = ["model", "usage", "content", "error"];
-        let Some([model, usage, content, error]) = pick(json, keys) else {
+        let keys = ["model", "usage", "content", "error", "stop_reason"];
+        let Some([model, usage, content, error, reason]) = pick(json, keys) else {
             return;
         };
         self.answered_by(model);
         self.count(usage);
-        self.failure(error);
+        self.failure(error, json);
+        self.facts.stopped |= reason.is_some();
+        self.facts.foreign |= content.is_none();
         each(content, |block| {
             let [kind, said] = pick(block, ["type", "text"]).unwrap_or_default();
             match kind {
@@ -304,10 +375,12 @@ impl Notes {
     }
 
     fn bedrock_body(&mut self, json: &str) {
-        let Some([output, usage]) = pick(json, ["output", "usage"]) else {
+        let Some([output, usage, reason]) = pick(json, ["output", "usage", "stopReason"]) else {
             return;
         };
         self.count(usage);
+        self.facts.stopped |= reason.is_some();
+        self.facts.foreign |= output.is_none();
         let [message] = pick(output.unwrap_or_default(), ["message"]).unwrap_or_default();
         let [content] = pick(message.unwrap_or_default(), ["content"]).unwrap_or_default();
         each(content, |block| {
@@ -325,7 +398,8 @@ impl Notes {
         let Some([predictions, error]) = pick(json, ["predictions", "error"]) else {
             return;
         };
-        self.failure(error);
+        self.failure(error, json);
+        self.facts.foreign |= predictions.is_none();
         let mut tokens = None;
         each(predictions, |prediction| {
             let [embeddings] = pick(prediction, ["embeddings"]).unwrap_or_default();
@@ -381,22 +455,26 @@ impl Notes {
         self.facts.content_seen = true;
     }
 
-    /// An `error` member, in whatever form.
-    fn failure(&mut self, error: Option<&str>) {
-        let Some(error) = error.filter(|error| !matches!(*error, "false" | "\"\"")) else {
-            return;
-        };
-        let [code, kind, status] = pick(error, ["code", "type", "status"]).unwrap_or_default();
-        let name = text(code).or_else(|| text(kind)).or_else(|| text(status));
-        self.fail(name.as_deref().or(code).unwrap_or(UNNAMED));
+    /// An `error` member, in whatever form, of the document or event `json`.
+    fn failure(&mut self, error: Option<&str>, json: &str) {
+        if error.is_some_and(|error| !matches!(error, "false" | "\"\"" | "{}" | "[]")) {
+            self.fail(failure::read(self.protocol, json));
+        }
     }
 
     /// The vendor says that it failed. What it said first counts.
-    fn fail(&mut self, name: &str) {
-        self.facts
-            .failed
-            .get_or_insert_with(|| name.chars().take(MAX_NAME_CHARS).collect());
+    fn fail(&mut self, failure: ProviderError) {
+        self.facts.failed.get_or_insert(failure);
         self.facts.ended = true;
+    }
+
+    /// What stands in the place of an object is none: other JSON, or no JSON at all.
+    fn no_object(&mut self, data: &str) {
+        if serde_json::from_str::<IgnoredAny>(data).is_ok() {
+            self.facts.foreign = true;
+        } else {
+            self.facts.unreadable = true;
+        }
     }
 }
 
@@ -417,8 +495,11 @@ fn is_filled(raw: Option<&str>) -> bool {
 static CALLS: LazyLock<[Finder<'static>; 2]> =
     LazyLock::new(|| [Finder::new("\"tool_calls\""), Finder::new("\"function_call\"")]);
 
+/// The key behind which the pieces of OpenAI's responses stand.
+static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"delta\":"));
+
 /// What a failure without a name is called.
 const UNNAMED: &str = "error";
 
-/// Longest name of a model or failure that is kept, in characters.
+/// Longest name of a model that is kept, in characters.
 const MAX_NAME_CHARS: usize = 256;

@@ -1,6 +1,7 @@
 //! Picks members out of JSON in one pass, without a tree.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -14,6 +15,15 @@ pub(super) fn pick<'a, const N: usize>(json: &'a str, keys: [&str; N]) -> Option
     let found = Members(keys).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     Some(found)
+}
+
+/// Names and raw values of all members of an object; none of what is no object, and none whose name has escapes.
+pub(super) fn members(json: &str) -> impl Iterator<Item = (&str, &str)> {
+    let found: Option<BTreeMap<&str, &RawValue>> = serde_json::from_str(json).ok();
+    found
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, value.get()))
 }
 
 /// Shows every element of an array. Anything else has no elements.

@@ -178,6 +178,13 @@ fn documents_of_every_api_are_read() {
     }
 }
 
+/// The code or type of what went wrong.
+fn failure(facts: &Facts) -> &str {
+    let failed = facts.failed.as_ref().unwrap();
+    let name = failed.code.as_deref().or(failed.native_type.as_deref());
+    name.unwrap_or("error")
+}
+
 #[test]
 fn failures_are_told_by_their_code() {
     for (protocol, framing, answer, failed) in [
@@ -225,7 +232,7 @@ fn failures_are_told_by_their_code() {
         ),
     ] {
         let facts = read_every_way(protocol, framing, answer.as_bytes());
-        assert_eq!(facts.failed.as_deref(), Some(failed), "{answer}");
+        assert_eq!(failure(&facts), failed, "{answer}");
     }
 }
 
@@ -282,9 +289,131 @@ fn text_is_kept_up_to_its_limit_and_never_half_a_character() {
 #[test]
 fn what_is_no_document_tells_nothing() {
     for document in ["", "<html>", "{\"usage\":{", "[1]", "{} {}"] {
+        let facts = read_every_way(Protocol::OpenaiChat, Framing::Json, document.as_bytes());
+        let is_json = document == "[1]";
+        let nothing = Facts {
+            unreadable: !is_json,
+            foreign: is_json,
+            ..Facts::default()
+        };
+        assert_eq!(facts, nothing, "{document}");
+    }
+}
+
+#[test]
+fn what_comes_before_the_first_content_is_none_and_whatever_is_unknown_is() {
+    let chat =
+        |delta: &str| format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":null}}]}}\n\n");
+    let event = |data: &str| format!("data: {data}\n\n");
+    for (protocol, before, content) in [
+        (
+            Protocol::OpenaiChat,
+            vec![
+                ": keep-alive\n\n".to_owned(),
+                "data:\n\n".to_owned(),
+                event(r#"{"choices":[],"prompt_filter_results":[{"index":0}]}"#),
+                chat(r#"{"role":"assistant","content":""}"#),
+                chat(r#"{"content":null,"refusal":null,"tool_calls":[]}"#),
+            ],
+            vec![
+                chat(r#"{"content":"x"}"#),
+                chat(r#"{"reasoning_content":"x"}"#),
+                chat(r#"{"tool_calls":[{"index":0}]}"#),
+                chat(r#"{"audio":{"id":"a"}}"#),
+            ],
+        ),
+        (
+            Protocol::AnthropicMessages,
+            vec![
+                event(r#"{"type":"message_start","message":{"model":"m"}}"#),
+                event(r#"{"type":"ping"}"#),
+                event(r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#),
+                event(r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}"#),
+            ],
+            vec![
+                event(r#"{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"x"}}"#),
+                event(r#"{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"x"}}"#),
+                event(
+                    r#"{"type":"content_block_start","content_block":{"type":"redacted_thinking","data":"x"}}"#,
+                ),
+            ],
+        ),
+        (
+            Protocol::OpenaiResponses,
+            vec![
+                event(r#"{"type":"response.created","response":{"model":"m","status":"in_progress"}}"#),
+                event(r#"{"type":"response.in_progress","response":{"model":"m"}}"#),
+                event(r#"{"type":"response.output_item.added","item":{"type":"message","content":[]}}"#),
+                event(r#"{"type":"response.content_part.added","part":{"type":"output_text","text":""}}"#),
+                event(r#"{"type":"keepalive"}"#),
+            ],
+            vec![
+                event(r#"{"type":"response.output_text.delta","delta":"x"}"#),
+                event(r#"{"type":"response.output_item.added","item":{"type":"web_search_call"}}"#),
+                event(r#"{"type":"response.image_generation_call.partial_image","partial_image_b64":"x"}"#),
+            ],
+        ),
+    ] {
+        let before = before.concat();
+        let facts = read_every_way(protocol, Framing::Sse, before.as_bytes());
+        let is_quiet = !facts.content_seen && !facts.stopped && !facts.foreign && !facts.unreadable;
+        assert!(is_quiet, "{protocol:?}: {facts:?}");
+        for content in content {
+            let facts = read_every_way(protocol, Framing::Sse, format!("{before}{content}").as_bytes());
+            assert!(facts.content_seen, "{protocol:?}: {content}");
+        }
+    }
+}
+
+#[test]
+fn another_api_than_the_one_that_was_asked_is_not_judged() {
+    for (protocol, framing, answer) in [
+        (
+            Protocol::OpenaiChat,
+            Framing::Json,
+            r#"{"message":{"content":"hi"},"done":true}"#,
+        ),
+        (
+            Protocol::OpenaiEmbeddings,
+            Framing::Json,
+            r#"{"output":[{"type":"message"}]}"#,
+        ),
+        (
+            Protocol::OpenaiChat,
+            Framing::Sse,
+            "data: {\"type\":\"message_start\"}\n\n",
+        ),
+        (
+            Protocol::AnthropicMessages,
+            Framing::Sse,
+            "data: {\"choices\":[]}\n\n",
+        ),
+        (Protocol::Passthrough, Framing::Sse, "data: {\"choices\":[]}\n\n"),
+    ] {
+        let facts = read_every_way(protocol, framing, answer.as_bytes());
+        assert!(
+            facts.foreign && !facts.unreadable && facts.failed.is_none(),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn the_output_of_a_stream_is_estimated_from_its_pieces() {
+    let chat = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"four words of text\"}}]}\n\n";
+    let messages = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"four words of text\"}}\n\n";
+    let responses = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"four words of text\"}\n\n";
+    for (protocol, stream) in [
+        (Protocol::OpenaiChat, chat),
+        (Protocol::AnthropicMessages, messages),
+        (Protocol::OpenaiResponses, responses),
+    ] {
+        let once = read_every_way(protocol, Framing::Sse, stream.as_bytes());
+        let often = read_every_way(protocol, Framing::Sse, stream.repeat(3).as_bytes());
         assert_eq!(
-            read_every_way(Protocol::OpenaiChat, Framing::Json, document.as_bytes()),
-            Facts::default()
+            (once.estimated_output, often.estimated_output),
+            (4, 12),
+            "{protocol:?}"
         );
     }
 }
@@ -342,7 +471,7 @@ fn an_exception_frame_is_a_failure() {
     ]
     .concat();
     let facts = read_every_way(Protocol::BedrockConverse, Framing::AwsEventStream, &stream);
-    assert_eq!(facts.failed.as_deref(), Some("throttlingException"));
+    assert_eq!(failure(&facts), "throttlingException");
     assert!(facts.content_seen);
 }
 

@@ -282,7 +282,7 @@ impl Attempt {
         self.answered_model = seen.model.clone();
         self.has_tool_calls = seen.tool_calls;
         let mut usage = seen.usage.clone();
-        if !transform.is_passing() && (!seen.finished || usage.is_none()) {
+        if transform.is_estimated() {
             let told = usage.unwrap_or_default();
             let input_known = told.input_total() > 0;
             let input = if input_known {

@@ -8,7 +8,8 @@ use tollgate_dialects::canonical::{DecodeError, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::{Dialect, Losses};
 
-use crate::ai::reading::Reader;
+use crate::ai::protocol::Protocol;
+use crate::ai::reading::Framing;
 use crate::error::CallError;
 use passing::Passing;
 use understood::Understood;
@@ -53,10 +54,10 @@ impl Transform {
         Transform::Understood(Box::new(Understood::new(provider, client, hide_usage, style)))
     }
 
-    /// A stream that is passed on as it is, at its beginning. `whole_events`: half events are held back, so that an error of
-    /// ours can be told behind them; without it a failure is told by nothing but the end.
-    pub fn passing(reader: Reader, client: Dialect, whole_events: bool, hide_usage: bool) -> Self {
-        Transform::Passing(Box::new(Passing::new(reader, client, whole_events, hide_usage)))
+    /// A stream that is passed on as it is, at its beginning. `unread`: whatever it says, byte by byte, so that a failure is
+    /// told by nothing but the end. Else half events are held back, so that an error of ours can be told behind them.
+    pub fn passing(protocol: Protocol, framing: Framing, unread: bool, hide_usage: bool) -> Self {
+        Transform::Passing(Box::new(Passing::new(protocol, framing, unread, hide_usage)))
     }
 
     /// What the stream has said so far.
@@ -86,7 +87,7 @@ impl Transform {
     pub fn finish(&mut self) -> Result<Bytes, DecodeError> {
         match self {
             Transform::Understood(understood) => understood.finish(),
-            Transform::Passing(passing) => Ok(passing.finish()),
+            Transform::Passing(passing) => passing.finish(),
         }
     }
 
@@ -98,9 +99,14 @@ impl Transform {
         }
     }
 
-    /// Whether the stream is passed on whatever it says, so that what is not told stays unknown.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Transform::Passing(_))
+    /// Whether what the provider did not tell of the usage is estimated. An answer that is passed on tells its own usage, or
+    /// it stays unknown; only one that was cut had no chance to.
+    pub fn is_estimated(&self) -> bool {
+        let seen = self.seen();
+        match self {
+            Transform::Understood(_) => !seen.finished || seen.usage.is_none(),
+            Transform::Passing(passing) => !seen.finished && passing.is_estimated(),
+        }
     }
 
     /// Whether whole events are passed on whatever they say, so that an error among them is only known by its text.
