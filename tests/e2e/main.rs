@@ -8,6 +8,7 @@ mod command_line;
 mod drain;
 mod edges;
 mod fallback;
+mod faults;
 mod framing;
 mod harness;
 mod idle;

@@ -17,4 +17,5 @@ mod standalone;
 mod storing;
 mod vendors;
 
-use node::{ADMIN_KEY, Node, NodeSetup};
+use node::ADMIN_KEY;
+pub use node::{Node, NodeSetup};

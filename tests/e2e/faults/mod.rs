@@ -94,7 +94,10 @@ impl Lane {
     fn route(self, node: &Node, name: &str, first: &str, next: &Upstream, rule: &Value) {
         let next = format!("http://{}", next.address());
         let mut plugin = rule.clone();
-        plugin["instances"] = json!([self.instance("failing", first, 1), self.instance("next", &next, 0)]);
+        plugin["instances"] = json!([
+            self.instance("failing", first, 1),
+            self.instance("next", &next, 0)
+        ]);
         let route = json!({"uri": format!("/{name}/{}/*", self.path), "plugins": {"ai-proxy-multi": plugin}});
         node.put(&format!("/routes/{name}-{}", self.path), &route);
     }
@@ -131,7 +134,17 @@ impl Logged {
     fn of(lines: &Lines, path: &str) -> Logged {
         let line = lines.with(&format!("{path}|"));
         let fields: Vec<&str> = line.split('|').collect();
-        let [_, status, attempts, outcome, error_code, prompt, completion, usage] = fields[..] else {
+        let [
+            _,
+            status,
+            attempts,
+            outcome,
+            error_code,
+            prompt,
+            completion,
+            usage,
+        ] = fields[..]
+        else {
             panic!("another format: {line}")
         };
         Logged {
@@ -159,7 +172,10 @@ fn good() -> Upstream {
 fn compare(table: &str, rows: &str) {
     let path = repository_file("docs/reliability.md");
     let document = fs::read_to_string(&path).expect("the document");
-    let (begin, end) = (format!("<!-- {table} -->\n\n"), format!("\n<!-- end of {table} -->"));
+    let (begin, end) = (
+        format!("<!-- {table} -->\n\n"),
+        format!("\n<!-- end of {table} -->"),
+    );
     let (before, rest) = document.split_once(&begin).expect("the beginning of the table");
     let (written, after) = rest.split_once(&end).expect("the end of the table");
     if std::env::var_os("UPDATE").is_some() {
@@ -167,7 +183,7 @@ fn compare(table: &str, rows: &str) {
     } else {
         assert!(
             written == rows,
-            "docs/reliability.md does not tell what happened; run the tests with UPDATE=1. Seen:\n{rows}"
+            "docs/reliability.md does not tell what happened; run these tests one by one with UPDATE=1. Seen:\n{rows}"
         );
     }
 }

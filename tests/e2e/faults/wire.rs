@@ -301,7 +301,8 @@ fn event(name: &str, data: &Value) -> Vec<u8> {
 
 /// One of Amazon's frames.
 fn frame(message: &'static str, kind: &'static str, payload: &Value) -> Vec<u8> {
-    let header = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let header =
+        |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
     let named = if message == "event" {
         ":event-type"
     } else {
@@ -323,8 +324,15 @@ fn frames(mut body: &[u8]) -> Vec<(String, Value)> {
         let (frame, rest) = body.split_at_checked(length).expect("whole frames");
         let frame = read_message_from(frame).expect("a frame");
         let header = |name: &str| {
-            let header = frame.headers().iter().find(|header| header.name().as_str() == name)?;
-            header.value().as_string().ok().map(|value| value.as_str().to_owned())
+            let header = frame
+                .headers()
+                .iter()
+                .find(|header| header.name().as_str() == name)?;
+            header
+                .value()
+                .as_string()
+                .ok()
+                .map(|value| value.as_str().to_owned())
         };
         let name = header(":event-type").or_else(|| header(":exception-type"));
         found.push((
@@ -344,10 +352,12 @@ fn response(status: &str, texts: &[&str]) -> Value {
         .collect();
     let output = match content.is_empty() {
         true => json!([]),
-        false => json!([{"type": "message", "id": "msg_1", "role": "assistant", "status": status, "content": content}]),
+        false => {
+            json!([{"type": "message", "id": "msg_1", "role": "assistant", "status": status, "content": content}])
+        }
     };
-    let usage = (status == "completed")
-        .then(|| json!({"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}));
+    let usage =
+        (status == "completed").then(|| json!({"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}));
     json!({
         "id": "resp_1", "object": "response", "status": status, "model": "served-model", "error": null,
         "output": output, "usage": usage,

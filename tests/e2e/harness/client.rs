@@ -364,6 +364,28 @@ impl Stream {
         events
     }
 
+    /// The bytes of the body up to `needle`, with what came with it.
+    #[track_caller]
+    pub fn bytes_until(&mut self, needle: &[u8]) -> Vec<u8> {
+        while find(&self.text, needle).is_none() {
+            let chunk = self.connection.chunk().expect("the answer goes on");
+            self.text.extend_from_slice(&chunk);
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    /// The bytes of the body that are still to come.
+    #[track_caller]
+    pub fn bytes(&mut self) -> Vec<u8> {
+        while !self.ended {
+            match self.connection.chunk() {
+                Some(chunk) => self.text.extend_from_slice(&chunk),
+                None => self.ended = true,
+            }
+        }
+        std::mem::take(&mut self.text)
+    }
+
     /// Whether the connection was closed without the end of the answer.
     pub fn is_cut(&mut self) -> bool {
         let rest = self.connection.until_closed();

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use client::{Connection, Request, Response, Stream, post};
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
-pub use process::{Finished, Process, run};
+pub use process::{Finished, Lines, Process, run};
 pub use upstream::{Asked, Next, Peer, Upstream};
 
 /// How long a test waits for something that must happen. Long, because a loaded machine is no failure.

@@ -17,6 +17,7 @@ use super::begin::{self, Patience, Until};
 use super::choose::Candidate;
 use super::encode::Encoded;
 use super::mask::{masked, masked_error};
+use super::passed::{max_response_bytes, worded};
 use super::record::{Attempt, Record};
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
@@ -165,7 +166,10 @@ pub async fn whole(
     mut upstream: UpstreamAnswer,
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
-    let body = collect(&mut upstream, candidate, None).await?;
+    let limit = max_response_bytes(candidate);
+    let body = collect(&mut upstream, candidate, limit)
+        .await
+        .map_err(|failure| worded(failure, limit))?;
     attempt.first_byte();
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -340,7 +344,10 @@ pub async fn stream(
     } else {
         Until::Content
     };
-    let begun = begin::begin(&mut upstream, &mut transform, candidate, attempt, until, None).await?;
+    let limit = max_response_bytes(candidate);
+    let begun = begin::begin(&mut upstream, &mut transform, candidate, attempt, until, limit)
+        .await
+        .map_err(|failure| worded(failure, limit))?;
     let mut headers = passed_headers(&upstream.headers);
     headers.insert(
         CONTENT_TYPE,
@@ -349,7 +356,8 @@ pub async fn stream(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let streaming = Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
+    let mut streaming = Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
+    streaming.limit(limit.map(|limit| limit.saturating_sub(begun.received)));
     Ok(Answer {
         status: StatusCode::OK,
         headers,

@@ -35,11 +35,7 @@ pub async fn pass(
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     attempt.passed_as = Some(protocol);
-    let limit = candidate
-        .instance
-        .ai
-        .as_ref()
-        .and_then(|ai| ai.max_response_bytes);
+    let limit = max_response_bytes(candidate);
     let mut headers = answer::passed_headers(&upstream.headers);
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = upstream.headers.get(&name) {
@@ -59,7 +55,7 @@ pub async fn pass(
         Framing::Json => {
             let body = answer::collect(&mut upstream, candidate, limit)
                 .await
-                .map_err(worded)?;
+                .map_err(|failure| worded(failure, limit))?;
             attempt.first_byte();
             let mut reader = Reader::new(protocol, Framing::Json, 0);
             reader.feed(&body);
@@ -99,7 +95,7 @@ pub async fn pass(
                     limit,
                 )
                 .await
-                .map_err(worded)?;
+                .map_err(|failure| worded(failure, limit))?;
             }
             let status = upstream.status;
             let mut streaming =
@@ -177,8 +173,14 @@ fn own_form(
     }
 }
 
-fn worded(mut failure: AttemptError) -> AttemptError {
-    if failure.outcome == "too_large" {
+/// The most bytes that an instance of an AI plugin may answer.
+pub(super) fn max_response_bytes(candidate: &Candidate) -> Option<u64> {
+    candidate.instance.ai.as_ref()?.max_response_bytes
+}
+
+/// The failure of reading an answer that may have so many bytes, as APISIX words it.
+pub(super) fn worded(mut failure: AttemptError, limit: Option<u64>) -> AttemptError {
+    if failure.outcome == "too_large" && limit.is_some() {
         failure.error.message = "max_response_bytes exceeded".into();
         failure.error = failure.error.told_as(Key::ErrorMsg).told_as_text();
     }

@@ -61,7 +61,7 @@ pub struct Facts {
     pub failed: Option<ProviderError>,
     /// Whether any part of the answer itself was seen: text, thoughts, calls of tools, vectors.
     pub content_seen: bool,
-    /// Whether something was no JSON where JSON has to be.
+    /// Whether something was no JSON where JSON has to be, before any content.
     pub unreadable: bool,
     /// Whether the answer is JSON of another kind than the API's. Nobody here can say whether it is a good one.
     pub foreign: bool,

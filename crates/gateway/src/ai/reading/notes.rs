@@ -50,7 +50,7 @@ impl Notes {
 
     /// The answer is not framed as it says, so nothing more of it can be read.
     pub(super) fn lost(&mut self) {
-        self.facts.unreadable = true;
+        self.facts.unreadable |= !self.facts.content_seen && !self.facts.foreign;
     }
 
     /// Takes a server-sent event.
@@ -195,6 +195,7 @@ impl Notes {
         self.count(usage);
         self.facts.content_seen |= is_filled(data);
         self.facts.foreign |= match self.protocol {
+            _ if error.is_some() => false,
             Protocol::OpenaiChat => choices.is_none() && usage.is_none(),
             Protocol::OpenaiEmbeddings => data.is_none(),
             _ => true,
@@ -268,7 +269,7 @@ impl Notes {
             "response.content_part.added" | "response.reasoning_summary_part.added" | "keepalive" => {}
             "" => {
                 self.failure(error, data);
-                self.facts.foreign = true;
+                self.facts.foreign |= error.is_none();
             }
             // Pictures, results of tools, and what is still to be invented.
             _ => self.facts.content_seen = true,
@@ -288,7 +289,7 @@ impl Notes {
             self.fail(failure::read(self.protocol, json));
         }
         self.facts.stopped |= status.is_some();
-        self.facts.foreign |= whole && status.is_none() && output.is_none();
+        self.facts.foreign |= whole && status.is_none() && output.is_none() && error.is_none();
         each(output, |item| self.output_item(Some(item), whole));
     }
 
@@ -347,7 +348,7 @@ impl Notes {
             "error" => self.fail(failure::read(self.protocol, data)),
             "" => {
                 self.failure(error, data);
-                self.facts.foreign = true;
+                self.facts.foreign |= error.is_none();
             }
             _ => {}
         }
@@ -362,7 +363,7 @@ impl Notes {
         self.count(usage);
         self.failure(error, json);
         self.facts.stopped |= reason.is_some();
-        self.facts.foreign |= content.is_none();
+        self.facts.foreign |= content.is_none() && error.is_none();
         each(content, |block| {
             let [kind, said] = pick(block, ["type", "text"]).unwrap_or_default();
             match kind {
@@ -375,12 +376,17 @@ impl Notes {
     }
 
     fn bedrock_body(&mut self, json: &str) {
-        let Some([output, usage, reason]) = pick(json, ["output", "usage", "stopReason"]) else {
+        let keys = ["output", "usage", "stopReason", "message"];
+        let Some([output, usage, reason, told]) = pick(json, keys) else {
             return;
         };
         self.count(usage);
         self.facts.stopped |= reason.is_some();
-        self.facts.foreign |= output.is_none();
+        // Errors are a message and nothing else.
+        if output.is_none() && told.is_some() {
+            self.fail(failure::exception(UNNAMED, json.as_bytes()));
+        }
+        self.facts.foreign |= output.is_none() && told.is_none();
         let [message] = pick(output.unwrap_or_default(), ["message"]).unwrap_or_default();
         let [content] = pick(message.unwrap_or_default(), ["content"]).unwrap_or_default();
         each(content, |block| {
@@ -399,7 +405,7 @@ impl Notes {
             return;
         };
         self.failure(error, json);
-        self.facts.foreign |= predictions.is_none();
+        self.facts.foreign |= predictions.is_none() && error.is_none();
         let mut tokens = None;
         each(predictions, |prediction| {
             let [embeddings] = pick(prediction, ["embeddings"]).unwrap_or_default();
@@ -473,7 +479,7 @@ impl Notes {
         if serde_json::from_str::<IgnoredAny>(data).is_ok() {
             self.facts.foreign = true;
         } else {
-            self.facts.unreadable = true;
+            self.lost();
         }
     }
 }

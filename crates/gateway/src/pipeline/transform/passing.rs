@@ -94,8 +94,7 @@ impl Passing {
             }
         };
         self.note();
-        let facts = self.reader.facts();
-        if self.is_judged() && facts.unreadable && !facts.content_seen && !facts.foreign {
+        if self.is_judged() && self.reader.facts().unreadable {
             return Err(DecodeError::new("", "an event cannot be read"));
         }
         passed
@@ -217,6 +216,8 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused_before_content_only() {
         assert!(passing(Protocol::OpenaiChat, "data: <html>\n\n").is_err());
+        let mut at_once = Passing::new(Protocol::OpenaiChat, Framing::Sse, false, false);
+        assert!(at_once.feed(&format!("data: <html>\n\n{CHUNK}").into()).is_err());
         assert!(passing(Protocol::OpenaiChat, &format!("{CHUNK}data: <html>\n\n{STOP}")).is_ok());
         assert!(
             passing(Protocol::Passthrough, "data: {}\n\n")
