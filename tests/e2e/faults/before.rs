@@ -475,6 +475,88 @@ fn the_client_gets_the_whole_answer_of_the_next_instance() {
     node.stop();
 }
 
+/// What the client gets where nothing is configured about failures: only what was never sent is tried elsewhere.
+#[test]
+fn without_a_strategy_only_what_was_never_sent_is_tried_elsewhere() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca_file = directory.path().join("ca.pem");
+    let faults = faults(&ca_file);
+    let node = node(ca_file.to_str());
+    let (next, lane) = (good(), LANES[0]);
+    let told: Vec<[String; 2]> = thread::scope(|scope| {
+        let asking: Vec<_> = faults
+            .iter()
+            .enumerate()
+            .map(|(number, fault)| {
+                let mut rule = rule(fault.limit);
+                if let Some(rule) = rule.as_object_mut() {
+                    rule.remove("fallback_strategy");
+                }
+                lane.route(&node, &format!("plain-{number}"), &fault.at.base, &next, &rule);
+                let node = &node;
+                scope.spawn(move || [false, true].map(|stream| told_of(node, number, fault, lane, stream)))
+            })
+            .collect();
+        asking
+            .into_iter()
+            .map(|told| told.join().expect("every fault is told"))
+            .collect()
+    });
+    let mut table = "| what goes wrong | whole answer | stream |\n|---|---|---|\n".to_owned();
+    for (fault, told) in faults.iter().zip(&told) {
+        // Whether the reset comes before or behind the first bytes of the request is up to the network.
+        let may_be_either = fault.whole.split('|').count() > 1 && fault.whole.contains("connect_error");
+        let [whole, stream] = if may_be_either {
+            [EITHER; 2]
+        } else {
+            [&*told[0], &*told[1]]
+        };
+        for told in told {
+            assert!(
+                !may_be_either || EITHER.contains(&**told),
+                "{}: {told}",
+                fault.what
+            );
+        }
+        table.push_str(&format!("| {} | {whole} | {stream} |\n", fault.what));
+    }
+    compare("without a strategy", &table);
+    node.stop();
+}
+
+/// What the client gets, in the words of the document.
+#[track_caller]
+fn told_of(node: &Node, number: usize, fault: &Fault, lane: Lane, stream: bool) -> String {
+    if (stream && fault.stream.is_empty()) || (!stream && fault.whole.is_empty()) {
+        return CANNOT_HAPPEN.to_owned();
+    }
+    let path = format!("/plain-{number}/{}{}", lane.path, lane.client.path(stream));
+    let body = lane.client.request(stream, &prompt(fault.limit));
+    let response = Connection::open(node.calls).send(&post(&path, body));
+    let text = String::from_utf8_lossy(&response.body);
+    let case = format!("{}, stream: {stream}: {} {text}", fault.what, response.status());
+    if response.header("x-tollgate-instance") == Some("next") {
+        let whole = if stream {
+            lane.client.stream(RESCUE)
+        } else {
+            lane.client.whole(RESCUE).into_bytes()
+        };
+        assert_eq!((response.status(), response.body), (200, whole), "{case}");
+        return RESCUED.to_owned();
+    }
+    assert!(response.status() >= 400, "{case}");
+    crate::harness::Dialect::OpenAi.error_message(&response.body);
+    format!("an error with status {}", response.status())
+}
+
+/// What the client says.
+fn prompt(limit: Limit) -> String {
+    match limit {
+        Limit::Sending => "a".repeat(SENDING_BYTES),
+        _ => "Hello".to_owned(),
+    }
+}
+
 /// The APIs in which a fault is tried.
 fn lanes(fault: &Fault) -> &'static [Lane] {
     if fault.limit == Limit::Sending {
@@ -499,10 +581,7 @@ fn rule(limit: Limit) -> Value {
 /// Asks through a failing instance, streamed and not, and asserts that nothing of it is seen but in logs.
 #[track_caller]
 fn is_rescued(node: &Node, number: usize, fault: &Fault, lane: Lane) {
-    let prompt = match fault.limit {
-        Limit::Sending => "a".repeat(SENDING_BYTES),
-        _ => "Hello".to_owned(),
-    };
+    let prompt = prompt(fault.limit);
     for (stream, expected) in [(false, fault.whole), (true, fault.stream)] {
         if expected.is_empty() {
             continue;
@@ -548,15 +627,24 @@ fn is_rescued(node: &Node, number: usize, fault: &Fault, lane: Lane) {
 }
 
 /// More than the buffers of both sides of a connection on this machine take.
-const SENDING_BYTES: usize = 12 * 1024 * 1024;
+pub const SENDING_BYTES: usize = 12 * 1024 * 1024;
+
+/// What the document says where a request may have been sent, or not.
+const EITHER: &str = "the next instance's, whole, or an error with status 502";
+
+/// What the document says of answers of the next instance.
+const RESCUED: &str = "the next instance's, whole";
+
+/// What the document says of faults of streams where no stream was asked for.
+const CANNOT_HAPPEN: &str = "cannot happen";
 
 fn table(faults: &[Fault]) -> String {
     let mut table =
         "| what goes wrong | whole answer | stream | in the log |\n|---|---|---|---|\n".to_owned();
     for fault in faults {
         let answer = |word: &str| match word {
-            "" => "cannot happen",
-            _ => "the next instance's, whole",
+            "" => CANNOT_HAPPEN,
+            _ => RESCUED,
         };
         let mut words: Vec<&str> = [fault.whole, fault.stream]
             .iter()

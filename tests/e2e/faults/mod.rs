@@ -2,6 +2,7 @@
 //! of `docs/reliability.md` are what these tests have seen: run them with `UPDATE=1` to write them.
 
 mod before;
+mod left;
 mod midway;
 mod wire;
 
