@@ -13,6 +13,7 @@ mod node;
 mod planted_secrets;
 mod providers;
 mod reaching;
+mod semantic;
 mod standalone;
 mod storing;
 mod vendors;

@@ -195,6 +195,11 @@ impl Upstream {
             .expect("the gateway asks this provider")
     }
 
+    /// The next request, if another one has arrived.
+    pub fn try_asked(&self) -> Option<Asked> {
+        self.asked.try_recv().ok()
+    }
+
     /// Asserts that no (further) request has arrived.
     #[track_caller]
     pub fn was_not_asked(&self) {

@@ -54,6 +54,9 @@ pub struct Capability {
     pub max_tokens: Option<String>,
     /// A member that has to go when `max_tokens` is set.
     pub instead_of: Option<String>,
+    /// Whether APISIX knows the vendor, but not that it serves this.
+    #[serde(default)]
+    pub beyond_apisix: bool,
 }
 
 /// Where a vendor wants its key.
@@ -144,27 +147,26 @@ impl Provider {
             .find(|capability| capability.protocol == protocol)
     }
 
-    /// How a request of a client's API is served: as it is, or translated.
+    /// How a request of a client's API is served: as it is, or translated. `strict` knows no more of the vendor than APISIX.
     ///
     /// # Errors
     /// Neither is possible.
-    pub fn serve(self, client: Protocol) -> Result<Served, Unsupported> {
-        if client == Protocol::Passthrough || self.capability(client).is_some() {
+    pub fn serve(self, client: Protocol, strict: bool) -> Result<Served, Unsupported> {
+        let known = |capability: &&Capability| !strict || !capability.beyond_apisix;
+        let serves = |protocol| self.capability(protocol).as_ref().is_some_and(known);
+        if client == Protocol::Passthrough || serves(client) {
             return Ok(Served::AsItIs);
         }
         match client {
-            Protocol::AnthropicMessages if self.capability(Protocol::OpenaiChat).is_some() => {
-                Ok(Served::AnthropicAsOpenai)
-            }
-            Protocol::OpenaiEmbeddings if self.capability(Protocol::VertexPredict).is_some() => {
-                Ok(Served::EmbeddingsAsPredict)
-            }
+            Protocol::AnthropicMessages if serves(Protocol::OpenaiChat) => Ok(Served::AnthropicAsOpenai),
+            Protocol::OpenaiEmbeddings if serves(Protocol::VertexPredict) => Ok(Served::EmbeddingsAsPredict),
             _ => Err(Unsupported {
                 provider: self.name(),
                 protocol: client.name(),
                 supported: self
                     .capabilities()
                     .iter()
+                    .filter(known)
                     .map(|capability| capability.protocol.name())
                     .collect::<Vec<_>>()
                     .join(", "),
@@ -312,13 +314,29 @@ mod tests {
             ),
             ("deepseek", Passthrough, Served::AsItIs, Passthrough),
         ] {
-            assert_eq!(find(provider).serve(client), Ok(served), "{provider}");
+            assert_eq!(find(provider).serve(client, false), Ok(served), "{provider}");
             assert_eq!(served.target(client), target);
         }
         assert_eq!(
-            find("anthropic").serve(OpenaiResponses).unwrap_err().to_string(),
+            find("anthropic")
+                .serve(OpenaiResponses, false)
+                .unwrap_err()
+                .to_string(),
             "provider anthropic does not support openai-responses protocol (supported: openai-chat, anthropic-messages)"
         );
-        assert!(find("bedrock").serve(OpenaiChat).is_err());
+        assert!(find("bedrock").serve(OpenaiChat, false).is_err());
+    }
+
+    #[test]
+    fn azure_serves_embeddings_except_to_the_letter_of_apisix() {
+        let azure = find("azure-openai");
+        assert_eq!(azure.serve(Protocol::OpenaiEmbeddings, false), Ok(Served::AsItIs));
+        assert_eq!(
+            azure
+                .serve(Protocol::OpenaiEmbeddings, true)
+                .unwrap_err()
+                .to_string(),
+            "provider azure-openai does not support openai-embeddings protocol (supported: openai-chat)"
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! made, and what an answer says about itself.
 //!
 //! Everything here takes values and gives values. It refuses to know connections, attempts, retries and the client's
-//! connection; only [`gcp`] waits for anything, and what it waits for is handed in.
+//! connection; only [`gcp`] and [`semantic`] wait for anything, and what they wait with is handed in.
 
 pub mod aws;
 pub mod catalogue;
@@ -13,6 +13,7 @@ pub mod headers;
 pub(crate) mod percent;
 pub mod protocol;
 pub mod reading;
+pub mod semantic;
 pub mod shape;
 pub mod target;
 pub mod vertex;

@@ -1,16 +1,18 @@
 //! Where a request goes: scheme, host, port, path and query.
 //!
-//! Knows addresses of vendors and how configured ones replace them. Refuses to know connections.
+//! Knows addresses of vendors and how configured ones replace them. Refuses to know who connects to them.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use http::HeaderValue;
 use thiserror::Error;
 
 use super::catalogue::Capability;
 use super::config::InstanceConf;
 use super::percent;
 use super::protocol::Protocol;
+use crate::upstream::{Endpoint, EndpointError, TlsSettings};
 
 /// Where a request goes.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,6 +100,30 @@ impl Target {
             host_header: local.map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
             host,
         })
+    }
+}
+
+impl Target {
+    /// What connections are made to: the target without path and query. `verify`: whether certificates are checked.
+    ///
+    /// # Errors
+    /// The host is none that can be connected to.
+    pub fn endpoint(&self, verify: bool) -> Result<Endpoint, EndpointError> {
+        let scheme = if self.https { "https" } else { "http" };
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        let tls = TlsSettings {
+            ca_file: None,
+            verify,
+        };
+        let mut endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", self.port), &tls)?;
+        // Without the port where it is the scheme's own, as the vendor is told it.
+        endpoint.authority = HeaderValue::from_str(&self.host_header)
+            .map_err(|_| EndpointError::BadHost(self.host_header.clone()))?;
+        Ok(endpoint)
     }
 }
 

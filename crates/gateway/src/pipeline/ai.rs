@@ -159,9 +159,17 @@ pub async fn read(
 pub async fn answer(
     worker: &Worker,
     call: AiCall,
-    clues: Clues,
+    mut clues: Clues,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
+    if let Some(semantic) = &call.plugin.semantic {
+        let AiCall { protocol, asked, .. } = &call;
+        let choice = semantic
+            .choose(&worker.pools, *protocol, &asked.body, &asked.members)
+            .await;
+        choice.tell(&mut record.answer_headers);
+        clues.order = Some(choice.order);
+    }
     let head = Head {
         endpoint: Endpoint::Api(call.protocol),
         dialect: record.dialect,

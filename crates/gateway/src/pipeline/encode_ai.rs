@@ -50,7 +50,7 @@ pub async fn encode(
     } = *call;
     let strict = record.manners == Manners::ApisixStrict;
     let conf = &ai.conf;
-    let served = conf.provider.serve(protocol).map_err(|unsupported| {
+    let served = conf.provider.serve(protocol, strict).map_err(|unsupported| {
         let message = unsupported.to_string();
         refused(bad_request("unsupported_endpoint", message).told_as_text())
     })?;

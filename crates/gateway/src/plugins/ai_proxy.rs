@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use serde_json::Value;
 use tollgate_resources::Secret;
 
@@ -13,10 +13,11 @@ use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::config::{self, AiProxyConf, Auth, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
 use crate::ai::protocol::Protocol;
+use crate::ai::semantic::Semantic;
 use crate::ai::target::{Asked, Target};
 use crate::pool::Pool;
 use crate::snapshot::{Instance, Model, Timeouts};
-use crate::upstream::{Endpoint, Keep, TlsSettings};
+use crate::upstream::Keep;
 
 /// How the plugin is registered.
 pub static SPEC: Spec = Spec {
@@ -37,6 +38,8 @@ pub struct AiPlugin {
     pub model: Arc<Model>,
     /// What instances are chosen by, where they are chosen by a key of the call.
     pub hash_key: Option<HashKey>,
+    /// Who is asked first, where that depends on what the prompt is about.
+    pub semantic: Option<Semantic>,
     /// Limits and logging.
     pub limits: Limits,
     /// Whether the provider's answer becomes the body of the request to the route's upstream: `passthrough` of the
@@ -91,6 +94,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             timeouts(&limits),
         )),
         hash_key: None,
+        semantic: None,
         limits,
         passes_on: normal.passthrough,
     }))))
@@ -120,10 +124,6 @@ pub(super) fn instance(
     sees_client: bool,
     setup: &Setup<'_>,
 ) -> Result<Instance, Unusable> {
-    let tls = TlsSettings {
-        ca_file: None,
-        verify: limits.ssl_verify,
-    };
     let target = Target::resolve(
         &conf,
         &Asked {
@@ -136,17 +136,9 @@ pub(super) fn instance(
         setup.strict,
     )
     .map_err(|error| Unusable(error.to_string()))?;
-    let scheme = if target.https { "https" } else { "http" };
-    let host = if target.host.contains(':') {
-        format!("[{}]", target.host)
-    } else {
-        target.host
-    };
-    let mut endpoint = Endpoint::parse(&format!("{scheme}://{host}:{}", target.port), &tls)
+    let mut endpoint = target
+        .endpoint(limits.ssl_verify)
         .map_err(|error| Unusable(error.to_string()))?;
-    // Without the port where it is the scheme's own, as the vendor is told it.
-    endpoint.authority =
-        HeaderValue::from_str(&target.host_header).map_err(|error| Unusable(error.to_string()))?;
     endpoint.keep = Keep {
         size: if limits.keepalive {
             usize::try_from(limits.keepalive_pool).unwrap_or(usize::MAX)

@@ -12,6 +12,7 @@ use super::ai_proxy::{AiPlugin, AiProxy, instance, timeouts};
 use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::config::{self, AiProxyMultiConf, Algorithm, Balancer, HashOn, Trigger};
 use crate::ai::cost::cost;
+use crate::ai::semantic::Semantic;
 use crate::pool::{Entry, Hedge, PluginRule, Pool, Retry, Rules, with_spares};
 use crate::snapshot::Model;
 
@@ -42,9 +43,17 @@ fn check(conf: &Value, of: SchemaType) -> Result<(), String> {
 fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let conf: AiProxyMultiConf =
         serde_json::from_value(conf.clone()).map_err(|error| Unusable(error.to_string()))?;
-    let algorithm = algorithm(conf.balancer.algorithm, setup);
+    let algorithm = algorithm(conf.balancer.algorithm);
     let rules = rules(&conf, setup.strict);
     let several = conf.instances.len() > 1;
+    let semantic = match conf.semantic_opts {
+        Some(opts) if conf.balancer.algorithm == Algorithm::Semantic => {
+            let references = |name: &str| setup.state.of(&format!("ai-proxy-multi/examples/{name}"));
+            let semantic = Semantic::new(opts, &conf.instances, setup.strict, references);
+            Some(semantic.map_err(|problem| Unusable(format!("semantic_opts.embeddings: {problem}")))?)
+        }
+        _ => None,
+    };
     let mut entries = Vec::with_capacity(conf.instances.len());
     for written in conf.instances {
         let cost = cost(
@@ -69,26 +78,21 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         hash_key: pool.needs_key().then(|| hash_key(&conf.balancer)),
         model: Arc::new(Model::of_plugin("ai-proxy-multi", pool, timeouts(&conf.limits))),
+        semantic,
         limits: conf.limits,
         passes_on: false,
     }))))
 }
 
-fn algorithm(written: Algorithm, setup: &Setup<'_>) -> balance::Algorithm {
+fn algorithm(written: Algorithm) -> balance::Algorithm {
     match written {
-        Algorithm::Roundrobin => balance::Algorithm::RoundRobin,
+        // What the prompt is about settles the order before anybody is picked.
+        Algorithm::Roundrobin | Algorithm::Semantic => balance::Algorithm::RoundRobin,
         Algorithm::Chash => balance::Algorithm::ConsistentHash,
         Algorithm::LeastLatency => balance::Algorithm::LeastLatency,
         Algorithm::LeastBusy => balance::Algorithm::LeastBusy,
         Algorithm::LeastCost => balance::Algorithm::LeastCost,
         Algorithm::PrefixAffinity => balance::Algorithm::PrefixAffinity,
-        Algorithm::Semantic => {
-            tracing::warn!(
-                of = setup.owner,
-                "ai-proxy-multi: this balancer is not known yet; instances take turns by weight"
-            );
-            balance::Algorithm::RoundRobin
-        }
     }
 }
 

@@ -95,6 +95,9 @@ pub struct Clues {
     pub key: Vec<u8>,
     /// Hashes of the prefixes of its prompt, where it is chosen by those.
     pub prefixes: Vec<u64>,
+    /// Numbers of the instances in the order in which they are asked, where that is settled for this call. Those that are not
+    /// among them are not asked.
+    pub order: Option<Vec<usize>>,
 }
 
 impl Pool {
@@ -145,6 +148,9 @@ impl Pool {
     /// The next instance for a call that has tried these; `None` when there is no other.
     pub fn pick(&self, tried: &[usize], clues: &Clues) -> Option<usize> {
         let now = Instant::now();
+        if let Some(order) = &clues.order {
+            return self.next_of(order, tried, now);
+        }
         let (Some(balancer), Some(state)) = (&self.balancer, &self.state) else {
             return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
         };
@@ -156,6 +162,15 @@ impl Pool {
             now,
             draw: state.draws.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// The next of some instances whose order is settled. Those that are not well are passed over, unless none is.
+    fn next_of(&self, order: &[usize], tried: &[usize], now: Instant) -> Option<usize> {
+        let none_is_well = !order.iter().any(|number| self.is_usable(*number, now));
+        order
+            .iter()
+            .copied()
+            .find(|number| !tried.contains(number) && (none_is_well || self.is_usable(*number, now)))
     }
 
     /// Opens an account for an attempt with an instance.

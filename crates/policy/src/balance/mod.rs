@@ -6,6 +6,7 @@
 mod member;
 mod prefixes;
 mod ring;
+pub mod semantic;
 #[cfg(test)]
 mod tests;
 

@@ -51,7 +51,7 @@ pub fn check_multi(conf: &Value, strict: bool) -> Result<(), String> {
     }
     match text(conf, &["balancer", "algorithm"]) {
         Some("chash") => check_hash(conf),
-        Some("semantic") => check_semantic(conf, instances),
+        Some("semantic") => check_semantic(conf, instances, strict),
         _ => Ok(()),
     }
 }
@@ -162,7 +162,7 @@ fn check_hash(conf: &Value) -> Result<(), String> {
     }
 }
 
-fn check_semantic(conf: &Value, instances: &[Value]) -> Result<(), String> {
+fn check_semantic(conf: &Value, instances: &[Value], strict: bool) -> Result<(), String> {
     let Some(embeddings) = conf.pointer("/semantic_opts/embeddings") else {
         return Err(
             "must configure `semantic_opts.embeddings` when balancer algorithm is semantic".to_owned(),
@@ -196,6 +196,9 @@ fn check_semantic(conf: &Value, instances: &[Value]) -> Result<(), String> {
                 text(instance, &["name"]).unwrap_or("?")
             ));
         }
+    }
+    if !strict {
+        check_headers(embeddings).map_err(|problem| format!("semantic_opts.embeddings.{problem}"))?;
     }
     match text(conf, &["semantic_opts", "fallback"]) {
         Some(fallback)

@@ -302,6 +302,16 @@ pub enum EmbeddingsProvider {
     AzureOpenai,
 }
 
+impl EmbeddingsProvider {
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            EmbeddingsProvider::Openai => "openai",
+            EmbeddingsProvider::AzureOpenai => "azure-openai",
+        }
+    }
+}
+
 /// Credentials that are sent as they are.
 #[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]

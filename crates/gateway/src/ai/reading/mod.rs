@@ -7,7 +7,7 @@
 mod failure;
 mod frames;
 mod notes;
-mod pick;
+pub(in crate::ai) mod pick;
 mod usage;
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use serde_json::value::RawValue;
 
 /// The raw values of these members of an object; `null` counts as missing, and of several members of a name the last
 /// counts. `None` if this is no object.
-pub(super) fn pick<'a, const N: usize>(json: &'a str, keys: [&str; N]) -> Option<[Option<&'a str>; N]> {
+pub(in crate::ai) fn pick<'a, const N: usize>(
+    json: &'a str,
+    keys: [&str; N],
+) -> Option<[Option<&'a str>; N]> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let found = Members(keys).deserialize(&mut reader).ok()?;
     reader.end().ok()?;
@@ -27,7 +30,7 @@ pub(super) fn members(json: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Shows every element of an array. Anything else has no elements.
-pub(super) fn each<'a>(json: Option<&'a str>, show: impl FnMut(&'a str)) {
+pub(in crate::ai) fn each<'a>(json: Option<&'a str>, show: impl FnMut(&'a str)) {
     if let Some(json) = json {
         // What comes before a mistake was shown; there is none in what was picked out of a document.
         let _ = Elements(show).deserialize(&mut serde_json::Deserializer::from_str(json));
@@ -35,7 +38,7 @@ pub(super) fn each<'a>(json: Option<&'a str>, show: impl FnMut(&'a str)) {
 }
 
 /// The text of a JSON string.
-pub(super) fn text(raw: Option<&str>) -> Option<Cow<'_, str>> {
+pub(in crate::ai) fn text(raw: Option<&str>) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     let raw = raw.filter(|raw| raw.starts_with('"'))?;
@@ -43,7 +46,7 @@ pub(super) fn text(raw: Option<&str>) -> Option<Cow<'_, str>> {
 }
 
 /// A count: a number that is whole and not negative, also if it is written with a fraction of zero.
-pub(super) fn count(raw: &str) -> Option<u64> {
+pub(in crate::ai) fn count(raw: &str) -> Option<u64> {
     if let Ok(count) = raw.parse() {
         return Some(count);
     }
