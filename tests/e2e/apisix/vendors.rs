@@ -50,12 +50,24 @@ impl Vendors {
         refusal: impl Fn(&Asked) -> Result<(), String> + Send + Sync + 'static,
         answer: impl Fn(&Asked) -> String + Send + Sync + 'static,
     ) -> Upstream {
+        self.moody(host, move |asked| match refusal(asked) {
+            Ok(()) => (200, answer(asked)),
+            Err(reason) => (418, json!({"refused": reason}).to_string()),
+        })
+    }
+
+    /// A peer in place of the vendor at `host`, that answers with a status and a body.
+    pub fn moody(
+        &mut self,
+        host: &'static str,
+        answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static,
+    ) -> Upstream {
         let upstream = Upstream::start_tls(self.tls.clone(), move |asked, peer| {
-            let refused = named(asked, host).and_then(|()| refusal(asked));
-            peer.send(&match refused {
-                Ok(()) => answers::json_answer(200, &answer(asked)),
-                Err(reason) => answers::json_answer(418, &json!({"refused": reason}).to_string()),
-            });
+            let (status, body) = match named(asked, host) {
+                Ok(()) => answer(asked),
+                Err(reason) => (418, json!({"refused": reason}).to_string()),
+            };
+            peer.send(&answers::json_answer(status, &body));
             Next::Keep
         });
         self.resolve
