@@ -49,10 +49,11 @@ fn each(balancer: &Balancer, picks: u32) -> u128 {
             usable: &|_| true,
             key: &key,
             prefix: &prefix,
+            streams: false,
             now,
             draw: u64::from(draw),
         }));
-        let call = balancer.begin(member.unwrap());
+        let call = balancer.begin(member.unwrap(), false);
         call.answered(now, Duration::from_millis(u64::from(draw % 300)));
     }
     now.elapsed().as_nanos() / u128::from(picks)

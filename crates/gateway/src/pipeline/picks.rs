@@ -46,7 +46,7 @@ impl<'a> Picks<'a> {
     /// Quotas cannot be told, and the configuration says to refuse such calls.
     pub async fn next(&mut self, admission: &mut Admission) -> Result<Option<Pick>, CallError> {
         let pool = &self.model.pool;
-        while let Some(number) = pool.pick(&self.tried, self.clues) {
+        while let Some(number) = pool.pick(&self.tried, self.clues, self.streams) {
             self.tried.push(number);
             let Some(instance) = pool.instances().get(number) else {
                 continue;

@@ -146,7 +146,7 @@ impl Pool {
     }
 
     /// The next instance for a call that has tried these; `None` when there is no other.
-    pub fn pick(&self, tried: &[usize], clues: &Clues) -> Option<usize> {
+    pub fn pick(&self, tried: &[usize], clues: &Clues, streams: bool) -> Option<usize> {
         let now = Instant::now();
         if let Some(order) = &clues.order {
             return self.next_of(order, tried, now);
@@ -159,6 +159,7 @@ impl Pool {
             usable: &|number| self.is_usable(number, now),
             key: &clues.key,
             prefix: &clues.prefixes,
+            streams,
             now,
             draw: state.draws.fetch_add(1, Ordering::Relaxed),
         })
@@ -187,7 +188,10 @@ impl Pool {
                 None => health.begin_anyway(),
             }),
         };
-        let in_flight = self.balancer.as_ref().map(|balancer| balancer.begin(instance));
+        let in_flight = self
+            .balancer
+            .as_ref()
+            .map(|balancer| balancer.begin(instance, streams));
         if health.is_none() && in_flight.is_none() {
             return Ok(None);
         }

@@ -105,7 +105,7 @@ async fn one(
     };
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };
     record.begin_passing(&node.name, scheme, host.clone(), request.uri.to_string());
-    let in_flight = upstream.balancer.begin(index);
+    let in_flight = upstream.balancer.begin(index, false);
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;
     match &result {

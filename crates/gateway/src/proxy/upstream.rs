@@ -172,6 +172,7 @@ impl Upstream {
             usable: &|_| true,
             key,
             prefix: &[],
+            streams: false,
             now: Instant::now().into_std(),
             draw: self.draws.fetch_add(1, Ordering::Relaxed),
         })

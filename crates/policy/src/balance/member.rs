@@ -10,6 +10,9 @@ use super::prefixes::Prefixes;
 /// What a failed attempt counts as at least, so that a member that fails fast does not look fast.
 const FAILURE_COUNTS_AS: Duration = Duration::from_secs(1);
 
+/// What failures count as at most, unless they took longer.
+const FAILURES_COUNT_AS: Duration = Duration::from_secs(60);
+
 /// What is remembered about a pool, whatever its configuration. Keep it as long as the pool has a name.
 #[derive(Default)]
 pub struct PoolMemory {
@@ -27,8 +30,10 @@ pub struct MemberState {
     credit: AtomicI64,
     /// Calls it is answering.
     in_flight: AtomicUsize,
-    /// How long it takes: a peak counts at once, and is forgotten with time.
-    latency: Mutex<Option<Latency>>,
+    /// How long it takes to begin a stream: a peak counts at once, and is forgotten with time.
+    streamed: Mutex<Option<Latency>>,
+    /// The same for other answers, which come as a whole and so take much longer.
+    whole: Mutex<Option<Latency>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,7 @@ struct Latency {
 #[derive(Debug)]
 pub struct InFlight {
     state: Arc<MemberState>,
+    streams: bool,
     decay: Duration,
 }
 
@@ -67,7 +73,8 @@ impl Default for MemberState {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             credit: AtomicI64::new(0),
             in_flight: AtomicUsize::new(0),
-            latency: Mutex::new(None),
+            streamed: Mutex::new(None),
+            whole: Mutex::new(None),
         }
     }
 }
@@ -92,14 +99,13 @@ impl MemberState {
     }
 
     /// What it is expected to take, in seconds; `None` if it was not measured yet.
-    pub(super) fn latency(&self, now: Instant, decay: Duration) -> Option<f64> {
-        let measured = *self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        measured.map(|latency| latency.seconds * weight_after(latency.at, now, decay))
+    pub(super) fn latency(&self, streams: bool, now: Instant, decay: Duration) -> Option<f64> {
+        self.latency_of(streams).map(|latency| latency.at(now, decay))
     }
 
-    fn measured(&self, now: Instant, took: Duration, decay: Duration) {
+    fn measured(&self, streams: bool, now: Instant, took: Duration, decay: Duration) {
         let took = took.as_secs_f64();
-        let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latency = self.latency_of(streams);
         *latency = Some(match *latency {
             Some(before) => {
                 let weight = weight_after(before.at, now, decay);
@@ -116,22 +122,44 @@ impl MemberState {
             },
         });
     }
+
+    fn latency_of(&self, streams: bool) -> MutexGuard<'_, Option<Latency>> {
+        let latency = if streams { &self.streamed } else { &self.whole };
+        latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Latency {
+    fn at(self, now: Instant, decay: Duration) -> f64 {
+        self.seconds * weight_after(self.at, now, decay)
+    }
 }
 
 impl InFlight {
-    pub(super) fn new(state: Arc<MemberState>, decay: Duration) -> Self {
+    pub(super) fn new(state: Arc<MemberState>, streams: bool, decay: Duration) -> Self {
         state.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { state, decay }
+        InFlight {
+            state,
+            streams,
+            decay,
+        }
     }
 
     /// The member answered: its first token, or its head where there are no tokens, came after this time.
     pub fn answered(&self, now: Instant, after: Duration) {
-        self.state.measured(now, after, self.decay);
+        self.state.measured(self.streams, now, after, self.decay);
     }
 
-    /// The member failed after this time.
+    /// The member failed after this time. It counts as twice as slow as it was, so that failing again and again makes it look
+    /// slower than any other.
     pub fn failed(&self, now: Instant, after: Duration) {
-        self.state.measured(now, after.max(FAILURE_COUNTS_AS), self.decay);
+        let expected = self.state.latency(self.streams, now, self.decay);
+        let twice = Duration::try_from_secs_f64(2.0 * expected.unwrap_or_default());
+        let counts_as = twice
+            .unwrap_or(FAILURES_COUNT_AS)
+            .clamp(FAILURE_COUNTS_AS, FAILURES_COUNT_AS);
+        self.state
+            .measured(self.streams, now, after.max(counts_as), self.decay);
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Ask<'a> {
     pub key: &'a [u8],
     /// What [`Algorithm::PrefixAffinity`] goes by: a hash of each prefix of the prompt, the shortest first.
     pub prefix: &'a [u64],
+    /// Whether the answer is to be a stream: those are measured apart.
+    pub streams: bool,
     /// The time.
     pub now: Instant,
     /// A random number.
@@ -130,10 +132,10 @@ impl Balancer {
     }
 
     /// Counts a call as under way with a member until the guard is dropped; the guard also takes what is measured. For a
-    /// member that does not exist it counts for nobody.
-    pub fn begin(&self, member: usize) -> InFlight {
+    /// member that does not exist it counts for nobody. `streams` is what was asked with ([`Ask::streams`]).
+    pub fn begin(&self, member: usize, streams: bool) -> InFlight {
         let state = self.members.get(member).map(|member| member.state.clone());
-        InFlight::new(state.unwrap_or_default(), self.decay())
+        InFlight::new(state.unwrap_or_default(), streams, self.decay())
     }
 
     /// The next member for a call; `None` when there is none that it was not given to already.
@@ -154,10 +156,10 @@ impl Balancer {
                 .from(hash(ask.key))
                 .find(|member| open.contains(member)),
             Algorithm::LeastBusy => self.least(tier, &open, &self.loads(&open)),
-            Algorithm::LeastLatency => self.least(tier, &open, &self.expected_waits(&open, ask.now)),
+            Algorithm::LeastLatency => self.least(tier, &open, &self.expected_waits(&open, ask)),
             Algorithm::Ewma => {
                 let two = two_of(&open, ask.draw)?;
-                self.least(tier, &two, &self.expected_waits(&two, ask.now))
+                self.least(tier, &two, &self.expected_waits(&two, ask))
             }
             Algorithm::LeastCost => {
                 let costs: Vec<f64> = open.iter().map(|member| self.cost(*member)).collect();
@@ -261,11 +263,14 @@ impl Balancer {
     }
 
     /// What a call given to each of these now is expected to wait, in seconds for its weight.
-    fn expected_waits(&self, open: &[usize], now: Instant) -> Vec<f64> {
+    fn expected_waits(&self, open: &[usize], ask: &Ask<'_>) -> Vec<f64> {
         let decay = self.decay();
-        let measured = open
-            .iter()
-            .map(|member| self.members.get(*member)?.state.latency(now, decay));
+        let measured = open.iter().map(|member| {
+            self.members
+                .get(*member)?
+                .state
+                .latency(ask.streams, ask.now, decay)
+        });
         let measured: Vec<Option<f64>> = measured.collect();
         let (mut sum, mut count) = (0.0, 0.0);
         for seconds in measured.iter().flatten() {

@@ -49,6 +49,7 @@ struct Choice<'a> {
     unusable: &'a [usize],
     key: &'a [u8],
     prefix: &'a [u64],
+    streams: bool,
     now: Instant,
     draw: u64,
 }
@@ -59,6 +60,7 @@ fn first(now: Instant) -> Choice<'static> {
         unusable: &[],
         key: b"",
         prefix: &[],
+        streams: false,
         now,
         draw: 0,
     }
@@ -71,6 +73,7 @@ impl Choice<'_> {
             usable: &|member| !self.unusable.contains(&member),
             key: self.key,
             prefix: self.prefix,
+            streams: self.streams,
             now: self.now,
             draw: self.draw,
         })
@@ -252,7 +255,7 @@ fn calls_under_way_are_kept_in_proportion_to_the_weights() {
     let mut held = Vec::new();
     for _ in 0..8_000 {
         let member = first(now).of(&balancer).unwrap();
-        held.push((member, balancer.begin(member)));
+        held.push((member, balancer.begin(member, false)));
     }
     let under_way = |balancer: &Balancer| -> Vec<usize> {
         let members = balancer.members().iter();
@@ -264,7 +267,7 @@ fn calls_under_way_are_kept_in_proportion_to_the_weights() {
     for _ in 0..1_999 {
         let member = first(now).of(&balancer).unwrap();
         assert_eq!(member, 1, "it has the fewest for its weight");
-        held.push((member, balancer.begin(member)));
+        held.push((member, balancer.begin(member, false)));
     }
     let idle = equal(Algorithm::LeastBusy, 3);
     assert_eq!(counts(&idle, 3_000), [1_000; 3], "of equally busy ones in turn");
@@ -288,7 +291,7 @@ fn served(balancer: &Balancer, millis: &[u64], calls: usize, at_once: usize) -> 
         under_way.push((
             now + Duration::from_millis(millis[member]),
             member,
-            balancer.begin(member),
+            balancer.begin(member, false),
         ));
     }
     counts
@@ -323,12 +326,12 @@ fn a_heavier_member_gets_more_of_equally_fast_ones() {
 fn a_new_member_gets_one_call_to_be_measured_by_and_not_all_of_them() {
     let balancer = equal(Algorithm::LeastLatency, 2);
     let now = Instant::now();
-    balancer.begin(0).answered(now, Duration::from_millis(100));
+    balancer.begin(0, false).answered(now, Duration::from_millis(100));
     assert_eq!(first(now).of(&balancer), Some(1), "it was never measured");
-    let mut held = vec![balancer.begin(1)];
+    let mut held = vec![balancer.begin(1, false)];
     for _ in 0..999 {
         let member = first(now).of(&balancer).unwrap();
-        held.push(balancer.begin(member));
+        held.push(balancer.begin(member, false));
     }
     let under_way = balancer.members()[1].state.in_flight();
     assert!(
@@ -343,20 +346,70 @@ fn a_peak_counts_at_once_and_is_forgotten_with_time() {
         let balancer = equal(algorithm, 2);
         let now = Instant::now();
         for _ in 0..100 {
-            balancer.begin(0).answered(now, Duration::from_millis(50));
-            balancer.begin(1).answered(now, Duration::from_millis(100));
+            balancer.begin(0, false).answered(now, Duration::from_millis(50));
+            balancer.begin(1, false).answered(now, Duration::from_millis(100));
         }
         assert_eq!(counts(&balancer, 1_000), [1_000, 0]);
-        balancer.begin(0).answered(now, Duration::from_secs(5));
+        balancer.begin(0, false).answered(now, Duration::from_secs(5));
         let chosen = |seconds: u64| first(now + Duration::from_secs(seconds)).of(&balancer);
         assert_eq!(chosen(0), Some(1));
         let later = now + Duration::from_secs(600);
-        balancer.begin(0).answered(later, Duration::from_millis(50));
-        balancer.begin(1).answered(later, Duration::from_millis(100));
+        balancer
+            .begin(0, false)
+            .answered(later, Duration::from_millis(50));
+        balancer
+            .begin(1, false)
+            .answered(later, Duration::from_millis(100));
         assert_eq!(chosen(600), Some(0));
-        balancer.begin(0).failed(later, Duration::from_millis(1));
+        balancer.begin(0, false).failed(later, Duration::from_millis(1));
         assert_eq!(chosen(600), Some(1), "failing fast is not being fast");
     }
+}
+
+#[test]
+fn one_that_fails_fast_soon_looks_slower_than_slow_ones() {
+    let balancer = equal(Algorithm::LeastLatency, 2);
+    let now = Instant::now();
+    balancer.begin(0, false).answered(now, Duration::from_secs(20));
+    let mut failures = 0;
+    for _ in 0..100 {
+        let member = first(now).of(&balancer).unwrap();
+        if member == 1 {
+            balancer.begin(1, false).failed(now, Duration::from_millis(1));
+            failures += 1;
+        }
+    }
+    assert!(failures <= 6, "{failures} calls were given to it");
+    for _ in 0..100 {
+        balancer.begin(1, false).failed(now, Duration::from_millis(1));
+    }
+    let later = now + Duration::from_secs(120);
+    balancer.begin(0, false).answered(later, Duration::from_secs(20));
+    assert_eq!(
+        first(later).of(&balancer),
+        Some(1),
+        "it gets another chance in time"
+    );
+}
+
+#[test]
+fn streams_and_whole_answers_are_measured_apart() {
+    let balancer = equal(Algorithm::LeastLatency, 2);
+    let now = Instant::now();
+    for (member, streamed, whole) in [(0, 300, 9_000), (1, 500, 4_000)] {
+        balancer
+            .begin(member, true)
+            .answered(now, Duration::from_millis(streamed));
+        balancer
+            .begin(member, false)
+            .answered(now, Duration::from_millis(whole));
+    }
+    let streams = Choice {
+        streams: true,
+        ..first(now)
+    };
+    assert_eq!(streams.of(&balancer), Some(0));
+    assert_eq!(first(now).of(&balancer), Some(1));
 }
 
 #[test]
@@ -365,7 +418,7 @@ fn of_two_taken_at_random_the_faster_one_is_used() {
     let now = Instant::now();
     for (member, millis) in [100, 200, 300, 400].into_iter().enumerate() {
         balancer
-            .begin(member)
+            .begin(member, false)
             .answered(now, Duration::from_millis(millis));
     }
     let counts = counts(&balancer, 12_000);
@@ -440,7 +493,7 @@ fn a_hot_prefix_overloads_nobody() {
         }
         .of(&balancer)
         .unwrap();
-        held.push(balancer.begin(member));
+        held.push(balancer.begin(member, false));
         let most = (0..4)
             .map(|member| balancer.members()[member].state.in_flight())
             .max();
@@ -522,7 +575,7 @@ proptest! {
             let now = begin + Duration::from_secs(at as u64);
             let key = draw.to_le_bytes();
             let prefix = [draw % 3, draw % 5 + 10];
-            let choice = Choice { tried, unusable, key: &key, prefix: &prefix, now, draw: *draw };
+            let choice = Choice { tried, unusable, key: &key, prefix: &prefix, streams: draw % 2 == 0, now, draw: *draw };
             let able: Vec<usize> = (0..written.len()).filter(|member| takes_calls(&written, *member)).collect();
             let nobody = able.iter().all(|member| unusable.contains(member));
             let open = able.iter().copied().filter(|member| {
@@ -534,7 +587,7 @@ proptest! {
             prop_assert_eq!(chosen.is_none(), expected.is_empty());
             if let Some(member) = chosen {
                 prop_assert!(expected.contains(&member));
-                let call = balancer.begin(member);
+                let call = balancer.begin(member, false);
                 match kind {
                     0 => call.answered(now, Duration::from_millis(*draw % 5_000)),
                     1 => call.failed(now, Duration::from_millis(*draw % 100)),
@@ -609,7 +662,7 @@ proptest! {
             let member = first(Instant::now()).of(&balancer).unwrap();
             let least = (0..weights.len()).map(|other| load(other, 1)).fold(f64::INFINITY, f64::min);
             prop_assert!(load(member, 1) <= least);
-            held.push(balancer.begin(member));
+            held.push(balancer.begin(member, false));
             if held.len() > 20 {
                 held.swap_remove(end.index(held.len()));
             }
@@ -640,8 +693,8 @@ proptest! {
         let now = Instant::now();
         let mut held = Vec::new();
         for (member, (millis, calls, _)) in known.iter().enumerate() {
-            balancer.begin(member).answered(now, Duration::from_millis(*millis));
-            held.extend((0..*calls).map(|_| balancer.begin(member)));
+            balancer.begin(member, false).answered(now, Duration::from_millis(*millis));
+            held.extend((0..*calls).map(|_| balancer.begin(member, false)));
         }
         let wait = |member: usize| {
             let (millis, calls, weight) = known[member];
@@ -678,7 +731,7 @@ proptest! {
                 }
             }
             last[prefix as usize] = Some(chosen);
-            let call = balancer.begin(chosen);
+            let call = balancer.begin(chosen, false);
             if !ends {
                 held.push(call);
             }
