@@ -29,6 +29,9 @@ use node::{Node, NodeSetup};
 /// Calls that are left in each phase.
 const TIMES: usize = 200;
 
+/// More than the buffers of both sides of a connection on this machine take.
+const SENDING_BYTES: usize = 12 * 1024 * 1024;
+
 /// What a provider sends before the client leaves.
 type Begins = fn(&Asked, &mut Peer);
 
@@ -93,7 +96,14 @@ fn begin_stream(asked: &Asked, peer: &mut Peer) {
 fn main() {
     let node = NodeSetup::new().start();
     println!("| the client leaves while | median | 99th percentile | longest |\n|---|---|---|---|");
-    tell("the provider's handshake is waited for", &mut handshake(&node));
+    tell(
+        "the handshake of TLS is waited for",
+        &mut unanswered(&node, "https", 0),
+    );
+    tell(
+        "the request is being sent",
+        &mut unanswered(&node, "http", SENDING_BYTES),
+    );
     for phase in PHASES {
         tell(phase.what, &mut times(&node, &phase));
     }
@@ -127,29 +137,33 @@ fn times(node: &Node, phase: &Phase) -> Vec<Duration> {
     times.collect()
 }
 
-/// The times for a provider that accepts connections and never answers the handshake of TLS.
-fn handshake(node: &Node) -> Vec<Duration> {
+/// The times for a provider that accepts connections, reads a little and takes the rest when the client has left: of the
+/// handshake of TLS there is none, of a large request as much as was on its way.
+fn unanswered(node: &Node, scheme: &str, prompt: usize) -> Vec<Duration> {
     let (begun_here, begun) = channel();
     let (left_here, left) = channel();
+    let (go_on, told_to_go_on) = channel::<()>();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for mut socket in listener.incoming().map_while(Result::ok) {
-            let mut told = false;
-            while socket.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
-                if !std::mem::replace(&mut told, true) && begun_here.send(()).is_err() {
-                    return;
-                }
+            let _ = socket.read(&mut [0; 4096]);
+            if begun_here.send(()).is_err() || told_to_go_on.recv().is_err() {
+                return;
             }
+            while socket.read(&mut [0; 65536]).is_ok_and(|length| length > 0) {}
             let _ = left_here.send(Instant::now());
         }
     });
-    route(node, &format!("https://{address}"));
-    let call = post("/chat", Dialect::OpenAi.request("m", false)).bytes();
+    route(node, &format!("{scheme}://{address}"));
+    let prompt = "a".repeat(prompt);
+    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{prompt}"}}]}}"#);
+    let call = post("/chat", body).bytes();
     let times = (0..TIMES).map(|_| {
         let mut client = Connection::open(node.calls);
         client.write(&call);
         begun.recv_timeout(PATIENCE).expect("the provider is asked");
+        go_on.send(()).expect("the provider goes on");
         leave(client, &left)
     });
     times.collect()
@@ -161,7 +175,8 @@ fn leave(client: Connection, left: &Receiver<Instant>) -> Duration {
     let seen = left
         .recv_timeout(PATIENCE)
         .expect("the gateway closes the connection");
-    seen.saturating_duration_since(begun)
+    seen.checked_duration_since(begun)
+        .expect("the connection is closed because the client leaves, and not before")
 }
 
 fn signal() -> (Mutex<Sender<Instant>>, Receiver<Instant>) {
