@@ -6,7 +6,7 @@ use serde_json::Value;
 use tollgate_dialects::scan::scan;
 use tollgate_gateway::ai::config::InstanceConf;
 use tollgate_gateway::ai::protocol::{Protocol, detect, is_streaming};
-use tollgate_gateway::ai::reading::{Facts, Framing, Reader};
+use tollgate_gateway::ai::reading::{Facts, Framing, Reader, WholeFrames};
 use tollgate_gateway::ai::shape::{Shaped, shape};
 use tollgate_gateway::ai::vertex;
 
@@ -79,6 +79,7 @@ fn shaped(bytes: &[u8], conf: &InstanceConf, protocol: Protocol, strict: bool) -
 
 /// What an answer tells does not depend on how it is cut.
 fn answer(bytes: &[u8]) {
+    whole_frames(bytes);
     if let Ok(translated) = vertex::answer(bytes, None) {
         serde_json::from_slice::<Value>(&translated).expect("a translated answer is JSON");
     }
@@ -100,6 +101,24 @@ fn answer(bytes: &[u8]) {
                 "{protocol:?} {framing:?} without text"
             );
         }
+    }
+}
+
+/// The frames that pass are the beginning of what came, however it is cut.
+fn whole_frames(bytes: &[u8]) {
+    let passed = |size: usize| {
+        let mut frames = WholeFrames::default();
+        let mut passed = Vec::new();
+        for piece in bytes.chunks(size) {
+            match frames.feed(&Bytes::copy_from_slice(piece)) {
+                Ok(whole) => passed.extend_from_slice(&whole),
+                Err(_) => break,
+            }
+        }
+        passed
+    };
+    for size in [1, 3, 7, bytes.len().max(1)] {
+        assert!(bytes.starts_with(&passed(size)), "in pieces of {size}");
     }
 }
 
