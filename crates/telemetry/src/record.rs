@@ -132,6 +132,27 @@ pub enum LlmTokens {
     Untold,
 }
 
+impl LlmTokens {
+    /// What is told of tokens.
+    pub fn of(self, usage: TokenUsage) -> TokenUsage {
+        match self {
+            LlmTokens::Inclusive => usage,
+            LlmTokens::CacheApart => {
+                let prompt = usage
+                    .prompt
+                    .saturating_sub(usage.cached)
+                    .saturating_sub(usage.cache_write);
+                TokenUsage {
+                    prompt,
+                    total: prompt.saturating_add(usage.completion),
+                    ..usage
+                }
+            }
+            LlmTokens::Untold => TokenUsage::default(),
+        }
+    }
+}
+
 /// The tokens one answer used, as OpenAI counts them: the parts are included in the sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenUsage {

@@ -10,6 +10,7 @@ pub mod config;
 pub mod cost;
 pub mod gcp;
 pub mod headers;
+pub mod output;
 pub(crate) mod percent;
 pub mod protocol;
 pub mod reading;

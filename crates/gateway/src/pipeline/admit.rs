@@ -1,17 +1,247 @@
-//! Whether instances have room left for a call, by the limits that hold for it.
+//! Whether instances have room left for a call, by the limits of tokens that hold for it; and what the call has cost, when it
+//! has ended.
+//!
+//! Where instances are chosen, [`Admission::has_room`] tells whether an instance may be taken, and [`Admission::admit`]
+//! whether the one that was taken may be asked. With limits that reserve, a yes holds tokens until the instance has failed or
+//! the call has ended. Then each attempt is charged what it used, to the limits of its own instance.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+use tollgate_store::counters::Reservation;
+
+use crate::ai::output::OutputLimit;
 use crate::error::CallError;
+use crate::plugins::{CallLimits, Ended, EndedAttempt, Refusal};
+use crate::snapshot::Model;
 
 /// What limits say about the instances a call may use. Without limits there is always room.
 #[derive(Default)]
-pub struct Admission {}
+pub struct Admission {
+    limits: Vec<CallLimits>,
+    expected: Option<Expected>,
+    asked: RefCell<Vec<Asked>>,
+    headers: RefCell<HeaderMap>,
+    /// Whether differences from APISIX are switched off.
+    strict: bool,
+}
+
+/// What a call may use, as far as it can be told before.
+pub struct Expected {
+    /// Our estimate of the tokens of the request.
+    pub input: u64,
+    /// What the request says about the length of its answer.
+    pub output: OutputLimit,
+    /// Whose instances may say otherwise.
+    pub model: Option<Arc<Model>>,
+}
+
+/// One of the limits, which has been asked.
+struct Asked {
+    /// Which one.
+    number: usize,
+    /// For which instance; `None` if its answer is the same for all.
+    instance: Option<Box<str>>,
+    refusal: Option<Refusal>,
+    /// What is held of it for the call, one for each of its windows.
+    reservations: Vec<Reservation>,
+}
+
+impl Asked {
+    fn answers(&self, number: usize, instance: &str) -> bool {
+        self.number == number && self.instance.as_deref().is_none_or(|asked| asked == instance)
+    }
+}
 
 impl Admission {
-    /// Whether an instance has room for the call. Each instance is asked once; later calls repeat the verdict.
+    /// By these limits.
+    pub fn new(limits: Vec<CallLimits>, expected: Expected, strict: bool) -> Self {
+        Admission {
+            limits,
+            expected: Some(expected),
+            strict,
+            ..Admission::default()
+        }
+    }
+
+    /// Whether there are no limits at all.
+    pub fn is_open(&self) -> bool {
+        self.limits.is_empty()
+    }
+
+    /// Whether an instance has room for the call by its own limit. Each instance is asked once; later calls repeat the
+    /// verdict.
     ///
     /// # Errors
     /// It cannot be told, and the configuration says to refuse such calls.
-    pub async fn has_room(&mut self, _instance: &str) -> Result<bool, CallError> {
+    pub async fn has_room(&self, instance: &str) -> Result<bool, CallError> {
+        for (number, limits) in self.limits.iter().enumerate() {
+            if !limits.is_by_instance() {
+                continue;
+            }
+            match self.refusal(number, limits, instance).await {
+                None => {}
+                Some(Refusal::Full { .. }) => return Ok(false),
+                // In APISIX an instance of which nothing is known is one without room.
+                Some(_) if self.strict => return Ok(false),
+                Some(refusal) => return Err(limits.error(&refusal)),
+            }
+        }
         Ok(true)
     }
+
+    /// Whether the call may go to the instance that was chosen for it.
+    ///
+    /// # Errors
+    /// What the client is told otherwise.
+    pub async fn admit(&self, instance: &str) -> Result<(), CallError> {
+        for (number, limits) in self.limits.iter().enumerate() {
+            if let Some(refusal) = self.refusal(number, limits, instance).await {
+                return Err(limits.error(&refusal));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client is told when no instance is left, if that is because instances had no room: the refusal of the one
+    /// that has room again first. APISIX has a word of its own for that.
+    pub fn nobody_left(&self) -> Option<CallError> {
+        let asked = self.asked.borrow();
+        let full = asked.iter().filter_map(|asked| match asked.refusal? {
+            Refusal::Full { reset_ms } => Some((reset_ms, asked.number)),
+            Refusal::Unclear | Refusal::Unavailable => None,
+        });
+        let (reset_ms, number) = full.min()?;
+        if self.strict {
+            let mut error = CallError::gateway("quota_exceeded", "all servers tried").told_as_text();
+            error.status = StatusCode::SERVICE_UNAVAILABLE;
+            return Some(error);
+        }
+        Some(self.limits.get(number)?.error(&Refusal::Full { reset_ms }))
+    }
+
+    /// Sets the headers that tell the client what is left.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.headers.borrow().iter() {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// An instance has failed, or is not asked after all: what is held for it is given back. What it has used all the same is charged in the end.
+    pub fn release(&self, instance: &str) {
+        if !self.limits.is_empty() {
+            let mut asked = self.asked.borrow_mut();
+            // What has been refused stays so.
+            asked.retain(|asked| asked.instance.as_deref() != Some(instance) || asked.refusal.is_some());
+        }
+    }
+
+    /// The call has ended: its attempts are charged, and what is still held is given back.
+    pub fn end(&self, call: &Ended<'_>) {
+        let now = SystemTime::now();
+        // APISIX knows only the last attempt.
+        let unknown = if self.strict {
+            call.attempts.len().saturating_sub(1)
+        } else {
+            0
+        };
+        for attempt in call.attempts.iter().skip(unknown) {
+            for (number, limits) in self.limits.iter().enumerate() {
+                self.charge(number, limits, attempt, call.request_id, now);
+            }
+        }
+        self.asked.borrow_mut().clear();
+    }
+
+    fn charge(
+        &self,
+        number: usize,
+        limits: &CallLimits,
+        attempt: &EndedAttempt<'_>,
+        request_id: &str,
+        now: SystemTime,
+    ) {
+        let cost = attempt.used.and_then(|used| {
+            limits.cost(&used).unwrap_or_else(|error| {
+                tracing::warn!(request_id, %error, "cost_expr gives no cost for an answer");
+                (!self.strict).then_some(used.tokens.total)
+            })
+        });
+        let instance = attempt.instance;
+        let held = self.take_held(number, instance);
+        if held.is_empty() {
+            match cost {
+                Some(0) => {}
+                Some(cost) => limits.charge(instance, cost, now),
+                None if attempt.answered => {
+                    tracing::warn!(
+                        request_id,
+                        instance,
+                        "an answer is not charged: its usage is not known"
+                    );
+                }
+                None => {}
+            }
+        }
+        for reservation in held {
+            match cost {
+                Some(cost) => reservation.settle(cost, now),
+                // It may have been billed, and nobody says how much.
+                None if attempt.answered => {
+                    let estimate = reservation.amount();
+                    tracing::info!(
+                        request_id,
+                        instance,
+                        estimate,
+                        "an answer is charged by its estimate"
+                    );
+                    reservation.settle(estimate, now);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn take_held(&self, number: usize, instance: &str) -> Vec<Reservation> {
+        let mut asked = self.asked.borrow_mut();
+        let known = asked.iter_mut().find(|asked| asked.answers(number, instance));
+        known.map_or_else(Vec::new, |asked| std::mem::take(&mut asked.reservations))
+    }
+
+    /// Why one of the limits refuses the call an instance; `None` if it does not.
+    async fn refusal(&self, number: usize, limits: &CallLimits, instance: &str) -> Option<Refusal> {
+        {
+            let asked = self.asked.borrow();
+            if let Some(known) = asked.iter().find(|asked| asked.answers(number, instance)) {
+                return known.refusal;
+            }
+        }
+        let estimate = self.estimate(limits, instance);
+        let answer = limits.ask(instance, estimate, SystemTime::now()).await;
+        self.headers.borrow_mut().extend(answer.headers);
+        self.asked.borrow_mut().push(Asked {
+            number,
+            instance: (limits.is_by_instance() || estimate.is_some()).then(|| instance.into()),
+            refusal: answer.refusal,
+            reservations: answer.reservations,
+        });
+        answer.refusal
+    }
+
+    /// What is to be reserved for an instance; `None` if limits do not reserve.
+    fn estimate(&self, limits: &CallLimits, instance: &str) -> Option<u64> {
+        let otherwise = limits.reserved_output()?;
+        let expected = self.expected.as_ref()?;
+        let mut instances = expected.model.iter().flat_map(|model| model.pool.instances());
+        let conf = instances
+            .find(|known| *known.name == *instance)
+            .and_then(|known| known.ai.as_ref());
+        let output = expected.output.tokens(conf.map(|ai| &ai.conf), otherwise);
+        Some(limits.estimate(expected.input, output))
+    }
 }
+
+#[cfg(test)]
+mod tests;

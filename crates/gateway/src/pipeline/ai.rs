@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{self, Members, scan};
 
-use super::admit::Admission;
+use super::admit::{Admission, Expected};
 use super::answer::{Answer, Content};
 use super::ask::Asked;
 use super::body::{self, ClientBody};
@@ -17,10 +17,11 @@ use super::choose::Plan;
 use super::head::{Endpoint, Head};
 use super::record::Record;
 use super::{Worker, attempt};
+use crate::ai::output::OutputLimit;
 use crate::ai::protocol::{self, Protocol};
 use crate::error::CallError;
 use crate::manners::Manners;
-use crate::plugins::{AiPlugin, HashKey, Key};
+use crate::plugins::{AiPlugin, CallLimits, HashKey, Key};
 use crate::pool::{self, Clues};
 use crate::snapshot::Snapshot;
 
@@ -29,6 +30,10 @@ pub struct AiCall {
     plugin: Arc<AiPlugin>,
     protocol: Protocol,
     asked: Asked,
+    /// Who is asked; set when that is decided.
+    plan: Option<Plan>,
+    /// Headers that tell why.
+    told: HeaderMap,
 }
 
 impl AiCall {
@@ -50,9 +55,24 @@ impl AiCall {
         }
     }
 
+    /// Whether it is decided who is asked.
+    pub fn is_chosen(&self) -> bool {
+        self.plan.is_some()
+    }
+
     /// The key by which the plugin's instances are chosen, if they are.
     pub fn hash_key(&self) -> Option<&HashKey> {
         self.plugin.hash_key.as_ref()
+    }
+
+    /// What limits of tokens mean for it.
+    pub fn admission(&self, limits: Vec<CallLimits>, record: &Record) -> Admission {
+        let expected = Expected {
+            input: record.estimated_input(),
+            output: OutputLimit::of(self.protocol, &self.asked.body, &self.asked.members),
+            model: Some(self.plugin.model.clone()),
+        };
+        Admission::new(limits, expected, record.manners == Manners::ApisixStrict)
     }
 }
 
@@ -149,34 +169,57 @@ pub async fn read(
         plugin: plugin.clone(),
         protocol,
         asked,
+        plan: None,
+        told: HeaderMap::new(),
     })
 }
 
-/// Answers the call from the plugin's instances, which are chosen by `clues`.
+/// Chooses the instance that the call begins with, among all by `clues` or by what the prompt is about. Done once.
+///
+/// # Errors
+/// Limits of tokens refuse the call.
+pub async fn choose(
+    worker: &Worker,
+    call: &mut AiCall,
+    mut clues: Clues,
+    record: &Record,
+) -> Result<(), CallError> {
+    if let Some(semantic) = &call.plugin.semantic {
+        let choice = semantic
+            .choose(
+                &worker.pools,
+                call.protocol,
+                &call.asked.body,
+                &call.asked.members,
+            )
+            .await;
+        choice.tell(&mut call.told);
+        clues.order = Some(choice.order);
+    }
+    let mut plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone(), clues);
+    plan.begin(call.asked.stream, record).await?;
+    call.plan = Some(plan);
+    Ok(())
+}
+
+/// Answers the call from the plugin's instances, which have been chosen.
 ///
 /// # Errors
 /// No instance could answer.
-pub async fn answer(
-    worker: &Worker,
-    call: AiCall,
-    mut clues: Clues,
-    record: &mut Record,
-) -> Result<Answer, CallError> {
-    if let Some(semantic) = &call.plugin.semantic {
-        let AiCall { protocol, asked, .. } = &call;
-        let choice = semantic
-            .choose(&worker.pools, *protocol, &asked.body, &asked.members)
-            .await;
-        choice.tell(&mut record.answer_headers);
-        clues.order = Some(choice.order);
-    }
+pub async fn answer(worker: &Worker, mut call: AiCall, record: &mut Record) -> Result<Answer, CallError> {
+    record.answer_headers.extend(std::mem::take(&mut call.told));
     let head = Head {
         endpoint: Endpoint::Api(call.protocol),
         dialect: record.dialect,
     };
-    let plan = Plan::of(call.plugin.model.clone(), call.asked.model.clone(), clues);
-    let mut admission = Admission::default();
-    attempt::run(worker, &head, &plan, &call.asked, &mut admission, record).await
+    let mut plan = call.plan.take().unwrap_or_else(|| {
+        Plan::of(
+            call.plugin.model.clone(),
+            call.asked.model.clone(),
+            Clues::default(),
+        )
+    });
+    attempt::run(worker, &head, &mut plan, &call.asked, record).await
 }
 
 fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {

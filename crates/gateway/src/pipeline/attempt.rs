@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::admit::Admission;
 use super::answer::{self, Answer};
 use super::ask::Asked;
 use super::choose::{Candidate, Plan};
@@ -59,11 +58,11 @@ pub struct Course {
 pub async fn run(
     worker: &Worker,
     head: &Head,
-    plan: &Plan,
+    plan: &mut Plan,
     asked: &Asked,
-    admission: &mut Admission,
     record: &Record,
 ) -> Result<Answer, CallError> {
+    let mut begun = plan.begun.take();
     let first = plan.models().next().map(|(model, _)| model);
     let limit = first.and_then(|model| model.pool.rules.deadline);
     let call = Common {
@@ -80,7 +79,10 @@ pub async fn run(
     let mut course = Course::default();
     for (model, public_name) in plan.models() {
         let mut picks = Picks::new(model, public_name, &plan.clues, asked.stream);
-        while let Some(pick) = picks.next(admission).await? {
+        if let Some(begun) = begun.take() {
+            picks.resume(begun);
+        }
+        while let Some(pick) = picks.next(record).await? {
             if course.attempts > 0 && !first.is_some_and(|model| may_go_on(&call, model)) {
                 return course.end(&call);
             }
@@ -88,7 +90,7 @@ pub async fn run(
             let answer = match patience.filter(|_| course.attempts == 0) {
                 // Boxed: calls that are not hedged shall not pay for the size of two attempts.
                 Some(patience) => {
-                    let both = hedge::attempts(&call, pick, patience, &mut picks, admission, &mut course);
+                    let both = hedge::attempts(&call, pick, patience, &mut picks, &mut course);
                     Box::pin(both).await?
                 }
                 None => alone(&call, pick, &mut course).await,
@@ -101,7 +103,7 @@ pub async fn run(
             }
         }
         if picks.passed_over && course.attempts == 0 {
-            course.last = Some(all_exhausted());
+            course.last = record.admission.nobody_left();
         }
     }
     course.end(&call)
@@ -174,13 +176,6 @@ impl Course {
         }
         Err(error)
     }
-}
-
-/// No instance has quota left.
-fn all_exhausted() -> CallError {
-    let mut error = CallError::gateway("no_quota", "all servers tried").told_as_text();
-    error.status = StatusCode::SERVICE_UNAVAILABLE;
-    error
 }
 
 /// The status of a failed attempt in APISIX: without an answer it is 504 when time ran out, else 500.

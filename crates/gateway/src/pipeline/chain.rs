@@ -110,14 +110,14 @@ impl Passing {
         });
         match flow {
             Flow::Next => Ok(()),
-            Flow::Answer(reply) => Err(CallError::of_plugin(step, *reply)),
+            Flow::Answer(reply) => Err(CallError::of_plugin(step.error_response.as_ref(), *reply)),
             Flow::Wait(duration) => {
                 tokio::time::sleep(duration).await;
                 Ok(())
             }
             Flow::AnswerAfter(duration, reply) => {
                 tokio::time::sleep(duration).await;
-                Err(CallError::of_plugin(step, *reply))
+                Err(CallError::of_plugin(step.error_response.as_ref(), *reply))
             }
             Flow::Later(found_out) => {
                 let later = found_out.await;
@@ -126,7 +126,7 @@ impl Passing {
                 record.answer_headers.clone_from(&self.answer_headers);
                 match later.reply {
                     None => Ok(()),
-                    Some(reply) => Err(CallError::of_plugin(step, *reply)),
+                    Some(reply) => Err(CallError::of_plugin(step.error_response.as_ref(), *reply)),
                 }
             }
         }

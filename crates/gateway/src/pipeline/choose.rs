@@ -8,6 +8,8 @@ use tollgate_resources::model::Compat;
 
 use super::ask::Asked;
 use super::identify::Caller;
+use super::picks::{Begun, Picks};
+use super::record::Record;
 use crate::error::CallError;
 use crate::pool::Clues;
 use crate::snapshot::{Instance, Model, Route};
@@ -28,6 +30,8 @@ pub struct Plan {
     models: Vec<(Arc<Model>, String)>,
     /// What instances are chosen by.
     pub clues: Clues,
+    /// The first pick, where it was made before the attempts.
+    pub begun: Option<Begun>,
 }
 
 impl Plan {
@@ -36,7 +40,20 @@ impl Plan {
         Plan {
             models: vec![(model, asked_for)],
             clues,
+            begun: None,
         }
+    }
+
+    /// Picks the instance that the call begins with.
+    ///
+    /// # Errors
+    /// Limits refuse the call.
+    pub async fn begin(&mut self, streams: bool, record: &Record) -> Result<(), CallError> {
+        if let Some((model, public_name)) = self.models.first() {
+            let picks = Picks::new(model, public_name, &self.clues, streams);
+            self.begun = Some(picks.begin(record).await?);
+        }
+        Ok(())
     }
 
     /// The models, the one that was asked for first.
@@ -89,6 +106,7 @@ pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Plan, CallE
     Ok(Plan {
         models,
         clues: Clues::default(),
+        begun: None,
     })
 }
 

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use super::admit::Admission;
 use super::answer::Answer;
 use super::attempt::{Common, Course, attempt};
 use super::choose::Candidate;
@@ -35,7 +34,6 @@ pub async fn attempts(
     pick: Pick,
     patience: Duration,
     picks: &mut Picks<'_>,
-    admission: &mut Admission,
     course: &mut Course,
 ) -> Result<Option<Answer>, CallError> {
     let Pick { candidate, account } = pick;
@@ -51,7 +49,7 @@ pub async fn attempts(
         };
         match early {
             Some(result) => Race::Alone(result),
-            None => match another(picks, admission, &candidate.model.pool).await? {
+            None => match another(call, picks, &candidate.model.pool).await? {
                 None => Race::Alone(first.await),
                 Some(Pick { candidate, account }) => {
                     let other = &*other.insert(candidate);
@@ -84,15 +82,11 @@ pub async fn attempts(
 }
 
 /// Another instance for a second attempt, if there is one and the budget has one left.
-async fn another(
-    picks: &mut Picks<'_>,
-    admission: &mut Admission,
-    pool: &Pool,
-) -> Result<Option<Pick>, CallError> {
+async fn another(call: &Common<'_>, picks: &mut Picks<'_>, pool: &Pool) -> Result<Option<Pick>, CallError> {
     if !pool.may_hedge() {
         return Ok(None);
     }
-    let pick = picks.next(admission).await?;
+    let pick = picks.next(call.record).await?;
     if pick.is_none() {
         pool.has_not_hedged();
     }

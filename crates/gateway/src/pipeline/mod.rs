@@ -145,9 +145,8 @@ async fn answer_call(
             let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
             let asked = ask::Asked::read(head, &route, bytes)?;
             record.asked(&asked, &head.endpoint);
-            let plan = choose::plan(&route, &caller, &asked)?;
-            let mut admission = admit::Admission::default();
-            attempt::run(worker, head, &plan, &asked, &mut admission, record).await
+            let mut plan = choose::plan(&route, &caller, &asked)?;
+            attempt::run(worker, head, &mut plan, &asked, record).await
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::HOST;
 use hyper::body::Incoming;
+use serde_json::Value;
 use tollgate_dialects::canonical::ErrorKind;
 
 use super::Worker;
-use super::ai;
+use super::ai::{self, AiCall};
 use super::answer::Answer;
 use super::body::{self, ClientBody};
 use super::chain::{Passing, Phase};
@@ -17,8 +18,7 @@ use super::record::Record;
 use crate::error::{CallError, PluginReply};
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
-use crate::plugins::{CallVariables, Key, Reply, auth, query};
-use crate::pool::Clues;
+use crate::plugins::{CallLimits, CallVariables, Key, Reply, auth, query};
 use crate::proxy;
 use crate::snapshot::Snapshot;
 
@@ -107,31 +107,36 @@ pub async fn answer_call(
         match step.plugin.ai() {
             // The plugins behind it know which model is meant, and those before it have refused what they refuse.
             Some(plugin) if call.is_none() && passing.is_meant(step, plane, route, body.bytes(), record) => {
-                call = Some(ai::read(snapshot, plugin, &mut body, record).await?);
+                let read = ai::read(snapshot, plugin, &mut body, record).await?;
+                let limits = token_limits(steps, plane, route, &body, &mut passing, record);
+                if !limits.is_empty() {
+                    record.admission = read.admission(limits, record);
+                }
+                call = Some(read);
             }
             Some(_) => {}
             None => {
+                if step.plugin.token_limits().is_some()
+                    && let Some(call) = &mut call
+                {
+                    choose(worker, call, plane, route, &body, &mut passing, record).await?;
+                }
                 passing
                     .run(step, Phase::Access, plane, Some(route), body.bytes(), record)
                     .await?;
             }
         }
     }
-    let clues = call.as_ref().map_or_else(Clues::default, |call| {
-        let mut clues = call.clues();
-        if let Some(hash_key) = call.hash_key() {
-            let key = passing.lend(plane, Some(route), body.bytes(), record, |call| hash_key.of(call));
-            clues.key = key.into_bytes();
-        }
-        clues
-    });
+    if let Some(call) = &mut call {
+        choose(worker, call, plane, route, &body, &mut passing, record).await?;
+    }
     match (call, &route.upstream) {
         (Some(call), Some(upstream)) if call.passes_on() => {
-            let answer = ai::answer(worker, call, clues, record).await?;
+            let answer = ai::answer(worker, call, record).await?;
             let body = ai::as_request(answer)?;
             proxy::pass(worker, upstream, route, &passing, body, record).await
         }
-        (Some(call), _) => ai::answer(worker, call, clues, record).await,
+        (Some(call), _) => ai::answer(worker, call, record).await,
         (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
         (None, None) => Err(cannot_serve(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -155,6 +160,53 @@ async fn run<'a>(
             .await?;
     }
     Ok(())
+}
+
+/// Decides which instance a call begins with, if that is not decided yet. Limits of tokens refuse the call here, so that
+/// plugins behind them do not count it.
+async fn choose(
+    worker: &Worker,
+    call: &mut AiCall,
+    plane: &Plane,
+    route: &ObjectRoute,
+    body: &ClientBody,
+    passing: &mut Passing,
+    record: &mut Record,
+) -> Result<(), CallError> {
+    if call.is_chosen() {
+        return Ok(());
+    }
+    let mut clues = call.clues();
+    if let Some(hash_key) = call.hash_key() {
+        let key = passing.lend(plane, Some(route), body.bytes(), record, |call| hash_key.of(call));
+        clues.key = key.into_bytes();
+    }
+    ai::choose(worker, call, clues, record).await
+}
+
+/// The limits of tokens that hold for a call: those of its own chain, and those of global rules, which do nothing in APISIX.
+fn token_limits(
+    own: &[Step],
+    plane: &Plane,
+    route: &ObjectRoute,
+    body: &ClientBody,
+    passing: &mut Passing,
+    record: &mut Record,
+) -> Vec<CallLimits> {
+    let global = plane.global.iter().flat_map(|chain| chain.steps());
+    let global = global.filter(|_| !plane.strict);
+    let mut holding = Vec::new();
+    for step in global.chain(own) {
+        if let Some(limits) = step.plugin.token_limits()
+            && passing.is_meant(step, plane, route, body.bytes(), record)
+        {
+            let replaced_by = step.error_response.clone();
+            holding.push(passing.lend(plane, Some(route), body.bytes(), record, |call| {
+                limits.of(call, replaced_by)
+            }));
+        }
+    }
+    holding
 }
 
 /// The route's plugins with those of the consumer that was found; `None` if that changes nothing.
@@ -260,18 +312,15 @@ fn cannot_serve(status: StatusCode, reason: &str) -> CallError {
 }
 
 impl CallError {
-    /// A plugin has answered the call.
-    pub fn of_plugin(step: &Step, reply: Reply) -> Self {
+    /// A plugin has answered the call. `replaced_by` takes the place of what its refusals say.
+    pub fn of_plugin(replaced_by: Option<&Value>, reply: Reply) -> Self {
         let mut error = CallError::client(
             reply.status,
             kind_of(reply.status),
             reply.code,
             reply.what_it_says().to_owned(),
         );
-        let replaced_by = step
-            .error_response
-            .clone()
-            .filter(|_| reply.status.as_u16() >= 400);
+        let replaced_by = replaced_by.filter(|_| reply.status.as_u16() >= 400).cloned();
         error.reply = Some(Box::new(PluginReply { reply, replaced_by }));
         error
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::admit::Admission;
 use super::choose::Candidate;
+use super::record::Record;
 use crate::error::CallError;
+use crate::manners::Manners;
 use crate::pool::{Account, Clues};
 use crate::snapshot::Model;
 
@@ -15,8 +16,19 @@ pub struct Picks<'a> {
     clues: &'a Clues,
     streams: bool,
     tried: Vec<usize>,
+    /// How many of them were given out.
+    given: usize,
+    /// The first one, where it was made before.
+    first: Option<Pick>,
     /// Whether an instance was passed over because it has no quota left.
     pub passed_over: bool,
+}
+
+/// Picks that have begun before the attempts.
+pub struct Begun {
+    tried: Vec<usize>,
+    first: Option<Pick>,
+    passed_over: bool,
 }
 
 /// An instance that was picked for an attempt.
@@ -36,28 +48,66 @@ impl<'a> Picks<'a> {
             clues,
             streams,
             tried: Vec::new(),
+            given: 0,
+            first: None,
             passed_over: false,
         }
+    }
+
+    /// Makes the first pick, for later.
+    ///
+    /// # Errors
+    /// Limits refuse the call, or cannot be told.
+    pub async fn begin(mut self, record: &Record) -> Result<Begun, CallError> {
+        let first = self.next(record).await?;
+        Ok(Begun {
+            tried: self.tried,
+            first,
+            passed_over: self.passed_over,
+        })
+    }
+
+    /// Goes on where picks have begun.
+    pub fn resume(&mut self, begun: Begun) {
+        self.tried = begun.tried;
+        self.first = begun.first;
+        self.passed_over = begun.passed_over;
     }
 
     /// The next instance; `None` when there is none left that can take the call.
     ///
     /// # Errors
-    /// Quotas cannot be told, and the configuration says to refuse such calls.
-    pub async fn next(&mut self, admission: &mut Admission) -> Result<Option<Pick>, CallError> {
+    /// Limits refuse the call, or cannot be told, and nobody has been picked yet.
+    pub async fn next(&mut self, record: &Record) -> Result<Option<Pick>, CallError> {
+        if let Some(first) = self.first.take() {
+            self.given += 1;
+            return Ok(Some(first));
+        }
         let pool = &self.model.pool;
         while let Some(number) = pool.pick(&self.tried, self.clues, self.streams) {
             self.tried.push(number);
             let Some(instance) = pool.instances().get(number) else {
                 continue;
             };
-            if pool.rules.skips_exhausted && !admission.has_room(&instance.name).await? {
-                self.passed_over = true;
-                continue;
+            match self.may_have(&instance.name, record).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    record.admission.release(&instance.name);
+                    self.passed_over = true;
+                    continue;
+                }
+                // What an attempt has been told says more than that another one may not be made.
+                Err(_) if self.given > 0 => {
+                    record.admission.release(&instance.name);
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             let Ok(account) = pool.account(number, &self.tried, self.streams) else {
+                record.admission.release(&instance.name);
                 continue;
             };
+            self.given += 1;
             return Ok(Some(Pick {
                 candidate: Candidate {
                     model: self.model.clone(),
@@ -68,5 +118,26 @@ impl<'a> Picks<'a> {
             }));
         }
         Ok(None)
+    }
+
+    /// Whether limits let the call have an instance; false if it is passed over.
+    async fn may_have(&self, instance: &str, record: &Record) -> Result<bool, CallError> {
+        let admission = &record.admission;
+        if admission.is_open() {
+            return Ok(true);
+        }
+        let pool = &self.model.pool;
+        let strict = record.manners == Manners::ApisixStrict;
+        // APISIX looks at no quota where it chooses by meaning.
+        let by_meaning = strict && self.clues.order.is_some();
+        let may_skip = pool.rules.skips_exhausted && pool.instances().len() > 1 && !by_meaning;
+        if may_skip && !admission.has_room(instance).await? {
+            return Ok(false);
+        }
+        // APISIX looks only at the instance it begins with.
+        if self.given == 0 || !strict {
+            admission.admit(instance).await?;
+        }
+        Ok(true)
     }
 }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use attempt::Asks;
 pub use attempt::{Attempt, Slot};
 
+use super::admit::Admission;
 use super::ask::{Asked, MAX_MODEL_BYTES};
 use super::head::Endpoint;
 use super::transform::Transform;
@@ -61,6 +62,8 @@ pub struct Record {
     pub original_uri: Option<http::Uri>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
     pub answer_headers: HeaderMap,
+    /// What limits of tokens say to the call.
+    pub admission: Admission,
     /// What plugins do when the call has ended.
     pub at_end: Vec<Box<dyn AtEnd>>,
     /// The consumer, once known.
@@ -107,6 +110,7 @@ impl Record {
             manners: Manners::default(),
             original_uri: None,
             answer_headers: HeaderMap::new(),
+            admission: Admission::default(),
             at_end: Vec::new(),
             consumer: None,
             kind: RequestType::TraditionalHttp,
@@ -137,6 +141,11 @@ impl Record {
             Endpoint::CountTokens => 0,
             _ => estimate::body_tokens(&asked.body),
         };
+    }
+
+    /// Our estimate of the tokens of the request; 0 where none are billed.
+    pub fn estimated_input(&self) -> u64 {
+        self.estimated_input
     }
 
     /// The client's address.
@@ -298,6 +307,7 @@ impl Record {
         for (name, value) in &self.answer_headers {
             headers.append(name, value.clone());
         }
+        self.admission.add_headers(headers);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tollgate_dialects::canonical::Usage;
+use super::Used;
 
 /// Something to do when a call has ended.
 ///
@@ -18,13 +18,8 @@ pub trait AtEnd {
 pub struct Ended<'a> {
     /// The gateway's id of the call.
     pub request_id: &'a str,
-    /// The instance that was asked last, of calls that asked one.
-    pub instance: Option<&'a str>,
-    /// What the last attempt used. Its `ext` holds what the provider wrote; `estimated` tells that the numbers are ours. `None`
-    /// if nobody knows.
-    pub usage: Option<&'a Usage>,
-    /// Our estimate of the tokens of the request; 0 where none are billed.
-    pub estimated_input: u64,
+    /// The instances that were asked, in order.
+    pub attempts: &'a [EndedAttempt<'a>],
     /// Status told to the client; 499 if it left before that.
     pub status: u16,
     /// The stable code of the error the client was told, also in the middle of a stream.
@@ -35,4 +30,15 @@ pub struct Ended<'a> {
     pub duration: Duration,
     /// How long the last attempt took, of calls that asked somebody.
     pub upstream_time: Option<Duration>,
+}
+
+/// An attempt of a call that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedAttempt<'a> {
+    /// Name of the instance.
+    pub instance: &'a str,
+    /// What it used; `None` if nobody knows.
+    pub used: Option<Used<'a>>,
+    /// Whether the instance began to answer what it was asked. It may have billed that even if it does not tell what it used.
+    pub answered: bool,
 }

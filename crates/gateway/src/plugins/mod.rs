@@ -7,6 +7,7 @@
 mod ai_health;
 mod ai_proxy;
 mod ai_proxy_multi;
+mod ai_rate_limiting;
 mod at_end;
 pub mod auth;
 mod basic_auth;
@@ -34,7 +35,9 @@ mod uri_blocker;
 pub mod variables;
 
 pub use ai_proxy::{AiInstance, AiPlugin};
-pub use at_end::{AtEnd, Ended};
+pub(crate) use ai_rate_limiting::Refusal;
+pub use ai_rate_limiting::{CallLimits, TokenLimits, Used};
+pub use at_end::{AtEnd, Ended, EndedAttempt};
 pub use call::{Attached, Call, Flow, Key, Later, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use hash_key::HashKey;
@@ -46,6 +49,7 @@ pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusab
 pub static PLUGINS: &[&Spec] = &[
     &ai_proxy::SPEC,
     &ai_proxy_multi::SPEC,
+    &ai_rate_limiting::SPEC,
     &basic_auth::SPEC,
     &consumer_restriction::SPEC,
     &cors::SPEC,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tollgate_telemetry::Metrics;
 
-use super::{AiPlugin, Call, Flow};
+use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
 
 /// Which of a plugin's schemas is meant.
@@ -91,6 +91,11 @@ pub trait Plugin: Send + Sync + Any {
 
     /// The plugin as one that answers calls from AI providers, if it is one.
     fn ai(&self) -> Option<&Arc<AiPlugin>> {
+        None
+    }
+
+    /// The plugin as one that limits tokens, if it is one.
+    fn token_limits(&self) -> Option<&Arc<TokenLimits>> {
         None
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::time::{self, Zone};
 use super::{escape, mask};
-use crate::record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
+use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
 
 /// One variable of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,22 +345,7 @@ fn upstream_uri(record: &CallRecord<'_>, out: &mut Vec<u8>) {
 
 /// What the `$llm_*_tokens` variables tell.
 fn llm_tokens(record: &CallRecord<'_>) -> TokenUsage {
-    let usage = record.usage.unwrap_or_default();
-    match record.llm_tokens {
-        LlmTokens::Inclusive => usage,
-        LlmTokens::CacheApart => {
-            let prompt = usage
-                .prompt
-                .saturating_sub(usage.cached)
-                .saturating_sub(usage.cache_write);
-            TokenUsage {
-                prompt,
-                total: prompt.saturating_add(usage.completion),
-                ..usage
-            }
-        }
-        LlmTokens::Untold => TokenUsage::default(),
-    }
+    record.llm_tokens.of(record.usage.unwrap_or_default())
 }
 
 /// The demo sets its token variables only for a 200 with usage, and a JavaScript 0 is as good as nothing.

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Part, Response, Usage};
 use tollgate_dialects::{Losses, estimate};
+use tollgate_telemetry::LlmTokens;
 
 use super::Record;
 use crate::ai::protocol::Protocol;
@@ -302,6 +303,15 @@ impl Attempt {
         self.usage = usage;
     }
 
+    /// How its tokens are told.
+    pub(super) fn llm_tokens(&self) -> LlmTokens {
+        match self.passed_as {
+            Some(Protocol::AnthropicMessages) if self.strict => LlmTokens::CacheApart,
+            Some(Protocol::Passthrough) if self.strict => LlmTokens::Untold,
+            _ => LlmTokens::Inclusive,
+        }
+    }
+
     /// It was left while it was under way and had told nothing yet: if the provider has been given the input, it may bill
     /// it.
     pub(super) fn settle_cancelled(&mut self) {
@@ -337,12 +347,15 @@ impl<'a> Slot<'a> {
         self.attempt.insert(Attempt::new(asks, account, self.record))
     }
 
-    /// The attempt has ended and goes to the record; tells how long it was under way.
+    /// The attempt has failed and goes to the record; tells how long it was under way.
     pub fn end(&mut self) -> Duration {
         let duration = self
             .attempt
             .as_ref()
             .map_or(Duration::ZERO, |attempt| attempt.duration);
+        if let Some(attempt) = &self.attempt {
+            self.record.admission.release(attempt.asks.name());
+        }
         self.keep();
         duration
     }

@@ -1,32 +1,46 @@
-//! Tells plugins how a call has ended.
+//! Tells those who wait for it how a call has ended.
 
-use super::Record;
-use crate::plugins::Ended;
+use super::line::token_usage;
+use super::{Asks, Attempt, Record};
+use crate::plugins::{Ended, EndedAttempt, Used};
 
 impl Record {
-    /// Does what plugins have left for the end of the call.
+    /// Does what limits and plugins have left for the end of the call.
     pub(super) fn tell_end(&mut self) {
-        if self.at_end.is_empty() {
+        if self.at_end.is_empty() && self.admission.is_open() {
             return;
         }
         let at_end = std::mem::take(&mut self.at_end);
         let attempts = self.attempts.borrow();
-        let last = attempts.last();
+        let told: Vec<EndedAttempt<'_>> = attempts.iter().filter_map(ended).collect();
         let ended = Ended {
             request_id: &self.request_id,
-            instance: last
-                .filter(|attempt| attempt.asks.model().is_some())
-                .map(|attempt| &**attempt.asks.name()),
-            usage: last.and_then(|attempt| attempt.usage.as_ref()),
-            estimated_input: self.estimated_input,
+            attempts: &told,
             status: self.status,
             error_code: self.error_code.as_deref(),
             complete: self.complete,
             duration: self.started.elapsed(),
-            upstream_time: last.map(|attempt| attempt.duration),
+            upstream_time: attempts.last().map(|attempt| attempt.duration),
         };
+        self.admission.end(&ended);
         for one in at_end {
             one.end(&ended);
         }
     }
+}
+
+/// An attempt that asked an instance, as others are told of it.
+fn ended(attempt: &Attempt) -> Option<EndedAttempt<'_>> {
+    let Asks::Instance { instance, .. } = &attempt.asks else {
+        return None;
+    };
+    Some(EndedAttempt {
+        instance: &instance.name,
+        used: attempt.usage.as_ref().map(|usage| Used {
+            tokens: attempt.llm_tokens().of(token_usage(usage)),
+            usage,
+            api: attempt.passed_as,
+        }),
+        answered: attempt.status.is_some_and(|status| (200..300).contains(&status)),
+    })
 }

@@ -5,7 +5,6 @@ use tollgate_dialects::canonical::Usage;
 use tollgate_telemetry::{Attempt, CallRecord, LlmTokens, TokenUsage};
 
 use super::{Record, loss_header};
-use crate::ai::protocol::Protocol;
 use crate::manners::Manners;
 
 impl Record {
@@ -86,11 +85,7 @@ impl Record {
             time_to_first_token: last.and_then(|attempt| attempt.first_byte),
             upstream_response_time: last.map(|attempt| attempt.duration),
             usage: last.and_then(|attempt| attempt.usage.as_ref()).map(token_usage),
-            llm_tokens: match (self.manners, last.and_then(|attempt| attempt.passed_as)) {
-                (Manners::ApisixStrict, Some(Protocol::AnthropicMessages)) => LlmTokens::CacheApart,
-                (Manners::ApisixStrict, Some(Protocol::Passthrough)) => LlmTokens::Untold,
-                _ => LlmTokens::Inclusive,
-            },
+            llm_tokens: last.map_or(LlmTokens::Inclusive, super::Attempt::llm_tokens),
             losses: &losses,
             error_code: self.error_code.as_deref(),
             upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
@@ -103,7 +98,8 @@ impl Record {
     }
 }
 
-fn token_usage(usage: &Usage) -> TokenUsage {
+/// Usage as the log tells it.
+pub(super) fn token_usage(usage: &Usage) -> TokenUsage {
     TokenUsage {
         prompt: usage.input_total(),
         completion: usage.output,

@@ -1,11 +1,13 @@
 //! What plugins that limit calls share: what they count by, and where they count.
 
+mod amount;
 mod key;
 
 use serde_json::Value;
 
 use super::{Setup, Unusable};
 
+pub(super) use amount::{Amount, Number};
 pub(super) use key::{Key, KeyType};
 
 /// The policy that counts in this process.
@@ -19,6 +21,16 @@ pub(super) fn only_local(policy: &str) -> Result<(), Unusable> {
     Err(Unusable(format!(
         "policy: {policy} needs the counters shared between gateways, which this version does not have; use local"
     )))
+}
+
+/// Milliseconds as seconds with up to two decimals.
+pub(super) fn seconds(milliseconds: u64) -> String {
+    let (whole, hundredths) = (milliseconds / 1000, milliseconds % 1000 / 10);
+    match (hundredths / 10, hundredths % 10) {
+        (0, 0) => whole.to_string(),
+        (tenths, 0) => format!("{whole}.{tenths}"),
+        (tenths, rest) => format!("{whole}.{tenths}{rest}"),
+    }
 }
 
 /// Name of the state of one use of a plugin. It stays the same as long as the configuration means the same, so that saving
