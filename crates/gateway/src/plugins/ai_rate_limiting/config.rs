@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::limits::Number;
+use super::super::limits::{Number, Policy};
 
 /// How many tokens may be used in which time.
 #[derive(Deserialize, JsonSchema)]
@@ -40,6 +40,10 @@ pub(super) struct Config {
     /// Text of that answer.
     #[schemars(length(min = 1))]
     pub(super) rejected_msg: Option<String>,
+    /// Where tokens are counted.
+    #[serde(default)]
+    #[schemars(extend("default" = "local"))]
+    pub(super) policy: Policy,
     /// Whether calls go through when it cannot be told what is left.
     #[serde(default)]
     pub(super) allow_degradation: bool,

@@ -120,6 +120,7 @@ struct Headers {
 impl TokenLimits {
     fn new(conf: &Value, counters: Counters, prefix: String, strict: bool) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
+        limits::only_local(config.policy.name())?;
         Ok(TokenLimits {
             counters,
             prefix,

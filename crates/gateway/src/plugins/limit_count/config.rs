@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::limits::KeyType;
+use super::super::limits::{KeyType, Number, Policy};
 
 /// How many calls may come in which time.
 #[derive(Deserialize, JsonSchema)]
@@ -80,26 +80,6 @@ pub(super) struct Rule {
     pub(super) header_prefix: Option<String>,
 }
 
-/// A number, or a text with variables that gives one.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Number {
-    Fixed(u64),
-    Template(String),
-}
-
-impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}],
-        })
-    }
-}
-
 /// How the time of a limit passes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -109,32 +89,6 @@ pub(super) enum WindowType {
     Fixed,
     /// All the time: calls of the window before count in part.
     Sliding,
-}
-
-/// Where calls are counted.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Policy {
-    /// In this process.
-    #[default]
-    Local,
-    /// On a Redis server.
-    Redis,
-    /// In a Redis cluster.
-    RedisCluster,
-    /// On the master that Redis Sentinel names.
-    RedisSentinel,
-}
-
-impl Policy {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Policy::Local => "local",
-            Policy::Redis => "redis",
-            Policy::RedisCluster => "redis-cluster",
-            Policy::RedisSentinel => "redis-sentinel",
-        }
-    }
 }
 
 /// Names of the headers that tell limits.

@@ -9,17 +9,16 @@ use std::sync::Arc;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
-use tollgate_policy::expr::Template;
 use tollgate_resources::objects::schema;
 use tollgate_store::counters::{
     Act, Ask, Counters, Decision, Limit as WindowLimit, Memory, Together, Unavailable, Verdict, Windows,
 };
 
-use self::config::{Config, Metadata, Number, WindowType};
+use self::config::{Config, Metadata, WindowType};
 use super::auth::header_name;
-use super::limits::{self, KeyType};
+use super::limits::{self, Amount, KeyType, seconds};
 use super::spec::{read, status};
-use super::{Call, CallVariables, Flow, Key, Later, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
+use super::{Call, Flow, Key, Later, Plugin, Reply, SchemaType, Scope, Setup, Spec, Unusable};
 
 const NAME: &str = "limit-count";
 
@@ -87,12 +86,6 @@ struct Limit {
     key: limits::Key,
     /// Set before the key in counters, so that rules never count together; `None` where there is one limit only.
     number: Option<usize>,
-}
-
-/// A number, or a text with variables that gives one.
-enum Amount {
-    Fixed(u64),
-    Template(Template),
 }
 
 /// Names of the headers that tell a limit.
@@ -176,27 +169,6 @@ fn limits_of(config: Config, metadata: &Metadata) -> Result<(Vec<Limit>, Vec<Hea
         headers.push(Headers::new(metadata, Some(&prefix))?);
     }
     Ok((limits, headers))
-}
-
-impl Amount {
-    fn new(field: &str, number: Number) -> Result<Self, Unusable> {
-        match number {
-            Number::Fixed(0) => Err(Unusable(format!("{field}: must be above 0"))),
-            Number::Fixed(number) => Ok(Amount::Fixed(number)),
-            Number::Template(text) => Ok(Amount::Template(Template::parse(&text))),
-        }
-    }
-
-    /// The number for a call; nothing when its variables give none.
-    fn of(&self, call: &Call<'_>) -> Option<u64> {
-        match self {
-            Amount::Fixed(number) => Some(*number),
-            Amount::Template(template) => {
-                let (text, _) = template.render(&CallVariables::new(call));
-                text.trim().parse().ok().filter(|number| *number > 0)
-            }
-        }
-    }
 }
 
 impl Headers {
@@ -324,16 +296,6 @@ fn uncounted(unavailable: &Unavailable) -> Reply {
         Key::ErrorMsg,
         "failed to limit count",
     )
-}
-
-/// Milliseconds as seconds with up to two decimals.
-fn seconds(milliseconds: u64) -> String {
-    let (whole, hundredths) = (milliseconds / 1000, milliseconds % 1000 / 10);
-    match (hundredths / 10, hundredths % 10) {
-        (0, 0) => whole.to_string(),
-        (tenths, 0) => format!("{whole}.{tenths}"),
-        (tenths, rest) => format!("{whole}.{tenths}{rest}"),
-    }
 }
 
 #[cfg(test)]

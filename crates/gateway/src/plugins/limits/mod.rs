@@ -2,6 +2,7 @@
 
 mod amount;
 mod key;
+mod policy;
 
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use super::{Setup, Unusable};
 
 pub(super) use amount::{Amount, Number};
 pub(super) use key::{Key, KeyType};
+pub(super) use policy::Policy;
 
 /// The policy that counts in this process.
 pub(super) const LOCAL: &str = "local";

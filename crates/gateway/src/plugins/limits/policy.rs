@@ -1,0 +1,31 @@
+//! Where plugins that limit calls count.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Where is counted.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Policy {
+    /// In this process.
+    #[default]
+    Local,
+    /// On a Redis server.
+    Redis,
+    /// In a Redis cluster.
+    RedisCluster,
+    /// On the master that Redis Sentinel names.
+    RedisSentinel,
+}
+
+impl Policy {
+    /// Its name in configurations.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Policy::Local => "local",
+            Policy::Redis => "redis",
+            Policy::RedisCluster => "redis-cluster",
+            Policy::RedisSentinel => "redis-sentinel",
+        }
+    }
+}
