@@ -16,6 +16,7 @@ mod reaching;
 mod semantic;
 mod standalone;
 mod storing;
+mod token_limits;
 mod vendors;
 
 use node::ADMIN_KEY;

@@ -112,6 +112,14 @@ impl Streaming {
         self.timer.as_mut().reset(Instant::now() + END_GRACE);
     }
 
+    /// The provider's end mark has come: what the answer has used is charged before the client sees the end and calls again.
+    fn charge(&mut self, record: &mut Record) {
+        if !record.admission.is_open() {
+            record.settle_stream(&mut self.transform);
+            record.charge();
+        }
+    }
+
     fn received(&mut self, bytes: &Bytes, record: &mut Record) {
         record.first_byte();
         self.last_bytes = Instant::now();
@@ -140,6 +148,7 @@ impl Streaming {
         }
         if !self.told_failure(record) && self.transform.seen().ended && !ended_before {
             self.expect_end();
+            self.charge(record);
         }
     }
 
@@ -271,7 +280,10 @@ impl AnswerBody {
     }
 
     /// A stream.
-    pub(super) fn stream(streaming: Box<Streaming>, record: Record) -> Self {
+    pub(super) fn stream(mut streaming: Box<Streaming>, mut record: Record) -> Self {
+        if streaming.transform.seen().ended {
+            streaming.charge(&mut record);
+        }
         AnswerBody(Inner::Stream { streaming, record })
     }
 

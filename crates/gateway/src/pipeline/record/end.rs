@@ -5,6 +5,14 @@ use super::{Asks, Attempt, Record};
 use crate::plugins::{Ended, EndedAttempt, Used};
 
 impl Record {
+    /// Charges what the last attempt has used, whose answer is complete. Later calls change nothing.
+    pub fn charge(&self) {
+        if let Some(mut attempt) = self.attempts.borrow().last().and_then(ended) {
+            attempt.answered = true;
+            self.admission.charge_last(&attempt, &self.request_id);
+        }
+    }
+
     /// Does what limits and plugins have left for the end of the call.
     pub(super) fn tell_end(&mut self) {
         if self.at_end.is_empty() && self.admission.is_open() {
