@@ -131,9 +131,63 @@ fn a_prompt_that_does_not_fit_is_recognised_in_every_providers_words() {
             400,
             r#"{"error":{"message":"Please reduce the length of the messages or completion."}}"#,
         ),
+        (
+            400,
+            r#"{"error_type":"TOO_MANY_TOKENS","id":"c","message":"too many tokens: size limit exceeded by 25836 tokens. Try using shorter or fewer inputs."}"#,
+        ),
+        (400, r#"{"message":"Input is too long for requested model."}"#),
+        (
+            400,
+            r#"{"message":"The model returned the following errors: input length and `max_tokens` exceed context limit: 199211 + 20000 > 204798"}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#,
+        ),
+        (
+            422,
+            r#"{"error":{"message":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000","type":"invalid_request_error"}}"#,
+        ),
     ];
     for (status, body) in samples {
         assert_eq!(kind(status, body), ErrorKind::ContextTooLong, "{body}");
+    }
+}
+
+#[test]
+fn a_refusal_by_policy_is_recognised_in_every_providers_words() {
+    for (status, body) in [
+        (
+            400,
+            r#"{"error":{"message":"Your request was rejected","type":"invalid_request_error","param":null,"code":"content_policy_violation"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Invalid prompt: we've limited access to this content for safety reasons.","type":"invalid_request_error","param":null,"code":"invalid_prompt"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"The response was filtered","param":"prompt","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Input data may contain inappropriate content.","type":"data_inspection_failed","code":"DataInspectionFailed"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"The request was rejected because it was considered high risk","type":"content_filter"}}"#,
+        ),
+        (
+            403,
+            r#"{"error":{"message":"Your input was flagged","code":403,"metadata":{"reasons":["violence"]}}}"#,
+        ),
+        (400, r#"{"message":"The request was blocked by guardrails."}"#),
+    ] {
+        assert_eq!(kind(status, body), ErrorKind::ContentPolicy, "{body}");
     }
 }
 

@@ -9,6 +9,7 @@ mod documents;
 mod errors;
 mod examples;
 mod kubernetes;
+mod multi;
 mod node;
 mod planted_secrets;
 mod providers;

@@ -325,7 +325,9 @@ fn by_name(name: &str) -> Option<ErrorKind> {
         | "content_policy_violation"
         | "responsibleaipolicyviolation"
         | "moderation_blocked"
-        | "data_inspection_failed" => ErrorKind::ContentPolicy,
+        | "invalid_prompt"
+        | "data_inspection_failed"
+        | "datainspectionfailed" => ErrorKind::ContentPolicy,
         "invalid_api_key"
         | "authentication_error"
         | "invalid_authentication"
@@ -414,12 +416,15 @@ fn cut(text: &str) -> Cow<'_, str> {
 const MAX_TEXT: usize = 1024;
 
 /// What providers say when the prompt does not fit, in lower case.
-const CONTEXT_TEXTS: [&str; 16] = [
+const CONTEXT_TEXTS: [&str; 19] = [
     "maximum context length",
     "context length exceeded",
     "context window",
     "context size",
     "exceeds the context",
+    "exceed context limit",
+    "too many tokens: size limit exceeded",
+    "tokens + `max_new_tokens` must be <=",
     "prompt is too long",
     "prompt too long",
     "input is too long",
@@ -446,11 +451,17 @@ const BILLING_TEXTS: [&str; 8] = [
 ];
 
 /// What providers say when their content policy refuses a request, in lower case.
-const POLICY_TEXTS: [&str; 6] = [
+const POLICY_TEXTS: [&str; 12] = [
     "content management policy",
     "content policy",
     "content_policy",
     "safety system",
     "inappropriate content",
+    "content filter",
+    "content exists risk",
+    "considered high risk",
+    "usage policy",
+    "usage policies",
+    "blocked by guardrail",
     "was flagged",
 ];

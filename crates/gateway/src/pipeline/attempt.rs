@@ -8,18 +8,18 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Answer};
 use super::ask::Asked;
 use super::choose::{Candidate, Plan};
-use super::encode::{Decoded, encode};
+use super::encode::{Decoded, Encoded, encode};
 use super::head::{Endpoint, Head};
 use super::picks::{Pick, Picks};
 use super::record::{Attempt, Record, Slot};
-use super::send::send;
+use super::send::{UpstreamAnswer, send};
 use super::{Worker, encode_ai, hedge, local, passed};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
 use crate::pool::{Reason, Signal};
 use crate::providers::Operation;
 use crate::snapshot::Model;
-use crate::upstream::Pools;
+use crate::upstream::{Pools, UpstreamBody};
 
 /// What all attempts of a call share. Only reads: two of them may be under way at the same time.
 #[derive(Clone, Copy)]
@@ -233,15 +233,7 @@ async fn answered(
     attempt.losses = encoded.losses.clone();
     let upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
-        let status = upstream.status;
-        if candidate.model.pool.rules.retry.diverts(status.as_u16()) {
-            let dialect = encoded.operation.dialect();
-            let mut failure = answer::refused(upstream, dialect, candidate, attempt.started).await;
-            if let Some(verbatim) = &mut failure.error.verbatim {
-                verbatim.dialect = None;
-            }
-            return Err(failure);
-        }
+        let upstream = not_diverted(upstream, candidate, &encoded, attempt.started).await?;
         return passed::pass(call, protocol, candidate, &encoded, upstream, attempt).await;
     }
     if upstream.status != StatusCode::OK {
@@ -252,5 +244,39 @@ async fn answered(
         answer::stream(call, candidate, &encoded, upstream, attempt).await
     } else {
         answer::whole(call, candidate, &encoded, upstream, attempt).await
+    }
+}
+
+/// An answer that is passed on as it is, unless the pool's rules make it a failure of the attempt.
+async fn not_diverted(
+    upstream: UpstreamAnswer,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    started: Instant,
+) -> Result<UpstreamAnswer, AttemptError> {
+    let retry = &candidate.model.pool.rules.retry;
+    let status = upstream.status;
+    let diverted = retry.diverts(status.as_u16());
+    let is_looked_into =
+        status.is_client_error() && retry.looks_into_refusals() && !answer::is_coded(&upstream.headers);
+    if !diverted && !is_looked_into {
+        return Ok(upstream);
+    }
+    let (headers, sent) = (upstream.headers.clone(), upstream.sent);
+    let dialect = encoded.operation.dialect();
+    let mut failure = answer::refused(upstream, dialect, candidate, started).await;
+    match &mut failure.error.verbatim {
+        Some(verbatim) if !diverted && !retry.diverts_kind(failure.error.kind) => Ok(UpstreamAnswer {
+            status,
+            headers,
+            body: UpstreamBody::Read(Some(std::mem::take(&mut verbatim.body))),
+            sent,
+        }),
+        verbatim => {
+            if let Some(verbatim) = verbatim {
+                verbatim.dialect = None;
+            }
+            Err(failure)
+        }
     }
 }

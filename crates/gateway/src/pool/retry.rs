@@ -106,6 +106,14 @@ impl Retry {
         named || status == 429 || (500..=599).contains(&status)
     }
 
+    /// Whether it depends on what an answer says why a request is refused.
+    pub fn looks_into_refusals(&self) -> bool {
+        match self {
+            Retry::OfModel(_) => false,
+            Retry::OfPlugin(rule) => rule.on_context_window || rule.on_content_policy,
+        }
+    }
+
     /// Whether an answer that tells this error is a failure of the attempt, whatever its status.
     pub fn diverts_kind(&self, kind: ErrorKind) -> bool {
         match self {

@@ -21,6 +21,8 @@ pub enum UpstreamBody {
     },
     /// From the built-in provider.
     Simulated(Script),
+    /// Read already; `None` once it was taken.
+    Read(Option<Bytes>),
 }
 
 impl UpstreamBody {
@@ -28,6 +30,7 @@ impl UpstreamBody {
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
         match self {
             UpstreamBody::Simulated(script) => script.poll_data(cx),
+            UpstreamBody::Read(bytes) => Poll::Ready(bytes.take().map(Ok)),
             UpstreamBody::Network { body, lease } => loop {
                 match Pin::new(&mut *body).poll_frame(cx) {
                     Poll::Pending => return Poll::Pending,
