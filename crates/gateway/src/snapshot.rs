@@ -352,14 +352,14 @@ impl Compiler<'_> {
         with_spares(&mut entries);
         let rules = Rules {
             retry: Retry::OfModel(model.fallback_on.clone()),
-            budget: Some(RetryLimits::default()),
+            // Where nothing is repeated, nothing has to be counted.
+            budget: (entries.len() + model.fallback.len() > 1).then(RetryLimits::default),
             ..Rules::default()
         };
-        let is_repeated = entries.len() + model.fallback.len() > 1;
-        let state = is_repeated.then(|| self.state.of(&format!("models/{route}/{name}")));
+        let owner = format!("model/{route}/{name}");
         Model {
             name: name.into(),
-            pool: Pool::new(Algorithm::RoundRobin, entries, rules, state),
+            pool: Pool::new(Algorithm::RoundRobin, entries, rules, &owner, self.state),
             fallback: model.fallback.clone(),
             timeouts: Timeouts {
                 connect: Duration::from_millis(model.timeouts.connect_ms),

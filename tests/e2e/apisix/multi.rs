@@ -579,10 +579,7 @@ fn the_cheapest_and_the_least_busy_are_preferred() {
     drop(held);
     slow.was_left();
     // Given back: as busy as the other one again, and the turns go on.
-    assert_eq!(
-        node.chat("/chat").header("x-tollgate-instance"),
-        Some("quick")
-    );
+    assert_eq!(node.chat("/chat").header("x-tollgate-instance"), Some("quick"));
     let mut held = crate::harness::Connection::open(node.calls);
     held.write(&post("/chat", CHAT).bytes());
     slow.asked();

@@ -83,7 +83,9 @@ pub async fn run(
             picks.resume(begun);
         }
         while let Some(pick) = picks.next(record).await? {
-            if course.attempts > 0 && !first.is_some_and(|model| may_go_on(&call, model)) {
+            if let (Some(reason), Some(first)) = (course.again, first)
+                && !may_go_on(&call, first, reason)
+            {
                 return course.end(&call);
             }
             let patience = model.pool.hedge_after(asked.stream);
@@ -110,9 +112,9 @@ pub async fn run(
 }
 
 /// Whether there is time and budget for another attempt. `first` is the model that was asked for.
-fn may_go_on(call: &Common<'_>, first: &Model) -> bool {
+fn may_go_on(call: &Common<'_>, first: &Model, reason: Reason) -> bool {
     let in_time = call.deadline.is_none_or(|(until, _)| Instant::now() < until);
-    if in_time && !first.pool.may_try_again() {
+    if in_time && !first.pool.may_try_again(reason) {
         tracing::info!(request_id = %call.record.request_id, "no further attempt: the retry budget is used up");
         return false;
     }
@@ -199,26 +201,27 @@ pub async fn attempt(
         Some((deadline, limit)) if deadline < late => (deadline, Some(limit)),
         _ => (late, None),
     };
-    let result = match timeout_at(until, answered(call, candidate, attempt)).await {
-        Ok(result) => result,
-        Err(_) => Err(match deadline {
+    let mut failure = match timeout_at(until, answered(call, candidate, attempt)).await {
+        Ok(Ok(answer)) => {
+            attempt.answers();
+            return Ok(answer);
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => match deadline {
             Some(limit) => AttemptError::deadline(limit),
             None => AttemptError::timeout("total_timeout", total),
-        }),
+        },
     };
-    match result {
-        Ok(answer) => {
-            attempt.answers();
-            Ok(answer)
-        }
-        Err(mut failure) => {
-            if call.record.manners == Manners::ApisixStrict {
-                failure.error.status = as_in_apisix(&failure);
-            }
-            attempt.fails(&call.record.request_id, &failure);
-            Err(failure)
-        }
+    if call.record.manners == Manners::ApisixStrict {
+        failure.error.status = as_in_apisix(&failure);
     }
+    let signal = match deadline {
+        // Others have used up the time in which it could have answered.
+        Some(limit) if failure.outcome == "deadline" && until - attempt.started < limit / 2 => None,
+        _ => Signal::of(&failure),
+    };
+    attempt.fails(&call.record.request_id, &failure, signal);
+    Err(failure)
 }
 
 async fn answered(

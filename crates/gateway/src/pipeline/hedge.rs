@@ -11,7 +11,7 @@ use super::choose::Candidate;
 use super::picks::{Pick, Picks};
 use super::record::Slot;
 use crate::error::{AttemptError, CallError};
-use crate::pool::Pool;
+use crate::pool::{Pool, Winner};
 
 /// How two attempts have ended that were under way together.
 enum Race {
@@ -59,6 +59,15 @@ pub async fn attempts(
             },
         }
     };
+    let winner = match &race {
+        Race::Alone(_) => None,
+        Race::First(_) => Some(Winner::First),
+        Race::Second(..) => Some(Winner::Second),
+        Race::Neither(..) => Some(Winner::Neither),
+    };
+    if let Some(winner) = winner {
+        candidate.model.pool.hedged(winner);
+    }
     let (answer, failures) = match race {
         Race::Alone(Ok(answer)) => (Some(answer), [None, None]),
         Race::Alone(Err(failure)) => (None, [Some(failure), None]),

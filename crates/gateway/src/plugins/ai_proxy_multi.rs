@@ -73,8 +73,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     if !setup.strict {
         with_spares(&mut entries);
     }
-    let state = setup.state.of(&format!("ai-proxy-multi/{}", setup.owner));
-    let pool = Pool::new(algorithm, entries, rules, Some(state));
+    let pool = Pool::new(algorithm, entries, rules, setup.owner, setup.state);
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         hash_key: pool.needs_key().then(|| hash_key(&conf.balancer)),
         model: Arc::new(Model::of_plugin("ai-proxy-multi", pool, timeouts(&conf.limits))),
@@ -123,7 +122,8 @@ fn rules(conf: &AiProxyMultiConf, strict: bool) -> Rules {
     let budget = conf.retry_budget.unwrap_or_default();
     Rules {
         deadline: conf.deadline_ms.map(Duration::from_millis),
-        budget: Some(RetryLimits {
+        // Where nothing is repeated, nothing has to be counted.
+        budget: (conf.instances.len() > 1).then_some(RetryLimits {
             percent: budget.percent,
             min_per_second: budget.min_per_second,
         }),

@@ -166,15 +166,16 @@ impl Attempt {
 
     /// What has come so far may be given to the client.
     pub fn answers(&mut self) {
-        if let Some(account) = &self.account {
+        if let Some(account) = &mut self.account {
             account.tell(Signal::Answered, self.started.elapsed());
             self.has_begun = true;
         }
     }
 
-    /// The attempt has failed before anything of it was given to the client.
-    pub fn fails(&mut self, call: &str, failure: &AttemptError) {
-        if let (Some(account), Some(signal)) = (self.account.take(), Signal::of(failure)) {
+    /// The attempt has failed before anything of it was given to the client. `signal` is what that says about the instance,
+    /// if anything.
+    pub fn fails(&mut self, call: &str, failure: &AttemptError, signal: Option<Signal>) {
+        if let (Some(mut account), Some(signal)) = (self.account.take(), signal) {
             account.tell(signal, self.started.elapsed());
         }
         self.end(
@@ -190,7 +191,7 @@ impl Attempt {
         if self.outcome.is_some() {
             return;
         }
-        if let Some(account) = self.account.take() {
+        if let Some(mut account) = self.account.take() {
             account.tell(Signal::Outrun, self.started.elapsed());
         }
         self.settle_cancelled();
@@ -211,7 +212,7 @@ impl Attempt {
         self.outcome = Some(outcome);
         self.status = status.map(|status| status.as_u16());
         self.duration = self.started.elapsed();
-        if let Some(account) = self.account.take() {
+        if let Some(mut account) = self.account.take() {
             match outcome {
                 "ok" if !self.has_begun => account.tell(Signal::Answered, self.duration),
                 "ok" | "cancelled" => {}
