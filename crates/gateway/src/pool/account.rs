@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tollgate_policy::balance::InFlight;
 
+use super::meters::{End, Meters};
 use super::{PoolState, Signal};
 use crate::health::{self, UnderWay};
 
@@ -12,32 +13,24 @@ use crate::health::{self, UnderWay};
 /// decides who gets the next calls. An attempt that tells nothing, because its client has left, counts for nobody.
 pub struct Account {
     /// `None` where nothing is chosen by it.
-    in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
     /// What is known of the instance's health; `None` where nobody asks. Dropping it gives back what the attempt took.
-    health: Option<UnderWay>,
+    pub(super) health: Option<UnderWay>,
     /// Where times to the first token are kept, if anybody asks for them.
-    times: Option<Arc<PoolState>>,
+    pub(super) times: Option<Arc<PoolState>>,
     /// Whether the answer is a stream.
-    streams: bool,
+    pub(super) streams: bool,
+    /// Where it is counted.
+    pub(super) meters: Option<Arc<Meters>>,
+    /// The instance's number in its pool.
+    pub(super) instance: usize,
+    /// How it has ended so far.
+    pub(super) end: End,
 }
 
 impl Account {
-    pub(super) fn open(
-        in_flight: Option<InFlight>,
-        health: Option<UnderWay>,
-        times: Option<Arc<PoolState>>,
-        streams: bool,
-    ) -> Self {
-        Account {
-            in_flight,
-            health,
-            times,
-            streams,
-        }
-    }
-
     /// Tells how the attempt goes. May be told twice: an answer that has begun can break off. `after` is since it began.
-    pub fn tell(&self, signal: Signal, after: Duration) {
+    pub fn tell(&mut self, signal: Signal, after: Duration) {
         let now = Instant::now();
         if let Some(health) = &self.health
             && let Some(signal) = self.of_health(signal, after)
@@ -57,6 +50,7 @@ impl Account {
         if let (Signal::Answered, Some(state)) = (signal, &self.times) {
             state.times(self.streams).measured(now, after);
         }
+        self.end = End::Told(signal);
     }
 
     /// What a signal says about the instance's health; `None` if nothing.
@@ -71,5 +65,13 @@ impl Account {
             Signal::RateLimited { retry_after } => health::Signal::RateLimited { retry_after },
             Signal::Outrun => return None,
         })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Some(meters) = &self.meters {
+            meters.ended(self.instance, self.end);
+        }
     }
 }

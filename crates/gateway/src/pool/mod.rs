@@ -2,6 +2,7 @@
 //! them beyond one configuration.
 
 mod account;
+mod meters;
 mod prefix;
 mod retry;
 mod retry_after;
@@ -15,13 +16,16 @@ use tollgate_policy::balance::{Algorithm, Ask, Balancer, Member, PoolMemory};
 use tollgate_policy::{FirstTokenTimes, HedgeBudget, RetryBudget, RetryLimits};
 
 pub use account::Account;
+pub use meters::Winner;
 pub use prefix::prefixes;
 pub use retry::{PluginRule, Reason, Retry};
 pub use retry_after::wait_of;
 pub use signal::Signal;
 
 use crate::health::InstanceHealth;
+use crate::plugins::SharedState;
 use crate::snapshot::Instance;
+use meters::{End, Meters};
 
 /// The instances of a model.
 pub struct Pool {
@@ -31,7 +35,13 @@ pub struct Pool {
     /// When another attempt is made.
     pub rules: Rules,
     /// `None` where a call has one attempt only.
-    state: Option<Arc<PoolState>>,
+    kept: Option<Kept>,
+}
+
+/// What a pool that repeats attempts keeps.
+struct Kept {
+    state: Arc<PoolState>,
+    meters: Arc<Meters>,
 }
 
 /// An instance on its way into a pool.
@@ -101,22 +111,23 @@ pub struct Clues {
 }
 
 impl Pool {
-    /// A pool. `state` is what is remembered under its name; not needed where a call has one attempt only.
+    /// A pool of this owner, such as `route/1`, by whose name is remembered what outlives the configuration.
     pub fn new(
         algorithm: Algorithm,
         entries: Vec<Entry>,
         rules: Rules,
-        state: Option<Arc<PoolState>>,
+        owner: &str,
+        states: &SharedState,
     ) -> Self {
-        let balancer = match &state {
-            Some(state) if entries.len() > 1 => Some(balancer(algorithm, &entries, state)),
-            _ => None,
-        };
+        let state: Arc<PoolState> = states.of(&format!("pool/{owner}"));
+        let names: Vec<Arc<str>> = entries.iter().map(|entry| entry.instance.name.clone()).collect();
+        let meters = Arc::new(Meters::new(states.metrics(), owner, &names));
+        let balancer = (entries.len() > 1).then(|| balancer(algorithm, &entries, &names, &state));
         Pool {
             instances: entries.into_iter().map(|entry| entry.instance).collect(),
             balancer,
             rules,
-            state,
+            kept: Some(Kept { state, meters }),
         }
     }
 
@@ -126,7 +137,7 @@ impl Pool {
             instances: vec![instance],
             balancer: None,
             rules: Rules::default(),
-            state: None,
+            kept: None,
         }
     }
 
@@ -151,7 +162,7 @@ impl Pool {
         if let Some(order) = &clues.order {
             return self.next_of(order, tried, now);
         }
-        let (Some(balancer), Some(state)) = (&self.balancer, &self.state) else {
+        let (Some(balancer), Some(kept)) = (&self.balancer, &self.kept) else {
             return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
         };
         balancer.pick(&Ask {
@@ -161,7 +172,7 @@ impl Pool {
             prefix: &clues.prefixes,
             streams,
             now,
-            draw: state.draws.fetch_add(1, Ordering::Relaxed),
+            draw: kept.state.draws.fetch_add(1, Ordering::Relaxed),
         })
     }
 
@@ -195,9 +206,17 @@ impl Pool {
         if health.is_none() && in_flight.is_none() {
             return Ok(None);
         }
-        let hedged = self.rules.hedge.is_some();
-        let state = self.state.as_ref().filter(|_| hedged);
-        Ok(Some(Account::open(in_flight, health, state.cloned(), streams)))
+        let kept = self.kept.as_ref();
+        let hedged = kept.filter(|_| self.rules.hedge.is_some());
+        Ok(Some(Account {
+            in_flight,
+            health,
+            times: hedged.map(|kept| kept.state.clone()),
+            streams,
+            meters: kept.map(|kept| kept.meters.clone()),
+            instance,
+            end: End::Left,
+        }))
     }
 
     fn health(&self, instance: usize) -> Option<&Arc<InstanceHealth>> {
@@ -216,7 +235,7 @@ impl Pool {
 
     /// A call begins.
     pub fn call_begins(&self) {
-        let Some(state) = &self.state else {
+        let Some(Kept { state, .. }) = &self.kept else {
             return;
         };
         if self.rules.budget.is_some() {
@@ -228,30 +247,46 @@ impl Pool {
     }
 
     /// Takes a further attempt out of the budget; false if there is none left.
-    pub fn may_try_again(&self) -> bool {
-        match (&self.state, &self.rules.budget) {
-            (Some(state), Some(limits)) => state.retries.try_retry(Instant::now(), limits),
-            _ => true,
+    pub fn may_try_again(&self, reason: Reason) -> bool {
+        let Some(Kept { state, meters }) = &self.kept else {
+            return true;
+        };
+        let limits = self.rules.budget.as_ref();
+        let may = limits.is_none_or(|limits| state.retries.try_retry(Instant::now(), limits));
+        if may {
+            meters.fell_back(reason);
+        } else {
+            meters.exhausted();
         }
+        may
     }
 
     /// How long a first attempt is waited for before a second one is made beside it; `None` is for ever.
     pub fn hedge_after(&self, streams: bool) -> Option<Duration> {
         let hedge = self.rules.hedge.as_ref()?;
-        let state = self.state.as_ref().filter(|_| self.instances.len() > 1)?;
-        let usual = state.times(streams).quantile(Instant::now(), hedge.share)?;
+        let kept = self.kept.as_ref().filter(|_| self.instances.len() > 1)?;
+        let usual = kept.state.times(streams).quantile(Instant::now(), hedge.share)?;
         Some(usual.max(hedge.at_least))
     }
 
     /// Takes a second attempt out of the budget for those; false if there is none left.
     pub fn may_hedge(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.hedges.try_hedge())
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.state.hedges.try_hedge())
     }
 
     /// Gives back what [`Pool::may_hedge`] took, because there was no instance for it.
     pub fn has_not_hedged(&self) {
-        if let Some(state) = &self.state {
-            state.hedges.give_back();
+        if let Some(kept) = &self.kept {
+            kept.state.hedges.give_back();
+        }
+    }
+
+    /// Two attempts were made at once.
+    pub fn hedged(&self, winner: Winner) {
+        if let Some(kept) = &self.kept {
+            kept.meters.hedged(winner);
         }
     }
 }
@@ -262,15 +297,14 @@ impl PoolState {
     }
 }
 
-fn balancer(algorithm: Algorithm, entries: &[Entry], state: &PoolState) -> Balancer {
-    let names: Vec<Arc<str>> = entries.iter().map(|entry| entry.instance.name.clone()).collect();
-    let states = state.memory.of(&names);
+fn balancer(algorithm: Algorithm, entries: &[Entry], names: &[Arc<str>], state: &PoolState) -> Balancer {
+    let states = state.memory.of(names);
     let members = entries
         .iter()
         .zip(names)
         .zip(states)
         .map(|((entry, name), state)| Member {
-            name,
+            name: name.clone(),
             weight: entry.weight,
             priority: entry.priority,
             cost: entry.cost,
