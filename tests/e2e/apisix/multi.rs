@@ -1,14 +1,14 @@
 //! Many instances behind one route: who is asked, who is asked next, for how long, and how often.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::node::{CHAT, chat_route};
 use super::{Node, NodeSetup};
-use crate::harness::{Asked, Next, Response, Upstream, answers, post};
+use crate::harness::{Asked, Connection, Next, PATIENCE, Request, Response, Upstream, answers, post};
 
 /// A node whose access log says who was asked.
 fn node() -> Node {
@@ -83,6 +83,38 @@ fn counted(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> (Upstr
     (upstream, count)
 }
 
+/// Holds providers back until it is opened.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.0.lock().expect("no test has failed") = true;
+        self.0.1.notify_all();
+    }
+
+    fn close(&self) {
+        *self.0.0.lock().expect("no test has failed") = false;
+    }
+
+    fn wait(&self) {
+        let is_open = self.0.0.lock().expect("no test has failed");
+        drop(self.0.1.wait_while(is_open, |is_open| !*is_open));
+    }
+}
+
+/// A chat call.
+fn chat(stream: bool) -> Request {
+    post(
+        "/chat",
+        if stream {
+            CHAT.replacen('{', r#"{"stream":true,"#, 1)
+        } else {
+            CHAT.to_owned()
+        },
+    )
+}
+
 #[test]
 fn ten_calls_are_shared_eight_to_two() {
     let node = node();
@@ -120,6 +152,7 @@ fn weights_count_in_lower_priorities_too() {
 fn what_was_never_sent_is_asked_elsewhere_unless_nothing_is_to_be_repeated() {
     let node = node();
     let (down, good) = (Upstream::refusing(), Upstream::good("fine"));
+    let torn = Upstream::resetting();
     let unknown = with(
         preferred("unknown", &down),
         // A name that no server has to be asked for: its first part is too long to be one.
@@ -127,7 +160,7 @@ fn what_was_never_sent_is_asked_elsewhere_unless_nothing_is_to_be_repeated() {
     );
     let untrusted = with(
         preferred("untrusted", &down),
-        &json!({"override": {"endpoint": format!("https://{}/v1", good.address())}}),
+        &json!({"override": {"endpoint": format!("https://{}/v1", torn.address())}}),
     );
     for (first, attempt) in [
         (preferred("refusing", &down), "refusing=connect_error, good=ok"),
@@ -159,6 +192,8 @@ fn what_was_never_sent_is_asked_elsewhere_unless_nothing_is_to_be_repeated() {
 fn another_instance_is_asked_for_the_reasons_that_are_named() {
     let node = node();
     let good = Upstream::good("fine");
+    // More than the budget allows by itself.
+    let plenty = json!({"retry_budget": {"percent": 100}});
     let all = [429, 500, 503, 529, 404];
     for (rules, repeated) in [
         (json!({}), vec![]),
@@ -181,7 +216,11 @@ fn another_instance_is_asked_for_the_reasons_that_are_named() {
     ] {
         for status in all {
             let bad = failing(status);
-            route(&node, &[preferred("bad", &bad), instance("good", &good)], &rules);
+            route(
+                &node,
+                &[preferred("bad", &bad), instance("good", &good)],
+                &with(rules.clone(), &plenty),
+            );
             let response = node.chat("/chat");
             let told = if repeated.contains(&status) { 200 } else { status };
             assert_eq!(response.status(), told, "{rules} {status}: {}", response.text());
@@ -268,20 +307,33 @@ fn the_deadline_holds_for_all_attempts_together() {
 #[test]
 fn a_stream_that_has_begun_outlives_the_deadline() {
     let node = node();
-    let upstream = Upstream::start(|asked, peer| {
+    let gate = Gate::default();
+    let closed = gate.clone();
+    let upstream = Upstream::start(move |asked, peer| {
+        if !asked.stream() {
+            peer.wait_until_closed();
+            return Next::Keep;
+        }
         let events = answers::events(asked.dialect(), &["first", "second"]);
         peer.send(answers::stream_head().as_bytes());
         let all = events.text();
-        let (head, rest) = all.split_at(all.find("second").unwrap_or(all.len()) - 200);
-        peer.send(&answers::chunk(head));
-        std::thread::sleep(Duration::from_millis(300));
+        let (begun, rest) = all.split_at(
+            all.find("first")
+                .map_or(0, |at| at + all[at..].find("\n\n").unwrap_or(0))
+                + 2,
+        );
+        peer.send(&answers::chunk(begun));
+        closed.wait();
         peer.send(&answers::chunk(rest));
         peer.send(&answers::chunk(""));
         Next::Keep
     });
-    route(&node, &[instance("a", &upstream)], &json!({"deadline_ms": 100}));
-    let request = post("/chat", CHAT.replacen('{', r#"{"stream":true,"#, 1));
-    let mut stream = crate::harness::Connection::open(node.calls).stream(&request);
+    route(&node, &[instance("a", &upstream)], &json!({"deadline_ms": 200}));
+    let mut stream = Connection::open(node.calls).stream(&chat(true));
+    assert!(stream.event().is_some());
+    // By the time that another call has reached the deadline, this one has too.
+    assert_eq!(node.send(&chat(false)).status(), 504);
+    gate.open();
     let events = stream.rest();
     assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
 }
@@ -368,12 +420,7 @@ fn a_prompt_that_one_vendor_refuses_goes_to_another() {
         &json!({"fallback_strategy": ["content_policy"]}),
     );
     for stream in [false, true] {
-        let body = if stream {
-            CHAT.replacen('{', r#"{"stream":true,"#, 1)
-        } else {
-            CHAT.to_owned()
-        };
-        let response = node.send(&post("/chat", body));
+        let response = node.send(&chat(stream));
         assert_eq!(
             (response.status(), attempts(&response)),
             (200, "picky=400, other=ok")
@@ -451,12 +498,7 @@ fn a_call_that_takes_unusually_long_is_tried_elsewhere_beside_it() {
         &json!({"hedge": {"max_percent": 50, "min_ms": 1}}),
     );
     for stream in [false, true] {
-        let body = if stream {
-            CHAT.replacen('{', r#"{"stream":true,"#, 1)
-        } else {
-            CHAT.to_owned()
-        };
-        let request = post("/chat", body);
+        let request = chat(stream);
         hangs.store(false, Ordering::SeqCst);
         for _ in 0..40 {
             assert_eq!(node.send(&request).status(), 200);
@@ -477,15 +519,13 @@ fn a_call_that_takes_unusually_long_is_tried_elsewhere_beside_it() {
 
 #[test]
 fn few_calls_are_tried_twice_even_if_all_are_slow() {
-    const CALLS: usize = 60;
     let node = node();
-    let slow = Arc::new(AtomicBool::new(false));
+    let gate = Gate::default();
+    gate.open();
     let provider = || {
-        let slow = slow.clone();
+        let gate = gate.clone();
         counted(move |asked| {
-            if slow.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(60));
-            }
+            gate.wait();
             answers::good(asked, "fine")
         })
     };
@@ -493,14 +533,31 @@ fn few_calls_are_tried_twice_even_if_all_are_slow() {
     route(
         &node,
         &[instance("a", &a), instance("b", &b)],
-        &json!({"hedge": {"percentile": 50, "max_percent": 5, "min_ms": 1}}),
+        &json!({"hedge": {"max_percent": 5, "min_ms": 1}}),
     );
-    for call in 0..CALLS {
-        slow.store(call >= CALLS / 2, Ordering::SeqCst);
-        assert_eq!(node.chat("/chat").status(), 200);
+    for _ in 0..40 {
+        assert_eq!(node.send(&chat(false)).status(), 200);
     }
-    let asked = asked_a.load(Ordering::SeqCst) + asked_b.load(Ordering::SeqCst);
-    assert!(asked <= CALLS + CALLS / 20, "{asked} attempts for {CALLS} calls");
+    gate.close();
+    let mut waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let mut connection = Connection::open(node.calls);
+            connection.write(&chat(false).bytes());
+            connection
+        })
+        .collect();
+    // All of them, and 5 % of the fifty.
+    let expected = 40 + 10 + 2;
+    let deadline = Instant::now() + PATIENCE;
+    let asked = || asked_a.load(Ordering::SeqCst) + asked_b.load(Ordering::SeqCst);
+    while asked() < expected && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    gate.open();
+    for connection in &mut waiting {
+        assert_eq!(connection.response().map(|response| response.status()), Some(200));
+    }
+    assert_eq!(asked(), expected);
 }
 
 #[test]
@@ -566,7 +623,7 @@ fn the_cheapest_and_the_least_busy_are_preferred() {
         &instances,
         &json!({"balancer": {"algorithm": "least_busy"}}),
     );
-    let mut held = crate::harness::Connection::open(node.calls);
+    let mut held = Connection::open(node.calls);
     held.write(&post("/chat", CHAT).bytes());
     slow.asked();
     for _ in 0..4 {
@@ -580,7 +637,7 @@ fn the_cheapest_and_the_least_busy_are_preferred() {
     slow.was_left();
     // Given back: as busy as the other one again, and the turns go on.
     assert_eq!(node.chat("/chat").header("x-tollgate-instance"), Some("quick"));
-    let mut held = crate::harness::Connection::open(node.calls);
+    let mut held = Connection::open(node.calls);
     held.write(&post("/chat", CHAT).bytes());
     slow.asked();
 }
