@@ -549,6 +549,42 @@ fn told_of(node: &Node, number: usize, fault: &Fault, lane: Lane, stream: bool) 
     format!("an error with status {}", response.status())
 }
 
+#[test]
+fn when_all_fail_the_client_is_told_in_its_own_form() {
+    let node = node(None);
+    let (first, next) = (Upstream::refusing(), Upstream::refusing());
+    let rule: Value = serde_json::from_str(ALL).expect("JSON");
+    for lane in LANES {
+        lane.route(
+            &node,
+            "none",
+            &format!("http://{}", first.address()),
+            &next,
+            &rule,
+        );
+        for stream in [false, true] {
+            let path = format!("/none/{}{}", lane.path, lane.client.path(stream));
+            let request = post(&path, lane.client.request(stream, "Hello"));
+            let response = Connection::open(node.calls).send(&request);
+            let body = response.json();
+            let (kind, message) = match lane.client {
+                Api::Chat | Api::Responses => (&body["error"]["code"], &body["error"]["message"]),
+                Api::Messages => (&body["error"]["type"], &body["error"]["message"]),
+                Api::Converse => (&json!(response.header("x-amzn-errortype")), &body["message"]),
+            };
+            let expected = match lane.client {
+                Api::Chat | Api::Responses => "upstream_unreachable",
+                Api::Messages => "api_error",
+                Api::Converse => "InternalServerException",
+            };
+            assert_eq!(response.status(), 502, "{}: {body}", lane.name);
+            assert_eq!(kind, expected, "{}: {body}", lane.name);
+            assert!(message.is_string(), "{}: {body}", lane.name);
+        }
+    }
+    node.stop();
+}
+
 /// What the client says.
 fn prompt(limit: Limit) -> String {
     match limit {

@@ -103,6 +103,7 @@ fn rules(conf: &AiProxyMultiConf, strict: bool) -> Rules {
     };
     let retry = PluginRule {
         on_429: has(Trigger::Http429),
+        on_429_inside: has(Trigger::Http429) && !strict,
         on_5xx: has(Trigger::Http5xx),
         statuses: conf.fallback_http_statuses.clone().unwrap_or_default(),
         on_context_window: has(Trigger::ContextWindow),

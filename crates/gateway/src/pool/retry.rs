@@ -26,6 +26,8 @@ impl Default for Retry {
 pub struct PluginRule {
     /// After 429.
     pub on_429: bool,
+    /// After an answer with a good status that tells of the rate limit.
+    pub on_429_inside: bool,
     /// After 500 to 599, and where there was no answer.
     pub on_5xx: bool,
     /// After these statuses.
@@ -171,6 +173,9 @@ impl PluginRule {
             Some(status) if self.statuses.contains(&status) => Some(Reason::Status),
             Some(_) => None,
             None if failure.is_unsent() && (self.on_unsent || self.on_5xx) => Some(Reason::Unsent),
+            None if self.on_429_inside && failure.error.kind == ErrorKind::RateLimit => {
+                Some(Reason::RateLimited)
+            }
             // Where there was no answer, the status that the client would be told counts.
             None if self.statuses.contains(&failure.error.status.as_u16()) => Some(Reason::Status),
             None if !self.on_5xx => None,
@@ -255,6 +260,27 @@ mod tests {
             ..rule
         };
         assert_eq!(Retry::OfPlugin(never).reason(&unsent, 1, SOON), None);
+    }
+
+    #[test]
+    fn a_rate_limit_that_is_told_inside_an_answer_is_one() {
+        let mut inside = told(429, ErrorKind::RateLimit);
+        inside.outcome = "error_event";
+        inside.status = Some(StatusCode::OK);
+        let rule = PluginRule {
+            on_429: true,
+            on_429_inside: true,
+            ..PluginRule::default()
+        };
+        assert_eq!(
+            Retry::OfPlugin(rule).reason(&inside, 1, SOON),
+            Some(Reason::RateLimited)
+        );
+        let to_the_letter = PluginRule {
+            on_429: true,
+            ..PluginRule::default()
+        };
+        assert_eq!(Retry::OfPlugin(to_the_letter).reason(&inside, 1, SOON), None);
     }
 
     #[test]

@@ -5,8 +5,10 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
+use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::codec;
 
+use crate::ai::protocol::bedrock_call;
 use crate::error::{CallError, Form};
 use crate::manners::Manners;
 use crate::pipeline::record::Record;
@@ -41,13 +43,13 @@ pub fn body(error: &CallError, record: &Record, headers: &mut HeaderMap) -> Byte
             headers.remove(CONTENT_TYPE);
             Bytes::new()
         }
-        Form::Json(key) => both(key, error, record),
-        Form::Text | Form::Page => both(Key::ErrorMsg, error, record),
+        Form::Json(key) => both(key, error, record, headers),
+        Form::Text | Form::Page => both(Key::ErrorMsg, error, record, headers),
     }
 }
 
 /// The error in the client's dialect, with APISIX's key beside it.
-fn both(key: Key, error: &CallError, record: &Record) -> Bytes {
+fn both(key: Key, error: &CallError, record: &Record, headers: &mut HeaderMap) -> Bytes {
     let encoded = codec::encode_error(
         record.dialect,
         &error.to_provider_error(),
@@ -58,7 +60,31 @@ fn both(key: Key, error: &CallError, record: &Record) -> Bytes {
         _ => Map::new(),
     };
     members.extend(keyed(key, &error.message));
+    if bedrock_call(record.request.uri.path()).is_some() {
+        members.extend(keyed(Key::Message, &error.message));
+        headers.insert(
+            "x-amzn-errortype",
+            HeaderValue::from_static(amazon_type(error.kind)),
+        );
+    }
     line(&members.into())
+}
+
+/// By which Amazon's clients know an error.
+fn amazon_type(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::BadRequest
+        | ErrorKind::ContextTooLong
+        | ErrorKind::ContentPolicy
+        | ErrorKind::TooLarge
+        | ErrorKind::Conflict => "ValidationException",
+        ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::Billing => "AccessDeniedException",
+        ErrorKind::NotFound => "ResourceNotFoundException",
+        ErrorKind::RateLimit => "ThrottlingException",
+        ErrorKind::Overloaded => "ServiceUnavailableException",
+        ErrorKind::Timeout => "ModelTimeoutException",
+        ErrorKind::Server => "InternalServerException",
+    }
 }
 
 fn keyed(key: Key, text: &str) -> Map<String, Value> {
