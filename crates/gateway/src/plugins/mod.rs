@@ -20,6 +20,7 @@ mod hash_key;
 mod ip_restriction;
 mod jwt_auth;
 mod key_auth;
+mod limit_conn;
 mod limit_count;
 mod limit_req;
 mod limits;
@@ -57,6 +58,7 @@ pub static PLUGINS: &[&Spec] = &[
     &ip_restriction::SPEC,
     &jwt_auth::SPEC,
     &key_auth::SPEC,
+    &limit_conn::SPEC,
     &limit_count::SPEC,
     &limit_req::SPEC,
     &proxy_rewrite::SPEC,
@@ -166,6 +168,34 @@ mod tests {
             ),
             ("limit-count", Metadata, json!({"limit_header": "X-L"})),
             (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis", "redis_host": "127.0.0.1"}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis-cluster", "redis_cluster_name": "c",
+                    "redis_cluster_nodes": ["127.0.0.1:5000", "127.0.0.1:5001"]}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis-sentinel", "redis_master_name": "m",
+                    "redis_sentinels": [{"host": "127.0.0.1", "port": 26379}], "sentinel_password": "s"}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"conn": 100, "burst": 50, "default_conn_delay": 0.1, "key": "remote_addr"}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"default_conn_delay": 0.1, "policy": "redis", "redis_host": "127.0.0.1", "key_ttl": 60,
+                    "rules": [{"conn": "$http_c", "burst": 0, "key": "$uri"}]}),
+            ),
+            (
                 "limit-req",
                 Route,
                 json!({"rate": 0.5, "burst": 0, "key": "remote_addr"}),
@@ -226,6 +256,41 @@ mod tests {
             ("limit-count", Route, json!({"time_window": 60})),
             ("limit-count", Route, json!({"count": 0, "time_window": 60})),
             ("limit-count", Route, json!({"count": -100, "time_window": 60})),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis"}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis", "redis_host": "127.0.0.1", "redis_timeout": 0}),
+            ),
+            (
+                "limit-count",
+                Route,
+                json!({"count": 2, "time_window": 60, "policy": "redis-cluster", "redis_cluster_nodes": ["a:1"]}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"conn": 1, "burst": 0, "key": "remote_addr"}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"conn": 0, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"conn": 1, "burst": -1, "default_conn_delay": 0.1, "key": "remote_addr"}),
+            ),
+            (
+                "limit-conn",
+                Route,
+                json!({"conn": 1, "burst": 0, "default_conn_delay": 0, "key": "remote_addr"}),
+            ),
             (
                 "limit-req",
                 Route,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::Unusable;
 use super::super::limits::{KeyType, Number, Policy};
 
 /// How many calls may come in which time.
@@ -44,11 +45,31 @@ pub(super) struct Config {
     /// Whether answers tell the limit, what is left of it, and until when.
     #[serde(default = "yes")]
     pub(super) show_limit_quota_header: bool,
-    /// Seconds between exchanges with Redis; -1 exchanges at each call. Counting in memory has no use for it.
+    /// Seconds between exchanges with Redis in APISIX; -1 exchanges at each call. Here each call is counted when it comes.
     #[serde(default = "at_each_call")]
     #[schemars(extend("default" = -1))]
-    #[expect(dead_code, reason = "belongs to policies with Redis")]
     pub(super) sync_interval: f64,
+}
+
+impl Config {
+    /// APISIX's rules for the field, though nothing depends on it here.
+    pub(super) fn check_sync_interval(&self) -> Result<(), Unusable> {
+        let is_used = (self.sync_interval - at_each_call()).abs() > f64::EPSILON;
+        if matches!(self.policy, Policy::Local) || !is_used {
+            return Ok(());
+        }
+        let refused = |text: &str| Err(Unusable(text.to_owned()));
+        if self.sync_interval < 0.1 {
+            return refused("sync_interval should not be smaller than 0.1");
+        }
+        match self.time_window {
+            #[expect(clippy::cast_precision_loss, reason = "compared with seconds")]
+            Some(Number::Fixed(seconds)) if self.sync_interval >= seconds as f64 => {
+                refused("sync_interval should be smaller than time_window")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn remote_addr() -> String {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tollgate_resources::objects::schema;
 use tollgate_store::counters::{
-    Act, Ask, Counters, Decision, Limit as WindowLimit, Memory, Together, Unavailable, Verdict, Windows,
+    Act, Ask, Counters, Decision, Limit as WindowLimit, Spread, Together, Unavailable, Verdict, Windows,
 };
 
 use self::config::{Config, Metadata, WindowType};
@@ -30,7 +30,10 @@ pub(super) static SPEC: Spec = Spec {
     is_auth: false,
     scope: Scope::Any,
     schema: |kind| match kind {
-        SchemaType::Route => Some(schema::of::<Config>()),
+        SchemaType::Route => {
+            let schema = schema::of::<Config>();
+            Some(limits::with_redis_fields(schema, limits::Counted::Windows))
+        }
         SchemaType::Metadata => Some(schema::of::<Metadata>()),
         SchemaType::Consumer => None,
     },
@@ -40,7 +43,7 @@ pub(super) static SPEC: Spec = Spec {
                 Headers::new(&metadata, None)?;
                 Ok(())
             }),
-            _ => LimitCount::new(conf, None, false, Counters::in_memory(Arc::default())).map(drop),
+            _ => check(conf),
         }
         .map_err(|unusable| unusable.0)
     },
@@ -49,16 +52,26 @@ pub(super) static SPEC: Spec = Spec {
             Some(group) => format!("{NAME}/group/{group}"),
             None => limits::state_name(NAME, setup, conf),
         };
-        let counters = Counters::in_memory(setup.state.of::<Memory>(&state));
-        Ok(Arc::new(LimitCount::new(
-            conf,
-            setup.metadata,
-            setup.strict,
-            counters,
-        )?))
+        let config: Config = read(conf)?;
+        let spread = if config.rules.is_some() {
+            Spread::Together
+        } else {
+            Spread::ByKey
+        };
+        let counters = limits::counters(config.policy, conf, &state, spread, setup.state)?;
+        let (metadata, strict) = (setup.metadata, setup.strict);
+        Ok(Arc::new(LimitCount::new(config, metadata, strict, counters)?))
     },
     secret_fields: &["redis_password", "sentinel_password"],
 };
+
+/// What the schema cannot say.
+fn check(conf: &Value) -> Result<(), Unusable> {
+    let config: Config = read(conf)?;
+    limits::check_redis(config.policy, conf)?;
+    config.check_sync_interval()?;
+    LimitCount::new(config, None, false, Counters::in_memory(Arc::default())).map(drop)
+}
 
 struct LimitCount {
     counters: Counters,
@@ -97,13 +110,11 @@ struct Headers {
 
 impl LimitCount {
     fn new(
-        conf: &Value,
+        config: Config,
         metadata: Option<&Value>,
         strict: bool,
         counters: Counters,
     ) -> Result<Self, Unusable> {
-        let config: Config = read(conf)?;
-        limits::only_local(config.policy.name())?;
         let metadata: Metadata = metadata.map(read).transpose()?.unwrap_or_default();
         let windows = match config.window_type {
             WindowType::Fixed => Windows::Fixed,

@@ -223,8 +223,13 @@ fn what_contradicts_itself_is_refused_at_the_check() {
         ),
         (json!({"count": 1}), "count and time_window, or rules, are needed"),
         (
-            json!({"count": 1, "time_window": 1, "policy": "redis"}),
-            "policy: redis needs the counters shared between gateways, which this version does not have; use local",
+            json!({"count": 1, "time_window": 1, "policy": "redis", "redis_host": "r", "sync_interval": 1}),
+            "sync_interval should be smaller than time_window",
+        ),
+        (
+            json!({"count": 1, "time_window": 1, "policy": "redis-cluster", "redis_cluster_name": "c",
+                "redis_cluster_nodes": ["r:x"]}),
+            "redis_cluster_nodes: r:x is no address; write host:port",
         ),
     ] {
         assert_eq!((SPEC.check)(&conf, SchemaType::Route), Err(text.to_owned()));

@@ -3,6 +3,7 @@
 mod amount;
 mod key;
 mod policy;
+mod redis;
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use super::{Setup, Unusable};
 pub(super) use amount::{Amount, Number};
 pub(super) use key::{Key, KeyType};
 pub(super) use policy::Policy;
+pub(super) use redis::{Counted, check as check_redis, counters, with_redis_fields};
 
 /// The policy that counts in this process.
 pub(super) const LOCAL: &str = "local";
@@ -48,11 +50,15 @@ pub(super) fn state_name(plugin: &str, setup: &Setup<'_>, conf: &Value) -> Strin
     name
 }
 
-/// Writes a value with the keys of its objects in order and without `_meta`, which says when a plugin runs, not what it does.
+/// Writes a value with the keys of its objects in order and without what does not change what is counted: `_meta`, which says
+/// when a plugin runs, and passwords, which may be changed without letting everybody in anew.
 fn canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().filter(|(key, _)| *key != "_meta").collect();
+            let mut fields: Vec<_> = fields
+                .iter()
+                .filter(|(key, _)| *key != "_meta" && !key.ends_with("_password"))
+                .collect();
             fields.sort_by_key(|(key, _)| *key);
             text.push('{');
             for (key, value) in fields {
@@ -97,6 +103,10 @@ mod tests {
         assert_eq!(
             first,
             name(json!({"time_window": 2, "count": 1, "_meta": {"priority": 1}}))
+        );
+        assert_eq!(
+            first,
+            name(json!({"time_window": 2, "count": 1, "redis_password": "changed"}))
         );
         assert_ne!(first, name(json!({"count": 2, "time_window": 1})));
         assert_ne!(name(json!([[1], 2])), name(json!([1, [2]])));
