@@ -13,6 +13,7 @@ use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogPath, Server};
 use tollgate_resources::objects::ObjectKey;
+use tollgate_store::counters;
 use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +26,9 @@ use crate::{administration, banner, trust};
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long writing what calls have used of limits in Redis may take at the end.
+const CHARGES_TIME: Duration = Duration::from_secs(2);
 
 /// How long workers may take to close their calls when nothing is waited for any more.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
@@ -113,6 +117,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         administration.stop();
     }
     stop(running, &runtime, &mut signals);
+    // What the last calls have used; tells the log what is left.
+    let _ = counters::write_pending(CHARGES_TIME);
     access_log.flush_and_stop();
     Ok(())
 }

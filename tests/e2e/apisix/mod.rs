@@ -15,6 +15,7 @@ mod planted_secrets;
 mod providers;
 mod reaching;
 mod semantic;
+mod shared_limits;
 mod standalone;
 mod storing;
 mod token_limits;

@@ -35,7 +35,8 @@ use self::window::{Answer, Held};
 
 pub use memory::Memory;
 pub use redis::{
-    Address, Encryption, Login, Redis, RedisSettings, RedisStatus, Servers, redis_status, write_pending,
+    Address, Encryption, Login, Observer, Redis, RedisSettings, RedisStatus, Servers, redis_status,
+    write_pending,
 };
 pub use sharded::{Expires, Sharded, milliseconds};
 

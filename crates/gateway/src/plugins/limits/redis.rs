@@ -1,6 +1,7 @@
 //! Policies that count in Redis: APISIX's fields, and the counters they mean.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -10,8 +11,10 @@ use serde_json::{Value, json};
 use tollgate_resources::Secret;
 use tollgate_resources::objects::schema;
 use tollgate_store::counters::{
-    Address, Counters, Encryption, Login, Memory, Redis, RedisSettings, Servers, Spread,
+    Address, Counters, Encryption, Login, Memory, Observer, Redis, RedisSettings, Servers, Spread,
 };
+use tollgate_telemetry::Metrics;
+use tollgate_telemetry::metrics::{Counter, Gauge};
 
 use super::super::spec::{SharedState, Unusable, read};
 use super::Policy;
@@ -33,12 +36,66 @@ pub(crate) fn counters(
         return Ok(Counters::in_memory(state.of::<Memory>(name)));
     };
     let tls = tls(settings.encryption)?;
-    Ok(Counters::in_redis(Redis::shared(settings, tls), name, spread))
+    let redis = Redis::shared(settings, tls, |name| Arc::new(Meters::new(state.metrics(), name)));
+    Ok(Counters::in_redis(redis, name, spread))
 }
 
 /// Whether the fields of a policy can be read.
 pub(crate) fn check(policy: Policy, conf: &Value) -> Result<(), Unusable> {
     settings(policy, conf).map(drop)
+}
+
+/// Numbers about one Redis.
+struct Meters {
+    metrics: Arc<Metrics>,
+    undecided: Counter,
+    dropped: Counter,
+    /// By server; they are shown as long as they are kept.
+    answering: Mutex<BTreeMap<String, Gauge>>,
+}
+
+impl Meters {
+    fn new(metrics: &Arc<Metrics>, name: &str) -> Self {
+        Meters {
+            metrics: metrics.clone(),
+            undecided: metrics.counter(
+                "tollgate_redis_undecided_total",
+                "Decisions of limits that Redis did not make, so that allow_degradation decided.",
+                &["redis"],
+                &[name],
+            ),
+            dropped: metrics.counter(
+                "tollgate_redis_dropped_charges_total",
+                "Charges of limits that were given up, because Redis did not take them for too long.",
+                &["redis"],
+                &[name],
+            ),
+            answering: Mutex::default(),
+        }
+    }
+}
+
+impl Observer for Meters {
+    fn answering(&self, server: &str, is_answering: bool) {
+        let mut answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauge = answering.entry(server.to_owned()).or_insert_with(|| {
+            self.metrics.gauge(
+                "tollgate_redis_answering",
+                "Whether a Redis server that limits count in answers.",
+                &["redis"],
+                &[server],
+            )
+        });
+        gauge.set(i64::from(is_answering));
+    }
+
+    fn undecided(&self) {
+        self.undecided.add(1);
+    }
+
+    fn dropped(&self, charges: u64) {
+        self.dropped.add(charges);
+    }
 }
 
 /// What a plugin counts.

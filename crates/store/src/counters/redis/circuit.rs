@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::Observer;
+
 /// Failures in a row after which a server is left alone.
 const FAILURES: u32 = 3;
 
@@ -10,6 +12,7 @@ const FAILURES: u32 = 3;
 pub(super) struct Circuit {
     /// The server, as the log names it.
     name: String,
+    observer: Arc<dyn Observer>,
     /// Failures since the last answer.
     failures: AtomicU32,
     is_open: AtomicBool,
@@ -29,9 +32,11 @@ impl Drop for Watch {
 }
 
 impl Circuit {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: String, observer: Arc<dyn Observer>) -> Self {
+        observer.answering(&name, true);
         Circuit {
             name,
+            observer,
             failures: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
             is_erring: AtomicBool::new(false),
@@ -57,6 +62,7 @@ impl Circuit {
         }
         if self.is_erring.load(Ordering::Relaxed) && self.is_erring.swap(false, Ordering::Relaxed) {
             tracing::info!(redis = %self.name, "Redis counts again");
+            self.observer.answering(&self.name, true);
         }
     }
 
@@ -65,6 +71,7 @@ impl Circuit {
         self.failures.store(0, Ordering::Relaxed);
         if !self.is_erring.swap(true, Ordering::Relaxed) {
             tracing::error!(redis = %self.name, error, "Redis refuses to count; limits follow allow_degradation");
+            self.observer.answering(&self.name, false);
         }
     }
 
@@ -73,6 +80,7 @@ impl Circuit {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures >= FAILURES && !self.is_open.swap(true, Ordering::AcqRel) {
             tracing::error!(redis = %self.name, error, "Redis does not answer; limits follow allow_degradation");
+            self.observer.answering(&self.name, false);
         }
     }
 
@@ -81,6 +89,7 @@ impl Circuit {
         self.failures.store(0, Ordering::Relaxed);
         if self.is_open.swap(false, Ordering::AcqRel) {
             tracing::info!(redis = %self.name, "Redis answers again");
+            self.observer.answering(&self.name, true);
         }
     }
 
@@ -97,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_server_is_left_alone_after_failures_in_a_row_until_it_answers() {
-        let circuit = Circuit::new("a".to_owned());
+        let circuit = Circuit::new("a".to_owned(), Arc::new(()));
         circuit.failed("refused");
         circuit.failed("refused");
         circuit.succeeded();
@@ -116,7 +125,7 @@ mod tests {
 
     #[test]
     fn only_one_looks_when_a_server_is_back() {
-        let circuit = Arc::new(Circuit::new("a".to_owned()));
+        let circuit = Arc::new(Circuit::new("a".to_owned(), Arc::new(())));
         let first = circuit.watch();
         assert!(first.is_some());
         assert!(circuit.watch().is_none());

@@ -2,7 +2,7 @@
 //! written once.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,18 +83,20 @@ impl Lane {
         true
     }
 
-    /// The first charges that `is_reachable`, at most so many. Those that are too old are dropped and counted.
-    pub(super) fn first(
-        &self,
-        most: usize,
-        dropped: &AtomicU64,
-        is_reachable: impl Fn(&Charge) -> bool,
-    ) -> Vec<Arc<Charge>> {
+    /// Drops charges that are too old to mean anything; tells how many.
+    pub(super) fn drop_stale(&self) -> u64 {
         let mut queue = self.queue();
+        let mut dropped = 0;
         while queue.charges.front().is_some_and(|charge| charge.is_stale()) {
             queue.charges.pop_front();
-            dropped.fetch_add(1, Ordering::Relaxed);
+            dropped += 1;
         }
+        dropped
+    }
+
+    /// The first charges that can be written now, at most so many.
+    pub(super) fn first(&self, most: usize, is_reachable: impl Fn(&Charge) -> bool) -> Vec<Arc<Charge>> {
+        let queue = self.queue();
         let reachable = queue.charges.iter().filter(|charge| is_reachable(charge));
         reachable.take(most).cloned().collect()
     }

@@ -40,8 +40,26 @@ pub struct Redis {
     shared: Arc<Shared>,
 }
 
+/// Is told how Redis fares, at the moment it changes. It is called by workers, and must not block.
+pub trait Observer: Send + Sync {
+    /// Whether a server answers now; also told when it is first asked.
+    fn answering(&self, server: &str, is_answering: bool);
+    /// A decision could not be made.
+    fn undecided(&self);
+    /// So many charges were given up: too many, or too old.
+    fn dropped(&self, charges: u64);
+}
+
+/// Tells nobody.
+impl Observer for () {
+    fn answering(&self, _: &str, _: bool) {}
+    fn undecided(&self) {}
+    fn dropped(&self, _: u64) {}
+}
+
 /// What all workers share.
 struct Shared {
+    observer: Arc<dyn Observer>,
     settings: RedisSettings,
     /// As the log names it.
     name: String,
@@ -141,16 +159,23 @@ pub fn write_pending(patience: Duration) -> usize {
 }
 
 impl Redis {
-    /// The one with these settings. `tls` is what encrypted connections use; the settings say whether they are.
-    pub fn shared(settings: RedisSettings, tls: Option<Arc<ClientConfig>>) -> Arc<Self> {
+    /// The one with these settings. `tls` is what encrypted connections use; the settings say whether they are. The observer
+    /// is that of the first who asked.
+    pub fn shared(
+        settings: RedisSettings,
+        tls: Option<Arc<ClientConfig>>,
+        observer: impl FnOnce(&str) -> Arc<dyn Observer>,
+    ) -> Arc<Self> {
         let identity = settings.identity();
         let mut in_use = in_use();
         let known = in_use.iter().filter(|used| used.identity == identity);
         if let Some(redis) = known.filter_map(|used| used.redis.upgrade()).next() {
             return redis;
         }
+        let name = settings.servers.to_string();
         let shared = Arc::new(Shared {
-            name: settings.servers.to_string(),
+            observer: observer(&name),
+            name,
             tls: tls.filter(|_| settings.encryption != Encryption::Off),
             process: format!("{:x}", RandomState::new().hash_one(std::process::id())),
             lanes: Mutex::default(),
@@ -203,7 +228,7 @@ impl Redis {
     ) -> Result<Vec<Answer>, Unavailable> {
         let worker = self.worker();
         let decided = worker.decide(asks, keys, together, ids).await;
-        self.shared.figures.count(&decided);
+        self.shared.count(&decided);
         decided
     }
 
@@ -216,7 +241,7 @@ impl Redis {
     ) -> Result<Vec<(bool, u64)>, Unavailable> {
         let worker = self.worker();
         let entered = worker.enter(enters, keys, ids).await;
-        self.shared.figures.count(&entered);
+        self.shared.count(&entered);
         entered
     }
 
@@ -243,18 +268,25 @@ impl Drop for Redis {
     }
 }
 
-impl Figures {
-    fn count<T>(&self, decided: &Result<T, Unavailable>) {
-        let figure = if decided.is_ok() {
-            &self.decided
-        } else {
-            &self.undecided
-        };
-        figure.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl Shared {
+    fn count<T>(&self, decided: &Result<T, Unavailable>) {
+        if decided.is_ok() {
+            self.figures.decided.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.figures.undecided.fetch_add(1, Ordering::Relaxed);
+            self.observer.undecided();
+        }
+    }
+
+    /// Tells that charges are given up; the log only when it is the first time.
+    fn count_dropped(&self, charges: u64) {
+        let before = self.figures.dropped.fetch_add(charges, Ordering::Relaxed);
+        self.observer.dropped(charges);
+        if before == 0 {
+            tracing::error!(redis = %self.name, charges, "charges of limits are given up, because Redis has not taken them for too long");
+        }
+    }
+
     fn status(&self) -> RedisStatus {
         let circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         RedisStatus {
@@ -284,7 +316,7 @@ impl Shared {
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         let circuit = circuits
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Circuit::new(name.to_owned())));
+            .or_insert_with(|| Arc::new(Circuit::new(name.to_owned(), self.observer.clone())));
         circuit.clone()
     }
 

@@ -35,8 +35,12 @@ fn settings(servers: Servers) -> RedisSettings {
     }
 }
 
+fn shared(settings: RedisSettings, tls: Option<Arc<ClientConfig>>) -> Arc<Redis> {
+    Redis::shared(settings, tls, |_| Arc::new(()))
+}
+
 fn one(server: &RedisServer) -> Arc<Redis> {
-    Redis::shared(settings(Servers::One(local(server.port))), None)
+    shared(settings(Servers::One(local(server.port))), None)
 }
 
 fn minute(amount: u64) -> Limit {
@@ -122,7 +126,7 @@ async fn workers_of_several_threads_never_get_more_than_the_limit() {
                     .build()
                     .unwrap();
                 runtime.block_on(async {
-                    let redis = Redis::shared(settings(Servers::One(local(port))), None);
+                    let redis = shared(settings(Servers::One(local(port))), None);
                     let counters = Counters::in_redis(redis, "c", Spread::ByKey);
                     let mut allowed = 0;
                     for _ in 0..50 {
@@ -230,7 +234,7 @@ async fn a_paused_server_is_left_alone_and_charges_sent_twice_count_once() {
     let server = RedisServer::start(&[]);
     let mut settings = settings(Servers::One(local(server.port)));
     settings.timeout = Duration::from_millis(50);
-    let redis = Redis::shared(settings, None);
+    let redis = shared(settings, None);
     let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
     recovered(&counters, "other").await;
     server.pause();
@@ -301,7 +305,7 @@ async fn users_passwords_and_databases_are_obeyed() {
         settings.database = 3;
         settings.login.username = username.map(str::to_owned);
         settings.login.password = Some(Secret::from(password.to_owned()));
-        Counters::in_redis(Redis::shared(settings, None), "c", Spread::ByKey)
+        Counters::in_redis(shared(settings, None), "c", Spread::ByKey)
     };
     assert!(take(&with(Some("limits"), "s3cret"), "k", 1).await.unwrap());
     // The same counter, as another user.
@@ -361,7 +365,7 @@ async fn certificates_are_checked_before_anything_is_said() {
         let server = RedisServer::start(&lines.each_ref().map(String::as_str));
         let mut settings = settings(Servers::One(local(port)));
         settings.encryption = Encryption::Verified;
-        let counters = Counters::in_redis(Redis::shared(settings, Some(tls)), "c", Spread::ByKey);
+        let counters = Counters::in_redis(shared(settings, Some(tls)), "c", Spread::ByKey);
         assert_eq!(take(&counters, "k", 1).await.ok(), trusted.then_some(true));
         drop(server);
     }
@@ -382,7 +386,7 @@ fn keys_of(node: &RedisServer) -> usize {
 async fn keys_are_spread_over_a_cluster_and_those_that_go_together_are_on_one_node() {
     let cluster = server::cluster();
     // One node is enough to find the others.
-    let redis = Redis::shared(settings(nodes(&cluster[..1])), None);
+    let redis = shared(settings(nodes(&cluster[..1])), None);
     let spread = Counters::in_redis(redis.clone(), "spread", Spread::ByKey);
     for number in 0..50 {
         assert!(take(&spread, &number.to_string(), 1).await.unwrap());
@@ -419,7 +423,7 @@ async fn keys_are_spread_over_a_cluster_and_those_that_go_together_are_on_one_no
 #[tokio::test]
 async fn a_key_that_has_moved_is_followed() {
     let cluster = server::cluster();
-    let redis = Redis::shared(settings(nodes(&cluster)), None);
+    let redis = shared(settings(nodes(&cluster)), None);
     let counters = Counters::in_redis(redis, "c", Spread::ByKey);
     // Now it is known where keys are.
     take(&counters, "other", 1).await.unwrap();
@@ -462,7 +466,7 @@ fn holds_other(node: &RedisServer) -> bool {
 #[tokio::test]
 async fn the_keys_of_other_nodes_are_counted_while_one_is_down() {
     let mut cluster = server::cluster();
-    let redis = Redis::shared(settings(nodes(&cluster)), None);
+    let redis = shared(settings(nodes(&cluster)), None);
     let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
     take(&counters, "warm", 1).await.unwrap();
     cluster[1].kill();
@@ -499,7 +503,7 @@ async fn the_master_is_found_and_so_is_its_successor() {
         sentinels: vec![local(server::free_port()), local(servers.sentinel.port)],
         master: "counters".to_owned(),
     };
-    let redis = Redis::shared(settings(sentinels), None);
+    let redis = shared(settings(sentinels), None);
     let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
     assert!(take(&counters, "k", 2).await.unwrap());
     servers

@@ -300,10 +300,7 @@ impl Worker {
     /// Takes a charge in, and writes it soon.
     pub(super) fn charge(self: &Arc<Self>, key: String, what: What) {
         if !self.lane.push(key, what) {
-            let dropped = self.shared.figures.dropped.fetch_add(1, Ordering::Relaxed);
-            if dropped == 0 {
-                tracing::error!(redis = %self.shared.name, "too many charges of limits wait to be written; further ones are dropped");
-            }
+            self.shared.count_dropped(1);
         }
         // At the end of the process there is nobody to write it; see `write_pending`.
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -318,7 +315,11 @@ impl Worker {
 
     /// Writes charges that can be written; tells how many were, and whether all that were tried could be.
     async fn write_some(self: &Arc<Self>) -> (usize, bool) {
-        let batch = self.lane.first(BATCH, &self.shared.figures.dropped, |charge| {
+        let stale = self.lane.drop_stale();
+        if stale > 0 {
+            self.shared.count_dropped(stale);
+        }
+        let batch = self.lane.first(BATCH, |charge| {
             let link = self.nodes.known_link(&charge.key);
             link.is_none_or(|link| !link.circuit.is_open())
         });
@@ -341,8 +342,8 @@ impl Worker {
                 // It would be refused again.
                 Err(Unavailable::Failed(error)) if error.starts_with("WRONGTYPE") => {
                     self.lane.written(&charges);
-                    let lost = u64::try_from(charges.len()).unwrap_or(u64::MAX);
-                    self.shared.figures.dropped.fetch_add(lost, Ordering::Relaxed);
+                    self.shared
+                        .count_dropped(u64::try_from(charges.len()).unwrap_or(u64::MAX));
                 }
                 Err(_) => is_good = false,
             }
