@@ -19,7 +19,7 @@ fn limited(node: &Node, upstream: &Upstream, plugin: &str, conf: &Value) {
     node.put("/routes/1", &route);
 }
 
-fn in_redis(server: &RedisServer, more: Value) -> Value {
+fn in_redis(server: &RedisServer, more: &Value) -> Value {
     let mut conf = json!({
         "count": 1000, "time_window": 600, "policy": "redis", "redis_host": "127.0.0.1", "redis_port": server.port,
         "rejected_code": 429, "key": "all", "key_type": "constant",
@@ -44,7 +44,7 @@ fn four_gateways_on_one_redis_never_admit_more_than_the_limit() {
             node,
             &upstream,
             "limit-count",
-            &in_redis(&server, json!({"count": 37})),
+            &in_redis(&server, &json!({"count": 37})),
         );
     }
     let together = Barrier::new(8);
@@ -109,7 +109,7 @@ fn without_redis_calls_are_refused_or_let_through_as_configured_until_it_is_back
         let node = NodeSetup::new().start();
         let conf = in_redis(
             &server,
-            json!({"allow_degradation": degrades, "redis_timeout": 100}),
+            &json!({"allow_degradation": degrades, "redis_timeout": 100}),
         );
         limited(&node, &upstream, "limit-count", &conf);
         let without = if degrades { uncounted } else { failed };
@@ -142,7 +142,7 @@ fn a_redis_that_is_paused_and_killed_under_load_brings_nobody_a_wrong_answer() {
     let upstream = Upstream::good("served");
     let mut server = RedisServer::start(&[]);
     let node = NodeSetup::new().start();
-    let conf = in_redis(&server, json!({"count": 1_000_000, "redis_timeout": 100}));
+    let conf = in_redis(&server, &json!({"count": 1_000_000, "redis_timeout": 100}));
     limited(&node, &upstream, "limit-count", &conf);
     turns_into(&node, failed, counted);
     let calls = node.calls;
@@ -182,6 +182,25 @@ fn a_redis_that_is_paused_and_killed_under_load_brings_nobody_a_wrong_answer() {
         }
     });
     node.stop();
+}
+
+#[test]
+fn tokens_used_at_one_gateway_are_gone_at_the_others_even_if_it_ends() {
+    let server = RedisServer::start(&[]);
+    let upstream = Upstream::good("served");
+    let mut nodes: Vec<Node> = (0..2).map(|_| NodeSetup::new().start()).collect();
+    for node in &nodes {
+        let conf = json!({
+            "limit": 10, "time_window": 600, "rejected_code": 429, "policy": "redis", "redis_host": "127.0.0.1",
+            "redis_port": server.port,
+        });
+        limited(node, &upstream, "ai-rate-limiting", &conf);
+    }
+    let first = nodes.remove(0);
+    assert_eq!(first.send(&chat()).status(), 200);
+    // What is not written yet is written at the end.
+    first.stop();
+    assert_eq!(nodes[0].send(&chat()).status(), 429);
 }
 
 #[test]

@@ -156,7 +156,8 @@ impl CallLimits {
         let verdicts = match self.limits.counters.decide(asks, together, now).wait().await {
             Ok(verdicts) => verdicts,
             Err(error) => {
-                tracing::warn!(%error, allowed = self.limits.allow_degradation, "tokens cannot be counted");
+                // The counters tell the log when that begins and ends.
+                tracing::debug!(%error, allowed = self.limits.allow_degradation, "tokens cannot be counted");
                 answer.refusal = self.unless_degraded(Refusal::Unavailable);
                 return answer;
             }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::{HeaderName, StatusCode};
 use serde_json::Value;
 use tollgate_resources::objects::schema;
-use tollgate_store::counters::{Counters, Memory};
+use tollgate_store::counters::{Counters, Spread};
 
 use self::config::{Admission, Config};
 use self::cost::Cost;
@@ -36,10 +36,14 @@ pub(super) static SPEC: Spec = Spec {
     version: 0.1,
     is_auth: false,
     scope: Scope::Any,
-    schema: |kind| (kind == SchemaType::Route).then(schema::of::<Config>),
+    schema: |kind| {
+        (kind == SchemaType::Route)
+            .then(|| limits::with_redis_fields(schema::of::<Config>(), limits::Counted::Windows))
+    },
     check: |conf, kind| match kind {
         SchemaType::Route => read::<Config>(conf)
             .and_then(|config| {
+                limits::check_redis(config.policy, conf)?;
                 Cost::new(config.limit_strategy, config.cost_expr.as_deref()).map_err(Unusable)
             })
             .map(drop)
@@ -48,7 +52,14 @@ pub(super) static SPEC: Spec = Spec {
     },
     setup: |conf, setup: &Setup<'_>| {
         let state = limits::state_name(NAME, setup, conf);
-        let counters = Counters::in_memory(setup.state.of::<Memory>(&state));
+        let config: Config = read(conf)?;
+        // The rules of a call are asked together, its instances one at a time.
+        let spread = if config.rules.is_some() {
+            Spread::Together
+        } else {
+            Spread::ByKey
+        };
+        let counters = limits::counters(config.policy, conf, &state, spread, setup.state)?;
         Ok(Arc::new(AiRateLimiting(Arc::new(TokenLimits::new(
             conf,
             counters,
@@ -120,7 +131,6 @@ struct Headers {
 impl TokenLimits {
     fn new(conf: &Value, counters: Counters, prefix: String, strict: bool) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
-        limits::only_local(config.policy.name())?;
         Ok(TokenLimits {
             counters,
             prefix,

@@ -28,7 +28,7 @@ fn wait(running: &Running) -> Option<u128> {
     }
 }
 
-fn conf(more: Value) -> Value {
+fn conf(more: &Value) -> Value {
     let mut conf = json!({"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"});
     for (key, value) in more.as_object().unwrap() {
         conf[key] = value.clone();
@@ -40,7 +40,7 @@ fn conf(more: Value) -> Value {
 fn calls_beyond_the_limit_are_refused_until_one_has_ended() {
     let plugin = plugin(
         &SPEC,
-        &conf(json!({"conn": 2, "rejected_code": 429, "rejected_msg": "busy"})),
+        &conf(&json!({"conn": 2, "rejected_code": 429, "rejected_msg": "busy"})),
     );
     let mut caller = Caller::get("/");
     let first = begin(&plugin, &mut caller);
@@ -59,7 +59,7 @@ fn calls_beyond_the_limit_are_refused_until_one_has_ended() {
 
 #[test]
 fn calls_of_the_burst_wait_longer_the_more_there_are() {
-    let burst = conf(json!({"conn": 2, "burst": 5}));
+    let burst = conf(&json!({"conn": 2, "burst": 5}));
     let running = |plugin: &Arc<dyn Plugin>| -> Vec<Option<u128>> {
         let running: Vec<_> = (0..8).map(|_| begin(plugin, &mut Caller::get("/"))).collect();
         running.iter().map(wait).collect()
@@ -120,7 +120,7 @@ fn all_rules_that_apply_must_hold() {
 
 #[test]
 fn limits_can_come_from_variables() {
-    let conf = conf(json!({"conn": "$http_conn", "burst": "${http_burst ?? 0}"}));
+    let conf = conf(&json!({"conn": "$http_conn", "burst": "${http_burst ?? 0}"}));
     let status = |conf: &Value, count: &str| {
         let mut caller = Caller::get("/").header("conn", count);
         match begin(&plugin(&SPEC, conf), &mut caller).flow {

@@ -17,15 +17,3 @@ pub(crate) enum Policy {
     /// On the master that Redis Sentinel names.
     RedisSentinel,
 }
-
-impl Policy {
-    /// Its name in configurations.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Policy::Local => "local",
-            Policy::Redis => "redis",
-            Policy::RedisCluster => "redis-cluster",
-            Policy::RedisSentinel => "redis-sentinel",
-        }
-    }
-}
