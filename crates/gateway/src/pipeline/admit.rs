@@ -185,11 +185,12 @@ impl Admission {
             })
         });
         let instance = attempt.instance;
+        let is_estimate = attempt.used.is_none_or(|used| used.usage.estimated);
         let held = self.take_held(number, instance);
         if held.is_empty() {
             match cost {
                 Some(0) => {}
-                Some(cost) => limits.charge(instance, cost, now),
+                Some(cost) => limits.charge(instance, cost, is_estimate, now),
                 None if attempt.answered => {
                     tracing::warn!(
                         request_id,
@@ -199,23 +200,16 @@ impl Admission {
                 }
                 None => {}
             }
+            return;
         }
+        // An answer without a word about usage may have been billed, and nobody says how much.
+        let reserved = held.iter().map(Reservation::amount).max();
+        let Some(cost) = cost.or_else(|| reserved.filter(|_| attempt.answered)) else {
+            return;
+        };
+        limits.note_charge(cost, is_estimate);
         for reservation in held {
-            match cost {
-                Some(cost) => reservation.settle(cost, now),
-                // It may have been billed, and nobody says how much.
-                None if attempt.answered => {
-                    let estimate = reservation.amount();
-                    tracing::info!(
-                        request_id,
-                        instance,
-                        estimate,
-                        "an answer is charged by its estimate"
-                    );
-                    reservation.settle(estimate, now);
-                }
-                None => {}
-            }
+            reservation.settle(cost, now);
         }
     }
 

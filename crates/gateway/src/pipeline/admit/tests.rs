@@ -12,6 +12,7 @@ use crate::plugins::{self, Plugin, SharedState, Used};
 /// One use of `ai-rate-limiting`.
 struct Limiting {
     plugin: Arc<dyn Plugin>,
+    state: SharedState,
     strict: bool,
 }
 
@@ -25,8 +26,10 @@ impl Limiting {
 
     fn of(conf: &Value, strict: bool) -> Self {
         let spec = plugins::find("ai-rate-limiting").unwrap();
+        let state = SharedState::default();
         Limiting {
-            plugin: plugin_with(spec, conf, None, strict, &SharedState::default()),
+            plugin: plugin_with(spec, conf, None, strict, &state),
+            state,
             strict,
         }
     }
@@ -407,6 +410,27 @@ fn a_formula_without_a_value_lets_nobody_in_for_nothing() {
         assert!(admit(&call, "a").is_ok());
         assert_eq!(remaining(&call, "a"), left);
     }
+}
+
+#[test]
+fn what_is_charged_and_refused_is_counted() {
+    let limiting = Limiting::new(&json!({
+        "instances": [{"name": "a", "limit": 130, "time_window": 60}], "admission": "reserve",
+    }));
+    assert!(limiting.whole("a", Some((10, 5))));
+    assert!(limiting.whole("a", None));
+    assert!(!limiting.whole("a", None));
+    assert!(limiting.whole("unlimited", Some((10, 5))));
+    let text = limiting.state.metrics().text();
+    let value = |series: &str| {
+        let of_series = |line: &&str| line.starts_with("tollgate_limit_tokens_") && line.contains(series);
+        text.lines()
+            .find(of_series)
+            .map(|line| line.rsplit(' ').next().unwrap())
+    };
+    assert_eq!(value("usage=\"stated\""), Some("15"));
+    assert_eq!(value("usage=\"estimated\""), Some("100"));
+    assert_eq!(value("refused_total{"), Some("1"));
 }
 
 /// Attempts of one call: which of three instances, what it used, and whether it answered.

@@ -165,6 +165,7 @@ impl CallLimits {
         for (window, verdict) in windows.iter().zip(verdicts) {
             window.tell(&verdict, &mut answer.headers);
             if !verdict.is_allowed {
+                self.limits.meters.refused();
                 answer.refusal = Some(Refusal::Full {
                     reset_ms: verdict.reset_ms,
                 });
@@ -196,10 +197,19 @@ impl CallLimits {
         self.limits.cost.of(used).map(Some)
     }
 
+    /// Notes what was charged for an attempt.
+    pub(crate) fn note_charge(&self, cost: u64, is_estimate: bool) {
+        self.limits.meters.charged(cost, is_estimate);
+    }
+
     /// Counts what an attempt at an instance has cost.
-    pub(crate) fn charge(&self, instance: &str, cost: u64, now: SystemTime) {
-        for window in self.windows(instance).unwrap_or_default() {
+    pub(crate) fn charge(&self, instance: &str, cost: u64, is_estimate: bool, now: SystemTime) {
+        let windows = self.windows(instance).unwrap_or_default();
+        for window in &windows {
             self.limits.counters.add(&window.key, &window.limit, cost, now);
+        }
+        if !windows.is_empty() {
+            self.note_charge(cost, is_estimate);
         }
     }
 

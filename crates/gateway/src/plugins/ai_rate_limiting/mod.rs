@@ -7,6 +7,7 @@
 mod call;
 mod config;
 mod cost;
+mod meters;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tollgate_store::counters::{Counters, Spread};
 
 use self::config::{Admission, Config};
 use self::cost::Cost;
+use self::meters::Meters;
 use super::auth::header_name;
 use super::limits::{self, Amount, KeyType, Number};
 use super::spec::{read, status};
@@ -60,12 +62,9 @@ pub(super) static SPEC: Spec = Spec {
             Spread::ByKey
         };
         let counters = limits::counters(config.policy, conf, &state, spread, setup.state)?;
-        Ok(Arc::new(AiRateLimiting(Arc::new(TokenLimits::new(
-            conf,
-            counters,
-            state,
-            setup.strict,
-        )?))))
+        let mut limits = TokenLimits::new(conf, counters, state, setup.strict)?;
+        limits.meters = Meters::new(setup.state.metrics(), setup.owner);
+        Ok(Arc::new(AiRateLimiting(Arc::new(limits))))
     },
     secret_fields: &["redis_password", "sentinel_password"],
 };
@@ -90,6 +89,7 @@ pub struct TokenLimits {
     status: StatusCode,
     text: Option<String>,
     allow_degradation: bool,
+    meters: Meters,
     show_headers: bool,
     /// Whether differences from APISIX are switched off.
     strict: bool,
@@ -139,6 +139,7 @@ impl TokenLimits {
             status: status("rejected_code", config.rejected_code)?,
             text: config.rejected_msg.clone(),
             allow_degradation: config.allow_degradation,
+            meters: Meters::default(),
             show_headers: config.show_limit_quota_header,
             strict,
             scheme: Scheme::new(config)?,
