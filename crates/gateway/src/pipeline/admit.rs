@@ -94,6 +94,13 @@ impl Admission {
         Ok(true)
     }
 
+    /// Whether an instance is known to have no room, without asking anybody.
+    pub fn is_known_full(&self, instance: &str) -> bool {
+        let now = SystemTime::now();
+        let mut by_instance = self.limits.iter().filter(|limits| limits.is_by_instance());
+        by_instance.any(|limits| limits.is_known_full(instance, now))
+    }
+
     /// Whether the call may go to the instance that was chosen for it.
     ///
     /// # Errors

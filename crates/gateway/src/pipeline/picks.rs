@@ -84,6 +84,9 @@ impl<'a> Picks<'a> {
             return Ok(Some(first));
         }
         let pool = &self.model.pool;
+        if self.tried.is_empty() {
+            self.pass_over_full(record).await?;
+        }
         while let Some(number) = pool.pick(&self.tried, self.clues, self.streams) {
             self.tried.push(number);
             let Some(instance) = pool.instances().get(number) else {
@@ -118,6 +121,24 @@ impl<'a> Picks<'a> {
             }));
         }
         Ok(None)
+    }
+
+    /// Passes over the instances that are known to have no quota left before anybody is picked: a call that cannot go to them
+    /// uses up nobody's turn. APISIX finds out when they are picked.
+    async fn pass_over_full(&mut self, record: &Record) -> Result<(), CallError> {
+        let (pool, admission) = (&self.model.pool, &record.admission);
+        let strict = record.manners == Manners::ApisixStrict;
+        if strict || admission.is_open() || !pool.rules.skips_exhausted || pool.instances().len() < 2 {
+            return Ok(());
+        }
+        for (number, instance) in pool.instances().iter().enumerate() {
+            // Asked once more, so that the client is told.
+            if admission.is_known_full(&instance.name) && !admission.has_room(&instance.name).await? {
+                self.tried.push(number);
+                self.passed_over = true;
+            }
+        }
+        Ok(())
     }
 
     /// Whether limits let the call have an instance; false if it is passed over.

@@ -1,6 +1,7 @@
 //! The scripts of `examples/apisix`, line by line as they are, against peers that look as closely as the vendors do.
 
 mod instances;
+mod limits;
 mod semantic;
 
 use std::fs;

@@ -7,7 +7,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use tollgate_policy::cost::CostError;
-use tollgate_store::counters::{self, Act, Ask, Reservation, Together, Verdict, Windows};
+use tollgate_store::counters::{self, Act, Ask, Decision, Reservation, Together, Verdict, Windows};
 
 use super::super::limits::seconds;
 use super::super::{Call, Key, Reply};
@@ -131,6 +131,16 @@ impl CallLimits {
                 })
                 .collect(),
             _ => None,
+        }
+    }
+
+    /// Whether an instance is known to have nothing left. Asks nobody outside of this process, reserves nothing, tells nothing.
+    pub(crate) fn is_known_full(&self, instance: &str, now: SystemTime) -> bool {
+        let windows = self.windows(instance).unwrap_or_default();
+        let asks = windows.iter().map(|window| window.ask(None)).collect();
+        match self.limits.counters.decide(asks, Together::InTurn, now) {
+            Decision::Made(verdicts) => verdicts.iter().any(|verdict| !verdict.is_allowed),
+            Decision::Later(_) => false,
         }
     }
 
