@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
+use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
@@ -18,8 +19,26 @@ use crate::standalone::Document;
 /// How many ids of deleted services are remembered.
 const REMEMBERED: usize = 1024;
 
+/// What tells how it is doing.
+pub trait Observed: Send + Sync + 'static {
+    /// The health of what its objects have in service.
+    fn health(&self) -> Vec<ForOwner> {
+        Vec::new()
+    }
+
+    /// Whether there is an object of this kind and id.
+    fn has(&self, _object: &ObjectKey) -> bool {
+        false
+    }
+
+    /// Numbers, in Prometheus' text format.
+    fn metrics(&self) -> String {
+        String::new()
+    }
+}
+
 /// What serves the calls, and is told about every change.
-pub trait DataPlane: Send + Sync + 'static {
+pub trait DataPlane: Observed {
     /// Makes changes take effect: objects as they are now, `None` for those that are gone. When it returns, the next
     /// request sees them.
     fn apply(&self, changes: Vec<(ObjectKey, Option<Arc<Object>>)>) -> impl Future<Output = ()> + Send;

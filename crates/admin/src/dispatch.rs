@@ -13,6 +13,7 @@ use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::errors::Refusal;
 use crate::objects;
+use crate::observe;
 use crate::openapi;
 use crate::plugins;
 use crate::query::{Query, segments};
@@ -57,6 +58,14 @@ impl<D: DataPlane> Admin<D> {
         let method = &parts.method;
         if segments.first().is_some_and(|first| first == "status") {
             return status::answer(method, &segments, || self.data_plane.ready());
+        }
+        if observe::is_metrics(&segments) {
+            return observe::metrics(method, &self.data_plane);
+        }
+        if observe::is_health(&segments) {
+            let query = Query::parse(parts.uri.query().unwrap_or_default());
+            auth::key(&self.settings, method, &parts.headers, &query)?;
+            return observe::health(parts, &segments, &self.data_plane, self.settings.strict);
         }
         let [first, second, rest @ ..] = segments.as_slice() else {
             return Err(Refusal::NoPath);

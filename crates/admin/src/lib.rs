@@ -23,6 +23,7 @@ mod files;
 mod foreign;
 mod list;
 mod objects;
+mod observe;
 mod openapi;
 mod plugins;
 mod query;
@@ -34,8 +35,9 @@ mod standalone;
 mod status;
 mod target;
 
-pub use admin::{Admin, DataPlane, Parts};
+pub use admin::{Admin, DataPlane, Observed, Parts};
 pub use files::refusals;
+pub use observe::{Observation, serve_observed};
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
 pub use server::{Client, TlsListener, router, serve};

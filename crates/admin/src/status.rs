@@ -11,9 +11,10 @@ use serde_json::json;
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::errors::Refusal;
+use crate::observe;
 use crate::query::segments;
 
-/// `/status` and `/status/ready` alone, for a listener of their own that every address may use.
+/// `/status`, `/status/ready` and `/metrics` alone, for a listener of their own that every address may use.
 pub fn status_router<D: DataPlane>(admin: Arc<Admin<D>>) -> Router {
     Router::new().fallback(respond::<D>).with_state(admin)
 }
@@ -36,6 +37,7 @@ async fn respond<D: DataPlane>(State(admin): State<Arc<Admin<D>>>, request: Requ
     let segments = segments(request.uri().path());
     let answer = match segments.first() {
         Some(first) if first == "status" => answer(request.method(), &segments, || admin.data_plane.ready()),
+        _ if observe::is_metrics(&segments) => observe::metrics(request.method(), &admin.data_plane),
         _ => Err(Refusal::NoPath),
     };
     answer.unwrap_or_else(Answer::from).finish(&admin.settings)

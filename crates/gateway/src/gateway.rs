@@ -331,6 +331,11 @@ impl Gateway {
         &self.forwarding
     }
 
+    /// Whether there is an object of this kind and id.
+    pub fn has(&self, object: &ObjectKey) -> bool {
+        self.compiler().object(object).is_some()
+    }
+
     /// The instances in service.
     pub fn roster(&self) -> &Roster {
         self.states.roster()

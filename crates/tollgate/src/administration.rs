@@ -7,14 +7,16 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tollgate_admin::{DataPlane, Key, Mode, Network, Parts, Role, Settings, TlsListener};
+use tollgate_admin::{DataPlane, Key, Mode, Network, Observed, Parts, Role, Settings, TlsListener};
+use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::server::Encrypted;
 use tollgate_gateway::{Change, Gateway};
 use tollgate_resources::apisix::with_admin_key;
 use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
+use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
 
@@ -40,8 +42,22 @@ pub struct Administration {
     pub key_location: Option<PathBuf>,
 }
 
-/// The gateway as the Admin API tells it about changes.
-struct Plane(Arc<Gateway>);
+/// The gateway as the Admin API tells it about changes, and is told how it is doing.
+pub struct Plane(pub Arc<Gateway>);
+
+impl Observed for Plane {
+    fn health(&self) -> Vec<ForOwner> {
+        health::status(self.0.roster(), Instant::now(), SystemTime::now())
+    }
+
+    fn has(&self, object: &ObjectKey) -> bool {
+        self.0.has(object)
+    }
+
+    fn metrics(&self) -> String {
+        self.0.metrics().text()
+    }
+}
 
 impl DataPlane for Plane {
     async fn apply(&self, changes: Vec<Change>) {
@@ -181,7 +197,7 @@ pub fn start(
     Ok(administration)
 }
 
-/// Serves `/status` and `/status/ready` on an address of their own, for probes that have no key.
+/// Serves `/status`, `/status/ready` and `/metrics` on an address of their own, for probes that have no key.
 fn status(
     address: SocketAddr,
     admin_api: Arc<tollgate_admin::Admin<Plane>>,

@@ -25,8 +25,9 @@ pub fn print(
     addresses: &[Served],
     source: &Source,
     administration: Option<&Administration>,
+    observations: &[(&str, SocketAddr)],
 ) {
-    let text = text(resources, notes, addresses, source, administration);
+    let text = text(resources, notes, addresses, source, administration, observations);
     // Without standard error the gateway serves all the same.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
@@ -37,6 +38,7 @@ fn text(
     addresses: &[Served],
     source: &Source,
     administration: Option<&Administration>,
+    observations: &[(&str, SocketAddr)],
 ) -> String {
     let mut text = format!("\nTollgate {}\n\n", env!("CARGO_PKG_VERSION"));
     let mut line = |line: String| {
@@ -59,6 +61,9 @@ fn text(
                 location.display()
             ));
         }
+    }
+    for (name, address) in observations {
+        line(format!("  {name:<13}  http://{address}"));
     }
     line(format!("  configuration  {}", configuration(source)));
     for route in &resources.routes {

@@ -8,6 +8,7 @@ mod convert;
 mod dump;
 mod file_objects;
 mod load;
+mod observation;
 mod run;
 mod simulate;
 mod sync;

@@ -21,7 +21,7 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env, log_format};
-use crate::{administration, banner, trust};
+use crate::{administration, banner, observation, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -61,6 +61,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
+    gateway.start_health_agent().map_err(Failure::new)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -81,6 +82,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
+    let observations = observation::start(&deployment, &gateway)?;
     // Last, because whoever changes the configuration may expect that it is served.
     let administration = match (&loaded.admin, store) {
         (Some(admin), Some(store)) => Some(administration::start(
@@ -103,6 +105,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         &addresses,
         &arguments.source,
         administration.as_ref(),
+        &observations.addresses,
     );
     runtime.block_on(supervise(
         &gateway,
@@ -116,6 +119,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(administration) = administration {
         administration.stop();
     }
+    observations.stop();
     stop(running, &runtime, &mut signals);
     // What the last calls have used; tells the log what is left.
     let _ = counters::write_pending(CHARGES_TIME);

@@ -8,6 +8,7 @@ mod consumers;
 mod documents;
 mod errors;
 mod examples;
+mod health;
 mod kubernetes;
 mod multi;
 mod node;

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use serde_json::Value;
-use tollgate_admin::{Admin, DataPlane, Key, Parts, Role, Settings};
+use serde_json::{Map, Value};
+use tollgate_admin::{Admin, DataPlane, Key, Observed, Parts, Role, Settings};
+use tollgate_gateway::health::ForOwner;
 use tollgate_resources::SecretRef;
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::Store;
@@ -21,6 +22,27 @@ pub const NOW: u64 = 1_700_000_000;
 pub struct Recorder {
     pub told: Mutex<Vec<(String, bool)>>,
     pub unready: Option<String>,
+    pub health: Vec<(&'static str, Map<String, Value>)>,
+}
+
+impl Observed for Recorder {
+    fn health(&self) -> Vec<ForOwner> {
+        self.health
+            .iter()
+            .map(|(owner, told)| ForOwner {
+                owner: (*owner).to_owned(),
+                told: told.clone(),
+            })
+            .collect()
+    }
+
+    fn has(&self, object: &ObjectKey) -> bool {
+        object.id == "there"
+    }
+
+    fn metrics(&self) -> String {
+        "calls_total 3\n".to_owned()
+    }
 }
 
 impl DataPlane for Recorder {

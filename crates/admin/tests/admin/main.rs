@@ -13,6 +13,7 @@ mod consumers;
 mod documents;
 mod lists;
 mod objects;
+mod observed;
 mod patches;
 mod plugins;
 mod served;

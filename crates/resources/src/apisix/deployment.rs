@@ -140,9 +140,11 @@ fn lower_apisix(deployment: &mut Deployment, apisix: &View<'_>, report: &mut Rep
     }
     deployment.status = address(apisix, "status", STATUS, report);
     let control = address(apisix, "control", CONTROL, report);
-    if apisix.bool("enable_control", report) != Some(false) {
-        deployment.control = control;
-    }
+    deployment.control = match apisix.bool("enable_control", report) {
+        Some(false) => None,
+        Some(true) => Some(control.unwrap_or(CONTROL)),
+        None => control,
+    };
 }
 
 /// Where connections to hosts go instead of where DNS says.
