@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::node::CHAT;
 use super::{ADMIN_KEY, Node, NodeSetup};
-use crate::harness::{Connection, Next, Request, Response, Upstream, answers, post};
+use crate::harness::{Connection, Next, PATIENCE, Request, Response, Upstream, answers, post};
 
 /// A provider whose status a test sets, and which counts the calls and the checks it gets.
 struct Provider {
@@ -79,7 +80,10 @@ fn route(node: &Node, first: &Provider, second: &Provider, checks: &Value, more:
     for (name, value) in more.as_object().into_iter().flatten() {
         multi[name] = value.clone();
     }
-    node.put("/routes/1", &json!({"uri": "/chat", "plugins": {"ai-proxy-multi": multi}}));
+    node.put(
+        "/routes/1",
+        &json!({"uri": "/chat", "plugins": {"ai-proxy-multi": multi}}),
+    );
 }
 
 fn answered_by(response: &Response) -> &str {
@@ -107,7 +111,10 @@ fn health(node: &Node) -> Value {
 fn metric(node: &Node, name: &str, more: &str) -> Option<u64> {
     let told = get(node.admin(), "/metrics", None);
     let series = format!("{name}{{owner=\"route/1\",instance=\"first\"{more}}} ");
-    let line = told.text().lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned));
+    let line = told
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(&series).map(str::to_owned));
     line.map(|value| value.parse().expect("a number"))
 }
 
@@ -123,7 +130,13 @@ fn an_instance_that_keeps_failing_is_left_alone_and_tried_again() {
     }
     assert_eq!(first.calls(), 3);
     assert_eq!(metric(&node, "tollgate_instance_healthy", ""), Some(0));
-    let ejections = |node: &Node| metric(node, "tollgate_instance_ejections_total", ",cause=\"consecutive_failures\"");
+    let ejections = |node: &Node| {
+        metric(
+            node,
+            "tollgate_instance_ejections_total",
+            ",cause=\"consecutive_failures\"",
+        )
+    };
     assert_eq!(ejections(&node), Some(1));
     first.answers(200);
     // No call fails or waits meanwhile.
@@ -137,7 +150,10 @@ fn an_instance_that_keeps_failing_is_left_alone_and_tried_again() {
 #[test]
 fn an_instance_that_asks_for_patience_gets_it_also_over_changes_of_the_route() {
     let node = NodeSetup::new().start();
-    let (first, second) = (Provider::saying("first", "retry-after: 120\r\n"), Provider::start("second"));
+    let (first, second) = (
+        Provider::saying("first", "retry-after: 120\r\n"),
+        Provider::start("second"),
+    );
     route(&node, &first, &second, &json!(null), &json!({}));
     first.answers(429);
     assert_eq!(answered_by(&node.chat("/chat")), "second");
@@ -149,7 +165,10 @@ fn an_instance_that_asks_for_patience_gets_it_also_over_changes_of_the_route() {
     assert_eq!(first.calls(), 1);
     let told = health(&node);
     let instance = &told["instances"][0];
-    assert_eq!((&instance["state"], &instance["cause"], &instance["usable"]), (&json!("ejected"), &json!("rate_limited"), &json!(false)));
+    assert_eq!(
+        (&instance["state"], &instance["cause"], &instance["usable"]),
+        (&json!("ejected"), &json!("rate_limited"), &json!(false))
+    );
     let left = instance["ejected_for_ms"].as_u64().expect("a number");
     assert!((1..=120_000).contains(&left), "{left}");
     assert_eq!(told["name"], "/apisix/routes/1");
@@ -204,16 +223,18 @@ fn an_instance_that_fails_its_checks_gets_no_calls_until_it_passes_them_again() 
     let asked = first.upstream.asked();
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/health"));
     assert_eq!(asked.header("x-probe"), Some("yes"));
-    assert_eq!(asked.header("authorization"), Some("Bearer k"), "as calls have it");
+    assert_eq!(
+        asked.header("authorization"),
+        Some("Bearer k"),
+        "as calls have it"
+    );
     assert_eq!(answered_by(&node.chat("/chat")), "first");
     first.answers(500);
-    let request = Request::new("GET", "/v1/healthcheck/routes/1").header("x-api-key", ADMIN_KEY);
-    let standing = |wanted: &'static str| {
-        let told = (0..).map(|_| node.ask_with(&request)).find(|told| {
-            let told: Value = serde_json::from_slice(&told.body).expect("JSON");
-            told["nodes"][0]["status"] == wanted
-        });
-        told.expect("a status")
+    let standing = |wanted: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while health(&node)["nodes"][0]["status"] != wanted {
+            assert!(Instant::now() < deadline, "{}", health(&node));
+        }
     };
     standing("unhealthy");
     let before = first.calls();
@@ -224,7 +245,10 @@ fn an_instance_that_fails_its_checks_gets_no_calls_until_it_passes_them_again() 
     let told = health(&node);
     assert_eq!(told["type"], "http");
     let node_of_first = &told["nodes"][0];
-    assert_eq!((&node_of_first["instance"], &node_of_first["ip"]), (&json!("first"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&node_of_first["instance"], &node_of_first["ip"]),
+        (&json!("first"), &json!("127.0.0.1"))
+    );
     assert_eq!(node_of_first["counter"]["http_failure"], 1);
     first.answers(200);
     standing("healthy");
@@ -260,17 +284,25 @@ fn apisix_s_control_and_metrics_listeners_tell_without_a_key() {
     let told = node.process.stderr.so_far();
     let address = |name: &str| -> SocketAddr {
         let line = told.lines().find(|line| line.contains(name)).expect("a line");
-        line.split("http://").nth(1).and_then(|address| address.trim().parse().ok()).expect("an address")
+        line.split("http://")
+            .nth(1)
+            .and_then(|address| address.trim().parse().ok())
+            .expect("an address")
     };
     let (first, second) = (Provider::start("first"), Provider::start("second"));
     route(&node, &first, &second, &json!(null), &json!({}));
     let control = address("control API");
     let one = get(control, "/v1/healthcheck/routes/1", None);
-    assert_eq!(serde_json::from_slice::<Value>(&one.body).expect("JSON"), health(&node));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&one.body).expect("JSON"),
+        health(&node)
+    );
     assert_eq!(get(control, "/apisix/admin/routes", None).status(), 404);
     let metrics = get(address("metrics"), "/apisix/prometheus/metrics", None);
     assert!(
-        metrics.text().contains("tollgate_instance_healthy{owner=\"route/1\",instance=\"second\"} 1\n"),
+        metrics
+            .text()
+            .contains("tollgate_instance_healthy{owner=\"route/1\",instance=\"second\"} 1\n"),
         "{}",
         metrics.text()
     );

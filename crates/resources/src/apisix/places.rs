@@ -49,9 +49,14 @@ pub(super) fn address(
     default: SocketAddr,
     report: &mut Report,
 ) -> Option<SocketAddr> {
-    parent
-        .section(key, report)?
-        .address(default.ip(), default.port(), report)
+    let section = parent.section(key, report)?;
+    // A free one, which is told at start.
+    if let Some(port) = section.get("port")
+        && port.as_number() == Some(0)
+    {
+        return section.ip(default.ip(), report).map(|ip| SocketAddr::new(ip, 0));
+    }
+    section.address(default.ip(), default.port(), report)
 }
 
 #[cfg(test)]

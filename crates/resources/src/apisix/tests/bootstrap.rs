@@ -351,6 +351,17 @@ fn the_role_decides_about_the_admin_api_and_the_source() {
 }
 
 #[test]
+fn the_control_api_is_where_the_file_wants_it() {
+    let control = |apisix: &str| bootstrap(&format!("apisix: {{{apisix}}}")).deployment.control;
+    assert_eq!(control(""), None);
+    let usual = "127.0.0.1:9090".parse().ok();
+    assert_eq!(control("enable_control: true"), usual);
+    assert_eq!(control("control: {ip: 127.0.0.1}"), usual);
+    assert_eq!(control("control: {port: 0}"), "127.0.0.1:0".parse().ok());
+    assert_eq!(control("enable_control: false, control: {port: 9092}"), None);
+}
+
+#[test]
 fn what_concerns_the_whole_process_is_kept() {
     let deployment = bootstrap(
         "apisix:
