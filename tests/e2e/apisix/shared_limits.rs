@@ -10,7 +10,7 @@ use super::{Node, NodeSetup};
 use crate::harness::{Connection, Next, Request, Response, Upstream, answers, post};
 
 #[path = "../../servers/redis.rs"]
-mod redis;
+pub mod redis;
 
 /// A route to a provider, with this configuration of a plugin.
 fn limited(node: &Node, upstream: &Upstream, plugin: &str, conf: &Value) {

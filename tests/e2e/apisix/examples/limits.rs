@@ -1,10 +1,12 @@
-//! `ai-rate-limiting` before `ai-proxy-multi`: who answers when a quota is used up.
+//! `ai-rate-limiting`: who answers when a quota is used up.
 
 use serde_json::json;
 
-use super::{DEEPSEEK, HOSTS, OPENAI, deepseek, headers, node, openai, run, said, statuses};
+use super::{DEEPSEEK, HOSTS, OPENAI, deepseek, headers, node, openai, run, run_with, said, statuses};
+use crate::apisix::node::CHAT;
+use crate::apisix::shared_limits::redis::RedisServer;
 use crate::apisix::vendors::Vendors;
-use crate::harness::Asked;
+use crate::harness::{Asked, post};
 
 #[expect(
     clippy::unnecessary_wraps,
@@ -22,6 +24,40 @@ fn long_answer(model: &str) -> String {
         "usage": {"prompt_tokens": 23, "completion_tokens": 256, "total_tokens": 279},
     })
     .to_string()
+}
+
+#[test]
+fn calls_are_refused_when_the_quota_is_used_up() {
+    let mut vendors = Vendors::new(&HOSTS);
+    let _openai = openai(&mut vendors, any);
+    let node = node(&vendors);
+    assert_eq!(said(&run("limit", &node)), ["of OpenAI"]);
+    let chat = post("/anything", CHAT);
+    // 11 tokens of prompts each: the twenty-eighth call uses up the 300.
+    let statuses: Vec<u16> = (0..28).map(|_| node.send(&chat).status()).collect();
+    assert_eq!(statuses[..27], [200; 27]);
+    assert_eq!(statuses[27], 503);
+    node.stop();
+}
+
+#[test]
+fn gateways_share_a_quota_in_redis() {
+    let redis = RedisServer::start(&[]);
+    let mut vendors = Vendors::new(&HOSTS);
+    let _openai = vendors.peer(OPENAI, any, |_| long_answer("gpt-4-0613"));
+    let nodes = [node(&vendors), node(&vendors)];
+    for node in &nodes {
+        let printed = run_with("shared-quota", node, redis.port);
+        assert_eq!(statuses(&printed), ["200"], "{printed}");
+    }
+    // What the other one's call has used is counted beside it, so it may take a moment.
+    let chat = post("/anything", CHAT);
+    for node in &nodes {
+        node.until(&chat, |response| response.status() == 503);
+    }
+    for node in nodes {
+        node.stop();
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The scripts of `examples/apisix`, line by line as they are, against peers that look as closely as the vendors do.
 
+mod health;
 mod instances;
 mod limits;
 mod semantic;
@@ -47,8 +48,15 @@ fn node(vendors: &Vendors) -> Node {
 /// Runs a script against a node, and gives what it prints. The script is changed in nothing but the two ports.
 #[track_caller]
 fn run(script: &str, node: &Node) -> String {
+    run_with(script, node, 6379)
+}
+
+/// The same, with the port of a Redis server.
+#[track_caller]
+fn run_with(script: &str, node: &Node, redis: u16) -> String {
     let text = fs::read_to_string(example(&format!("apisix/{script}.sh"))).expect("a script");
     let text = text
+        .replace("\"redis_port\": 6379", &format!("\"redis_port\": {redis}"))
         .replace("127.0.0.1:9180", &node.admin().to_string())
         .replace("127.0.0.1:9080", &node.calls.to_string());
     let output = Command::new("bash")
