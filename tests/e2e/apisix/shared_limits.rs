@@ -263,7 +263,7 @@ fn encrypted(folder: &std::path::Path) -> (u16, RedisServer) {
         format!("tls-key-file {key}"),
         format!("tls-ca-cert-file {certificate}"),
         "tls-auth-clients no".to_owned(),
-        "user limits on >s3cret ~tollgate:* +@all".to_owned(),
+        "user limits on >s3cret ~plugin-* ~tollgate:* +@all".to_owned(),
     ];
     (port, RedisServer::start(&lines.each_ref().map(String::as_str)))
 }

@@ -211,7 +211,8 @@ impl Counters {
         Counters(Home::Memory(memory))
     }
 
-    /// Counters in Redis. Those of the same `prefix` count together, in whichever process.
+    /// Counters in Redis. Those of the same `prefix` count together, in whichever process; it begins with what counts and a
+    /// slash.
     pub fn in_redis(redis: Arc<Redis>, prefix: &str, spread: Spread) -> Self {
         Counters(Home::Redis(Remote {
             redis,
@@ -405,7 +406,8 @@ impl Counters {
 const MAX_KEY: usize = 160;
 
 impl Remote {
-    /// The name of a key in Redis. What stands in the first braces decides on the node of a cluster.
+    /// The name of a key in Redis, which begins as APISIX's do: people and tools look for `plugin-<name>:*`. What stands in the
+    /// first braces decides on the node of a cluster.
     fn key(&self, key: &str) -> String {
         let prefix = &self.prefix;
         let key = if key.len() > MAX_KEY {
@@ -414,9 +416,10 @@ impl Remote {
         } else {
             std::borrow::Cow::Borrowed(key)
         };
+        let kind = prefix.split('/').next().unwrap_or_default();
         match self.spread {
-            Spread::ByKey => format!("tollgate:{{{prefix}:{key}}}"),
-            Spread::Together => format!("tollgate:{{{prefix}}}:{key}"),
+            Spread::ByKey => format!("plugin-{kind}:v1:{{{prefix}:{key}}}"),
+            Spread::Together => format!("plugin-{kind}:v1:{{{prefix}}}:{key}"),
         }
     }
 }

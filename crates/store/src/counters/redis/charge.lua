@@ -13,11 +13,14 @@ for i = 1, count do
     elseif kind == 'back' then
         local reserved = tonumber(ARGV[at + 8])
         if redis.call('ZREM', holds, id .. ':' .. text(reserved)) == 1 then
-            local used = tonumber(redis.call('HGET', key, 'u')) or 0
-            redis.call('HSET', key, 'u', text(math.max(0, used - reserved)))
+            local used = tonumber(redis.call('GET', key)) or 0
+            -- Without making a window anew that has ended meanwhile.
+            if used > 0 then
+                redis.call('DECRBY', key, text(math.min(used, reserved)))
+            end
         end
     -- A charge that is sent twice, because nobody knows whether it arrived, is written once.
-    elseif number > (tonumber(redis.call('HGET', key, sender)) or 0) then
+    elseif number > (tonumber(redis.call('HGET', state_of(key), sender)) or 0) then
         local amount = tonumber(ARGV[at + 6])
         local w = open(key, tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1')
         if kind == 'settle' then
@@ -30,7 +33,7 @@ for i = 1, count do
         end
         w.u = math.min(w.u + amount, 9007199254740991)
         save(w)
-        redis.call('HSET', key, sender, text(number))
+        redis.call('HSET', w.state, sender, text(number))
     end
 end
 return count

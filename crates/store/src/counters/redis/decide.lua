@@ -31,11 +31,11 @@ for i, w in ipairs(asked) do
         save(w)
     elseif is_refused and all then
         if w.is_taken and w.amount > 0 then
-            redis.call('HINCRBY', w.key, 'u', text(-w.amount))
+            redis.call('INCRBY', w.key, text(-w.amount))
         end
     elseif w.is_taken and w.id ~= '' then
         hold(w, w.id, w.amount, w.lease_ms)
-        redis.call('HSET', w.key, 'h', '1')
+        redis.call('HSET', w.state, 'h', '1')
     end
 end
 return answers

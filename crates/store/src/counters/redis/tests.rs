@@ -278,7 +278,7 @@ async fn a_server_that_refuses_is_told_apart_from_one_that_is_gone() {
     let server = RedisServer::start(&[]);
     let redis = one(&server);
     let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
-    server.ask(&["SET", "tollgate:{c:k}", "no hash"]);
+    server.ask(&["HSET", "plugin-c:v1:{c:k}", "no", "number"]);
     for _ in 0..5 {
         let refused = take(&counters, "k", 10).await.unwrap_err();
         assert!(
@@ -295,7 +295,7 @@ async fn a_server_that_refuses_is_told_apart_from_one_that_is_gone() {
 async fn users_passwords_and_databases_are_obeyed() {
     let server = RedisServer::start_with(
         &[
-            "user limits on >s3cret ~tollgate:* +@all",
+            "user limits on >s3cret ~plugin-* ~tollgate:* +@all",
             "user default on >0pen ~* +@all",
         ],
         Some(("default", "0pen")),
@@ -311,7 +311,7 @@ async fn users_passwords_and_databases_are_obeyed() {
     // The same counter, as another user.
     assert!(!take(&with(None, "0pen"), "k", 1).await.unwrap());
     let keyspace = server.ask(&["INFO", "keyspace"]);
-    assert!(keyspace.contains("db3:keys=1"), "{keyspace}");
+    assert!(keyspace.contains("db3:keys=2"), "{keyspace}");
     let refused = take(&with(Some("limits"), "wrong"), "k", 1).await.unwrap_err();
     assert!(!refused.to_string().contains("wrong"), "{refused}");
 }
@@ -427,7 +427,7 @@ async fn a_key_that_has_moved_is_followed() {
     let counters = Counters::in_redis(redis, "c", Spread::ByKey);
     // Now it is known where keys are.
     take(&counters, "other", 1).await.unwrap();
-    let key = "tollgate:{c:k}";
+    let key = "plugin-c:v1:{c:k}";
     let slot = cluster[0].ask(&["CLUSTER", "KEYSLOT", key]);
     let holder = cluster
         .iter()
@@ -460,7 +460,7 @@ async fn a_key_that_has_moved_is_followed() {
 }
 
 fn holds_other(node: &RedisServer) -> bool {
-    node.ask(&["KEYS", "tollgate:{c:other}"]).contains("other")
+    node.ask(&["KEYS", "tollgate:*:{c:other}"]).contains("other")
 }
 
 #[tokio::test]
@@ -508,7 +508,7 @@ async fn the_master_is_found_and_so_is_its_successor() {
     assert!(take(&counters, "k", 2).await.unwrap());
     servers
         .replica
-        .wait_for(&["HGET", "tollgate:{c:k}", "u"], |used| used == "1");
+        .wait_for(&["GET", "plugin-c:v1:{c:k}"], |used| used == "1");
     servers.master.kill();
     recovered(&counters, "other").await;
     servers

@@ -1,8 +1,8 @@
--- The arithmetic of windows, as window.rs has it. A window is a hash: e is its end in milliseconds since 1970, u what it has
--- used, b what the one before has used, h whether amounts are reserved, s:<sender> the number of the last charge of a sender.
--- Reservations are a sorted set beside it, <key>:held: <id>:<amount>, scored by when they are given back. It is not among the
--- KEYS, because a cluster refuses scripts with several keys while their slot moves; the braces in the key put it into the
--- same slot.
+-- The arithmetic of windows, as window.rs has it. What a window has used is a plain number under its key, which ends with the
+-- window, as APISIX has it. Beside it is a hash, tollgate:<key>: e is the end in milliseconds since 1970, b what the window
+-- before has used, h whether amounts are reserved, s:<sender> the number of the last charge of a sender. Reservations are a
+-- sorted set, tollgate:<key>:held: <id>:<amount>, scored by when they are given back. Only the key is among the KEYS, because
+-- a cluster refuses scripts with several keys while their slot moves; the braces in it put all three into the same slot.
 -- Amounts stay below 2^53, so that Lua's numbers hold them exactly.
 
 local now = tonumber(ARGV[1])
@@ -20,20 +20,26 @@ local KEPT_MS = 60000
 -- Senders remembered beyond the end of a window.
 local SENDERS = 64
 
+local function state_of(key)
+    return 'tollgate:' .. key
+end
+
 local function holds_of(key)
-    return key .. ':held'
+    return state_of(key) .. ':held'
 end
 
 local function open(key, limit, window_ms, sliding)
-    local holds = holds_of(key)
-    local saved = redis.call('HMGET', key, 'e', 'u', 'b', 'h')
+    local state, holds = state_of(key), holds_of(key)
+    local used = redis.call('GET', key)
+    local saved = redis.call('HMGET', state, 'e', 'b', 'h')
     local w = {
         key = key,
+        state = state,
         holds = holds,
+        u = tonumber(used) or 0,
         e = tonumber(saved[1]) or 0,
-        u = tonumber(saved[2]) or 0,
-        b = tonumber(saved[3]) or 0,
-        held = saved[4] == '1',
+        b = tonumber(saved[2]) or 0,
+        held = saved[3] == '1',
         window_ms = window_ms,
         sliding = sliding,
         limit = limit,
@@ -55,8 +61,8 @@ local function open(key, limit, window_ms, sliding)
         end
     end
     if w.begins then
-        if w.e > 0 and redis.call('HLEN', key) > SENDERS then
-            redis.call('DEL', key)
+        if w.e > 0 and redis.call('HLEN', state) > SENDERS then
+            redis.call('DEL', state)
         end
         w.e, w.u, w.b = ends, 0, before
         if w.held then
@@ -103,8 +109,10 @@ local function hold(w, id, amount, lease_ms)
 end
 
 local function save(w)
-    redis.call('HSET', w.key, 'e', text(w.e), 'u', text(w.u), 'b', text(w.b), 'h', w.held and '1' or '0')
+    local lives = math.max(1, w.e - now) + (w.sliding and w.window_ms or 0)
+    redis.call('SET', w.key, text(w.u), 'PX', text(lives))
+    redis.call('HSET', w.state, 'e', text(w.e), 'b', text(w.b), 'h', w.held and '1' or '0')
     if w.begins or w.is_moved then
-        redis.call('PEXPIRE', w.key, text(w.e - now + (w.sliding and w.window_ms or 0) + KEPT_MS))
+        redis.call('PEXPIRE', w.state, text(lives + KEPT_MS))
     end
 end
