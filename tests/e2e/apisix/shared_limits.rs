@@ -130,10 +130,11 @@ fn without_redis_calls_are_refused_or_let_through_as_configured_until_it_is_back
         server.restart();
         turns_into(&node, without, counted);
         let told = node.stop().stderr;
-        // A line for each change, none for each call.
-        for line in ["Redis does not answer", "Redis answers again"] {
-            assert_eq!(told.matches(line).count(), 2, "{line}: {told}");
-        }
+        // A line for each change, none for each of the sixty calls; a loaded machine may see a change more.
+        let times = |line: &str| told.matches(line).count();
+        let gone = times("Redis does not answer");
+        assert!((2..10).contains(&gone), "{told}");
+        assert_eq!(times("Redis answers again"), gone, "{told}");
     }
 }
 
