@@ -20,6 +20,7 @@ mod shared_limits;
 mod standalone;
 mod storing;
 mod token_limits;
+mod upstream_health;
 mod vendors;
 
 use node::ADMIN_KEY;

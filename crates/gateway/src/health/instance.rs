@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use tollgate_policy::health::{Active, Change, Found, Outcome, Passive, Settings, State, Ticket};
+use tollgate_policy::health::{Active, Change, Found, Outcome, Passive, Rules, Settings, State, Ticket};
 
 use super::check::Check;
 use super::meters::Meters;
@@ -183,19 +183,46 @@ impl InstanceHealth {
         };
         self.publish(&checked);
         drop(checked);
-        self.show_health();
-        let Some(meters) = self.meters() else { return };
-        let instance = meters.name();
-        if is_well {
-            tracing::info!(instance, %address, "checks find an address well again");
-        } else {
-            tracing::warn!(instance, %address, last = ?found, "checks find an address ill");
+        self.tell(address, is_well, found);
+    }
+
+    /// Takes over what a call to an address found; `None` for the only address there is, if there is but one.
+    pub fn call_found(&self, address: Option<SocketAddr>, found: Found, rules: &Rules) {
+        let mut checked = self.checked();
+        let address = match (address, checked.found.len()) {
+            (Some(address), _) => address,
+            (None, 1) => match checked.found.keys().next() {
+                Some(only) => *only,
+                None => return,
+            },
+            (None, _) => return,
+        };
+        let change = checked
+            .found
+            .get_mut(&address)
+            .and_then(|active| active.tell(found, rules));
+        if let Some(is_well) = change {
+            self.publish(&checked);
+            drop(checked);
+            self.tell(address, is_well, found);
         }
     }
 
     /// Whether an address is well, by checks.
     pub(super) fn is_well_at(&self, address: SocketAddr) -> bool {
         self.checked().found.get(&address).is_none_or(Active::is_healthy)
+    }
+
+    /// Tells that an address has become well or ill.
+    fn tell(&self, address: SocketAddr, is_well: bool, found: Found) {
+        self.show_health();
+        let Some(meters) = self.meters() else { return };
+        let instance = meters.name();
+        if is_well {
+            tracing::info!(instance, %address, "an address is found well again");
+        } else {
+            tracing::warn!(instance, %address, last = ?found, "an address is found ill");
+        }
     }
 
     fn under_way(self: &Arc<Self>, ticket: Ticket) -> UnderWay {

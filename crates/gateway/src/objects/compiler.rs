@@ -459,8 +459,14 @@ impl Compiler {
             }
             (None, None) => return None,
         };
+        // What a service has written is told as the service's.
+        let of_service = match (&route.service_id, named.is_some()) {
+            (Some(id), false) if route.upstream.is_none() => Some(format!("service/{id}")),
+            _ => None,
+        };
         let settings = UpstreamSettings {
             identity: &identity,
+            owner: of_service.as_deref().unwrap_or(&identity),
             timeout: route.timeout,
             client_certificate: &|id| self.typed::<objects::Ssl>(&ObjectKey::new(Kind::Ssl, id)),
             secrets,

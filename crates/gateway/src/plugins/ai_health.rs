@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Setup, Unusable};
+use super::Setup;
 use crate::ai::config::{Checks, PassiveCheck};
 use crate::ai::percent;
 use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty};
@@ -18,7 +18,7 @@ pub(super) fn enlist(
     checks: Option<&Checks>,
     several: bool,
     setup: &Setup<'_>,
-) -> Result<Option<Arc<OnDuty>>, Unusable> {
+) -> Option<Arc<OnDuty>> {
     let passive = match checks.and_then(|checks| checks.passive.as_ref()) {
         _ if setup.strict => None,
         Some(written) => written.settings(),
@@ -53,11 +53,20 @@ pub(super) fn enlist(
                 query: &query,
             };
             Check::new(active, target, &with)
-                .map_err(|problem| Unusable(format!("instance '{}': {problem}", instance.name)))
         })
-        .transpose()?;
+        .transpose()
+        .unwrap_or_else(|problem| {
+            let (of, instance) = (setup.owner, &*instance.name);
+            tracing::error!(
+                of,
+                instance,
+                problem,
+                "an instance cannot be checked, and counts as well"
+            );
+            None
+        });
     if passive.is_none() && check.is_none() {
-        return Ok(None);
+        return None;
     }
     let endpoint = &instance.endpoint;
     let scheme = match endpoint.scheme {
@@ -72,5 +81,5 @@ pub(super) fn enlist(
         passive,
         check,
     };
-    Ok(Some(setup.state.roster().enlist(duty, setup.state)))
+    Some(setup.state.roster().enlist(duty, setup.state))
 }

@@ -62,7 +62,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
             written.price.as_ref(),
         );
         let mut compiled = instance(&written.name, written.conf, &conf.limits, true, setup)?;
-        compiled.health = health::enlist(&compiled, written.checks.as_ref(), several, setup)?;
+        compiled.health = health::enlist(&compiled, written.checks.as_ref(), several, setup);
         entries.push(Entry {
             instance: Arc::new(compiled),
             weight: u32::try_from(written.weight).unwrap_or(u32::MAX),

@@ -229,14 +229,19 @@ pub async fn exchange(
 ) -> Result<Answered, Failure> {
     let endpoint = endpoint(upstream, node, host).map_err(|detail| Failure::unreachable(false, detail))?;
     let limits = upstream.limits;
-    let mut kept = worker.pools.idle(&endpoint, upstream.keep);
+    let addresses = node
+        .checked
+        .as_ref()
+        .and_then(|on_duty| on_duty.health.addresses());
+    let among = addresses.as_deref();
+    let mut kept = worker.pools.idle(&endpoint, among, upstream.keep);
     loop {
         let was_kept = kept.is_some();
         let lease = match kept.take() {
             Some(lease) => lease,
             None => worker
                 .pools
-                .open(&endpoint, upstream.keep, limits.connect)
+                .open(&endpoint, among, upstream.keep, limits.connect)
                 .await
                 .map_err(|error| {
                     let detail = error.error.detail.unwrap_or_default();

@@ -4,6 +4,7 @@
 //! tries servers until one answers, `exchange` is one such try. `passed` is the answer on its way to the client, `tunnel`
 //! what a connection becomes when both sides agree to speak something else.
 
+mod checks;
 mod exchange;
 mod headers;
 mod node;

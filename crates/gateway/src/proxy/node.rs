@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tollgate_resources::objects::{Node as Conf, Nodes};
 
+use crate::health::OnDuty;
+
 /// One server.
 pub struct Node {
     /// `host:port`, as the log names it.
@@ -15,6 +17,8 @@ pub struct Node {
     pub port: u16,
     /// The `Host` that means this node: without the port where it is the scheme's own.
     pub authority: HeaderValue,
+    /// What checks found; `None` where nobody checks.
+    pub checked: Option<Arc<OnDuty>>,
 }
 
 /// A server's place, before anything is known about it.

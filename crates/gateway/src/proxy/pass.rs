@@ -108,6 +108,13 @@ async fn one(
     let in_flight = upstream.balancer.begin(index, false);
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;
+    if let Some(checks) = &upstream.checks {
+        let ended = result.as_ref();
+        checks.call_ended(
+            node,
+            ended.map(|answered| (answered.response.status(), answered.lease.address())),
+        );
+    }
     match &result {
         Ok(_) => in_flight.answered(Instant::now().into_std(), begun.elapsed()),
         Err(failure) if failure.is_servers() => {

@@ -12,6 +12,7 @@ use tollgate_policy::balance::{self, Algorithm, Ask, Balancer, Member, PoolMemor
 use tollgate_policy::expr::Template;
 use tollgate_resources::objects::{self, HashOn, KeepalivePool, PassHost, RouteTimeout, Ssl, UpstreamScheme};
 
+use super::checks::Checks;
 use super::node::{Node, places};
 use crate::plugins::{HashKey, SharedState};
 use crate::secrets::Secrets;
@@ -42,6 +43,8 @@ pub struct Upstream {
     /// `None` for plain HTTP.
     pub(super) tls: Option<Tls>,
     pub(super) keep: Keep,
+    /// How the health of the nodes is found out.
+    pub(super) checks: Option<Checks>,
 }
 
 /// Time limits of a try.
@@ -78,6 +81,8 @@ pub struct UpstreamSettings<'a> {
     /// Identity of the object that carries it, such as `upstream/1` or `route/7`: names the state it keeps (positions,
     /// health), which outlives a change.
     pub identity: &'a str,
+    /// The object in which it is written, such as `upstream/1` or `service/2`: whose health is told.
+    pub owner: &'a str,
     /// Time limits of the route, over its own.
     pub timeout: Option<RouteTimeout>,
     /// Looks certificates for `tls.client_cert_id` up.
@@ -138,9 +143,29 @@ impl Upstream {
                     port: place.port,
                     authority: HeaderValue::from_str(&place.authority(default_port))
                         .map_err(|_| format!("`{}` is not a host", place.host))?,
+                    checked: None,
                 })
             })
             .collect::<Result<Vec<Node>, String>>()?;
+        let host = host(upstream)?;
+        let unchecked = |problem: String| {
+            let of = settings.owner;
+            tracing::error!(of, problem, "servers cannot be checked, and count as well");
+        };
+        let checks = upstream
+            .checks
+            .as_ref()
+            .and_then(|written| Checks::read(written).map_err(unchecked).ok());
+        let mut nodes = nodes;
+        if let Some(checks) = &checks {
+            let fixed = match &host {
+                Host::Fixed(host) => Some(host),
+                Host::Client | Host::Node => None,
+            };
+            for node in &mut nodes {
+                node.checked = checks.enlist(node, fixed, settings).map_err(unchecked).ok();
+            }
+        }
         Ok(Upstream {
             nodes,
             balancer,
@@ -152,12 +177,13 @@ impl Upstream {
                 .filter(|seconds| *seconds > 0.0)
                 .map(|seconds| duration(seconds, DEFAULT_LIMIT)),
             limits: limits(settings.timeout.or(upstream.timeout)),
-            host: host(upstream)?,
+            host,
             tls: match upstream.scheme {
                 UpstreamScheme::Https => Some(tls(upstream, settings)?),
                 _ => None,
             },
             keep: keep(upstream.keepalive_pool),
+            checks,
         })
     }
 
@@ -167,13 +193,18 @@ impl Upstream {
         if self.nodes.len() == 1 {
             return Some(0);
         }
+        let now = Instant::now().into_std();
+        let is_usable = |node: usize| {
+            let checked = self.nodes.get(node).and_then(|node| node.checked.as_ref());
+            checked.is_none_or(|on_duty| on_duty.health.is_usable(now))
+        };
         self.balancer.pick(&Ask {
             tried,
-            usable: &|_| true,
+            usable: &is_usable,
             key,
             prefix: &[],
             streams: false,
-            now: Instant::now().into_std(),
+            now,
             draw: self.draws.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -305,6 +336,7 @@ mod tests {
             &upstream,
             &UpstreamSettings {
                 identity: "upstream/1",
+                owner: "upstream/1",
                 timeout: None,
                 client_certificate: &|_| None,
                 secrets: &Secrets::new(Box::new(|_| None)),

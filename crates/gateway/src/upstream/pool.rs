@@ -186,23 +186,24 @@ impl Pools {
         }
     }
 
-    /// An idle connection, if one is kept.
-    pub fn idle(&self, endpoint: &Endpoint, keep: Keep) -> Option<Lease> {
-        let connection = self.take(&endpoint.pool_key, None)?;
+    /// An idle connection, if one is kept; to one of these addresses, if any are given.
+    pub fn idle(&self, endpoint: &Endpoint, among: Option<&[SocketAddr]>, keep: Keep) -> Option<Lease> {
+        let connection = self.take(&endpoint.pool_key, among)?;
         Some(self.lease(endpoint, connection, keep))
     }
 
-    /// A new connection.
+    /// A new connection; to one of these addresses, if any are given.
     ///
     /// # Errors
     /// It could not be made in `within`.
     pub async fn open(
         &self,
         endpoint: &Endpoint,
+        among: Option<&[SocketAddr]>,
         keep: Keep,
         within: Duration,
     ) -> Result<Lease, AttemptError> {
-        let connection = open_within(endpoint, None, within).await?;
+        let connection = open_within(endpoint, among, within).await?;
         Ok(self.lease(endpoint, connection, keep))
     }
 

@@ -1,6 +1,6 @@
 //! What checks tell about one address of an instance. Counts as APISIX does (lua-resty-healthcheck).
 
-/// When checks change the state of an address.
+/// When checks, or calls, change the state of an address. A limit of 0 is never reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Statuses that are successes.
@@ -103,7 +103,7 @@ impl Active {
             return None;
         }
         *count = count.saturating_add(1);
-        (*count >= limit).then(|| {
+        (limit > 0 && *count >= limit).then(|| {
             self.healthy = false;
             false
         })
@@ -141,7 +141,7 @@ impl Active {
             successes: counters.successes.saturating_add(1),
             ..Counters::default()
         };
-        if counters.successes < rules.successes {
+        if rules.successes == 0 || counters.successes < rules.successes {
             return None;
         }
         let changed = !self.healthy;
@@ -214,6 +214,23 @@ mod tests {
             (active.standing(), changes),
             (Standing::Healthy, vec![false, true])
         );
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_never_reached() {
+        let never = Rules {
+            successes: 0,
+            http_failures: 0,
+            tcp_failures: 0,
+            timeouts: 0,
+            ..rules()
+        };
+        let mut active = Active::default();
+        for found in [Found::Status(500), Found::Broken, Found::Late] {
+            assert!((0..300).all(|_| active.tell(found, &never).is_none()));
+        }
+        let (mut ill, _) = told(&[Found::Broken, Found::Broken]);
+        assert!((0..300).all(|_| ill.tell(Found::Status(200), &never).is_none()));
     }
 
     #[test]
