@@ -16,7 +16,7 @@ use super::send::{UpstreamAnswer, send};
 use super::{Worker, encode_ai, hedge, local, passed};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
-use crate::pool::{Reason, Signal};
+use crate::pool::{Reason, Signal, retry_after_in};
 use crate::providers::Operation;
 use crate::snapshot::Model;
 use crate::upstream::{Pools, UpstreamBody};
@@ -214,6 +214,11 @@ pub async fn attempt(
     };
     if call.record.manners == Manners::ApisixStrict {
         failure.error.status = as_in_apisix(&failure);
+    } else if failure.error.retry_after.is_none()
+        && failure.status == Some(StatusCode::TOO_MANY_REQUESTS)
+        && let Some(told) = &failure.error.verbatim
+    {
+        failure.error.retry_after = retry_after_in(&told.body);
     }
     let signal = match deadline {
         // Others have used up the time in which it could have answered.

@@ -19,7 +19,7 @@ pub use account::Account;
 pub use meters::Winner;
 pub use prefix::prefixes;
 pub use retry::{PluginRule, Reason, Retry};
-pub use retry_after::wait_of;
+pub use retry_after::{in_body as retry_after_in, wait_of};
 pub use signal::Signal;
 
 use crate::health::InstanceHealth;
@@ -339,3 +339,6 @@ pub fn with_spares(entries: &mut [Entry]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,37 @@ pub fn wait_of(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     Some(until.duration_since(now).unwrap_or_default())
 }
 
+/// The `retry-after` that Google writes into the body of a refusal instead, as in `"retryDelay": "37s"`.
+pub fn in_body(body: &[u8]) -> Option<HeaderValue> {
+    const NAME: &[u8] = b"\"retryDelay\"";
+    let after = memchr::memmem::find(body, NAME)? + NAME.len();
+    let rest = std::str::from_utf8(body.get(after..)?).ok()?;
+    let text = rest
+        .trim_start()
+        .strip_prefix(':')?
+        .trim_start()
+        .strip_prefix('"')?;
+    let seconds: f64 = text.split_once("s\"")?.0.parse().ok()?;
+    let seconds = Duration::try_from_secs_f64(seconds.ceil()).ok()?.as_secs();
+    Some(HeaderValue::from(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn google_s_delay_is_rounded_up_to_seconds() {
+        let told = |delay: &str| {
+            in_body(format!(r#"{{"error":{{"code":429,"details":[{{"retryDelay": {delay}}}]}}}}"#).as_bytes())
+        };
+        assert_eq!(told(r#""37s""#), Some(HeaderValue::from(37)));
+        assert_eq!(told(r#""48.939935699s""#), Some(HeaderValue::from(49)));
+        for odd in [r#""soon""#, "37", r#""-1s""#, r#""s""#, r#"{"s":"s"}"#] {
+            assert_eq!(told(odd), None, "{odd}");
+        }
+        assert_eq!(in_body(br#"{"error":{"retryDelay""#), None);
+    }
 
     #[test]
     fn seconds_and_dates_are_read_and_everything_else_is_not() {

@@ -1,0 +1,175 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tollgate_policy::RetryLimits;
+use tollgate_policy::balance::Algorithm;
+
+use super::*;
+use crate::snapshot::Instance;
+use crate::upstream::{Endpoint, TlsSettings};
+
+fn entry(name: &str, weight: u32, priority: i64) -> Entry {
+    let tls = TlsSettings {
+        ca_file: None,
+        verify: true,
+    };
+    let instance = Instance {
+        name: name.into(),
+        provider: "openai",
+        model: None,
+        endpoint: Endpoint::parse("simulated:", &tls).unwrap(),
+        headers: HeaderMap::new(),
+        options: Vec::new(),
+        dialects: Vec::new(),
+        embeddings: false,
+        secrets: Vec::new(),
+        health: None,
+        ai: None,
+    };
+    Entry {
+        instance: Arc::new(instance),
+        weight,
+        priority,
+        cost: None,
+    }
+}
+
+fn pool(entries: Vec<Entry>, rules: Rules, states: &SharedState) -> Pool {
+    Pool::new(Algorithm::RoundRobin, entries, rules, "route/1", states)
+}
+
+/// Whom a call is given to, one after the other, when all fail.
+fn order(pool: &Pool) -> Vec<String> {
+    let mut tried = Vec::new();
+    while let Some(number) = pool.pick(&tried, &Clues::default(), false) {
+        tried.push(number);
+    }
+    let name = |number: usize| pool.instances()[number].name.to_string();
+    tried.into_iter().map(name).collect()
+}
+
+#[test]
+fn every_instance_is_given_out_once_the_preferred_ones_first() {
+    let entries = vec![entry("low", 1, 0), entry("a", 2, 5), entry("b", 1, 5)];
+    let pool = pool(entries, Rules::default(), &SharedState::default());
+    assert_eq!(order(&pool), ["a", "b", "low"]);
+}
+
+#[test]
+fn those_of_weight_zero_come_after_the_others_of_their_priority_and_before_lower_ones() {
+    let mut entries = vec![
+        entry("low", 1, -3),
+        entry("spare", 0, 7),
+        entry("a", 1, 7),
+        entry("low spare", 0, -3),
+    ];
+    with_spares(&mut entries);
+    let states = SharedState::default();
+    assert_eq!(
+        order(&pool(entries, Rules::default(), &states)),
+        ["a", "spare", "low", "low spare"]
+    );
+    let mut equal = vec![entry("a", 0, 0), entry("b", 0, 0)];
+    with_spares(&mut equal);
+    assert_eq!(
+        (equal[0].weight, equal[0].priority),
+        (0, equal[1].priority),
+        "all of weight 0 are no spares"
+    );
+}
+
+#[test]
+fn turns_and_budgets_go_on_when_the_configuration_changes() {
+    let states = SharedState::default();
+    let rules = || Rules {
+        budget: Some(RetryLimits {
+            percent: 0.0,
+            min_per_second: 1,
+        }),
+        ..Rules::default()
+    };
+    let entries = || vec![entry("a", 1, 0), entry("b", 1, 0)];
+    let before = pool(entries(), rules(), &states);
+    assert_eq!(before.pick(&[], &Clues::default(), false), Some(0));
+    assert!(before.may_try_again(Reason::Failed));
+    let after = pool(entries(), rules(), &states);
+    assert_eq!(after.pick(&[], &Clues::default(), false), Some(1));
+    let text = states.metrics().text();
+    assert!(
+        text.contains(r#"tollgate_pool_fallbacks_total{owner="route/1",reason="failed"} 1"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_became_of_attempts_is_counted_once_each() {
+    let states = SharedState::default();
+    let pool = pool(
+        vec![entry("a", 1, 0), entry("b", 1, 0)],
+        Rules::default(),
+        &states,
+    );
+    let tell = |instance: usize, signals: &[Signal]| {
+        let Ok(Some(mut account)) = pool.account(instance, &[instance], false) else {
+            panic!("there is an account");
+        };
+        for signal in signals {
+            account.tell(*signal, Duration::from_millis(5));
+        }
+    };
+    tell(0, &[Signal::Answered]);
+    // Broke off midway.
+    tell(0, &[Signal::Answered, Signal::Failed]);
+    tell(1, &[Signal::RateLimited { retry_after: None }]);
+    tell(1, &[]);
+    let text = states.metrics().text();
+    for (instance, end) in [
+        ("a", "answered"),
+        ("a", "failed"),
+        ("b", "rate_limited"),
+        ("b", "left"),
+    ] {
+        let line =
+            format!(r#"tollgate_pool_attempts_total{{owner="route/1",instance="{instance}",end="{end}"}} 1"#);
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_second_attempt_waits_for_the_usual_time_and_has_a_budget() {
+    let rules = Rules {
+        hedge: Some(Hedge {
+            share: 0.95,
+            at_least: Duration::from_millis(50),
+            max_percent: 50.0,
+        }),
+        ..Rules::default()
+    };
+    let pool = pool(
+        vec![entry("a", 1, 0), entry("b", 1, 0)],
+        rules,
+        &SharedState::default(),
+    );
+    assert_eq!(pool.hedge_after(true), None, "nothing was measured");
+    for _ in 0..30 {
+        let Ok(Some(mut account)) = pool.account(0, &[0], true) else {
+            panic!("there is an account");
+        };
+        account.tell(Signal::Answered, Duration::from_millis(300));
+    }
+    let patience = pool.hedge_after(true).unwrap();
+    assert!((300..340).contains(&patience.as_millis()), "{patience:?}");
+    assert_eq!(
+        pool.hedge_after(false),
+        None,
+        "streams tell nothing about the others"
+    );
+    assert!(!pool.may_hedge(), "no call has begun");
+    pool.call_begins();
+    pool.call_begins();
+    assert!(pool.may_hedge());
+    assert!(!pool.may_hedge());
+    pool.has_not_hedged();
+    assert!(pool.may_hedge());
+}
