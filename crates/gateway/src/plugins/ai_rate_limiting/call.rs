@@ -103,14 +103,13 @@ impl CallLimits {
 
     /// What calls that use an instance are counted against; `None` if that cannot be told.
     fn windows(&self, instance: &str) -> Option<Vec<Window>> {
-        let prefix = &self.limits.prefix;
         match (&self.holds, &self.limits.scheme) {
             (Holds::Instances(limits), Scheme::Instances { own, others, .. }) => {
                 let Some(number) = own.get(instance).or(others.as_ref()) else {
                     return Some(Vec::new());
                 };
                 Some(vec![Window {
-                    key: format!("{prefix}:{instance}"),
+                    key: instance.to_owned(),
                     limit: limits.get(*number).copied().flatten()?,
                     headers: self
                         .limits
@@ -124,7 +123,7 @@ impl CallLimits {
                 .map(|(number, key, limit)| {
                     let headers = rules.get(*number).map(|rule| rule.headers.clone());
                     Some(Window {
-                        key: format!("{prefix}:{}:{key}", number + 1),
+                        key: format!("{}:{key}", number + 1),
                         limit: (*limit)?,
                         headers: headers.filter(|_| self.limits.show_headers),
                     })

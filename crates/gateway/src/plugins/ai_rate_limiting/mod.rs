@@ -62,7 +62,7 @@ pub(super) static SPEC: Spec = Spec {
             Spread::ByKey
         };
         let counters = limits::counters(config.policy, conf, &state, spread, setup.state)?;
-        let mut limits = TokenLimits::new(conf, counters, state, setup.strict)?;
+        let mut limits = TokenLimits::new(conf, counters, setup.strict)?;
         limits.meters = Meters::new(setup.state.metrics(), setup.owner);
         Ok(Arc::new(AiRateLimiting(Arc::new(limits))))
     },
@@ -80,8 +80,6 @@ impl Plugin for AiRateLimiting {
 /// Limits of tokens, as one object has them.
 pub struct TokenLimits {
     counters: Counters,
-    /// Set before every key.
-    prefix: String,
     scheme: Scheme,
     cost: Cost,
     /// Tokens of the answer to reserve where a call sets no limit to them; `None` if nothing is reserved.
@@ -129,11 +127,10 @@ struct Headers {
 }
 
 impl TokenLimits {
-    fn new(conf: &Value, counters: Counters, prefix: String, strict: bool) -> Result<Self, Unusable> {
+    fn new(conf: &Value, counters: Counters, strict: bool) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
         Ok(TokenLimits {
             counters,
-            prefix,
             cost: Cost::new(config.limit_strategy, config.cost_expr.as_deref()).map_err(Unusable)?,
             reserve: (config.admission == Admission::Reserve).then_some(config.reserved_completion_tokens),
             status: status("rejected_code", config.rejected_code)?,
