@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -174,6 +175,72 @@ fn leave(node: &Node, waiting: &Waiting, phase: Phase, lane: Lane, stream: bool)
     assert!(line.prompt_tokens > 0, "{case}: {line:?}");
     let has_output = line.completion_tokens > 0;
     assert_eq!(has_output, phase == NextContent, "{case}: {line:?}");
+}
+
+/// Only one call at a time, and tokens for the reservation of one.
+fn for_one_call() -> Value {
+    json!({
+        "limit-conn": {"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr", "rejected_code": 429},
+        "ai-rate-limiting": {"limit": 1500, "time_window": 3600, "admission": "reserve", "rejected_code": 429},
+    })
+}
+
+#[test]
+fn what_a_call_held_is_given_back_when_its_client_leaves() {
+    let node = node(None);
+    for phase in [ToConnect, Head, WholeAnswer, FirstContent, NextContent] {
+        let waiting = Waiting::new(phase);
+        let mut plugins = for_one_call();
+        plugins["ai-proxy"] = LANES[0].instance("alone", &waiting.base, 0);
+        let uri = format!("/held-{phase:?}/v1/chat/completions");
+        node.put(
+            &format!("/routes/held-{phase:?}"),
+            &json!({"uri": uri, "plugins": plugins}),
+        );
+        let stream = matches!(phase, FirstContent | NextContent);
+        let call = json!({
+            "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1000, "stream": stream,
+        });
+        let request = post(&uri, call.to_string());
+        let case = format!("{phase:?}");
+        let mut client = Connection::open(node.calls);
+        client.write(&request.bytes());
+        waiting.is_reached(&case);
+        let second = node.send(&request);
+        assert_eq!(second.status(), 429, "all is held, {case}: {}", second.text());
+        drop(client);
+        waiting.is_left(&case);
+        let next = admitted(&node, &waiting, &request.bytes(), &case);
+        let further = node.send(&request);
+        assert_eq!(
+            further.status(),
+            429,
+            "it was given back once, {case}: {}",
+            further.text()
+        );
+        drop(next);
+        waiting.is_left(&case);
+    }
+    node.stop();
+}
+
+/// A call that has reached the instance. What the one before it held may be given back a moment after the instance was left.
+#[track_caller]
+fn admitted(node: &Node, waiting: &Waiting, call: &[u8], case: &str) -> Connection {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = Connection::open(node.calls);
+        client.write(call);
+        if waiting.reached.recv_timeout(Duration::from_millis(500)).is_ok() {
+            return client;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{case}: what the first call held is still held"
+        );
+        // If it is late and not refused, it reaches the instance now.
+        drop(client);
+    }
 }
 
 #[test]
