@@ -68,6 +68,32 @@ fn is_rescued_by(
     }
 }
 
+#[test]
+fn a_provider_that_keeps_failing_is_not_asked_for_a_while() {
+    let failing = Upstream::start(|_, peer| {
+        peer.send(b"HTTP/1.1 503 No\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
+        Next::Keep
+    });
+    let next = Upstream::good(RESCUE);
+    let gateway = two_instances(Dialect::OpenAi, &failing, &next);
+    let attempts = || {
+        let response = gateway.send(&post("/v1/chat/completions", Dialect::OpenAi.request("m", false)));
+        assert_eq!(response.text(), answers::whole(Dialect::OpenAi, RESCUE));
+        response.head.header("x-tollgate-attempts").map(str::to_owned)
+    };
+    for _ in 0..5 {
+        assert_eq!(attempts().as_deref(), Some("failing=503, next=ok"));
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            attempts().as_deref(),
+            Some("next=ok"),
+            "nobody waits for the first"
+        );
+    }
+    gateway.stop();
+}
+
 /// A model of two instances, the second for when the first has failed.
 fn two_instances(dialect: Dialect, failing: &Upstream, next: &Upstream) -> Gateway {
     let config = format!(

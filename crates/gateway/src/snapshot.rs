@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 use tollgate_dialects::Dialect;
 use tollgate_policy::balance::Algorithm;
+use tollgate_policy::health::Settings;
 use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
 use tollgate_resources::model::{self, AiAuth, Compat, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
-use crate::health::OnDuty;
+use crate::health::{Duty, OnDuty};
 use crate::manners::Manners;
 use crate::objects::Plane;
 use crate::plugins::{AiInstance, SharedState};
@@ -335,12 +336,15 @@ impl Compiler<'_> {
     }
 
     fn model(&mut self, route: &str, name: &str, model: &model::Model, on_loss: OnLoss) -> Model {
+        let owner = format!("model/{route}/{name}");
+        let several = model.instances.len() > 1;
         let mut entries: Vec<Entry> = model
             .instances
             .iter()
             .enumerate()
             .filter_map(|(i, written)| {
-                let instance = self.instance(&format!("models.{name}.instances[{i}]"), written)?;
+                let mut instance = self.instance(&format!("models.{name}.instances[{i}]"), written)?;
+                instance.health = several.then(|| self.enlist(&owner, &instance));
                 Some(Entry {
                     instance: Arc::new(instance),
                     weight: written.weight,
@@ -354,9 +358,9 @@ impl Compiler<'_> {
             retry: Retry::OfModel(model.fallback_on.clone()),
             // Where nothing is repeated, nothing has to be counted.
             budget: (entries.len() + model.fallback.len() > 1).then(RetryLimits::default),
+            last_resort: true,
             ..Rules::default()
         };
-        let owner = format!("model/{route}/{name}");
         Model {
             name: name.into(),
             pool: Pool::new(Algorithm::RoundRobin, entries, rules, &owner, self.state),
@@ -370,6 +374,18 @@ impl Compiler<'_> {
             on_loss: model.on_loss.unwrap_or(on_loss),
             max_output_tokens: model.max_output_tokens,
         }
+    }
+
+    /// Lets calls tell about the health of an instance that has others beside it.
+    fn enlist(&self, owner: &str, instance: &Instance) -> Arc<OnDuty> {
+        let duty = Duty {
+            owner,
+            name: &instance.name,
+            place: &instance.endpoint.place(),
+            passive: Some(Settings::default()),
+            check: None,
+        };
+        self.state.roster().enlist(duty, self.state)
     }
 
     fn instance(&mut self, path: &str, instance: &model::Instance) -> Option<Instance> {

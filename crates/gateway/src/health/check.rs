@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tollgate_policy::health::Rules;
 
@@ -63,12 +64,21 @@ pub struct Credentials<'a> {
     pub query: &'a str,
 }
 
-impl Check {
-    /// Compiles a check.
+/// What of a check's requests is written in its configuration.
+pub struct Sent {
+    method: Method,
+    headers: HeaderMap,
+    /// The `host` that is named, if one is.
+    host: Option<HeaderValue>,
+    path: String,
+}
+
+impl Sent {
+    /// Reads it.
     ///
     /// # Errors
     /// Something cannot be sent. The text names the field.
-    pub fn new(conf: &ActiveCheck, target: CheckTarget, with: &Credentials<'_>) -> Result<Self, String> {
+    pub fn new(conf: &ActiveCheck) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for line in conf.req_headers.iter().flatten() {
             let (name, value) = header(line).ok_or_else(|| {
@@ -76,6 +86,37 @@ impl Check {
             })?;
             headers.append(name, value);
         }
+        let host = conf.host.as_deref().map(HeaderValue::from_str).transpose();
+        let host = host.map_err(|error| format!("checks.active.host: {error}"))?;
+        let mut path = conf.http_path.clone();
+        if !path.starts_with('/') {
+            path.insert(0, '/');
+        }
+        path.parse::<http::Uri>()
+            .map_err(|error| format!("checks.active.http_path: {error}"))?;
+        let method = Method::from_bytes(conf.http_method.as_bytes())
+            .map_err(|error| format!("checks.active.http_method: {error}"))?;
+        Ok(Sent {
+            method,
+            host: headers.remove(HOST).or(host),
+            headers,
+            path,
+        })
+    }
+}
+
+impl Check {
+    /// Compiles a check.
+    ///
+    /// # Errors
+    /// Something cannot be sent. The text names the field.
+    pub fn new(conf: &ActiveCheck, target: CheckTarget, with: &Credentials<'_>) -> Result<Self, String> {
+        let Sent {
+            method,
+            mut headers,
+            host,
+            mut path,
+        } = Sent::new(conf)?;
         for (name, value) in with.headers {
             let unusable = || format!("auth.header: `{name}` cannot be sent in a check");
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?;
@@ -85,33 +126,20 @@ impl Check {
                 headers.append(name, value);
             }
         }
-        let authority = match headers.remove(http::header::HOST) {
-            Some(host) => host,
-            None => match &conf.host {
-                Some(host) => {
-                    HeaderValue::from_str(host).map_err(|error| format!("checks.active.host: {error}"))?
-                }
-                None => target.authority.clone(),
-            },
-        };
-        let mut path = conf.http_path.clone();
-        if !path.starts_with('/') {
-            path.insert(0, '/');
-        }
+        let authority = host
+            .or_else(|| headers.remove(HOST))
+            .unwrap_or_else(|| target.authority.clone());
         if !with.query.is_empty() {
             path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str(with.query);
         }
-        path.parse::<http::Uri>()
-            .map_err(|error| format!("checks.active.http_path: {error}"))?;
         let server_name = conf.host.as_deref().map_or(target.host.as_str(), without_port);
         Ok(Check {
             kind: conf.kind,
             port: conf.port,
             server_name: server_name.to_owned(),
             authority,
-            method: Method::from_bytes(conf.http_method.as_bytes())
-                .map_err(|error| format!("checks.active.http_method: {error}"))?,
+            method,
             path,
             headers,
             body: Bytes::from(conf.http_req_body.clone()),

@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use tollgate_policy::health::{Active, Change, Found, Outcome, Passive, Rules, Settings, State, Ticket};
+use tollgate_policy::health::{
+    Active, Change, Found, Outcome, Passive, Reason, Rules, Settings, State, Ticket,
+};
 
 use super::check::Check;
 use super::meters::Meters;
@@ -75,6 +77,20 @@ impl InstanceHealth {
                 .passive()
                 .as_ref()
                 .is_none_or(|passive| passive.is_usable(milliseconds(now)))
+    }
+
+    /// Whether its provider has asked to be left alone, and the time for that is not over. Changes nothing.
+    pub fn wants_rest(&self, now: Instant) -> bool {
+        if is_open(self.glance.load(Ordering::Acquire)) {
+            return false;
+        }
+        matches!(
+            self.passive_state(now),
+            Some(State::Ejected {
+                reason: Reason::RateLimited,
+                ..
+            })
+        )
     }
 
     /// Begins an attempt, if one can begin. While the instance is probing this takes a trial slot.

@@ -13,7 +13,7 @@ mod roster;
 mod status;
 
 pub use agent::{Agent, Names};
-pub use check::{Check, CheckTarget, Credentials};
+pub use check::{Check, CheckTarget, Credentials, Sent};
 pub use instance::{InstanceHealth, Signal, UnderWay};
 pub use roster::{Duty, OnDuty, Roster};
 pub use status::{ForOwner, status};

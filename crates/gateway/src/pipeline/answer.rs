@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
@@ -24,6 +24,7 @@ use super::send::UpstreamAnswer;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
+use crate::pool::retry_after_of;
 use crate::providers::Operation;
 use crate::proxy::{Passed, Tunnel};
 
@@ -120,7 +121,7 @@ pub async fn refused(
         error.code = code.into();
     }
     error.param = told.param;
-    error.retry_after = upstream.headers.get(RETRY_AFTER).cloned();
+    error.retry_after = retry_after_of(&upstream.headers);
     if status == upstream.status && whole && !body.is_empty() {
         let content_type = upstream.headers.get(CONTENT_TYPE).cloned();
         error.verbatim = Some(Box::new(Verbatim {

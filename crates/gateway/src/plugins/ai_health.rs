@@ -7,7 +7,6 @@ use crate::ai::config::{Checks, PassiveCheck};
 use crate::ai::percent;
 use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty};
 use crate::snapshot::Instance;
-use crate::upstream::Scheme;
 
 /// Takes an instance into service whose health is found out; `None` where nothing is to be found out.
 ///
@@ -68,16 +67,10 @@ pub(super) fn enlist(
     if passive.is_none() && check.is_none() {
         return None;
     }
-    let endpoint = &instance.endpoint;
-    let scheme = match endpoint.scheme {
-        Scheme::Https { .. } => "https",
-        Scheme::Http => "http",
-        Scheme::Simulated { .. } => "simulated",
-    };
     let duty = Duty {
         owner: setup.owner,
         name: &instance.name,
-        place: &format!("{scheme}://{}:{}", endpoint.host, endpoint.port),
+        place: &instance.endpoint.place(),
         passive,
         check,
     };

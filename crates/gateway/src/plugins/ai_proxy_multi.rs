@@ -133,6 +133,7 @@ fn rules(conf: &AiProxyMultiConf, strict: bool) -> Rules {
             at_least: Duration::from_millis(hedge.min_ms),
             max_percent: hedge.max_percent,
         }),
+        last_resort: true,
         ..rules
     }
 }

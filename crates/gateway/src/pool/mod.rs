@@ -19,7 +19,7 @@ pub use account::Account;
 pub use meters::Winner;
 pub use prefix::prefixes;
 pub use retry::{PluginRule, Reason, Retry};
-pub use retry_after::{in_body as retry_after_in, wait_of};
+pub use retry_after::{in_body as retry_after_in, in_headers as retry_after_of, wait_of};
 pub use signal::Signal;
 
 use crate::health::InstanceHealth;
@@ -82,6 +82,8 @@ pub struct Rules {
     pub hedge: Option<Hedge>,
     /// Whether instances without quota are passed over.
     pub skips_exhausted: bool,
+    /// Whether a call that nobody else can take is given to instances that are not well too, instead of being failed.
+    pub last_resort: bool,
 }
 
 /// When a second attempt is made while the first still waits.
@@ -159,30 +161,39 @@ impl Pool {
     /// The next instance for a call that has tried these; `None` when there is no other.
     pub fn pick(&self, tried: &[usize], clues: &Clues, streams: bool) -> Option<usize> {
         let now = Instant::now();
+        let well = self.pick_among(tried, clues, streams, now, &|number| self.is_usable(number, now));
+        if well.is_some() || !self.rules.last_resort || tried.is_empty() {
+            return well;
+        }
+        // Those that are well have failed this call, or have no quota for it.
+        self.pick_among(tried, clues, streams, now, &|number| {
+            !self.wants_rest(number, now)
+        })
+    }
+
+    fn pick_among(
+        &self,
+        tried: &[usize],
+        clues: &Clues,
+        streams: bool,
+        now: Instant,
+        usable: &dyn Fn(usize) -> bool,
+    ) -> Option<usize> {
         if let Some(order) = &clues.order {
-            return self.next_of(order, tried, now);
+            return next_of(order, tried, usable);
         }
         let (Some(balancer), Some(kept)) = (&self.balancer, &self.kept) else {
             return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
         };
         balancer.pick(&Ask {
             tried,
-            usable: &|number| self.is_usable(number, now),
+            usable,
             key: &clues.key,
             prefix: &clues.prefixes,
             streams,
             now,
             draw: kept.state.draws.fetch_add(1, Ordering::Relaxed),
         })
-    }
-
-    /// The next of some instances whose order is settled. Those that are not well are passed over, unless none is.
-    fn next_of(&self, order: &[usize], tried: &[usize], now: Instant) -> Option<usize> {
-        let none_is_well = !order.iter().any(|number| self.is_usable(*number, now));
-        order
-            .iter()
-            .copied()
-            .find(|number| !tried.contains(number) && (none_is_well || self.is_usable(*number, now)))
     }
 
     /// Opens an account for an attempt with an instance.
@@ -226,6 +237,11 @@ impl Pool {
 
     fn is_usable(&self, instance: usize, now: Instant) -> bool {
         self.health(instance).is_none_or(|health| health.is_usable(now))
+    }
+
+    /// Whether an instance has asked to be left alone for a while.
+    fn wants_rest(&self, instance: usize, now: Instant) -> bool {
+        self.health(instance).is_some_and(|health| health.wants_rest(now))
     }
 
     /// Whether a call that has tried these could go to another one.
@@ -295,6 +311,15 @@ impl PoolState {
     fn times(&self, streams: bool) -> &FirstTokenTimes {
         if streams { &self.streamed } else { &self.whole }
     }
+}
+
+/// The next of some instances whose order is settled. Those that are not usable are passed over, unless none is.
+fn next_of(order: &[usize], tried: &[usize], usable: &dyn Fn(usize) -> bool) -> Option<usize> {
+    let none_is_usable = !order.iter().any(|number| usable(*number));
+    order
+        .iter()
+        .copied()
+        .find(|number| !tried.contains(number) && (none_is_usable || usable(*number)))
 }
 
 fn balancer(algorithm: Algorithm, entries: &[Entry], names: &[Arc<str>], state: &PoolState) -> Balancer {

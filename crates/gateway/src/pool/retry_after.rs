@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue};
 
 /// How long the sender of a `retry-after` wants to be left alone: seconds, which some send with a fraction, or a date.
 /// `None` for what is neither.
@@ -13,6 +14,21 @@ pub fn wait_of(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     }
     let until = httpdate::parse_http_date(text).ok()?;
     Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// The `retry-after` of an answer. Where there is only Azure's `retry-after-ms`, the same in whole seconds.
+pub fn in_headers(headers: &HeaderMap) -> Option<HeaderValue> {
+    if let Some(value) = headers.get(RETRY_AFTER) {
+        return Some(value.clone());
+    }
+    let milliseconds: u64 = headers
+        .get("retry-after-ms")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(HeaderValue::from(milliseconds.div_ceil(1000)))
 }
 
 /// The `retry-after` that Google writes into the body of a refusal instead, as in `"retryDelay": "37s"`.
@@ -45,6 +61,19 @@ mod tests {
             assert_eq!(told(odd), None, "{odd}");
         }
         assert_eq!(in_body(br#"{"error":{"retryDelay""#), None);
+    }
+
+    #[test]
+    fn azure_s_milliseconds_are_rounded_up_where_nothing_else_is_told() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(in_headers(&headers), None);
+        headers.insert("retry-after-ms", HeaderValue::from_static("2750"));
+        assert_eq!(in_headers(&headers), Some(HeaderValue::from(3)));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("4"));
+        assert_eq!(in_headers(&headers), Some(HeaderValue::from(4)));
+        headers.remove(RETRY_AFTER);
+        headers.insert("retry-after-ms", HeaderValue::from_static("soon"));
+        assert_eq!(in_headers(&headers), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use http::HeaderMap;
 use tollgate_policy::RetryLimits;
 use tollgate_policy::balance::Algorithm;
 
+use tollgate_policy::health::Settings;
+
 use super::*;
+use crate::health::Duty;
 use crate::snapshot::Instance;
 use crate::upstream::{Endpoint, TlsSettings};
 
@@ -54,6 +57,52 @@ fn every_instance_is_given_out_once_the_preferred_ones_first() {
     let entries = vec![entry("low", 1, 0), entry("a", 2, 5), entry("b", 1, 5)];
     let pool = pool(entries, Rules::default(), &SharedState::default());
     assert_eq!(order(&pool), ["a", "b", "low"]);
+}
+
+/// Instances `a` and `b` of which `b` is ejected after this.
+fn with_ejected(rules: Rules, states: &SharedState, signal: Signal) -> Pool {
+    let entries = ["a", "b"].map(|name| {
+        let mut entry = entry(name, 1, 0);
+        let settings = Settings {
+            consecutive_failures: 1,
+            ..Settings::default()
+        };
+        let duty = Duty {
+            owner: "route/1",
+            name,
+            place: "there",
+            passive: Some(settings),
+            check: None,
+        };
+        let on_duty = states.roster().enlist(duty, states);
+        Arc::get_mut(&mut entry.instance).unwrap().health = Some(on_duty);
+        entry
+    });
+    let pool = pool(entries.into(), rules, states);
+    let Ok(Some(mut account)) = pool.account(1, &[1], false) else {
+        panic!("there is an account");
+    };
+    account.tell(signal, Duration::from_millis(5));
+    pool
+}
+
+#[test]
+fn a_call_that_nobody_else_can_take_goes_to_an_ejected_instance_too() {
+    let asked = |last_resort, signal| {
+        let rules = Rules {
+            last_resort,
+            ..Rules::default()
+        };
+        order(&with_ejected(rules, &SharedState::default(), signal))
+    };
+    assert_eq!(asked(true, Signal::Failed), ["a", "b"]);
+    assert_eq!(asked(false, Signal::Failed), ["a"]);
+    let minute = Some(Duration::from_secs(60));
+    assert_eq!(
+        asked(true, Signal::RateLimited { retry_after: minute }),
+        ["a"],
+        "it has asked to be left alone"
+    );
 }
 
 #[test]

@@ -112,6 +112,16 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// Where it is: scheme, host and port.
+    pub fn place(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Https { .. } => "https",
+            Scheme::Http => "http",
+            Scheme::Simulated { .. } => "simulated",
+        };
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
+
     /// Parses a base address.
     ///
     /// # Errors

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::ActiveCheck;
 use super::legacy::{is_legacy, normalise};
 use super::options::Endpoint;
 use crate::ai::catalogue::{Key, Provider};
+use crate::health::Sent;
 
 /// Checks a configuration of `ai-proxy` that fits its schema. `strict` leaves out the rules that APISIX does not have.
 ///
@@ -93,7 +95,20 @@ fn check_instance(conf: &Value, strict: bool) -> Result<(), String> {
         ));
     }
     check_region(region)?;
-    check_headers(conf)
+    check_headers(conf)?;
+    check_active(conf)
+}
+
+/// What the requests of an active check are made of.
+fn check_active(conf: &Value) -> Result<(), String> {
+    let Some(active) = conf.pointer("/checks/active") else {
+        return Ok(());
+    };
+    // Its shape was checked by the schema.
+    let Ok(active) = serde_json::from_value::<ActiveCheck>(active.clone()) else {
+        return Ok(());
+    };
+    Sent::new(&active).map(drop)
 }
 
 fn check_endpoint(conf: &Value) -> Result<(), String> {
@@ -248,6 +263,26 @@ mod tests {
 
     fn problem(conf: &Value) -> String {
         check(conf, false).unwrap_err()
+    }
+
+    #[test]
+    fn a_check_that_cannot_be_sent_is_refused_with_its_field() {
+        let with = |active: Value| json!({"instances": [{"name": "a", "provider": "openai", "auth": {}, "checks": {"active": active}}]});
+        for (active, field) in [
+            (json!({"req_headers": ["no header"]}), "checks.active.req_headers"),
+            (json!({"http_path": "/a b"}), "checks.active.http_path"),
+            (json!({"host": "a\nb"}), "checks.active.host"),
+            (json!({"http_method": "GET IT"}), "checks.active.http_method"),
+        ] {
+            let problem = check_multi(&with(active.clone()), false).unwrap_err();
+            assert!(
+                problem.starts_with(&format!("instance 'a': {field}: ")),
+                "{problem}"
+            );
+            assert_eq!(check_multi(&with(active), true), Ok(()));
+        }
+        let active = json!({"req_headers": ["X-Key: $env://KEY"], "http_path": "status?full=1"});
+        assert_eq!(check_multi(&with(active), false), Ok(()));
     }
 
     #[test]
