@@ -1,15 +1,20 @@
 //! Instances that fail and recover: who is asked, and what is told about it.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use rcgen::generate_simple_self_signed;
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::node::CHAT;
 use super::{ADMIN_KEY, Node, NodeSetup};
-use crate::harness::{Connection, Next, PATIENCE, Request, Response, Upstream, answers, post};
+use crate::harness::{
+    Asked, Connection, Next, PATIENCE, Peer, Request, Response, Upstream, answers, post, proving,
+};
 
 /// A provider whose status a test sets, and which counts the calls and the checks it gets.
 struct Provider {
@@ -26,10 +31,15 @@ impl Provider {
 
     /// `headers` are those of failures, each with its line end.
     fn saying(name: &'static str, headers: &'static str) -> Provider {
+        Provider::over(None, name, headers)
+    }
+
+    /// Over TLS, if it can prove itself.
+    fn over(tls: Option<Arc<ServerConfig>>, name: &'static str, headers: &'static str) -> Provider {
         let status = Arc::new(AtomicU16::new(200));
         let calls = Arc::new(AtomicUsize::new(0));
         let (answered, counted) = (status.clone(), calls.clone());
-        let upstream = Upstream::start(move |asked, peer| {
+        let answer = move |asked: &Asked, peer: &mut Peer| {
             let status = answered.load(Ordering::SeqCst);
             let is_call = asked.method == "POST";
             counted.fetch_add(usize::from(is_call), Ordering::SeqCst);
@@ -41,9 +51,12 @@ impl Provider {
                 peer.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
             }
             Next::Keep
-        });
+        };
         Provider {
-            upstream,
+            upstream: match tls {
+                Some(tls) => Upstream::start_tls(tls, answer),
+                None => Upstream::start(answer),
+            },
             status,
             calls,
         }
@@ -105,6 +118,25 @@ fn health(node: &Node) -> Value {
     let told = get(node.admin(), "/v1/healthcheck/routes/1", Some(ADMIN_KEY));
     assert_eq!(told.status(), 200, "{}", told.text());
     serde_json::from_slice(&told.body).expect("JSON")
+}
+
+/// Waits until checks say this of the route's first instance.
+#[track_caller]
+fn standing(node: &Node, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while health(node)["nodes"][0]["status"] != wanted {
+        assert!(Instant::now() < deadline, "{}", health(node));
+    }
+}
+
+/// Waits until a check of the route's first instance has ended like this.
+#[track_caller]
+fn probed(node: &Node, result: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let label = format!(",result=\"{result}\"");
+    while metric(node, "tollgate_instance_probes_total", &label).unwrap_or(0) == 0 {
+        assert!(Instant::now() < deadline, "{}", health(node));
+    }
 }
 
 /// The value of a metric of the route's first instance.
@@ -230,13 +262,7 @@ fn an_instance_that_fails_its_checks_gets_no_calls_until_it_passes_them_again() 
     );
     assert_eq!(answered_by(&node.chat("/chat")), "first");
     first.answers(500);
-    let standing = |wanted: &str| {
-        let deadline = Instant::now() + PATIENCE;
-        while health(&node)["nodes"][0]["status"] != wanted {
-            assert!(Instant::now() < deadline, "{}", health(&node));
-        }
-    };
-    standing("unhealthy");
+    standing(&node, "unhealthy");
     let before = first.calls();
     for _ in 0..3 {
         assert_eq!(answered_by(&node.chat("/chat")), "second");
@@ -251,7 +277,7 @@ fn an_instance_that_fails_its_checks_gets_no_calls_until_it_passes_them_again() 
     );
     assert_eq!(node_of_first["counter"]["http_failure"], 1);
     first.answers(200);
-    standing("healthy");
+    standing(&node, "healthy");
     assert_eq!(answered_by(&node.chat("/chat")), "first");
     assert!(metric(&node, "tollgate_instance_probes_total", ",result=\"bad_status\"") > Some(0));
     node.stop();
@@ -273,6 +299,88 @@ fn a_port_that_is_closed_is_found_by_a_connection_check() {
     });
     // What was not sent is tried elsewhere, so that no call has failed before either.
     node.stop();
+}
+
+#[test]
+fn a_connection_check_asks_for_nothing_but_a_connection() {
+    let node = NodeSetup::new().start();
+    // It refuses whatever else it is asked.
+    let (first, second) = (Provider::start("first"), Provider::start("second"));
+    first.answers(500);
+    let checks = json!({"active": {
+        "type": "tcp", "unhealthy": {"tcp_failures": 1, "http_failures": 1, "timeouts": 1},
+    }});
+    route(&node, &first, &second, &checks, &json!({}));
+    probed(&node, "success");
+    assert_eq!(health(&node)["nodes"][0]["status"], "healthy");
+    first.upstream.was_not_asked();
+    first.answers(200);
+    assert_eq!(answered_by(&node.chat("/chat")), "first");
+    assert_eq!(health(&node)["type"], "tcp");
+    node.stop();
+}
+
+/// A check over TLS, which one failure makes ill and one success well.
+fn over_tls(verified: bool) -> Value {
+    json!({"active": {
+        "type": "https", "http_path": "/health", "https_verify_certificate": verified,
+        "healthy": {"successes": 1}, "unhealthy": {"tcp_failures": 1, "timeouts": 1, "http_failures": 1},
+        // A loaded machine is not what this is about.
+        "timeout": 10,
+    }})
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_ill_where_checks_verify_it() {
+    let proof = generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let node = NodeSetup::new().start();
+    let first = Provider::over(Some(proving(&proof)), "first", "");
+    let second = Provider::start("second");
+    // Calls would take it.
+    let unverified_calls = json!({"ssl_verify": false});
+    route(&node, &first, &second, &over_tls(true), &unverified_calls);
+    probed(&node, "connection");
+    standing(&node, "unhealthy");
+    for _ in 0..3 {
+        assert_eq!(answered_by(&node.chat("/chat")), "second");
+    }
+    assert_eq!(first.calls(), 0);
+    first.upstream.was_not_asked();
+
+    route(&node, &first, &second, &over_tls(false), &unverified_calls);
+    standing(&node, "healthy");
+    let asked = first.upstream.asked();
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/health"));
+    probed(&node, "success");
+    assert_eq!(answered_by(&node.chat("/chat")), "first");
+    assert_eq!(health(&node)["type"], "https");
+    // Behind the handshake it is the status that counts.
+    first.answers(500);
+    standing(&node, "unhealthy");
+    assert_eq!(answered_by(&node.chat("/chat")), "second");
+    node.stop();
+}
+
+#[test]
+fn checks_verify_the_name_and_trust_whom_calls_trust() {
+    for (name, result, answers) in [
+        ("127.0.0.1", "success", "first"),
+        ("elsewhere.test", "connection", "second"),
+    ] {
+        let proof = generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        let authority = directory.path().join("ca.pem");
+        fs::write(&authority, proof.cert.pem()).expect("a file can be written");
+        let node = NodeSetup::new()
+            .tollgate(&format!("ca_file: {}", authority.display()))
+            .start();
+        let first = Provider::over(Some(proving(&proof)), "first", "");
+        let second = Provider::start("second");
+        route(&node, &first, &second, &over_tls(true), &json!({}));
+        probed(&node, result);
+        assert_eq!(answered_by(&node.chat("/chat")), answers);
+        node.stop();
+    }
 }
 
 #[test]

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::generate_simple_self_signed;
 use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::NodeSetup;
-use crate::harness::{Asked, Next, Upstream, answers};
+use crate::harness::{Asked, Next, Upstream, answers, proving};
 
 /// Peers in place of vendors, and what a node needs to find and to trust them.
 pub struct Vendors {
@@ -25,20 +24,12 @@ impl Vendors {
     /// None yet. All of `hosts` may have one.
     pub fn new(hosts: &[&str]) -> Vendors {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(hosts).expect("a certificate");
+        let proof = generate_simple_self_signed(hosts).expect("a certificate");
         let certificate = tempfile::tempdir().expect("a directory");
-        fs::write(certificate.path().join("ca.pem"), cert.pem()).expect("a file can be written");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .expect("a certificate that fits its key");
+        fs::write(certificate.path().join("ca.pem"), proof.cert.pem()).expect("a file can be written");
         Vendors {
             certificate,
-            tls: Arc::new(tls),
+            tls: proving(&proof),
             resolve: Vec::new(),
         }
     }

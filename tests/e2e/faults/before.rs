@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::thread;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use super::wire::Api;
 use super::{ALL, LANES, Lane, Logged, RESCUE, UNSEEN, compare, good, node};
 use crate::apisix::Node;
-use crate::harness::{Asked, Connection, Next, Peer, Upstream, answers, post};
+use crate::harness::{Asked, Connection, Next, Peer, Upstream, answers, post, proving};
 
 /// A fault, and the words for it in logs and headers; `a|b` where the network decides which of the two it is.
 struct Fault {
@@ -120,16 +118,8 @@ fn never_connecting() -> Place {
 }
 
 /// A provider that proves itself by this certificate.
-fn proving(host: &str, CertifiedKey { cert, signing_key }: &CertifiedKey<rcgen::KeyPair>) -> Place {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .expect("a certificate that fits its key");
-    let upstream = Upstream::start_tls(Arc::new(tls), |asked, peer| {
+fn proved(host: &str, certificate: &CertifiedKey<rcgen::KeyPair>) -> Place {
+    let upstream = Upstream::start_tls(proving(certificate), |asked, peer| {
         peer.send(&Api::good(asked, UNSEEN));
         Next::Keep
     });
@@ -216,13 +206,13 @@ fn faults(ca_file: &Path) -> Vec<Fault> {
         "TLS: the certificate is for another name",
         ["tls_error"; 2],
         none,
-        proving("localhost", &elsewhere),
+        proved("localhost", &elsewhere),
     );
     add(
         "TLS: nobody vouches for the certificate",
         ["tls_error"; 2],
         none,
-        proving("localhost", &unknown),
+        proved("localhost", &unknown),
     );
     add(
         "TLS: something else than a handshake comes",

@@ -7,6 +7,7 @@ mod client;
 mod files;
 mod gateway;
 mod process;
+mod tls;
 mod upstream;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use client::{Connection, Request, Response, Stream, post};
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
 pub use process::{Finished, Lines, Process, run};
+pub use tls::proving;
 pub use upstream::{Asked, Next, Peer, Upstream};
 
 /// How long a test waits for something that must happen. Long, because a loaded machine is no failure.

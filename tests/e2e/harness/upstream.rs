@@ -15,6 +15,7 @@ use super::{Dialect, PATIENCE, answers};
 /// A provider.
 pub struct Upstream {
     address: SocketAddr,
+    scheme: &'static str,
     asked: Receiver<Asked>,
     closed: Receiver<()>,
     /// Keeps the port of a provider that does not listen.
@@ -109,6 +110,7 @@ impl Upstream {
         let (closed_here, closed) = channel();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let scheme = if tls.is_some() { "https" } else { "http" };
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
                 let (answer, asked_here, closed_here) =
@@ -119,6 +121,7 @@ impl Upstream {
         });
         Upstream {
             address,
+            scheme,
             asked,
             closed,
             _reserved: None,
@@ -154,6 +157,7 @@ impl Upstream {
             .expect("an address");
         Upstream {
             address,
+            scheme: "http",
             asked: channel().1,
             closed: channel().1,
             _reserved: Some(socket),
@@ -171,6 +175,7 @@ impl Upstream {
         });
         Upstream {
             address,
+            scheme: "http",
             asked: channel().1,
             closed: channel().1,
             _reserved: None,
@@ -184,7 +189,7 @@ impl Upstream {
 
     /// Its base address for a configuration.
     pub fn base(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("{}://{}/v1", self.scheme, self.address)
     }
 
     /// The next request that arrived.
