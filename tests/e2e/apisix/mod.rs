@@ -9,6 +9,7 @@ mod documents;
 mod errors;
 mod examples;
 mod health;
+mod hedging;
 mod kubernetes;
 mod multi;
 mod node;

@@ -20,7 +20,7 @@ fn strict() -> Node {
 }
 
 /// An instance at an address of its own.
-fn instance(name: &str, upstream: &Upstream) -> Value {
+pub(super) fn instance(name: &str, upstream: &Upstream) -> Value {
     json!({
         "name": name, "provider": "openai-compatible", "weight": 1,
         "auth": {"header": {"Authorization": "Bearer k"}}, "override": {"endpoint": upstream.base()},
@@ -28,11 +28,11 @@ fn instance(name: &str, upstream: &Upstream) -> Value {
 }
 
 /// An instance that is asked first.
-fn preferred(name: &str, upstream: &Upstream) -> Value {
+pub(super) fn preferred(name: &str, upstream: &Upstream) -> Value {
     with(instance(name, upstream), &json!({"priority": 1}))
 }
 
-fn with(mut object: Value, members: &Value) -> Value {
+pub(super) fn with(mut object: Value, members: &Value) -> Value {
     for (name, value) in members.as_object().expect("an object") {
         object[name] = value.clone();
     }
@@ -50,7 +50,7 @@ fn route(node: &Node, instances: &[Value], rules: &Value) {
 }
 
 /// Who was asked and how that ended.
-fn attempts(response: &Response) -> &str {
+pub(super) fn attempts(response: &Response) -> &str {
     response.header("x-tollgate-attempts").unwrap_or_default()
 }
 
@@ -85,19 +85,19 @@ fn counted(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> (Upstr
 
 /// Holds providers back until it is opened.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(super) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn open(&self) {
+    pub(super) fn open(&self) {
         *self.0.0.lock().expect("no test has failed") = true;
         self.0.1.notify_all();
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         *self.0.0.lock().expect("no test has failed") = false;
     }
 
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         let is_open = self.0.0.lock().expect("no test has failed");
         drop(self.0.1.wait_while(is_open, |is_open| !*is_open));
     }
@@ -482,7 +482,7 @@ fn an_outage_is_not_doubled() {
 }
 
 /// A provider that answers at once, as long as it is not told to hang.
-fn moody() -> (Upstream, Arc<AtomicBool>) {
+pub(super) fn moody() -> (Upstream, Arc<AtomicBool>) {
     let hangs = Arc::new(AtomicBool::new(false));
     let mood = hangs.clone();
     let upstream = Upstream::start(move |asked, peer| {

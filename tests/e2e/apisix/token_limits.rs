@@ -259,6 +259,34 @@ fn a_reservation_is_given_back_when_nobody_answers() {
     node.stop();
 }
 
+#[test]
+fn what_is_reserved_for_the_answer_is_the_limit_that_the_instance_is_sent() {
+    let upstream = Upstream::good("served");
+    let node = NodeSetup::new().start();
+    let limits = json!({"limit": 10_000, "time_window": 60, "admission": "reserve"});
+    let body = CHAT.replacen('{', r#"{"max_tokens":200,"#, 1);
+    let mut left = Vec::new();
+    for (forced, sent) in [(false, 200), (true, 4000)] {
+        let mut proxy = one_instance(&upstream);
+        proxy["override"]["request_body"] = json!({"openai-chat": {"max_tokens": 4000}});
+        proxy["override"]["request_body_force_override"] = json!(forced);
+        let plugins = json!({"ai-proxy": proxy, "ai-rate-limiting": limits});
+        // Each object has a quota of its own.
+        let uri = format!("/{sent}/chat/completions");
+        node.put(
+            &format!("/routes/{sent}"),
+            &json!({"uri": uri, "plugins": plugins}),
+        );
+        let response = node.send(&post(&uri, body.clone()));
+        assert_eq!(response.status(), 200, "{}", response.text());
+        assert_eq!(upstream.asked().json()["max_tokens"], sent);
+        let told = response.header("x-ai-ratelimit-remaining-ai-proxy-openai-compatible");
+        left.push(told.and_then(|left| left.parse::<u64>().ok()).expect("a number"));
+    }
+    assert_eq!(left[0] - left[1], 4000 - 200);
+    node.stop();
+}
+
 /// Opens when so many have arrived.
 struct Gate {
     missing: Mutex<usize>,

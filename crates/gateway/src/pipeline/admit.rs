@@ -5,7 +5,7 @@
 //! whether the one that was taken may be asked. With limits that reserve, a yes holds tokens until the instance has failed or
 //! the call has ended. Then each attempt is charged what it used, to the limits of its own instance.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,8 +24,6 @@ pub struct Admission {
     expected: Option<Expected>,
     asked: RefCell<Vec<Asked>>,
     headers: RefCell<HeaderMap>,
-    /// Whether the last attempt has been charged already.
-    is_charged: Cell<bool>,
     /// Whether differences from APISIX are switched off.
     strict: bool,
 }
@@ -147,37 +145,38 @@ impl Admission {
         }
     }
 
-    /// The last attempt's answer is complete, but the call goes on: it is charged now, and not again in the end.
-    pub fn charge_last(&self, attempt: &EndedAttempt<'_>, request_id: &str) {
-        if !self.is_charged.replace(true) {
-            self.charge_all(attempt, request_id, SystemTime::now());
-        }
+    /// An attempt is over, but the call goes on: it is charged now, and what is held for it beyond that is given back.
+    pub fn charge(&self, attempt: &EndedAttempt<'_>, request_id: &str) {
+        self.charge_all(attempt, request_id, SystemTime::now());
     }
 
-    /// The call has ended: its attempts are charged, and what is still held is given back.
+    /// The call has ended: its attempts are charged that are not yet, and what is still held is given back.
     pub fn end(&self, call: &Ended<'_>) {
         let now = SystemTime::now();
-        let Some((last, others)) = call.attempts.split_last() else {
-            self.asked.borrow_mut().clear();
-            return;
-        };
         // APISIX knows only the last attempt.
-        for attempt in others.iter().filter(|_| !self.strict) {
+        let unknown = if self.strict {
+            call.attempts.len().saturating_sub(1)
+        } else {
+            0
+        };
+        for attempt in call
+            .attempts
+            .iter()
+            .skip(unknown)
+            .filter(|attempt| !attempt.is_charged)
+        {
             self.charge_all(attempt, call.request_id, now);
-        }
-        if !self.is_charged.get() {
-            self.charge_all(last, call.request_id, now);
         }
         self.asked.borrow_mut().clear();
     }
 
     fn charge_all(&self, attempt: &EndedAttempt<'_>, request_id: &str, now: SystemTime) {
         for (number, limits) in self.limits.iter().enumerate() {
-            self.charge(number, limits, attempt, request_id, now);
+            self.charge_by(number, limits, attempt, request_id, now);
         }
     }
 
-    fn charge(
+    fn charge_by(
         &self,
         number: usize,
         limits: &CallLimits,
@@ -254,7 +253,8 @@ impl Admission {
         let conf = instances
             .find(|known| *known.name == *instance)
             .and_then(|known| known.ai.as_ref());
-        let output = expected.output.tokens(conf.map(|ai| &ai.conf), otherwise);
+        let conf = conf.map(|ai| &ai.conf);
+        let output = expected.output.tokens(conf, self.strict, otherwise);
         Some(limits.estimate(expected.input, output))
     }
 }

@@ -41,4 +41,6 @@ pub struct EndedAttempt<'a> {
     pub used: Option<Used<'a>>,
     /// Whether the instance began to answer what it was asked. It may have billed that even if it does not tell what it used.
     pub answered: bool,
+    /// Whether limits of tokens have charged it already.
+    pub is_charged: bool,
 }

@@ -108,6 +108,7 @@ fn end_with(call: &Admission, attempts: &[(&str, Tokens, bool)], usages: &[Optio
                 api: None,
             }),
             answered: *answered,
+            is_charged: false,
         })
         .collect();
     call.end(&Ended {

@@ -123,6 +123,8 @@ pub struct Attempt {
     pub(super) usage: Option<Usage>,
     pub(super) answered_model: Option<String>,
     pub(super) has_tool_calls: bool,
+    /// Whether limits of tokens have charged it.
+    pub(super) is_charged: bool,
     /// Our estimate of the input tokens of the call, for when the provider tells none.
     estimated_input: u64,
     strict: bool,
@@ -150,6 +152,7 @@ impl Attempt {
             usage: None,
             answered_model: None,
             has_tool_calls: false,
+            is_charged: false,
             estimated_input: record.estimated_input,
             strict: record.manners == Manners::ApisixStrict,
             account,
@@ -187,10 +190,7 @@ impl Attempt {
     }
 
     /// Another attempt of the call has answered sooner.
-    pub(super) fn is_outrun(&mut self, call: &str) {
-        if self.outcome.is_some() {
-            return;
-        }
+    fn is_outrun(&mut self, call: &str) {
         if let Some(mut account) = self.account.take() {
             account.tell(Signal::Outrun, self.started.elapsed());
         }
@@ -361,10 +361,17 @@ impl<'a> Slot<'a> {
         duration
     }
 
-    /// Another attempt of the call has answered sooner; this one goes to the record.
+    /// Another attempt of the call has answered sooner; this one goes to the record. It is charged at once: the other answer
+    /// may take minutes, in which nothing is to be held for this one. One that has failed by then stays a failure.
     pub fn is_outrun(&mut self) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.is_outrun(&self.record.request_id);
+        match &mut self.attempt {
+            Some(attempt) if attempt.outcome.is_none() => {
+                attempt.is_outrun(&self.record.request_id);
+                self.record.charge_attempt(attempt, false);
+            }
+            _ => {
+                self.end();
+            }
         }
         self.keep();
     }

@@ -7,9 +7,21 @@ use crate::plugins::{Ended, EndedAttempt, Used};
 impl Record {
     /// Charges what the last attempt has used, whose answer is complete. Later calls change nothing.
     pub fn charge(&self) {
-        if let Some(mut attempt) = self.attempts.borrow().last().and_then(ended) {
-            attempt.answered = true;
-            self.admission.charge_last(&attempt, &self.request_id);
+        if let Some(last) = self.attempts.borrow_mut().last_mut() {
+            self.charge_attempt(last, true);
+        }
+    }
+
+    /// Charges what an attempt has used, before the call has ended. `answered` is whether its answer has come. Later calls
+    /// change nothing.
+    pub(super) fn charge_attempt(&self, attempt: &mut Attempt, answered: bool) {
+        if attempt.is_charged || self.admission.is_open() {
+            return;
+        }
+        if let Some(mut told) = ended(attempt) {
+            told.answered |= answered;
+            self.admission.charge(&told, &self.request_id);
+            attempt.is_charged = true;
         }
     }
 
@@ -50,5 +62,6 @@ fn ended(attempt: &Attempt) -> Option<EndedAttempt<'_>> {
             api: attempt.passed_as,
         }),
         answered: attempt.status.is_some_and(|status| (200..300).contains(&status)),
+        is_charged: attempt.is_charged,
     })
 }
