@@ -184,9 +184,14 @@ impl InstanceHealth {
 
     /// Takes over what a check of an address found.
     pub(super) fn found_at(&self, check: &Arc<Check>, address: SocketAddr, found: Found) {
+        self.take_over(check, address, found);
+        // Who sees it counted can rely on it.
         if let Some(meters) = self.meters() {
             meters.probed(found, &check.rules);
         }
+    }
+
+    fn take_over(&self, check: &Arc<Check>, address: SocketAddr, found: Found) {
         let mut checked = self.checked();
         if checked.check.as_ref() != Some(check) {
             return;
