@@ -33,6 +33,8 @@ SWITCHES = [
     ("prefill", True),
     ("mid-system", False),
     ("native-schema", True),
+    ("levels", False),
+    ("json-schema", True),
 ]
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -48,8 +50,15 @@ def efforts(entry):
     return [name for name in EFFORTS if said[name] or (said[name] is None and name in usual)]
 
 
+def gemini(name):
+    """The generation of a Gemini model and whether it is a Pro: the list does not say what they take."""
+    found = re.search(r"gemini-(\d+)(?:[.-]\d+)?(-pro)?", name)
+    return (int(found[1]), bool(found[2])) if found else (0, False)
+
+
 def capabilities(name, entry):
     claude = "claude" in name
+    generation, pro = gemini(name)
     reasoning = bool(entry.get("supports_reasoning"))
     adaptive = bool(entry.get("supports_adaptive_thinking"))
     most = entry.get("max_output_tokens")
@@ -58,7 +67,8 @@ def capabilities(name, entry):
         "sampling": entry.get("supports_sampling_params", True),
         "adaptive": adaptive,
         "budget": reasoning and (not adaptive or bool(entry.get("supports_legacy_thinking"))),
-        "always-on": bool(entry.get("thinking_always_on")),
+        # Gemini's Pro models cannot be kept from thinking.
+        "always-on": bool(entry.get("thinking_always_on")) or (reasoning and pro),
         "reasoning": reasoning,
         "forced-tool": entry.get("supports_forced_tool_use", True),
         "prefill": entry.get("supports_assistant_prefill", True),
@@ -68,6 +78,9 @@ def capabilities(name, entry):
             if claude
             else entry.get("supports_response_schema", True)
         ),
+        # Since its third generation, Gemini takes levels of thinking; in its first, only its own kind of schema.
+        "levels": generation >= 3,
+        "json-schema": generation != 1,
         "efforts": efforts(entry),
     }
 

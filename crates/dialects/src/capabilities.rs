@@ -48,6 +48,8 @@ impl Default for Capabilities {
             assistant_prefill: true,
             mid_conversation_system: false,
             native_structured_output: true,
+            thinking_levels: false,
+            json_schema: true,
         }
     }
 }
@@ -97,6 +99,8 @@ fn switch<'c>(capabilities: &'c mut Capabilities, name: &str) -> Option<&'c mut 
         "prefill" => &mut capabilities.assistant_prefill,
         "mid-system" => &mut capabilities.mid_conversation_system,
         "native-schema" => &mut capabilities.native_structured_output,
+        "levels" => &mut capabilities.thinking_levels,
+        "json-schema" => &mut capabilities.json_schema,
         _ => return None,
     })
 }

@@ -38,4 +38,8 @@ pub struct Capabilities {
     pub mid_conversation_system: bool,
     /// Whether answers can be bound to a JSON schema without a forced tool.
     pub native_structured_output: bool,
+    /// Whether thinking is asked for by a level instead of a budget of tokens (Gemini's `thinkingLevel`).
+    pub thinking_levels: bool,
+    /// Whether schemas may be JSON Schema; if not, only the older subset of it is taken (Gemini's `parameters`).
+    pub json_schema: bool,
 }

@@ -89,6 +89,8 @@ pub(crate) fn capabilities() -> Capabilities {
         assistant_prefill: true,
         mid_conversation_system: true,
         native_structured_output: true,
+        thinking_levels: false,
+        json_schema: true,
     }
 }
 
