@@ -1,7 +1,7 @@
 //! The codecs by dialect: one function per job, whichever dialect it is for.
 
 use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
-use crate::{Dialect, Losses, Renames, Target, anthropic_messages, apisix, openai_chat};
+use crate::{Dialect, Losses, Renames, Target, anthropic_messages, apisix, gemini, openai_chat};
 
 /// Whose manners a translation has where both are possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct AnswerStyle {
     pub manners: Manners,
     /// The model that a whole answer names in APISIX's manners; `None` for the provider's name.
     pub model: Option<String>,
+    /// How the documents of a Gemini stream are framed.
+    pub framing: gemini::Framing,
     /// Tools that were sent under another name; see [`renames`].
     pub renames: Renames,
 }
@@ -46,7 +48,8 @@ impl AnswerStyle {
     }
 }
 
-/// Reads a request.
+/// Reads a request. A dialect that tells the model or whether to stream in the address leaves [`Request::model`] empty and
+/// [`Request::stream`] unsaid; whoever knows the address sets them.
 ///
 /// # Errors
 /// The request is not what the dialect allows; the path names the field.
@@ -54,6 +57,7 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
     match dialect {
         Dialect::OpenaiChat => openai_chat::decode_request(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_request(body),
+        Dialect::Gemini => gemini::decode_request(body),
     }
 }
 
@@ -64,17 +68,22 @@ pub fn encode_request(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Vec<u8> {
-    match dialect {
-        Dialect::OpenaiChat => openai_chat::encode_request(request, target, losses),
-        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, losses),
-    }
+    let mut found = Losses::new();
+    let body = match dialect {
+        Dialect::OpenaiChat => openai_chat::encode_request(request, target, &mut found),
+        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, &mut found),
+        Dialect::Gemini => gemini::encode_request(request, target, &mut found),
+    };
+    losses.extend(gemini::respelled(found, request, dialect));
+    body
 }
 
 /// The tools of a request that [`encode_request`] sends under another name, for [`AnswerStyle::renames`].
 pub fn renames(dialect: Dialect, request: &Request) -> Renames {
     match dialect {
         Dialect::OpenaiChat => openai_chat::renames(request),
-        Dialect::AnthropicMessages => Renames::default(),
+        Dialect::AnthropicMessages => anthropic_messages::renames(request),
+        Dialect::Gemini => gemini::renames(request),
     }
 }
 
@@ -86,6 +95,7 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeE
     match dialect {
         Dialect::OpenaiChat => openai_chat::decode_response(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_response(body),
+        Dialect::Gemini => gemini::decode_response(body),
     }
 }
 
@@ -110,6 +120,7 @@ pub fn encode_response(
             apisix::encode_response(response, style.model.as_deref())
         }
         Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),
+        Dialect::Gemini => gemini::encode_response(response, losses),
     }
 }
 
@@ -118,6 +129,7 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError
     match dialect {
         Dialect::OpenaiChat => openai_chat::decode_error(status, body),
         Dialect::AnthropicMessages => anthropic_messages::decode_error(status, body),
+        Dialect::Gemini => gemini::decode_error(status, body),
     }
 }
 
@@ -126,6 +138,7 @@ pub fn decode_error_inside(dialect: Dialect, document: &str) -> ProviderError {
     match dialect {
         Dialect::OpenaiChat => openai_chat::decode_unnumbered(document),
         Dialect::AnthropicMessages => anthropic_messages::decode_stream_error(document),
+        Dialect::Gemini => gemini::decode_error_inside(document),
     }
 }
 
@@ -134,6 +147,7 @@ pub fn encode_error(dialect: Dialect, error: &ProviderError, request_id: Option<
     match dialect {
         Dialect::OpenaiChat => openai_chat::encode_error(error),
         Dialect::AnthropicMessages => anthropic_messages::encode_error(error, request_id),
+        Dialect::Gemini => gemini::encode_error(error),
     }
 }
 
@@ -144,6 +158,8 @@ pub enum StreamDecoder {
     OpenaiChat(openai_chat::StreamDecoder),
     /// Anthropic Messages.
     AnthropicMessages(anthropic_messages::StreamDecoder),
+    /// Gemini.
+    Gemini(gemini::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -156,6 +172,7 @@ impl StreamDecoder {
             Dialect::AnthropicMessages => {
                 StreamDecoder::AnthropicMessages(anthropic_messages::StreamDecoder::new(max_event_bytes))
             }
+            Dialect::Gemini => StreamDecoder::Gemini(gemini::StreamDecoder::new(max_event_bytes)),
         }
     }
 
@@ -167,6 +184,7 @@ impl StreamDecoder {
         match self {
             StreamDecoder::OpenaiChat(decoder) => decoder.feed(bytes, sink),
             StreamDecoder::AnthropicMessages(decoder) => decoder.feed(bytes, sink),
+            StreamDecoder::Gemini(decoder) => decoder.feed(bytes, sink),
         }
     }
 
@@ -178,6 +196,7 @@ impl StreamDecoder {
         match self {
             StreamDecoder::OpenaiChat(decoder) => decoder.finish(sink),
             StreamDecoder::AnthropicMessages(decoder) => decoder.finish(sink),
+            StreamDecoder::Gemini(decoder) => decoder.finish(sink),
         }
     }
 }
@@ -193,6 +212,7 @@ pub struct StreamEncoder {
 enum Encoder {
     OpenaiChat(openai_chat::StreamEncoder),
     AnthropicMessages(anthropic_messages::StreamEncoder),
+    Gemini(gemini::StreamEncoder),
     /// Anthropic Messages in APISIX's manners.
     Apisix(apisix::StreamEncoder),
 }
@@ -218,6 +238,10 @@ impl StreamEncoder {
                     ..anthropic_messages::StreamStyle::default()
                 },
             )),
+            Dialect::Gemini => Encoder::Gemini(gemini::StreamEncoder::new(gemini::StreamStyle {
+                framing: style.framing,
+                ..gemini::StreamStyle::default()
+            })),
         };
         StreamEncoder {
             encoder,
@@ -232,6 +256,7 @@ impl StreamEncoder {
         match &mut self.encoder {
             Encoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
             Encoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),
+            Encoder::Gemini(encoder) => encoder.encode(event, losses, out),
             Encoder::Apisix(encoder) => encoder.encode(event, out),
         }
     }

@@ -9,6 +9,8 @@ pub enum Dialect {
     OpenaiChat,
     /// Anthropic Messages, `POST /v1/messages`.
     AnthropicMessages,
+    /// Gemini, `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    Gemini,
 }
 
 impl Dialect {
@@ -17,7 +19,15 @@ impl Dialect {
         match self {
             Dialect::OpenaiChat => "openai_chat",
             Dialect::AnthropicMessages => "anthropic_messages",
+            Dialect::Gemini => "gemini_generate",
         }
+    }
+
+    /// The dialect of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini]
+            .into_iter()
+            .find(|dialect| dialect.name() == name)
     }
 }
 

@@ -50,6 +50,8 @@ pub fn content_only<'a>(dialect: Dialect, event: &'a SseEvent<'_>) -> Option<&'a
         Dialect::AnthropicMessages => {
             (event.name == Some(b"content_block_delta")).then(|| piece(&*DELTA, data))
         }
+        // Every document tells the usage and may tell the end.
+        Dialect::Gemini => None,
     }
 }
 

@@ -1,7 +1,7 @@
-//! Tool names that OpenAI takes, and the way back to the client's own.
+//! Tool names that a provider takes, and the way back to the client's own.
 //!
-//! OpenAI refuses a name that is longer than 64 characters or holds anything but letters, digits, `_` and `-`; Anthropic
-//! takes 128 characters, and MCP servers name tools as they like. The name that is sent is a pure function of the client's,
+//! OpenAI refuses a name that is longer than 64 characters or holds anything but letters, digits, `_` and `-`; Gemini also
+//! takes `.` and `:`, but no digit or `-` in front; Anthropic takes 128 characters, and MCP servers name tools as they like. The name that is sent is a pure function of the client's,
 //! so definitions, the choice among them and earlier calls agree without a table that is shared between calls.
 
 use std::borrow::Cow;
@@ -37,8 +37,8 @@ impl Renames {
     }
 
     /// The name to send for `name`; notes it if it is another one.
-    pub(crate) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
-        let sent = sendable(name);
+    pub(crate) fn send<'a>(&mut self, name: &'a str, rule: &Rule) -> Cow<'a, str> {
+        let sent = sendable(name, rule);
         if let Cow::Owned(sent) = &sent
             && !self.0.iter().any(|rename| rename.original == name)
         {
@@ -88,13 +88,43 @@ impl Renames {
     }
 }
 
-/// The request with names that OpenAI takes, and what was renamed. Borrowed if nothing was.
-pub(crate) fn fit<'a>(request: &'a Request, losses: &mut Losses) -> (Cow<'a, Request>, Renames) {
+/// Which names a provider takes.
+pub(crate) struct Rule {
+    /// Characters beside letters, digits and `_`.
+    signs: &'static [u8],
+    /// Whether the first character must be a letter or `_`.
+    letter_first: bool,
+    max_bytes: usize,
+}
+
+/// Names that OpenAI takes.
+pub(crate) const OPENAI: Rule = Rule {
+    signs: b"-",
+    letter_first: false,
+    max_bytes: 64,
+};
+
+/// Names that Anthropic takes.
+pub(crate) const ANTHROPIC: Rule = Rule {
+    signs: b"-",
+    letter_first: false,
+    max_bytes: 128,
+};
+
+/// Names that Gemini takes.
+pub(crate) const GEMINI: Rule = Rule {
+    signs: b"-.:",
+    letter_first: true,
+    max_bytes: 64,
+};
+
+/// The request with names that a provider takes, and what was renamed. Borrowed if nothing was.
+pub(crate) fn fit<'a>(request: &'a Request, rule: &Rule, losses: &mut Losses) -> (Cow<'a, Request>, Renames) {
     let mut renames = Renames::default();
     let mut fitting = Cow::Borrowed(request);
     for (i, tool) in request.tools.iter().enumerate() {
         if let ToolKind::Function { name, .. } = &tool.kind
-            && let Cow::Owned(sent) = renames.send(name)
+            && let Cow::Owned(sent) = renames.send(name, rule)
         {
             losses.approximated(format!("tools[{i}].name"), RENAMED);
             if let Some(tool) = fitting.to_mut().tools.get_mut(i)
@@ -105,14 +135,26 @@ pub(crate) fn fit<'a>(request: &'a Request, losses: &mut Losses) -> (Cow<'a, Req
         }
     }
     if let Some(ToolChoice::Function(name)) = &request.tool_choice
-        && let Cow::Owned(sent) = renames.send(name)
+        && let Cow::Owned(sent) = renames.send(name, rule)
     {
         fitting.to_mut().tool_choice = Some(ToolChoice::Function(sent));
+    }
+    if let Some(ToolChoice::Allowed { names, required }) = &request.tool_choice {
+        let sent: Vec<String> = names
+            .iter()
+            .map(|name| renames.send(name, rule).into_owned())
+            .collect();
+        if sent != *names {
+            fitting.to_mut().tool_choice = Some(ToolChoice::Allowed {
+                names: sent,
+                required: *required,
+            });
+        }
     }
     for (i, message) in request.messages.iter().enumerate() {
         for (j, part) in message.parts.iter().enumerate() {
             if let Part::ToolCall(call) = part
-                && let Cow::Owned(sent) = renames.send(&call.name)
+                && let Cow::Owned(sent) = renames.send(&call.name, rule)
             {
                 losses.approximated(CALL_NAME, RENAMED);
                 let messages = &mut fitting.to_mut().messages;
@@ -127,17 +169,26 @@ pub(crate) fn fit<'a>(request: &'a Request, losses: &mut Losses) -> (Cow<'a, Req
     (fitting, renames)
 }
 
-/// A name OpenAI takes. One that fits stays; any other becomes its first 55 bytes, with `_` for what is not allowed, `_`, and
+/// A name the provider takes. One that fits stays; any other becomes its beginning, with `_` for what is not allowed, `_`, and
 /// the first 8 hex digits of the SHA-256 of the whole name, so that two names that look alike stay apart.
-fn sendable(name: &str) -> Cow<'_, str> {
-    if name.len() <= MAX_BYTES && name.bytes().all(is_allowed) {
+fn sendable<'a>(name: &'a str, rule: &Rule) -> Cow<'a, str> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || rule.signs.contains(&byte);
+    let begins_well = |name: &str| {
+        let first = name.bytes().next();
+        !rule.letter_first || first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+    };
+    if name.len() <= rule.max_bytes && name.bytes().all(is_allowed) && begins_well(name) {
         return Cow::Borrowed(name);
     }
-    let mut sent: String = name
-        .bytes()
-        .take(KEPT_BYTES)
-        .map(|byte| if is_allowed(byte) { char::from(byte) } else { '_' })
-        .collect();
+    let mut sent = String::new();
+    if !begins_well(name) {
+        sent.push('_');
+    }
+    sent.extend(
+        name.bytes()
+            .map(|byte| if is_allowed(byte) { char::from(byte) } else { '_' }),
+    );
+    sent.truncate(rule.max_bytes - 1 - 2 * HASH_BYTES);
     sent.push('_');
     for byte in digest(&SHA256, name.as_bytes()).as_ref().iter().take(HASH_BYTES) {
         sent.push_str(&format!("{byte:02x}"));
@@ -145,20 +196,10 @@ fn sendable(name: &str) -> Cow<'_, str> {
     Cow::Owned(sent)
 }
 
-fn is_allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-}
-
 /// The field of every renamed call in the history, told once.
 pub(crate) const CALL_NAME: &str = "messages[].content[].name";
 
 pub(crate) const RENAMED: &str = "sent under a name the provider takes; answers have the original";
 
-/// Longest name OpenAI takes.
-const MAX_BYTES: usize = 64;
-
 /// How much of a hash a name gets.
 const HASH_BYTES: usize = 4;
-
-/// How much of a name stays before `_` and the hash.
-const KEPT_BYTES: usize = MAX_BYTES - 1 - 2 * HASH_BYTES;

@@ -14,6 +14,7 @@ use crate::canonical::{
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 use crate::target::Target;
+use crate::tool_names::{self, Renames};
 
 /// `max_tokens` where neither the client nor the route nor the capability table names one.
 const LAST_RESORT_MAX_TOKENS: u64 = 8192;
@@ -52,12 +53,27 @@ pub(super) struct Turn<'a> {
     pub(super) ext: Option<&'a Ext>,
 }
 
+/// The tools of a Gemini client that [`encode_request`] sends under another name, because this dialect refuses theirs.
+pub fn renames(request: &Request) -> Renames {
+    if request.origin != Dialect::Gemini {
+        return Renames::default();
+    }
+    tool_names::fit(request, &tool_names::ANTHROPIC, &mut Losses::new()).1
+}
+
 /// Writes a request for `target`.
 ///
 /// A request of this dialect is written as it came, except for the model; a `max_tokens` is added where it is missing, and
 /// reasoning that another maker wrote is left out. A request of another dialect is translated; what could not be carried
 /// over is in `losses`, and as long as that holds no rejection the result is a valid request.
 pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
+    // Gemini takes names that this dialect does not; those of OpenAI fit.
+    let fitting = if request.origin == Dialect::Gemini {
+        tool_names::fit(request, &tool_names::ANTHROPIC, losses).0
+    } else {
+        Cow::Borrowed(request)
+    };
+    let request = &*fitting;
     let draft = if request.origin == Dialect::AnthropicMessages {
         native_draft(request, target, losses)
     } else {
@@ -145,6 +161,7 @@ fn foreign_draft<'a>(request: &'a Request, target: &Target<'a>, losses: &mut Los
     options::reasoning(&mut draft, request, target.capabilities, losses);
     options::forced_choice(&draft, target.capabilities, losses);
     options::sampling(&mut draft, target.capabilities, losses);
+    options::unknown_here(request, losses);
     options::response_format(&mut draft, request, target.capabilities, losses);
     draft
 }
@@ -234,6 +251,9 @@ impl Draft<'_> {
             ToolChoice::Required => ("any", None),
             ToolChoice::None => ("none", None),
             ToolChoice::Function(name) => ("tool", Some(name.as_str())),
+            // Brought down to the tools that are allowed, see `tools`.
+            ToolChoice::Allowed { required: true, .. } => ("any", None),
+            ToolChoice::Allowed { required: false, .. } => ("auto", None),
             ToolChoice::Opaque(raw) => return w.key("tool_choice").raw(raw),
         };
         w.key("tool_choice").object(|w| {

@@ -5,6 +5,7 @@
 
 use crate::Dialect;
 use crate::canonical::{CacheHint, Ext};
+use crate::gemini;
 use crate::json::{Object, RawJson};
 use crate::loss::{Effect, Losses};
 
@@ -22,18 +23,13 @@ fn fate(name: &str, raw: &RawJson) -> Fate {
     use Fate::{Lost, Silent};
     let text = raw.text();
     match (name, text) {
-        ("n", "1") => Silent,
         // Some servers take -1 for "no limit".
         ("max_tokens" | "max_completion_tokens", limit) if limit.starts_with('-') => Silent,
+        // Of a type the dialect does not have; the usual ones are told in `options`.
         ("n", _) => Lost(Rejected, "the provider gives one answer per call"),
-        ("logprobs", "false") | ("top_logprobs", "0") => Silent,
         ("logprobs" | "top_logprobs", _) => Lost(Rejected, "the provider gives no log probabilities"),
-        ("presence_penalty" | "frequency_penalty", _) if raw.as_f64() == Some(0.0) => Silent,
-        ("presence_penalty" | "frequency_penalty", _) => {
-            Lost(Approximated, "the provider knows no penalties")
-        }
         ("logit_bias", _) => Lost(Approximated, "the provider knows no token biases"),
-        ("seed" | "random_seed", _) => Lost(Dropped, "the provider knows no seed"),
+        ("random_seed", _) => Lost(Dropped, "the provider knows no seed"),
         ("prediction", _) => Lost(Dropped, "the provider takes no predicted output"),
         ("metadata", _) => Lost(Dropped, "the provider stores no metadata"),
         ("store", "false") => Silent,
@@ -143,13 +139,16 @@ pub(super) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut L
 
 fn report_with(fate: impl Fn(&str, &RawJson) -> Fate, ext: &Ext, path: &str, losses: &mut Losses) {
     for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
-        let Fate::Lost(effect, reason) = fate(name, raw) else {
-            continue;
-        };
         let field = if path.is_empty() {
             name.to_owned()
         } else {
             format!("{path}.{name}")
+        };
+        if gemini::report(name, raw, &field, losses) {
+            continue;
+        }
+        let Fate::Lost(effect, reason) = fate(name, raw) else {
+            continue;
         };
         losses.push(field, effect, reason);
     }

@@ -1,15 +1,12 @@
-//! Names that must fit this dialect's alphabet: ids of tool calls, ids of answers, and the envelope in which reasoning of
-//! other makers travels.
+//! Names that must fit this dialect's alphabet: ids of tool calls and ids of answers.
 //!
 //! Everything here is a pure function of its input, so a stateless gateway maps the same id the same way in every turn.
 
 use std::borrow::Cow;
 
-use crate::Dialect;
-
 /// First part of a `signature` that is no signature but our note of where the reasoning came from:
 /// `tollgate:<dialect>:<member>:<model>`.
-pub const ENVELOPE_PREFIX: &str = "tollgate:";
+pub const ENVELOPE_PREFIX: &str = crate::envelope::PREFIX;
 
 /// Whether `name` is a tool name this dialect accepts: 1 to 128 of letters, digits, `_` and `-`.
 pub(super) fn is_tool_name(name: &str) -> bool {
@@ -53,28 +50,6 @@ pub(super) fn message_id(id: &str) -> Cow<'_, str> {
     ))
 }
 
-/// The envelope for reasoning that `model` wrote in `dialect` under the name `member`.
-pub(super) fn seal_reasoning(dialect: Dialect, member: Option<&str>, model: &str) -> String {
-    format!(
-        "{ENVELOPE_PREFIX}{dialect}:{}:{model}",
-        member.unwrap_or_default()
-    )
-}
-
-/// Opens an envelope: the dialect and the member's name. `None` if `signature` is no envelope of ours.
-pub(super) fn open_reasoning(signature: &str) -> Option<(Dialect, Option<String>)> {
-    let mut pieces = signature.strip_prefix(ENVELOPE_PREFIX)?.splitn(3, ':');
-    let dialect = match pieces.next()? {
-        name if name == Dialect::OpenaiChat.name() => Dialect::OpenaiChat,
-        _ => return None,
-    };
-    let member = pieces
-        .next()
-        .filter(|member| !member.is_empty())
-        .map(str::to_owned);
-    Some((dialect, member))
-}
-
 fn fits(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
@@ -96,17 +71,5 @@ mod tests {
         assert_eq!(message_id("msg_1"), "msg_1");
         assert_eq!(message_id("chatcmpl-1/2"), "msg_chatcmpl-12");
         assert_eq!(message_id(""), "msg_unnamed");
-    }
-
-    #[test]
-    fn an_envelope_opens_to_what_was_sealed() {
-        let sealed = seal_reasoning(Dialect::OpenaiChat, Some("reasoning_content"), "qwen:7b");
-        assert_eq!(sealed, "tollgate:openai_chat:reasoning_content:qwen:7b");
-        assert_eq!(
-            open_reasoning(&sealed),
-            Some((Dialect::OpenaiChat, Some("reasoning_content".to_owned())))
-        );
-        assert_eq!(open_reasoning("EqQBCkYIBxgC"), None);
-        assert_eq!(open_reasoning("tollgate:unknown:x:y"), None);
     }
 }

@@ -29,7 +29,7 @@ mod turns;
 mod usage;
 
 pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
-pub use encode::encode_request;
+pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_stream_error, encode_error};
 pub(crate) use frame::{write_delta, write_event, write_frame};
 pub use ids::ENVELOPE_PREFIX;

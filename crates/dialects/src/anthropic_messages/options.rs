@@ -8,6 +8,7 @@ use super::{answer_tool, schema};
 use crate::canonical::{
     ContentForm, Effort, Ext, Part, Request, ResponseFormat, Role, Text, Thinking, ToolChoice,
 };
+use crate::gemini;
 use crate::json::{Object, RawJson};
 use crate::loss::Losses;
 use crate::target::Capabilities;
@@ -44,7 +45,7 @@ pub(super) fn user<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a 
 pub(super) fn service_tier(request: &Request, losses: &mut Losses) -> Option<&'static str> {
     match request.service_tier.as_deref()? {
         "auto" => Some("auto"),
-        "default" => Some("standard_only"),
+        "default" | "standard" | "STANDARD" => Some("standard_only"),
         _ => {
             losses.dropped("service_tier", "the provider has no such tier");
             None
@@ -229,6 +230,32 @@ pub(super) fn forced_choice(draft: &Draft<'_>, capabilities: &Capabilities, loss
     }
 }
 
+/// Reports what this dialect has no member for.
+pub(super) fn unknown_here(request: &Request, losses: &mut Losses) {
+    if request.choices.is_some_and(|choices| choices != 1) {
+        losses.rejected("n", "the provider gives one answer per call");
+    }
+    if request.logprobs == Some(true) {
+        losses.rejected("logprobs", NO_LOGPROBS);
+    }
+    if request.top_logprobs.is_some_and(|others| others > 0) {
+        losses.rejected("top_logprobs", NO_LOGPROBS);
+    }
+    for (name, penalty) in [
+        ("presence_penalty", &request.presence_penalty),
+        ("frequency_penalty", &request.frequency_penalty),
+    ] {
+        if penalty.as_ref().is_some_and(|value| value.as_f64() != Some(0.0)) {
+            losses.approximated(name, "the provider knows no penalties");
+        }
+    }
+    if request.seed.is_some() {
+        losses.dropped("seed", "the provider knows no seed");
+    }
+}
+
+const NO_LOGPROBS: &str = "the provider gives no log probabilities";
+
 /// Brings temperature, top-p and top-k into what the model takes.
 pub(super) fn sampling(draft: &mut Draft<'_>, capabilities: &Capabilities, losses: &mut Losses) {
     let temperature = draft.temperature.as_deref().and_then(RawJson::as_f64);
@@ -325,8 +352,11 @@ pub(super) fn response_format<'a>(
                     "the provider takes the schema only",
                 );
             }
-            for (name, _) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
-                losses.rejected(format!("{path}.{name}"), "not known to the provider");
+            for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
+                let field = format!("{path}.{name}");
+                if !gemini::report(name, raw, &field, losses) {
+                    losses.rejected(field, "not known to the provider");
+                }
             }
             if !capabilities.native_structured_output {
                 return bind_by_tool(draft, schema, capabilities, losses);

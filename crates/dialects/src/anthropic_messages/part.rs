@@ -5,13 +5,12 @@
 
 use serde_json::value::RawValue;
 
-use super::ids;
-use crate::Dialect;
 use crate::canonical::{
     CacheHint, ContentForm, DecodeError, Ext, Media, MediaKind, MediaSource, Part, Reasoning, Text, ToolCall,
     ToolCallKind, ToolResult,
 };
 use crate::json::{Object, RawJson, Writer};
+use crate::{Dialect, envelope};
 
 const ORIGIN: Dialect = Dialect::AnthropicMessages;
 
@@ -218,14 +217,8 @@ pub(super) fn encode_cache(w: &mut Writer<'_>, cache: Option<&CacheHint>) {
 
 /// A thinking block; our own envelope in place of a signature names another maker.
 fn decode_reasoning(text: String, signature: Option<String>, ext: Ext) -> Reasoning {
-    match signature.as_deref().and_then(ids::open_reasoning) {
-        Some((dialect, member)) => Reasoning {
-            text,
-            origin: Some(dialect),
-            member,
-            ext,
-            ..Reasoning::default()
-        },
+    match signature.as_deref().and_then(envelope::open) {
+        Some(opened) => Reasoning { text, ext, ..opened },
         None => Reasoning {
             text,
             signature,

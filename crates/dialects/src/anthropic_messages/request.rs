@@ -30,6 +30,7 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
     let reasoning = (config.effort.is_some() || thinking.is_some()).then_some(ReasoningRequest {
         effort: config.effort,
         thinking,
+        visible: None,
     });
     let mut left_over = Ext::default();
     left_over
@@ -60,6 +61,12 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
         response_format: config.format,
         user: user.id,
         service_tier: object.take_string("service_tier")?,
+        choices: None,
+        seed: None,
+        presence_penalty: None,
+        frequency_penalty: None,
+        logprobs: None,
+        top_logprobs: None,
         ext: {
             left_over.0.extend(rest(object, nulls).0);
             left_over

@@ -8,6 +8,7 @@ use crate::canonical::{
 };
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::{envelope, gemini};
 
 /// Reads a whole answer.
 ///
@@ -166,13 +167,15 @@ pub(super) fn stop_reason(stop: &Stop, native: bool, contents: Contents) -> Opti
         return stop.native.clone();
     }
     let word = match stop.reason {
-        StopReason::End | StopReason::Unknown | StopReason::ToolCalls | StopReason::LegacyFunctionCall => {
-            match contents {
-                Contents { tool_calls: true, .. } => "tool_use",
-                Contents { refusal: true, .. } => "refusal",
-                Contents { .. } => "end_turn",
-            }
-        }
+        StopReason::End
+        | StopReason::Unknown
+        | StopReason::Malformed
+        | StopReason::ToolCalls
+        | StopReason::LegacyFunctionCall => match contents {
+            Contents { tool_calls: true, .. } => "tool_use",
+            Contents { refusal: true, .. } => "refusal",
+            Contents { .. } => "end_turn",
+        },
         StopReason::StopSequence => "stop_sequence",
         StopReason::Length => "max_tokens",
         StopReason::ContextFull => "model_context_window_exceeded",
@@ -235,7 +238,7 @@ fn report_losses(response: &Response, losses: &mut Losses) {
     let mut bag = |prefix: &str, ext: &Ext| {
         for (name, _) in ext
             .iter()
-            .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name))
+            .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name) && !gemini::is_note(name, raw))
         {
             losses.dropped(
                 format!("{prefix}{name}"),
@@ -319,6 +322,14 @@ fn convert_reasoning(
             ..reasoning.clone()
         }));
     }
+    if origin != Dialect::OpenaiChat {
+        return Some(Part::Reasoning(Reasoning {
+            text: reasoning.text.clone(),
+            signature: Some(envelope::seal(reasoning, origin, &response.model)),
+            ..Reasoning::default()
+        }));
+    }
+    // Where vendors of this dialect keep their proofs differs; they stay in its own bags.
     if reasoning.redacted.is_some() || reasoning.signature.is_some() {
         losses.dropped(
             path,
@@ -330,7 +341,7 @@ fn convert_reasoning(
     }
     Some(Part::Reasoning(Reasoning {
         text: reasoning.text.clone(),
-        signature: Some(ids::seal_reasoning(
+        signature: Some(envelope::seal_unsigned(
             origin,
             reasoning.member.as_deref(),
             &response.model,
@@ -392,7 +403,7 @@ fn convert_call(
 fn report_bag(ext: &Ext, path: &str, losses: &mut Losses) {
     for (name, _) in ext
         .iter()
-        .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name))
+        .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name) && !gemini::is_note(name, raw))
     {
         losses.dropped(
             format!("{path}.{name}"),

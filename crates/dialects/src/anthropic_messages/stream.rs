@@ -312,7 +312,10 @@ impl Answer {
                 }
             }
             "thinking" => {
-                begin(PartKind::Reasoning { member: None });
+                begin(PartKind::Reasoning {
+                    member: None,
+                    of_call: None,
+                });
                 let text = block.take_string("thinking")?.unwrap_or_default();
                 if !text.is_empty() {
                     sink(delta(part, Delta::Reasoning(Cow::Owned(text))));

@@ -12,10 +12,11 @@ use super::response::{Contents, service_tier, stop_reason, write_stop};
 use super::{ids, usage};
 use crate::Dialect;
 use crate::canonical::{
-    Delta, ErrorKind, Event, Ext, PartKind, ProviderError, Stop, StopReason, ToolCallKind, Usage,
+    Delta, ErrorKind, Event, Ext, PartKind, ProviderError, Reasoning, Stop, StopReason, ToolCallKind, Usage,
 };
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::{envelope, gemini};
 
 const FOREIGN_PROOF: &str = "proofs of other makers for their reasoning cannot be carried";
 
@@ -46,6 +47,7 @@ pub struct StreamEncoder {
     /// Whether `message_start` was written.
     started: bool,
     native: bool,
+    origin: Dialect,
     model: String,
     id: String,
     service_tier: Option<String>,
@@ -89,6 +91,8 @@ enum OpenKind {
         passed_on: bool,
         /// Whether a signature was passed on.
         signed: bool,
+        /// The maker's own signature, for the envelope.
+        proof: Option<String>,
     },
     /// A tool call of another dialect with its arguments so far.
     ForeignCall {
@@ -112,6 +116,7 @@ impl StreamEncoder {
             pending_start: None,
             started: false,
             native: false,
+            origin: Dialect::AnthropicMessages,
             model: String::new(),
             id: String::new(),
             service_tier: None,
@@ -144,6 +149,7 @@ impl StreamEncoder {
                 ext,
                 created: _,
             } => {
+                self.origin = *origin;
                 self.native = *origin == Dialect::AnthropicMessages;
                 self.id = if self.native {
                     id.clone()
@@ -337,12 +343,13 @@ impl StreamEncoder {
                     });
                 });
             }
-            PartKind::Reasoning { member } => {
+            PartKind::Reasoning { member, .. } => {
                 if !self.native {
                     open = OpenKind::ForeignReasoning {
                         member: member.clone(),
                         passed_on: false,
                         signed: false,
+                        proof: None,
                     };
                 }
                 block(out, &|w| {
@@ -401,9 +408,15 @@ impl StreamEncoder {
             Delta::Reasoning(text) => write_delta(out, index, "thinking_delta", "thinking", text),
             Delta::Signature(text) => {
                 if let OpenKind::ForeignReasoning {
-                    passed_on, signed, ..
+                    passed_on,
+                    signed,
+                    proof,
+                    ..
                 } = &mut open.kind
                 {
+                    if self.origin != Dialect::OpenaiChat {
+                        return proof.get_or_insert_default().push_str(text);
+                    }
                     if !*passed_on {
                         return losses.dropped("choices[0].delta.signature", FOREIGN_PROOF);
                     }
@@ -451,8 +464,13 @@ impl StreamEncoder {
         match open.kind {
             OpenKind::Plain => {}
             OpenKind::ForeignReasoning { signed: true, .. } => {}
-            OpenKind::ForeignReasoning { member, .. } => {
-                let envelope = ids::seal_reasoning(Dialect::OpenaiChat, member.as_deref(), &self.model);
+            OpenKind::ForeignReasoning { member, proof, .. } => {
+                let reasoning = Reasoning {
+                    member,
+                    signature: proof,
+                    ..Reasoning::default()
+                };
+                let envelope = envelope::seal(&reasoning, self.origin, &self.model);
                 write_delta(out, index, "signature_delta", "signature", &envelope);
             }
             OpenKind::ForeignCall { arguments } => {
@@ -465,7 +483,8 @@ impl StreamEncoder {
 
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses, out: &mut Vec<u8>) {
         if !self.native {
-            if !raw.is_blank() {
+            let name = field.rsplit('.').next().unwrap_or(field);
+            if !raw.is_blank() && !gemini::is_note(name, raw) {
                 losses.dropped(field, "only the provider's own dialect has this member");
             }
             return;
@@ -532,7 +551,10 @@ impl StreamEncoder {
         if self.native {
             return ext.clone();
         }
-        for (name, _) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
+        for (name, _) in ext
+            .iter()
+            .filter(|(name, raw)| !raw.is_blank() && !gemini::is_note(name, raw))
+        {
             losses.dropped(
                 format!("{prefix}{name}"),
                 "only the provider's own dialect has this member",

@@ -26,7 +26,13 @@ pub(super) fn build<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> 
         return without_tools(request, losses);
     }
     let choice = match &request.tool_choice {
-        Some(ToolChoice::Opaque(raw)) => allowed_tools(raw, &mut tools, losses).map(Cow::Owned),
+        Some(ToolChoice::Opaque(_)) => {
+            losses.rejected("tool_choice", "not a choice the provider knows");
+            None
+        }
+        Some(ToolChoice::Allowed { names, required }) => {
+            allowed_tools(names, *required, &mut tools, losses).map(Cow::Owned)
+        }
         Some(ToolChoice::Function(name)) if !tools.iter().any(|tool| is_named(tool, name)) => {
             losses.rejected("tool_choice", "no tool has this name");
             None
@@ -150,12 +156,13 @@ fn object_schema(schema: &RawJson, path: &str, losses: &mut Losses) -> Option<Ra
     }
 }
 
-/// OpenAI's `allowed_tools`: a subset of the tools. The provider has no subset, so the others are left out.
-fn allowed_tools(raw: &RawJson, tools: &mut Vec<Cow<'_, Tool>>, losses: &mut Losses) -> Option<ToolChoice> {
-    let Some((mode, names)) = read_allowed_tools(raw) else {
-        losses.rejected("tool_choice", "not a choice the provider knows");
-        return None;
-    };
+/// A subset of the tools. The provider has no subset, so the others are left out.
+fn allowed_tools(
+    names: &[String],
+    required: bool,
+    tools: &mut Vec<Cow<'_, Tool>>,
+    losses: &mut Losses,
+) -> Option<ToolChoice> {
     let unknown = names
         .iter()
         .any(|name| !tools.iter().any(|tool| is_named(tool, name)));
@@ -168,27 +175,11 @@ fn allowed_tools(raw: &RawJson, tools: &mut Vec<Cow<'_, Tool>>, losses: &mut Los
         "the provider knows no subset of tools; the others are left out",
     );
     tools.retain(|tool| names.iter().any(|name| is_named(tool, name)));
-    Some(mode)
-}
-
-fn read_allowed_tools(raw: &RawJson) -> Option<(ToolChoice, Vec<String>)> {
-    let mut choice = Object::parse(raw.text(), "").ok()?;
-    if choice.take_string("type").ok()?? != "allowed_tools" {
-        return None;
-    }
-    let mut allowed = choice.take_object("allowed_tools").ok()??;
-    let mode = match allowed.take_string("mode").ok()??.as_str() {
-        "auto" => ToolChoice::Auto,
-        "required" => ToolChoice::Required,
-        _ => return None,
-    };
-    let mut names = Vec::new();
-    for tool in allowed.take_array("tools").ok()?? {
-        let mut tool = Object::parse(tool.get(), "").ok()?;
-        let mut function = tool.take_object("function").ok()??;
-        names.push(function.take_string("name").ok()??);
-    }
-    Some((mode, names))
+    Some(if required {
+        ToolChoice::Required
+    } else {
+        ToolChoice::Auto
+    })
 }
 
 fn is_named(tool: &Tool, wanted: &str) -> bool {

@@ -108,6 +108,16 @@ pub(super) fn report_losses(usage: &Usage, losses: &mut Losses) {
             "the dialect does not count audio tokens apart",
         );
     }
+    for (name, count) in [
+        ("usage.input_image", usage.input_image),
+        ("usage.input_video", usage.input_video),
+        ("usage.output_image", usage.output_image),
+        ("usage.input_tool_use", usage.input_tool_use),
+    ] {
+        if count.is_some_and(|count| count > 0) {
+            losses.dropped(name, "the dialect does not count these tokens apart");
+        }
+    }
     // The bag of a foreign dialect is its own usage object, which has been converted: no loss.
 }
 

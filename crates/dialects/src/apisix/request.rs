@@ -8,7 +8,7 @@ use super::turns::write_messages;
 use crate::canonical::DecodeError;
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
-use crate::tool_names::{RENAMED, Renames};
+use crate::tool_names::{OPENAI, RENAMED, Renames};
 
 /// A request for an OpenAI Chat provider.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
     }
     w.key("tools").array(|w| {
         for (i, tool) in tools.iter().enumerate() {
-            let sent = renames.send(&tool.name);
+            let sent = renames.send(&tool.name, &OPENAI);
             if *sent != tool.name {
                 losses.approximated(format!("tools[{i}].name"), RENAMED);
             }
@@ -246,7 +246,7 @@ fn write_choice(
             };
             // A name that no tool has stays as it is: there is nothing it must agree with.
             let sent = if tools.iter().any(|tool| tool.name == name) {
-                renames.send(&name)
+                renames.send(&name, &OPENAI)
             } else {
                 name.as_str().into()
             };

@@ -8,7 +8,7 @@ use super::request::{elements, inner, is_table, list, string};
 use crate::canonical::DecodeError;
 use crate::json::{Object, Writer};
 use crate::loss::Losses;
-use crate::tool_names::{CALL_NAME, RENAMED, Renames};
+use crate::tool_names::{CALL_NAME, OPENAI, RENAMED, Renames};
 
 /// Writes the elements of `messages`.
 ///
@@ -200,7 +200,7 @@ impl Call {
 
 fn call_of(block: &mut Object<'_>, renames: &mut Renames, losses: &mut Losses) -> Option<Call> {
     let (id, name) = (string(block, "id")?, string(block, "name")?);
-    let sent = renames.send(&name).into_owned();
+    let sent = renames.send(&name, &OPENAI).into_owned();
     if sent != name {
         losses.approximated(CALL_NAME, RENAMED);
     }

@@ -204,9 +204,10 @@ fn begin(kind: &PartKind, origin: Option<Dialect>) -> Part {
     match kind {
         PartKind::Text => Part::Text(Text::default()),
         PartKind::Refusal => Part::Refusal(Text::default()),
-        PartKind::Reasoning { member } => Part::Reasoning(Reasoning {
+        PartKind::Reasoning { member, of_call } => Part::Reasoning(Reasoning {
             origin,
             member: member.clone(),
+            of_call: of_call.clone(),
             ..Reasoning::default()
         }),
         PartKind::RedactedReasoning { data } => Part::Reasoning(Reasoning {

@@ -87,6 +87,8 @@ pub enum PartKind {
     Reasoning {
         /// The name of the member that held it.
         member: Option<String>,
+        /// The id of the tool call whose signature it is, where makers sign calls (Gemini).
+        of_call: Option<String>,
     },
     /// Sealed reasoning (Anthropic's `redacted_thinking`), whole.
     RedactedReasoning {

@@ -237,6 +237,8 @@ pub struct Reasoning {
     pub origin: Option<Dialect>,
     /// The name of the member that held it (`reasoning_content`, `reasoning`, `thinking`), for writing it back alike.
     pub member: Option<String>,
+    /// The id of the tool call that `signature` stands beside, where makers sign calls (Gemini).
+    pub of_call: Option<String>,
     /// Members that only the origin dialect knows.
     pub ext: Ext,
 }

@@ -41,6 +41,18 @@ pub struct Request {
     pub user: Option<String>,
     /// `service_tier` as written.
     pub service_tier: Option<String>,
+    /// How many answers are wanted (OpenAI's `n`); `None` if not said.
+    pub choices: Option<u64>,
+    /// Seed of the sampling as written (a JSON number).
+    pub seed: Option<RawJson>,
+    /// Penalty for tokens that have occurred, as written (a JSON number).
+    pub presence_penalty: Option<RawJson>,
+    /// Penalty for tokens by how often they have occurred, as written (a JSON number).
+    pub frequency_penalty: Option<RawJson>,
+    /// Whether the answer tells the log probabilities of its tokens; `None` if not said.
+    pub logprobs: Option<bool>,
+    /// For how many other tokens in each place log probabilities are told; `None` if not said.
+    pub top_logprobs: Option<u64>,
     /// Members that only the origin dialect knows, in their original order.
     pub ext: Ext,
 }
@@ -99,7 +111,14 @@ pub enum ToolChoice {
     Required,
     /// A call of this function.
     Function(String),
-    /// A choice only the origin dialect knows (`allowed_tools`, custom tools, …), as written.
+    /// Only these functions.
+    Allowed {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether one of them must be called; if not, the model decides.
+        required: bool,
+    },
+    /// A choice only the origin dialect knows (custom tools, …), as written.
     Opaque(RawJson),
 }
 
@@ -110,6 +129,8 @@ pub struct ReasoningRequest {
     pub effort: Option<Effort>,
     /// Anthropic's `thinking` member.
     pub thinking: Option<Thinking>,
+    /// Whether the client wants to read the reasoning (Gemini's `includeThoughts`); `None` if not said.
+    pub visible: Option<bool>,
 }
 
 /// Reasoning effort as a word. Ordered from least to most.

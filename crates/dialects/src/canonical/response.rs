@@ -34,7 +34,7 @@ pub struct Choice {
     pub parts: Vec<Part>,
     /// Why it ended.
     pub stop: Stop,
-    /// Log probabilities as written.
+    /// Log probabilities in OpenAI's form: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}]}`.
     pub logprobs: Option<RawJson>,
     /// Members of the choice that only the origin dialect knows.
     pub ext: Ext,
@@ -77,6 +77,8 @@ pub enum StopReason {
     ContentFilter,
     /// A hosted tool ran long; the client may send the answer back to go on.
     Pause,
+    /// The model wrote a tool call that cannot be read, or called a tool that it must not.
+    Malformed,
     /// A word we do not know; see [`Stop::native`].
     Unknown,
 }

@@ -19,12 +19,20 @@ pub struct Usage {
     pub cache_write_5m: Option<u64>,
     /// Of `cache_write`, those kept 1 hour; `None` if not said.
     pub cache_write_1h: Option<u64>,
+    /// Of `input`, tokens that tools of the provider brought into the prompt (results of a search); `None` if not said.
+    pub input_tool_use: Option<u64>,
     /// Output tokens, reasoning included.
     pub output: u64,
     /// Of `output`, those spent on reasoning; `None` if not said.
     pub reasoning: Option<u64>,
     /// Of the input, audio tokens; `None` if not said.
     pub input_audio: Option<u64>,
+    /// Of the input, tokens of images; `None` if not said.
+    pub input_image: Option<u64>,
+    /// Of the input, tokens of video; `None` if not said.
+    pub input_video: Option<u64>,
+    /// Of `output`, tokens of images; `None` if not said.
+    pub output_image: Option<u64>,
     /// Of `output`, audio tokens; `None` if not said.
     pub output_audio: Option<u64>,
     /// The provider's own total where it differs from input plus output as OpenAI counts them; `None` otherwise.

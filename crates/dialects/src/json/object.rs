@@ -40,6 +40,28 @@ impl<'a> Object<'a> {
         Ok(Object { path, members })
     }
 
+    /// Gives the members the names that `spell` says; `None` keeps a name.
+    ///
+    /// # Errors
+    /// Two members now have the same name.
+    pub fn respell(&mut self, spell: impl Fn(&str) -> Option<String>) -> Result<(), DecodeError> {
+        for i in 0..self.members.len() {
+            let Some(new) = self.members.get(i).and_then(|(key, _)| spell(key)) else {
+                continue;
+            };
+            if self.has(&new) {
+                return Err(DecodeError::new(
+                    join(&self.path, &new),
+                    "stands twice in the same object, in two spellings",
+                ));
+            }
+            if let Some((key, _)) = self.members.get_mut(i) {
+                *key = Cow::Owned(new);
+            }
+        }
+        Ok(())
+    }
+
     /// The path of this object.
     pub fn path(&self) -> &str {
         &self.path

@@ -289,7 +289,9 @@ fn own_shape(text: &str) -> Option<Object<'_>> {
     if outer.has("type") {
         return None;
     }
-    outer.take_object("error").ok().flatten()
+    let error = outer.take_object("error").ok().flatten()?;
+    // Google's own shape has a word for the status and no type.
+    (error.has("type") || !error.has("status")).then_some(error)
 }
 
 fn classify(status: u16, code: &str, native_type: &str, message: &str) -> ErrorKind {

@@ -5,7 +5,7 @@
 
 use crate::canonical::{CacheHint, Ext};
 use crate::json::Object;
-use crate::{Dialect, Effect, Losses};
+use crate::{Dialect, Effect, Losses, gemini};
 
 /// The kind of object in which a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,9 @@ pub(super) fn report(ext: &Ext, place: Place, path: &str, losses: &mut Losses) {
         } else {
             format!("{path}.{name}")
         };
+        if gemini::report(name, raw, &field, losses) {
+            continue;
+        }
         let nested = match (place, name) {
             (Place::Request, "output_config") => Some(Place::OutputConfig),
             (Place::Request, "metadata") => Some(Place::Metadata),

@@ -17,7 +17,23 @@ pub(super) const TEXT_MEMBERS: [&str; 2] = ["reasoning_content", "reasoning"];
 pub(super) const DETAILS: &str = "reasoning_details";
 
 /// The `format` of entries that hold Anthropic's blocks.
-pub(super) const ANTHROPIC_FORMAT: &str = "anthropic-claude-v1";
+const ANTHROPIC_FORMAT: &str = "anthropic-claude-v1";
+
+/// The `format` of entries that hold Gemini's thoughts and signatures.
+const GEMINI_FORMAT: &str = "google-gemini-v1";
+
+/// The `format` of entries that hold the reasoning of a provider of this dialect.
+pub(super) const fn format_of(origin: Dialect) -> &'static str {
+    match origin {
+        Dialect::Gemini => GEMINI_FORMAT,
+        _ => ANTHROPIC_FORMAT,
+    }
+}
+
+/// Whether a part of reasoning is nothing but the signature of another part: Gemini signs calls and texts.
+pub(super) fn is_proof(origin: Dialect, member: Option<&str>) -> bool {
+    origin == Dialect::Gemini && member.is_some_and(|member| member != "thought")
+}
 
 /// One entry of `reasoning_details`.
 #[derive(Debug, Default)]
@@ -32,6 +48,10 @@ pub(super) struct Detail {
     pub(super) index: Option<u64>,
     /// Whose block it is.
     pub(super) origin: Option<Dialect>,
+    /// Where Gemini's signature stands; `None` for all others.
+    pub(super) member: Option<&'static str>,
+    /// The call that Gemini signed.
+    pub(super) of_call: Option<String>,
 }
 
 impl Detail {
@@ -43,6 +63,8 @@ impl Detail {
         let format = string("format").unwrap_or_default();
         let origin = if format.starts_with("anthropic") {
             Dialect::AnthropicMessages
+        } else if format.starts_with("google") {
+            Dialect::Gemini
         } else {
             Dialect::OpenaiChat
         };
@@ -56,8 +78,20 @@ impl Detail {
                 detail.signature = string("signature").filter(|signature| !signature.is_empty());
             }
             "reasoning.summary" => detail.text = string("summary").unwrap_or_default(),
+            "reasoning.encrypted" if origin == Dialect::Gemini => {
+                detail.signature = string("data");
+                detail.of_call = string("id");
+                detail.member = Some(if detail.of_call.is_some() {
+                    "functionCall"
+                } else {
+                    "text"
+                });
+            }
             "reasoning.encrypted" => detail.redacted = string("data"),
             _ => {}
+        }
+        if origin == Dialect::Gemini && detail.member.is_none() {
+            detail.member = Some("thought");
         }
         detail.index = object.take_u64("index").ok().flatten();
         Some(detail)
@@ -95,7 +129,7 @@ pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
                 _ => {}
             }
         } else if detailed == text {
-            for block in &mut blocks {
+            for block in blocks.iter_mut().filter(|block| !block.text.is_empty()) {
                 block.member = Some(name.to_owned());
             }
             earlier = Some(text);
@@ -138,6 +172,7 @@ fn take_details(message: &mut Object<'_>) -> Vec<Reasoning> {
             && block.signature.is_none()
             && block.redacted.is_none()
             && detail.redacted.is_none()
+            && detail.member.is_none_or(|member| member == "thought")
         {
             block.text.push_str(&detail.text);
             block.signature = detail.signature;
@@ -149,7 +184,8 @@ fn take_details(message: &mut Object<'_>) -> Vec<Reasoning> {
             signature: detail.signature,
             redacted: detail.redacted,
             origin: detail.origin,
-            member: Some(DETAILS.to_owned()),
+            member: Some(detail.member.unwrap_or(DETAILS).to_owned()),
+            of_call: detail.of_call,
             ext: Ext::default(),
         };
         blocks.push((block, detail.index, vec![raw.get()]));
@@ -197,13 +233,13 @@ fn write_kept_details(w: &mut Writer<'_>, block: &Reasoning) {
         .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.text()).ok());
     match kept {
         Some(entries) => entries.into_iter().for_each(|entry| w.raw(&RawJson::from(entry))),
-        None => write_detail(w, block, None, None),
+        None => write_detail(w, block, Dialect::OpenaiChat, None),
     }
 }
 
 /// Writes the reasoning of an answer that comes from another maker: the text for people, and `reasoning_details` with
 /// the signatures for the way back.
-pub(super) fn write_foreign(w: &mut Writer<'_>, parts: &[Part]) {
+pub(super) fn write_foreign(w: &mut Writer<'_>, parts: &[Part], origin: Dialect) {
     let blocks: Vec<&Reasoning> = parts.iter().filter_map(reasoning_of).collect();
     let text: String = blocks.iter().map(|block| block.text.as_str()).collect();
     if !text.is_empty() {
@@ -214,7 +250,7 @@ pub(super) fn write_foreign(w: &mut Writer<'_>, parts: &[Part]) {
     }
     w.key(DETAILS).array(|w| {
         for (index, block) in (0..).zip(&blocks) {
-            write_detail(w, block, Some(ANTHROPIC_FORMAT), Some(index));
+            write_detail(w, block, block.origin.unwrap_or(origin), Some(index));
         }
     });
 }
@@ -222,9 +258,18 @@ pub(super) fn write_foreign(w: &mut Writer<'_>, parts: &[Part]) {
 /// The member that holds the text of another maker's reasoning.
 pub(super) const FOREIGN_TEXT: &str = "reasoning_content";
 
-fn write_detail(w: &mut Writer<'_>, block: &Reasoning, format: Option<&str>, index: Option<u64>) {
+fn write_detail(w: &mut Writer<'_>, block: &Reasoning, origin: Dialect, index: Option<u64>) {
+    let format = (origin != Dialect::OpenaiChat).then(|| format_of(origin));
+    let proof = block
+        .signature
+        .as_ref()
+        .filter(|_| is_proof(origin, block.member.as_deref()));
     w.object(|w| {
-        if let Some(data) = &block.redacted {
+        if let Some(proof) = proof {
+            w.key("type").string("reasoning.encrypted");
+            w.key("data").string(proof);
+            w.optional_string("id", block.of_call.as_deref());
+        } else if let Some(data) = &block.redacted {
             w.key("type").string("reasoning.encrypted");
             w.key("data").string(data);
         } else {

@@ -26,6 +26,7 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
     let messages = messages::decode(&list)?;
     let tools = take_tools(&mut object, &mut ext)?;
     let tool_choice = take_tool_choice(&mut object, &mut ext)?;
+    let logprobs = take_if_valid(&mut object, "logprobs");
     Ok(Request {
         origin: Dialect::OpenaiChat,
         model,
@@ -44,6 +45,12 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
         response_format: take_response_format(&mut object)?,
         user: take_user(&mut object, &mut ext)?,
         service_tier: object.take_string("service_tier")?,
+        choices: take_if_valid(&mut object, "n"),
+        seed: object.take_number("seed")?,
+        presence_penalty: object.take_number("presence_penalty")?,
+        frequency_penalty: object.take_number("frequency_penalty")?,
+        logprobs,
+        top_logprobs: take_if_valid(&mut object, "top_logprobs"),
         ext: leftover(object, ext),
     })
 }
@@ -59,7 +66,7 @@ pub fn renames(request: &Request) -> Renames {
     if request.origin == Dialect::OpenaiChat {
         return Renames::default();
     }
-    tool_names::fit(request, &mut Losses::new()).1
+    tool_names::fit(request, &tool_names::OPENAI, &mut Losses::new()).1
 }
 
 /// Writes a request for `target`.
@@ -72,7 +79,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
     let fitting = if own {
         Cow::Borrowed(request)
     } else {
-        tool_names::fit(request, losses).0
+        tool_names::fit(request, &tool_names::OPENAI, losses).0
     };
     let request = &*fitting;
     let mut out = Vec::new();
@@ -155,6 +162,13 @@ fn take_max_tokens(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<u64>
     Ok(None)
 }
 
+/// Takes a member that is what the dialect says; one of another type, as some vendors have it, stays where it is.
+fn take_if_valid<'a, T: serde::Deserialize<'a>>(object: &mut Object<'a>, name: &str) -> Option<T> {
+    let value = serde_json::from_str(object.peek(name)?.get()).ok()?;
+    object.take(name);
+    Some(value)
+}
+
 fn take_user(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<String>, DecodeError> {
     for name in ["safety_identifier", "user"] {
         if let Some(user) = object.take_string(name)? {
@@ -207,7 +221,13 @@ fn take_reasoning(object: &mut Object<'_>) -> Result<Option<ReasoningRequest>, D
     if thinking.is_some() {
         object.take("thinking");
     }
-    Ok((effort.is_some() || thinking.is_some()).then_some(ReasoningRequest { effort, thinking }))
+    Ok(
+        (effort.is_some() || thinking.is_some()).then_some(ReasoningRequest {
+            effort,
+            thinking,
+            visible: None,
+        }),
+    )
 }
 
 fn known_thinking(raw: &RawValue) -> Option<Thinking> {
@@ -304,6 +324,12 @@ fn write_sampling(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, lo
             w.key(name).raw(value);
         }
     }
+    w.optional_number("n", request.choices);
+    w.optional_raw("seed", request.seed.as_ref());
+    w.optional_raw("presence_penalty", request.presence_penalty.as_ref());
+    w.optional_raw("frequency_penalty", request.frequency_penalty.as_ref());
+    w.optional_bool("logprobs", request.logprobs);
+    w.optional_number("top_logprobs", request.top_logprobs);
 }
 
 fn write_stop(w: &mut Writer<'_>, request: &Request, losses: &mut Losses) {
@@ -432,7 +458,9 @@ fn service_tier<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a str
     }
     match tier? {
         "auto" => Some("auto"),
-        "standard_only" => Some("default"),
+        "standard_only" | "standard" | "STANDARD" => Some("default"),
+        "flex" | "FLEX" => Some("flex"),
+        "priority" | "PRIORITY" => Some("priority"),
         _ => {
             losses.dropped("service_tier", "the provider has no such tier");
             None

@@ -226,13 +226,17 @@ fn write_choice(
             if own {
                 write_own_message(w, choice);
             } else {
-                write_foreign_message(w, choice, legacy, losses);
+                write_foreign_message(w, choice, origin, legacy, losses);
             }
         });
         if own {
             w.optional_raw("logprobs", choice.logprobs.as_ref());
         } else {
-            w.key("logprobs").null();
+            w.key("logprobs");
+            match &choice.logprobs {
+                Some(raw) => w.raw(raw),
+                None => w.null(),
+            }
         }
         w.key("finish_reason");
         match finish {
@@ -269,7 +273,13 @@ fn write_own_message(w: &mut Writer<'_>, choice: &Choice) {
     }
 }
 
-fn write_foreign_message(w: &mut Writer<'_>, choice: &Choice, legacy: bool, losses: &mut Losses) {
+fn write_foreign_message(
+    w: &mut Writer<'_>,
+    choice: &Choice,
+    origin: Dialect,
+    legacy: bool,
+    losses: &mut Losses,
+) {
     w.key("role").string("assistant");
     let (mut text, mut refusal) = (String::new(), None);
     let mut calls = Vec::new();
@@ -300,7 +310,7 @@ fn write_foreign_message(w: &mut Writer<'_>, choice: &Choice, legacy: bool, loss
     } else {
         w.string(&text);
     }
-    reasoning::write_foreign(w, &choice.parts);
+    reasoning::write_foreign(w, &choice.parts, origin);
     w.key("refusal");
     match refusal {
         Some(text) => w.string(text),

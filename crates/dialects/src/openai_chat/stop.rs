@@ -79,6 +79,12 @@ pub(super) fn encode<'a>(
             "a paused answer is told as finished; send it back to go on",
         );
     }
+    if stop.reason == StopReason::Malformed {
+        losses.approximated(
+            "stop_reason",
+            "the answer cannot say that its tool call was malformed",
+        );
+    }
     match (style, &stop.native) {
         (FinishReasonStyle::Native, Some(word)) => Some(word),
         _ => Some(word_of(stop.reason, has_refusal)),
@@ -87,7 +93,11 @@ pub(super) fn encode<'a>(
 
 fn word_of(reason: StopReason, has_refusal: bool) -> &'static str {
     match reason {
-        StopReason::End | StopReason::StopSequence | StopReason::Pause | StopReason::Unknown => "stop",
+        StopReason::End
+        | StopReason::StopSequence
+        | StopReason::Pause
+        | StopReason::Malformed
+        | StopReason::Unknown => "stop",
         StopReason::Length | StopReason::ContextFull => "length",
         StopReason::ToolCalls => "tool_calls",
         StopReason::LegacyFunctionCall => "function_call",

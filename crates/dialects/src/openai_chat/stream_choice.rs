@@ -316,6 +316,7 @@ impl ChoiceDecoder {
         let part = self.begin(
             PartKind::Reasoning {
                 member: Some(member.to_owned()),
+                of_call: None,
             },
             sink,
         );

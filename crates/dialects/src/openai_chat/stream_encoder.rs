@@ -9,7 +9,7 @@ use super::content::THINKING;
 use super::error::write_error;
 use super::ext::without;
 use super::foreign::{self, Place};
-use super::reasoning::{DETAILS, FOREIGN_TEXT};
+use super::reasoning::{DETAILS, FOREIGN_TEXT, format_of, is_proof};
 use super::response::service_tier;
 use super::stop::{self, FinishReasonStyle};
 use super::stream_pieces::{
@@ -18,7 +18,7 @@ use super::stream_pieces::{
 use super::usage;
 use crate::canonical::{Delta, Event, Ext, PartKind, ToolCallKind, Usage, split_choice};
 use crate::json::{Object, RawJson, Writer};
-use crate::{Dialect, Losses};
+use crate::{Dialect, Losses, gemini};
 
 /// How a stream is written where the canonical form leaves a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,11 @@ enum PartState {
     Refusal,
     Reasoning {
         member: String,
+        detail: u64,
+    },
+    /// The signature of a part that is no reasoning, such as a call.
+    Proof {
+        of_call: Option<String>,
         detail: u64,
     },
     Redacted,
@@ -239,7 +244,15 @@ impl StreamEncoder {
                 state.has_refusal = true;
                 PartState::Refusal
             }
-            PartKind::Reasoning { member } => {
+            PartKind::Reasoning { member, of_call } if is_proof(self.origin, member.as_deref()) => {
+                let detail = state.details;
+                state.details += 1;
+                PartState::Proof {
+                    of_call: of_call.clone(),
+                    detail,
+                }
+            }
+            PartKind::Reasoning { member, .. } => {
                 let detail = state.details;
                 state.details += 1;
                 let member = member
@@ -252,9 +265,10 @@ impl StreamEncoder {
                 let detail = state.details;
                 state.details += 1;
                 state.parts.insert(part, PartState::Redacted);
+                let format = format_of(self.origin);
                 if !own {
                     self.chunk(choice, None, out, |w| {
-                        write_detail(w, "reasoning.encrypted", "data", data, detail);
+                        write_detail(w, SEALED, data, None, format, detail);
                     });
                 }
                 return;
@@ -353,15 +367,24 @@ impl StreamEncoder {
                 });
             }
             (PartState::Reasoning { member, detail }, Delta::Reasoning(text)) => {
+                let format = format_of(self.origin);
                 self.chunk(choice, None, out, |w| {
                     w.key(&member).string(text);
-                    write_detail(w, "reasoning.text", "text", text, detail);
+                    write_detail(w, ("reasoning.text", "text"), text, None, format, detail);
                 });
             }
             (PartState::Reasoning { .. }, Delta::Signature(_)) if own => self.flush_piece(out),
             (PartState::Reasoning { detail, .. }, Delta::Signature(signature)) => {
+                let format = format_of(self.origin);
                 self.chunk(choice, None, out, |w| {
-                    write_detail(w, "reasoning.text", "signature", signature, detail);
+                    let kind = ("reasoning.text", "signature");
+                    write_detail(w, kind, signature, None, format, detail);
+                });
+            }
+            (PartState::Proof { of_call, detail }, Delta::Signature(signature)) => {
+                let format = format_of(self.origin);
+                self.chunk(choice, None, out, |w| {
+                    write_detail(w, SEALED, signature, of_call.as_deref(), format, detail);
                 });
             }
             (PartState::Call { index, kind }, Delta::Arguments(arguments)) => {
@@ -376,8 +399,12 @@ impl StreamEncoder {
 
     /// Keeps a member that only this dialect knows for the chunk it belongs to.
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses, out: &mut Vec<u8>) {
-        if !self.own() {
-            losses.dropped(field, "belongs to another API");
+        let logprobs = split_choice(field).is_some_and(|(_, member)| member == "logprobs");
+        if !self.own() && !logprobs {
+            let name = field.rsplit('.').next().unwrap_or(field);
+            if !gemini::report(name, raw, field, losses) {
+                losses.dropped(field, "belongs to another API");
+            }
             return;
         }
         let Some((choice, rest)) = split_choice(field) else {
@@ -523,6 +550,9 @@ impl StreamEncoder {
         out.extend_from_slice(b"}\n\n");
     }
 }
+
+/// `type` and member of an entry of `reasoning_details` that holds a proof only.
+const SEALED: (&str, &str) = ("reasoning.encrypted", "data");
 
 /// The members of a delta that chunks are made of.
 const KNOWN_IN_DELTA: [&str; 8] = [

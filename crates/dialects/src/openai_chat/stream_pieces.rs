@@ -2,7 +2,7 @@
 
 use super::content::THINKING;
 use super::ext::{inner, without};
-use super::reasoning::{ANTHROPIC_FORMAT, DETAILS};
+use super::reasoning::DETAILS;
 use crate::canonical::{Ext, ToolCallKind};
 use crate::json::Writer;
 
@@ -118,13 +118,21 @@ pub(super) fn write_arguments(
     });
 }
 
-/// Writes one entry of `reasoning_details` for a block of Anthropic's; pieces of a block share their index.
-pub(super) fn write_detail(w: &mut Writer<'_>, kind: &str, member: &str, value: &str, index: u64) {
+/// Writes one entry of `reasoning_details` for a block of another maker; pieces of a block share their index.
+pub(super) fn write_detail(
+    w: &mut Writer<'_>,
+    (kind, member): (&str, &str),
+    value: &str,
+    call: Option<&str>,
+    format: &str,
+    index: u64,
+) {
     w.key(DETAILS).array(|w| {
         w.object(|w| {
             w.key("type").string(kind);
             w.key(member).string(value);
-            w.key("format").string(ANTHROPIC_FORMAT);
+            w.optional_string("id", call);
+            w.key("format").string(format);
             w.key("index").number(index);
         });
     });

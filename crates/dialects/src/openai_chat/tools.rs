@@ -134,7 +134,37 @@ pub(super) fn decode_choice(raw: &RawValue, ext: &mut Ext) -> Result<ToolChoice,
             return Ok(ToolChoice::Function(name));
         }
     }
-    Ok(ToolChoice::Opaque(RawJson::from(raw)))
+    Ok(allowed_functions(raw).unwrap_or_else(|| ToolChoice::Opaque(RawJson::from(raw))))
+}
+
+/// Reads a choice of the type `allowed_tools` that names functions only; `None` for any other.
+fn allowed_functions(raw: &RawValue) -> Option<ToolChoice> {
+    let mut choice = Object::parse(raw.get(), "").ok()?;
+    let mut allowed = choice.take_object("allowed_tools").ok()??;
+    if choice.take_string("type").ok()?? != "allowed_tools" || !choice.into_ext().is_empty() {
+        return None;
+    }
+    let required = match allowed.take_string("mode").ok()??.as_str() {
+        "auto" => false,
+        "required" => true,
+        _ => return None,
+    };
+    let mut names = Vec::new();
+    for tool in allowed.take_array("tools").ok()?? {
+        let mut tool = Object::parse(tool.get(), "").ok()?;
+        let mut function = tool.take_object("function").ok()??;
+        names.push(function.take_string("name").ok()??);
+        if tool.take_string("type").ok()?? != "function"
+            || !tool.into_ext().is_empty()
+            || !function.into_ext().is_empty()
+        {
+            return None;
+        }
+    }
+    allowed
+        .into_ext()
+        .is_empty()
+        .then_some(ToolChoice::Allowed { names, required })
 }
 
 /// Reads `function_call`, the choice from before tools existed.
@@ -265,6 +295,20 @@ fn write_choice(w: &mut Writer<'_>, choice: &ToolChoice, request: &Request, lega
                 w.key("type").string("function");
             }
             w.key("function").object(|w| w.key("name").string(name));
+        }),
+        ToolChoice::Allowed { names, required } => w.key(key).object(|w| {
+            w.key("type").string("allowed_tools");
+            w.key("allowed_tools").object(|w| {
+                w.key("mode").string(if *required { "required" } else { "auto" });
+                w.key("tools").array(|w| {
+                    for name in names {
+                        w.object(|w| {
+                            w.key("type").string("function");
+                            w.key("function").object(|w| w.key("name").string(name));
+                        });
+                    }
+                });
+            });
         }),
         ToolChoice::Opaque(raw) if own => w.key(key).raw(raw),
         ToolChoice::Opaque(_) => {}

@@ -29,6 +29,7 @@ pub fn list_models(route: &Route, caller: &Caller, head: &Head) -> Answer {
             "has_more": false,
             "data": models,
         }),
+        Dialect::Gemini => json!({ "models": models }),
     };
     Answer::json(StatusCode::OK, body.to_string())
 }
@@ -65,6 +66,7 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
                 "lifecycle": "active",
             })
         }
+        Dialect::Gemini => json!({ "name": format!("models/{name}"), "displayName": name }),
     }
 }
 

@@ -259,7 +259,7 @@ impl Record {
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             // Each dialect's SDK looks for the id under its own name.
             let name = match self.dialect {
-                Dialect::OpenaiChat => HeaderName::from_static("x-request-id"),
+                Dialect::OpenaiChat | Dialect::Gemini => HeaderName::from_static("x-request-id"),
                 Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
             };
             // What a server answers by itself keeps its own id.

@@ -37,6 +37,8 @@ impl Operation {
         match self {
             Operation::Chat(Dialect::OpenaiChat) => "/chat/completions",
             Operation::Chat(Dialect::AnthropicMessages) => "/messages",
+            // The model and the verb follow; no instance speaks this dialect yet.
+            Operation::Chat(Dialect::Gemini) => "/models",
             Operation::CountTokens => "/messages/count_tokens",
             Operation::Embeddings => "/embeddings",
         }

@@ -175,6 +175,11 @@ fn wrong_key(dialect: Dialect) -> Vec<u8> {
             "type": "error",
             "error": { "type": "authentication_error", "message": "invalid x-api-key" },
         }),
+        Dialect::Gemini => serde_json::json!({ "error": {
+            "code": 400,
+            "message": "API key not valid. Please pass a valid API key.",
+            "status": "INVALID_ARGUMENT",
+        }}),
     };
     body.to_string().into_bytes()
 }

@@ -73,6 +73,7 @@ impl Reply {
         let id = match dialect {
             Dialect::OpenaiChat => format!("chatcmpl-sim{:016x}", hasher.finish()),
             Dialect::AnthropicMessages => format!("msg_sim{:016x}", hasher.finish()),
+            Dialect::Gemini => format!("sim{:016x}", hasher.finish()),
         };
         Reply {
             dialect,
@@ -113,6 +114,8 @@ impl Reply {
             (Dialect::AnthropicMessages, StopReason::ToolCalls) => "tool_use",
             (Dialect::AnthropicMessages, StopReason::Length) => "max_tokens",
             (Dialect::AnthropicMessages, _) => "end_turn",
+            (Dialect::Gemini, StopReason::Length) => "MAX_TOKENS",
+            (Dialect::Gemini, _) => "STOP",
         };
         Stop {
             reason: self.stop,
@@ -164,6 +167,7 @@ impl Reply {
                 Part::Reasoning(reasoning) => {
                     let kind = PartKind::Reasoning {
                         member: reasoning.member.clone(),
+                        of_call: reasoning.of_call.clone(),
                     };
                     events.push(Event::PartStart {
                         choice: 0,
