@@ -230,7 +230,13 @@ fn reasoning_of_another_provider_is_sealed_at_its_end() {
     let member = Some("reasoning_content".to_owned());
     let events = [
         start(),
-        begin(0, PartKind::Reasoning { member }),
+        begin(
+            0,
+            PartKind::Reasoning {
+                member,
+                of_call: None,
+            },
+        ),
         piece("h"),
         piece("m"),
         end(0),

@@ -220,6 +220,7 @@ fn minimal(client: Dialect) -> Value {
     match client {
         Dialect::OpenaiChat => json!({"model": "m", "messages": messages}),
         Dialect::AnthropicMessages => json!({"model": "m", "max_tokens": 1000, "messages": messages}),
+        Dialect::Gemini => json!({"model": "m", "contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
     }
 }
 

@@ -70,6 +70,12 @@ fn request(messages: Vec<Message>) -> Request {
         response_format: None,
         user: None,
         service_tier: None,
+        choices: None,
+        seed: None,
+        presence_penalty: None,
+        frequency_penalty: None,
+        logprobs: None,
+        top_logprobs: None,
         ext: Ext::default(),
     }
 }
@@ -494,7 +500,11 @@ fn thinking_becomes_an_effort_the_model_has() {
     ];
     for (thinking, effort, capabilities, expected, expected_losses) in samples {
         let mut request = request(vec![message(Role::User, vec![text("hi")])]);
-        request.reasoning = Some(ReasoningRequest { effort, thinking });
+        request.reasoning = Some(ReasoningRequest {
+            effort,
+            thinking,
+            visible: None,
+        });
         let (written, losses) = write_for(&request, &capabilities);
         assert_eq!(written["reasoning_effort"], expected, "{:?}", request.reasoning);
         assert_eq!(losses, expected_losses, "{:?}", request.reasoning);
@@ -600,7 +610,10 @@ fn events_of(answer: &Response) -> Vec<Event<'static>> {
             Part::Reasoning(Reasoning {
                 redacted: Some(data), ..
             }) => PartKind::RedactedReasoning { data: data.clone() },
-            Part::Reasoning(_) => PartKind::Reasoning { member: None },
+            Part::Reasoning(_) => PartKind::Reasoning {
+                member: None,
+                of_call: None,
+            },
             Part::ToolCall(call) => PartKind::ToolCall {
                 id: call.id.clone(),
                 name: call.name.clone(),
