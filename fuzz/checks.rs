@@ -10,7 +10,7 @@ use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, estimate};
 
-const DIALECTS: [Dialect; 2] = [Dialect::OpenaiChat, Dialect::AnthropicMessages];
+const DIALECTS: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini];
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// Runs the checks of a target.
@@ -29,6 +29,10 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "anthropic_messages_response" => response(Dialect::AnthropicMessages, bytes),
         "anthropic_messages_stream" => stream(Dialect::AnthropicMessages, bytes),
         "anthropic_messages_error" => error(Dialect::AnthropicMessages, bytes),
+        "gemini_request" => request(Dialect::Gemini, bytes),
+        "gemini_response" => response(Dialect::Gemini, bytes),
+        "gemini_stream" => stream(Dialect::Gemini, bytes),
+        "gemini_error" => error(Dialect::Gemini, bytes),
         other => panic!("no fuzz target is called {other}"),
     }
 }
