@@ -36,6 +36,8 @@ SWITCHES = [
     ("levels", False),
     ("json-schema", True),
 ]
+# Models that the list no longer has.
+RETIRED = ["gemini-1-5-pro", "gemini-1-5-flash", "gemini-1-5-flash-8b"]
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -135,6 +137,8 @@ def main(source):
             table.setdefault(shorter[min(step, len(shorter) - 1)], line(capabilities(name, chosen[name])))
     for name in sorted(chosen):
         table[name.lower()] = line(capabilities(name, chosen[name]))
+    for name in RETIRED:
+        table[name] = line(capabilities(name, {"max_output_tokens": 8192}))
     # A name goes if the shorter ones give the same.
     for name in sorted(table, key=len, reverse=True):
         kept = table.pop(name)

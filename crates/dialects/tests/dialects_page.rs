@@ -12,42 +12,186 @@ use tollgate_dialects::canonical::Effort;
 use tollgate_dialects::codec::{self, AnswerStyle};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target};
 
-const TO_ANTHROPIC: &str = "## OpenAI request to Anthropic";
-const TO_OPENAI: &str = "## Anthropic request to OpenAI";
+const PAGE: &str = "../../docs/dialects.md";
+const GEMINI_PAGE: &str = "../../docs/dialects/gemini.md";
+
+/// A table of fields: the page, its heading, who asks and who answers.
+struct Table(&'static str, &'static str, Dialect, Dialect);
+
+const TO_ANTHROPIC: Table = Table(
+    PAGE,
+    "## OpenAI request to Anthropic",
+    Dialect::OpenaiChat,
+    Dialect::AnthropicMessages,
+);
+const TO_OPENAI: Table = Table(
+    PAGE,
+    "## Anthropic request to OpenAI",
+    Dialect::AnthropicMessages,
+    Dialect::OpenaiChat,
+);
+const OPENAI_TO_GEMINI: Table = Table(
+    GEMINI_PAGE,
+    "## OpenAI request to Gemini",
+    Dialect::OpenaiChat,
+    Dialect::Gemini,
+);
+const ANTHROPIC_TO_GEMINI: Table = Table(
+    GEMINI_PAGE,
+    "## Anthropic request to Gemini",
+    Dialect::AnthropicMessages,
+    Dialect::Gemini,
+);
+const GEMINI_TO_OPENAI: Table = Table(
+    GEMINI_PAGE,
+    "## Gemini request to OpenAI",
+    Dialect::Gemini,
+    Dialect::OpenaiChat,
+);
+const GEMINI_TO_ANTHROPIC: Table = Table(
+    GEMINI_PAGE,
+    "## Gemini request to Anthropic",
+    Dialect::Gemini,
+    Dialect::AnthropicMessages,
+);
 
 #[test]
 fn every_openai_field_becomes_what_the_page_says() {
-    check_table(TO_ANTHROPIC, Dialect::OpenaiChat, Dialect::AnthropicMessages);
+    check_table(&TO_ANTHROPIC);
+    check_table(&OPENAI_TO_GEMINI);
 }
 
 #[test]
 fn every_anthropic_field_becomes_what_the_page_says() {
-    check_table(TO_OPENAI, Dialect::AnthropicMessages, Dialect::OpenaiChat);
+    check_table(&TO_OPENAI);
+    check_table(&ANTHROPIC_TO_GEMINI);
+}
+
+#[test]
+fn every_gemini_field_becomes_what_the_page_says() {
+    check_table(&GEMINI_TO_OPENAI);
+    check_table(&GEMINI_TO_ANTHROPIC);
 }
 
 #[test]
 fn every_member_that_the_code_classifies_has_a_row() {
-    for (table, source, functions) in [
+    for (tables, source, functions) in [
         (
-            TO_ANTHROPIC,
+            &[TO_ANTHROPIC][..],
             "src/anthropic_messages/foreign.rs",
             &["fn fate(", "fn part_fate("][..],
         ),
-        (TO_OPENAI, "src/openai_chat/foreign.rs", &["const fn class("][..]),
+        (&[TO_OPENAI], "src/openai_chat/foreign.rs", &["const fn class("]),
+        (&[OPENAI_TO_GEMINI], "src/gemini/foreign.rs", &["fn openai("]),
+        (
+            &[ANTHROPIC_TO_GEMINI],
+            "src/gemini/foreign.rs",
+            &["fn anthropic("],
+        ),
+        (
+            &[GEMINI_TO_OPENAI, GEMINI_TO_ANTHROPIC],
+            "src/gemini/elsewhere.rs",
+            &["fn class("],
+        ),
     ] {
-        let fields: Vec<String> = rows(table).into_iter().map(|row| row.field).collect();
         let source = read(source);
-        for function in functions {
-            let names = classified(&source, function);
-            assert!(names.len() > 5, "{function}: {names:?}");
-            for name in names {
-                let told = fields
-                    .iter()
-                    .any(|field| field.rsplit(['.', ']']).next() == Some(&name));
-                assert!(told, "{table}: no row for `{name}` of {function}");
+        for table in tables {
+            let fields: Vec<String> = rows(table).into_iter().map(|row| row.field).collect();
+            for function in functions {
+                let names = classified(&source, function);
+                assert!(names.len() > 5, "{function}: {names:?}");
+                for name in names.iter().filter(|name| !OF_ANSWERS.contains(&name.as_str())) {
+                    let told = fields
+                        .iter()
+                        .any(|field| field.split(['.', '[', ']']).any(|piece| piece == name));
+                    assert!(told, "{}: no row for `{name}` of {function}", table.1);
+                }
             }
         }
     }
+}
+
+/// Members that Gemini's answers have, those of its bags, and those that other fields say.
+const OF_ANSWERS: [&str; 20] = [
+    "avgLogprobs",
+    "tokenCount",
+    "finishMessage",
+    "createTime",
+    "promptFeedback",
+    "logprobsResult",
+    "modelStatus",
+    "groundingMetadata",
+    "citationMetadata",
+    "urlContextMetadata",
+    "safetyRatings",
+    "role",
+    "mimeType",
+    "fileData",
+    "responseSchema",
+    "generationConfig",
+    "toolConfig",
+    "scheduling",
+    "functionResponse",
+    "thought_signature",
+];
+
+#[test]
+fn the_worked_examples_of_geminis_usage_are_what_the_code_counts() {
+    let page = read(GEMINI_PAGE);
+    let section = page.split("\n### Usage").nth(1).unwrap();
+    let blocks: Vec<Value> = section
+        .split("```json")
+        .skip(1)
+        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
+        .collect();
+    let [gemini, as_openai, as_anthropic] = blocks.as_slice() else {
+        panic!("three objects, found {}", blocks.len());
+    };
+    let answer = gemini_answer("STOP", gemini);
+    let translated = answered(&answer, Dialect::Gemini, Dialect::OpenaiChat);
+    assert_eq!(&translated["usage"], as_openai);
+    let translated = answered(&answer, Dialect::Gemini, Dialect::AnthropicMessages);
+    assert_eq!(&translated["usage"], as_anthropic);
+}
+
+#[test]
+fn the_tables_of_geminis_stop_reasons_are_what_the_code_writes() {
+    let page = read(GEMINI_PAGE);
+    let section = page.split("\n### Stop reasons").nth(1).unwrap();
+    let section = section.split("\n### ").next().unwrap();
+    let mut checked = 0;
+    for line in section.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<String> = line
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| code(cell.trim(), line))
+            .collect();
+        match cells.as_slice() {
+            [gemini, openai, anthropic] => {
+                let answer = gemini_answer(gemini, &json!({}));
+                let translated = answered(&answer, Dialect::Gemini, Dialect::OpenaiChat);
+                assert_eq!(translated["choices"][0]["finish_reason"], *openai, "{line}");
+                let translated = answered(&answer, Dialect::Gemini, Dialect::AnthropicMessages);
+                assert_eq!(translated["stop_reason"], *anthropic, "{line}");
+            }
+            [openai, gemini] => {
+                let message = json!({"role": "assistant", "content": "hi"});
+                let answer = json!({"id": "1", "model": "m", "choices": [
+                    {"index": 0, "message": message, "finish_reason": openai},
+                ]});
+                let translated = answered(&answer, Dialect::OpenaiChat, Dialect::Gemini);
+                assert_eq!(translated["candidates"][0]["finishReason"], *gemini, "{line}");
+            }
+            _ => panic!("two or three cells: {line}"),
+        }
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked} rows");
+}
+
+fn gemini_answer(finish: &str, usage: &Value) -> Value {
+    json!({"candidates": [{"content": {"parts": [{"text": "hi"}], "role": "model"}, "finishReason": finish}],
+        "usageMetadata": usage, "modelVersion": "m", "responseId": "1"})
 }
 
 #[test]
@@ -131,7 +275,8 @@ enum Outcome {
     NoCall,
 }
 
-fn check_table(table: &str, client: Dialect, provider: Dialect) {
+fn check_table(table: &Table) {
+    let Table(_, heading, client, provider) = *table;
     let rows = rows(table);
     assert!(rows.len() > 50, "{} rows", rows.len());
     let mut wrong = String::new();
@@ -141,7 +286,7 @@ fn check_table(table: &str, client: Dialect, provider: Dialect) {
             writeln!(wrong, "{} ({}, {example}): {problem}", row.field, row.class).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "{heading}\n{wrong}");
 }
 
 fn check_row(row: &Row, client: Dialect, provider: Dialect) -> Result<(), String> {
@@ -317,8 +462,8 @@ fn classified(source: &str, function: &str) -> Vec<String> {
         !literal.is_empty()
             && literal
                 .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-            && *literal != "false"
+                .all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+            && !["false", "CACHES", "NO_USER"].contains(literal)
     };
     body.lines()
         .map(|line| line.split("//").next().unwrap())
@@ -328,9 +473,9 @@ fn classified(source: &str, function: &str) -> Vec<String> {
         .collect()
 }
 
-fn rows(table: &str) -> Vec<Row> {
-    let page = page();
-    let section = page.split(table).nth(1).unwrap();
+fn rows(Table(page, heading, ..): &Table) -> Vec<Row> {
+    let page = read(page);
+    let section = page.split(heading).nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let mut lines = section.lines().filter(|line| line.starts_with('|'));
     assert_eq!(
@@ -367,7 +512,7 @@ fn code(cell: &str, line: &str) -> String {
 }
 
 fn page() -> String {
-    read("../../docs/dialects.md")
+    read(PAGE)
 }
 
 fn read(path: &str) -> String {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::names::Names;
 use crate::Dialect;
-use crate::canonical::{Part, Request, Role, Tool, ToolKind};
+use crate::canonical::{Part, Request, ResponseFormat, Role, Tool, ToolKind};
 use crate::json::{Object, RawJson};
 use crate::loss::{Effect, Losses};
 
@@ -123,12 +123,28 @@ fn place<'f>(field: &'f str, request: &Request, provider: Dialect) -> Cow<'f, st
     if field.starts_with("messages[") || field.starts_with("system") {
         return message_place(field, request, provider).map_or(Cow::Borrowed(field), Cow::Owned);
     }
-    const OPTIONS: [(&str, &str); 18] = [
-        ("thinking", "generationConfig.thinkingConfig"),
-        ("reasoning_effort", "generationConfig.thinkingConfig"),
-        ("output_config.effort", "generationConfig.thinkingConfig"),
-        ("output_config.format", "generationConfig.responseSchema"),
-        ("response_format", "generationConfig.responseSchema"),
+    let level = request
+        .reasoning
+        .as_ref()
+        .is_some_and(|reasoning| reasoning.effort.is_some());
+    let thinking = if level {
+        "generationConfig.thinkingConfig.thinkingLevel"
+    } else {
+        "generationConfig.thinkingConfig.thinkingBudget"
+    };
+    let format = match &request.response_format {
+        Some(ResponseFormat::JsonSchema { ext, .. }) if ext.get("responseSchema").is_some() => {
+            "generationConfig.responseSchema"
+        }
+        Some(ResponseFormat::JsonSchema { .. }) => "generationConfig.responseJsonSchema",
+        _ => "generationConfig.responseMimeType",
+    };
+    let options = [
+        ("thinking", thinking),
+        ("reasoning_effort", thinking),
+        ("output_config.effort", thinking),
+        ("output_config.format", format),
+        ("response_format", format),
         ("max_tokens", "generationConfig.maxOutputTokens"),
         ("temperature", "generationConfig.temperature"),
         ("top_p", "generationConfig.topP"),
@@ -149,7 +165,7 @@ fn place<'f>(field: &'f str, request: &Request, provider: Dialect) -> Cow<'f, st
     if field.starts_with("tool_choice") {
         return Cow::Borrowed("toolConfig.functionCallingConfig");
     }
-    let known = OPTIONS.into_iter().find(|(name, _)| {
+    let known = options.into_iter().find(|(name, _)| {
         field
             .strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -190,6 +206,11 @@ fn message_place(field: &str, request: &Request, provider: Dialect) -> Option<St
         let part = match provider {
             Dialect::AnthropicMessages => nth(told, &is_content).unwrap_or(told),
             _ => told,
+        };
+        let rest = if rest == ".is_error" {
+            ".functionResponse.response"
+        } else {
+            rest
         };
         return Some(format!("{}{rest}", names.part(message, part)));
     }

@@ -201,7 +201,9 @@ fn report_one(name: &str, raw: &RawJson, place: Place, origin: Dialect, path: &s
 /// Reports a cache breakpoint.
 pub(super) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut Losses) {
     let Some(cache) = cache else { return };
-    let member = if cache.dialect == Dialect::AnthropicMessages {
+    // Clients of OpenAI's dialect write either.
+    let is_breakpoint = Object::parse(cache.raw.text(), "").is_ok_and(|object| object.has("mode"));
+    let member = if cache.dialect == Dialect::AnthropicMessages || !is_breakpoint {
         "cache_control"
     } else {
         "prompt_cache_breakpoint"

@@ -21,7 +21,11 @@ impl<'a> Names<'a> {
     /// A top-level option, named as OpenAI does.
     pub(super) fn option(self, name: &'static str) -> &'static str {
         if !self.anthropic() {
-            return name;
+            // OpenAI's older name is marked where it was used.
+            return match name {
+                "user" if self.request.ext.get("user").is_none() => "safety_identifier",
+                name => name,
+            };
         }
         match name {
             "stop" => "stop_sequences",
