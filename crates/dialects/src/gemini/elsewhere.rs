@@ -146,6 +146,7 @@ fn place<'f>(field: &'f str, request: &Request, provider: Dialect) -> Cow<'f, st
         ("output_config.format", format),
         ("response_format", format),
         ("max_tokens", "generationConfig.maxOutputTokens"),
+        ("max_completion_tokens", "generationConfig.maxOutputTokens"),
         ("temperature", "generationConfig.temperature"),
         ("top_p", "generationConfig.topP"),
         ("top_k", "generationConfig.topK"),
@@ -207,10 +208,10 @@ fn message_place(field: &str, request: &Request, provider: Dialect) -> Option<St
             Dialect::AnthropicMessages => nth(told, &is_content).unwrap_or(told),
             _ => told,
         };
-        let rest = if rest == ".is_error" {
-            ".functionResponse.response"
-        } else {
-            rest
+        let rest = match rest {
+            ".is_error" => ".functionResponse.response",
+            rest if rest.starts_with(".content[") => ".functionResponse.parts",
+            rest => rest,
         };
         return Some(format!("{}{rest}", names.part(message, part)));
     }

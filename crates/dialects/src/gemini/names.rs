@@ -1,5 +1,6 @@
 //! Where a canonical value stood in the client's document, for reports of losses: dialects name and nest fields differently.
 
+use super::part::{ALONE, TEXT, THOUGHT};
 use crate::Dialect;
 use crate::canonical::{ContentForm, Part, Request, Role};
 
@@ -73,7 +74,7 @@ impl<'a> Names<'a> {
             return path;
         };
         match self.request.origin {
-            Dialect::Gemini => format!("{path}.parts[{part}]"),
+            Dialect::Gemini => gemini_part(&path, &found.parts, part),
             Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
             Dialect::OpenaiChat => {
@@ -96,6 +97,29 @@ impl<'a> Names<'a> {
                     _ => format!("{path}.content"),
                 }
             }
+        }
+    }
+}
+
+/// A signature stands in the part that it signs, so parts are counted without those that are signatures only.
+fn gemini_part(path: &str, parts: &[Part], part: usize) -> String {
+    let beside = |part: &Part| match part {
+        Part::Reasoning(proof) => match proof.member.as_deref() {
+            Some(THOUGHT | ALONE) | None => None,
+            Some(member) => Some(member == TEXT),
+        },
+        _ => None,
+    };
+    let before = parts
+        .iter()
+        .take(part)
+        .filter(|part| beside(part).is_none())
+        .count();
+    match parts.get(part).and_then(beside) {
+        None => format!("{path}.parts[{before}]"),
+        Some(is_behind) => {
+            let position = before.saturating_sub(usize::from(is_behind));
+            format!("{path}.parts[{position}].thoughtSignature")
         }
     }
 }

@@ -13,7 +13,11 @@ const MAX_DEPTH: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     root: Vec<(String, Value)>,
+    held_bytes: usize,
 }
+
+/// Most bytes of pieces that are put together.
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Debug)]
 enum Value {
@@ -32,6 +36,10 @@ impl Arguments {
     /// The path is none, or leads through a value of another kind.
     pub(super) fn add(&mut self, raw: &RawValue) -> Result<(), DecodeError> {
         const PATH: &str = "functionCall.partialArgs";
+        self.held_bytes = self.held_bytes.saturating_add(raw.get().len());
+        if self.held_bytes > MAX_HELD_BYTES {
+            return Err(DecodeError::new(PATH, "are more than can be put together"));
+        }
         let (mut piece, nulls) = open(raw.get(), PATH)?;
         let path = piece.require_string("jsonPath")?;
         let value = if let Some(text) = piece.take_string("stringValue")? {

@@ -13,7 +13,7 @@ use super::write_part::{self, Signed, SignedPart};
 use super::{logprobs, stop, usage};
 use crate::canonical::{
     Delta, ErrorKind, Event, Ext, Part, PartKind, ProviderError, Reasoning, Stop, StopReason, Text, ToolCall,
-    Usage, split_choice,
+    split_choice,
 };
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
@@ -59,7 +59,8 @@ pub struct StreamEncoder {
     /// Members of this dialect that wait for the next document.
     waiting: Ext,
     choices: BTreeMap<u64, Choice>,
-    usage: Option<Usage>,
+    /// `usageMetadata` as it was last told.
+    usage: Option<RawJson>,
     held_bytes: usize,
     documents: u64,
     over: bool,
@@ -140,7 +141,11 @@ impl StreamEncoder {
                 if !self.own() {
                     usage::report_losses(usage, losses);
                 }
-                self.usage = Some(usage.clone());
+                let mut counts = Vec::new();
+                usage::encode(&mut Writer::new(&mut counts), usage, self.origin);
+                self.usage = std::str::from_utf8(&counts)
+                    .ok()
+                    .and_then(|counts| RawJson::parse(counts).ok());
             }
             Event::Opaque { field, raw } => self.opaque(field, raw, losses),
             Event::Ping => {}
@@ -211,18 +216,10 @@ impl StreamEncoder {
         };
         match (state, delta) {
             (PartState::Text, Delta::Text(text)) => {
-                let part = Part::Text(Text {
-                    text: text.clone().into_owned(),
-                    ..Text::default()
-                });
-                self.write_part(choice, &part, None, out);
+                self.write_signed(choice, SignedPart::Text(text), None, out);
             }
             (PartState::Reasoning(_), Delta::Reasoning(text) | Delta::Text(text)) => {
-                let part = Part::Reasoning(Reasoning {
-                    text: text.clone().into_owned(),
-                    ..Reasoning::default()
-                });
-                self.write_part(choice, &part, None, out);
+                self.write_signed(choice, SignedPart::Thought(text), None, out);
             }
             (PartState::Reasoning(reasoning), Delta::Signature(piece)) => {
                 reasoning.signature.get_or_insert_default().push_str(piece);
@@ -240,7 +237,7 @@ impl StreamEncoder {
                     ext,
                     ..Text::default()
                 });
-                self.write_part(choice, &part, None, out);
+                self.write_signed(choice, SignedPart::Of(&part), None, out);
             }
             (PartState::Hidden | PartState::Opaque { .. }, _) => {}
             (_, Delta::Opaque(raw)) => {
@@ -274,7 +271,8 @@ impl StreamEncoder {
                 let signature = self.choice(choice).signature.take();
                 self.held_bytes = self.held_bytes.saturating_sub(call.arguments.len());
                 if Object::parse(call.arguments.trim(), "").is_ok() && !call.name.is_empty() {
-                    self.write_part(choice, &Part::ToolCall(call), signature.as_deref(), out);
+                    let part = Part::ToolCall(call);
+                    self.write_signed(choice, SignedPart::Of(&part), signature.as_deref(), out);
                 } else {
                     self.choice(choice).doubtful.push((call, signature));
                 }
@@ -290,7 +288,7 @@ impl StreamEncoder {
                     kind,
                     raw,
                 };
-                self.write_part(choice, &part, None, out);
+                self.write_signed(choice, SignedPart::Of(&part), None, out);
             }
         }
     }
@@ -300,36 +298,23 @@ impl StreamEncoder {
         if !self.own() {
             let envelope = envelope::seal(&reasoning, self.origin, &self.model);
             let signature = envelope_as_signature(&envelope);
-            let part = Part::Reasoning(Reasoning::default());
-            return self.write_part(choice, &part, Some(&signature), out);
+            return self.write_signed(choice, SignedPart::Thought(""), Some(&signature), out);
         }
         let Some(signature) = reasoning.signature else {
             return;
         };
         match reasoning.member.as_deref() {
             Some(THOUGHT) | None => {
-                let part = Part::Reasoning(Reasoning::default());
-                self.write_part(choice, &part, Some(&signature), out);
+                self.write_signed(choice, SignedPart::Thought(""), Some(&signature), out);
             }
-            Some(TEXT | ALONE) => self.write_alone(choice, &signature, out),
+            Some(TEXT | ALONE) => self.write_signed(choice, SignedPart::Text(""), Some(&signature), out),
             Some(_) => {
                 let earlier = self.choice(choice).signature.replace(signature);
                 if let Some(earlier) = earlier {
-                    self.write_alone(choice, &earlier, out);
+                    self.write_signed(choice, SignedPart::Text(""), Some(&earlier), out);
                 }
             }
         }
-    }
-
-    fn write_alone(&mut self, choice: u64, signature: &str, out: &mut Vec<u8>) {
-        self.write_signed(
-            choice,
-            &Signed {
-                part: SignedPart::Nothing,
-                signature: Some(signature),
-            },
-            out,
-        );
     }
 
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses) {
@@ -352,7 +337,9 @@ impl StreamEncoder {
 
     fn fail(&mut self, error: &ProviderError, out: &mut Vec<u8>) {
         self.over = true;
-        self.frame(out, |out| write_error(out, error));
+        let begin = self.begin_frame(out);
+        write_error(out, error);
+        self.end_frame(out, begin);
         self.close(out);
     }
 
@@ -363,7 +350,7 @@ impl StreamEncoder {
                 self.part_stop(choice, part, out);
             }
             if let Some(signature) = self.choice(choice).signature.take() {
-                self.write_alone(choice, &signature, out);
+                self.write_signed(choice, SignedPart::Text(""), Some(&signature), out);
             }
             if !self.end_calls(choice, losses, out) {
                 return;
@@ -400,7 +387,8 @@ impl StreamEncoder {
                 return false;
             }
             if let Some(call) = call {
-                self.write_part(choice, &Part::ToolCall(call), signature.as_deref(), out);
+                let part = Part::ToolCall(call);
+                self.write_signed(choice, SignedPart::Of(&part), signature.as_deref(), out);
             }
         }
         true
@@ -433,18 +421,14 @@ impl StreamEncoder {
         });
     }
 
-    fn write_part(&mut self, choice: u64, part: &Part, signature: Option<&str>, out: &mut Vec<u8>) {
-        self.write_signed(
-            choice,
-            &Signed {
-                part: SignedPart::Of(part),
-                signature,
-            },
-            out,
-        );
-    }
-
-    fn write_signed(&mut self, choice: u64, signed: &Signed<'_>, out: &mut Vec<u8>) {
+    /// Writes a document with one part.
+    fn write_signed(
+        &mut self,
+        choice: u64,
+        part: SignedPart<'_>,
+        signature: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
         if self.over {
             return;
         }
@@ -452,10 +436,11 @@ impl StreamEncoder {
         state.told_anything = true;
         let waiting = std::mem::take(&mut state.waiting);
         let logprobs = state.logprobs.take();
+        let signed = Signed { part, signature };
         self.document(out, false, |w| {
             w.key("candidates").array(|w| {
                 w.object(|w| {
-                    write_content(w, |w| write_part::write(w, signed));
+                    write_content(w, |w| write_part::write(w, &signed));
                     w.key("index").number(choice);
                     if let Some(raw) = &logprobs {
                         logprobs::encode(w, raw);
@@ -469,46 +454,42 @@ impl StreamEncoder {
     /// Writes one document. The usage of this dialect stands in each, that of another in the last one.
     fn document(&mut self, out: &mut Vec<u8>, last: bool, candidates: impl FnOnce(&mut Writer<'_>)) {
         let waiting = std::mem::take(&mut self.waiting);
-        let usage = self.usage.clone().filter(|_| last || self.own());
-        let (origin, model, id, constant) = (
-            self.origin,
-            self.model.clone(),
-            self.id.clone(),
-            self.constant.clone(),
-        );
-        self.frame(out, |out| {
-            Writer::new(out).object(|w| {
-                candidates(w);
-                if let Some(usage) = &usage {
-                    w.key("usageMetadata");
-                    usage::encode(w, usage, origin);
-                }
-                w.key("modelVersion").string(&model);
-                w.key("responseId").string(&id);
-                w.ext(&constant);
-                w.ext(&waiting);
-            });
+        let begin = self.begin_frame(out);
+        Writer::new(out).object(|w| {
+            candidates(w);
+            if let Some(usage) = self.usage.as_ref().filter(|_| last || self.own()) {
+                w.key("usageMetadata").raw(usage);
+            }
+            w.key("modelVersion").string(&self.model);
+            w.key("responseId").string(&self.id);
+            w.ext(&self.constant);
+            w.ext(&waiting);
         });
+        self.end_frame(out, begin);
     }
 
-    fn frame(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes what stands in front of a document and returns where the document begins.
+    fn begin_frame(&mut self, out: &mut Vec<u8>) -> usize {
         match self.style.framing {
             Framing::Events => out.extend_from_slice(b"data: "),
             Framing::Array if self.documents == 0 => out.push(b'['),
             Framing::Array => out.extend_from_slice(b",\n"),
         }
         self.documents += 1;
-        let begin = out.len();
-        write(out);
-        if self.style.framing == Framing::Events {
-            // Line ends can stand in raw JSON only between tokens, where a space is as good and keeps one data line.
-            for byte in out.iter_mut().skip(begin) {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
-            out.extend_from_slice(b"\n\n");
+        out.len()
+    }
+
+    fn end_frame(&self, out: &mut Vec<u8>, begin: usize) {
+        if self.style.framing == Framing::Array {
+            return;
         }
+        // Line ends can stand in raw JSON only between tokens, where a space is as good and keeps one data line.
+        for byte in out.iter_mut().skip(begin) {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        out.extend_from_slice(b"\n\n");
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {

@@ -45,7 +45,7 @@ impl OwnPart {
     pub(super) fn write(&self, w: &mut Writer<'_>) {
         let part = match &self.part {
             Some(part) => write_part::SignedPart::Of(part),
-            None => write_part::SignedPart::Nothing,
+            None => write_part::SignedPart::Text(""),
         };
         write_part::write(
             w,
@@ -450,7 +450,8 @@ impl Builder<'_, '_> {
             .map(|signed| OwnPart {
                 part: match signed.part {
                     write_part::SignedPart::Of(part) => Some(part.clone()),
-                    write_part::SignedPart::Nothing => None,
+                    // A signature that stands for itself.
+                    write_part::SignedPart::Text(_) | write_part::SignedPart::Thought(_) => None,
                 },
                 signature: signed.signature.map(str::to_owned),
             })

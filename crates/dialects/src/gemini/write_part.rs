@@ -18,8 +18,10 @@ pub(super) struct Signed<'a> {
 pub(super) enum SignedPart<'a> {
     /// A part that holds something.
     Of(&'a Part),
-    /// A signature that stands for itself.
-    Nothing,
+    /// A piece of a streamed text.
+    Text(&'a str),
+    /// A piece of a streamed thought.
+    Thought(&'a str),
 }
 
 /// Brings parts and their signatures together. Proofs of other makers must have been taken out before.
@@ -75,7 +77,7 @@ pub(super) fn sign(parts: &[Part]) -> Vec<Signed<'_>> {
 
 fn alone(signature: Option<&str>) -> Signed<'_> {
     Signed {
-        part: SignedPart::Nothing,
+        part: SignedPart::Text(""),
         signature,
     }
 }
@@ -85,9 +87,12 @@ pub(super) fn write(w: &mut Writer<'_>, signed: &Signed<'_>) {
     let part = match signed.part {
         SignedPart::Of(Part::Opaque { raw, .. }) => return w.raw(raw),
         SignedPart::Of(part) => part,
-        SignedPart::Nothing => {
+        SignedPart::Text(text) | SignedPart::Thought(text) => {
             return w.object(|w| {
-                w.key("text").string("");
+                w.key("text").string(text);
+                if matches!(signed.part, SignedPart::Thought(_)) {
+                    w.key("thought").bool(true);
+                }
                 w.optional_string("thoughtSignature", signed.signature);
             });
         }

@@ -389,7 +389,7 @@ fn losses_are_told_where_they_stood_in_a_gemini_request() {
     let (_, losses) = translate(GEMINI, ANTHROPIC, &request);
     for expected in [
         "contents[0].parts[1]=rejected",
-        "contents[1].parts[2]=rejected",
+        "contents[1].parts[1]=rejected",
         "safetySettings=rejected",
         "cachedContent=rejected",
         "generationConfig.candidateCount=rejected",
@@ -403,7 +403,7 @@ fn losses_are_told_where_they_stood_in_a_gemini_request() {
     for expected in [
         "generationConfig.topK=approximated",
         "contents[0].parts[1].source=rejected",
-        "contents[1].parts[1]=dropped",
+        "contents[1].parts[0].thoughtSignature=dropped",
     ] {
         assert!(losses.contains(&expected.to_owned()), "{expected}: {losses:?}");
     }
