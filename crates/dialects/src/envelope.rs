@@ -7,12 +7,12 @@
 use crate::Dialect;
 use crate::canonical::Reasoning;
 
-/// First part of an envelope without a proof: `tollgate:<dialect>:<member>:<model>`.
+/// First part of every envelope; without a proof it is `tollgate:<dialect>:<member>:<model>`.
 pub(crate) const PREFIX: &str = "tollgate:";
-/// First part of an envelope with a signature: `tollgate+signed:<bytes>:<signature>:<dialect>:<member>:<model>`.
-const SIGNED: &str = "tollgate+signed:";
+/// First part of an envelope with a signature: `tollgate:signed:<bytes>:<signature>:<dialect>:<member>:<model>`.
+const SIGNED: &str = "tollgate:signed:";
 /// First part of an envelope with sealed reasoning, otherwise the same.
-const SEALED: &str = "tollgate+sealed:";
+const SEALED: &str = "tollgate:sealed:";
 
 /// The envelope for reasoning that `model` wrote in the dialect `origin`, with its proof.
 pub(crate) fn seal(reasoning: &Reasoning, origin: Dialect, model: &str) -> String {
@@ -32,12 +32,10 @@ pub(crate) fn seal_unsigned(origin: Dialect, member: Option<&str>, model: &str) 
 
 /// Opens an envelope: the reasoning without its text. `None` if `text` is no envelope of ours.
 pub(crate) fn open(text: &str) -> Option<Reasoning> {
-    if let Some(note) = text.strip_prefix(PREFIX) {
-        return open_note(note);
-    }
-    let (signed, rest) = match text.strip_prefix(SIGNED) {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix(SEALED)?),
+    let (signed, rest) = match (text.strip_prefix(SIGNED), text.strip_prefix(SEALED)) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return open_note(text.strip_prefix(PREFIX)?),
     };
     let (length, rest) = rest.split_once(':')?;
     let (proof, note) = rest.split_at_checked(length.parse().ok()?)?;
@@ -101,10 +99,10 @@ mod tests {
         for text in [
             "EqQBCkYIBxgC",
             "tollgate:unknown:x:y",
-            "tollgate+signed:99:a:gemini_generate:x:y",
-            "tollgate+signed:x:a:gemini_generate:x:y",
-            "tollgate+signed:1:agemini_generate:x:y",
-            "tollgate+sealed:1:ä:gemini_generate:x:y",
+            "tollgate:signed:99:a:gemini_generate:x:y",
+            "tollgate:signed:x:a:gemini_generate:x:y",
+            "tollgate:signed:1:agemini_generate:x:y",
+            "tollgate:sealed:1:ä:gemini_generate:x:y",
             "",
         ] {
             assert_eq!(open(text), None, "{text}");

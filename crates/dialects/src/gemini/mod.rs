@@ -45,6 +45,7 @@ pub use count_tokens::{
 pub(crate) use elsewhere::{is_note, report, respelled};
 pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_error_inside, encode_error, retry_after_ms};
+pub use part::ENVELOPE_PREFIX;
 pub use request::decode_request;
 pub use response::{decode_response, encode_response};
 pub use stream::StreamDecoder;

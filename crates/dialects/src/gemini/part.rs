@@ -161,14 +161,17 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
+/// The beginning of a `thoughtSignature` that is no signature of Gemini's but our envelope: `tollgate:` in base64, of which
+/// both alphabets write these bytes alike.
+pub const ENVELOPE_PREFIX: &str = "dG9sbGdhdGU6";
+
 /// An envelope as a signature: signatures are bytes, and clients of this dialect decode and encode them.
 pub(super) fn envelope_as_signature(envelope: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(envelope)
 }
 
 fn open_envelope(signature: &str) -> Option<Reasoning> {
-    // Both alphabets are the same in the first characters of an envelope.
-    if !signature.starts_with("dG9sbGdhdGU") {
+    if !signature.starts_with(ENVELOPE_PREFIX) {
         return None;
     }
     let bytes = Engine::decode(&STANDARD, signature)

@@ -437,7 +437,7 @@ fn reasoning_of_other_makers_never_reaches_gemini() {
         {"role": "user", "parts": [{"text": "hi"}]},
         // The envelope of Anthropic's block, as a client got it before.
         {"role": "model", "parts": [{"text": "hm", "thought": true, "thoughtSignature":
-            "dG9sbGdhdGUrc2lnbmVkOjM6YWJjOmFudGhyb3BpY19tZXNzYWdlczo6Y2xhdWRl"}, {"text": "a"}]},
+            "dG9sbGdhdGU6c2lnbmVkOjM6YWJjOmFudGhyb3BpY19tZXNzYWdlczo6Y2xhdWRl"}, {"text": "a"}]},
         {"role": "user", "parts": [{"text": "b"}]},
     ]});
     let (written, losses) = translate(GEMINI, GEMINI, &request);
