@@ -25,6 +25,7 @@ mod names;
 mod options;
 mod part;
 mod partial;
+mod plain;
 mod request;
 mod response;
 mod schema_in;

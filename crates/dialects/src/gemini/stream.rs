@@ -15,6 +15,7 @@ use super::fields::{leftover, open, take_count, take_list, take_object};
 use super::ids::CallIds;
 use super::part::{self, THOUGHT};
 use super::partial::Arguments;
+use super::plain::{self, Piece};
 use super::response::take_finish_reason;
 use super::write_part::{self, Signed, SignedPart};
 use super::{logprobs, stop, time, usage};
@@ -94,7 +95,7 @@ struct Answer {
     /// Whether the prompt was blocked.
     blocked: bool,
     /// `usageMetadata` as it was last told.
-    usage: Option<RawJson>,
+    usage: String,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +141,12 @@ impl Answer {
         if text.is_empty() || text == "[DONE]" {
             return Ok(());
         }
+        if self.started
+            && let Some(piece) = plain::read(text)
+        {
+            self.piece(&piece, sink)?;
+            return Ok(());
+        }
         let (mut object, nulls) = open(text, "")?;
         if object.has("error") {
             self.over = true;
@@ -147,6 +154,7 @@ impl Answer {
             return Ok(());
         }
         let candidates = take_list(&mut object, "candidates")?;
+        let told = object.peek("usageMetadata").map(RawValue::get);
         let counts =
             take_object(&mut object, "usageMetadata")?.map(|(object, nulls)| leftover(object, nulls));
         let id = object.take_string("responseId")?;
@@ -186,12 +194,8 @@ impl Answer {
                 raw: feedback,
             });
         }
-        if let Some(counts) = counts.filter(usage::counts_tokens) {
-            let raw = RawJson::object(&counts);
-            if self.usage.as_ref() != Some(&raw) {
-                sink(Event::Usage(usage::decode(counts)));
-                self.usage = Some(raw);
-            }
+        if let (Some(told), Some(counts)) = (told, counts) {
+            self.tell_usage(told, counts, sink);
         }
         for (position, raw) in (0..).zip(candidates.unwrap_or_default()) {
             self.candidate(raw, position, sink)?;
@@ -207,11 +211,7 @@ impl Answer {
     ) -> Result<(), DecodeError> {
         let (mut object, nulls) = open(raw.get(), format!("candidates[{position}]"))?;
         let index = take_count(&mut object, "index")?.unwrap_or(position);
-        let id = &self.id;
-        let candidate = self.candidates.entry(index).or_insert_with(|| Candidate {
-            calls: CallIds::new(format!("{id}\n{index}")),
-            ..Candidate::default()
-        });
+        let candidate = self.candidate_at(index);
         if let Some((mut content, _)) = take_object(&mut object, "content")? {
             let path = content.path_of("parts");
             for (i, raw) in take_list(&mut content, "parts")?
@@ -222,7 +222,9 @@ impl Answer {
                 candidate.part(index, raw, format!("{path}[{i}]"), sink)?;
             }
         }
-        if let Some(word) = take_finish_reason(&mut object) {
+        let finish = take_finish_reason(&mut object);
+        // Some proxies write one of these from the beginning on.
+        if let Some(word) = finish.filter(|word| !matches!(word.as_str(), "" | "FINISH_REASON_UNSPECIFIED")) {
             candidate.close(index, sink);
             candidate.end_call(index, None, sink)?;
             candidate.finish = Some(word);
@@ -243,6 +245,44 @@ impl Answer {
             });
         }
         Ok(())
+    }
+
+    /// Takes a document that is nothing but a piece of text.
+    fn piece(&mut self, piece: &Piece<'_>, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        if let Some(told) = piece
+            .usage
+            .filter(|told| told.get() != self.usage && told.get() != "null")
+        {
+            let (object, nulls) = open(told.get(), "usageMetadata")?;
+            self.tell_usage(told.get(), leftover(object, nulls), sink);
+        }
+        let candidate = self.candidate_at(piece.index);
+        let part = candidate.go_on(piece.index, piece.thought, sink);
+        let text = Cow::Borrowed(piece.text.as_ref());
+        let delta_of_kind = if piece.thought {
+            Delta::Reasoning(text)
+        } else {
+            Delta::Text(text)
+        };
+        sink(delta(piece.index, part, delta_of_kind));
+        Ok(())
+    }
+
+    /// Tells the usage if it is new. Each document repeats it.
+    fn tell_usage(&mut self, told: &str, counts: Ext, sink: &mut dyn FnMut(Event<'_>)) {
+        if told != self.usage && usage::counts_tokens(&counts) {
+            sink(Event::Usage(usage::decode(counts)));
+            self.usage.clear();
+            self.usage.push_str(told);
+        }
+    }
+
+    fn candidate_at(&mut self, index: u64) -> &mut Candidate {
+        let id = &self.id;
+        self.candidates.entry(index).or_insert_with(|| Candidate {
+            calls: CallIds::new(format!("{id}\n{index}")),
+            ..Candidate::default()
+        })
     }
 
     fn is_complete(&self) -> bool {
