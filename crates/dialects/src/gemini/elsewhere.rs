@@ -22,8 +22,17 @@ enum Fate {
     Lost(Effect, &'static str),
 }
 
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a bag, which may be that of another dialect.
+    Bag,
+    /// In an object that is Gemini's, under a name that others may have too.
+    Own,
+}
+
 /// The class of a member, if it is one of Gemini's.
-fn class(name: &str, raw: &RawJson) -> Option<Fate> {
+fn class(place: Place, name: &str, raw: &RawJson) -> Option<Fate> {
     use Effect::{Approximated, Dropped, Rejected};
     use Fate::{Inside, Lost, Silent};
     Some(match name {
@@ -54,7 +63,7 @@ fn class(name: &str, raw: &RawJson) -> Option<Fate> {
             Lost(Dropped, "a hint that the provider does not know")
         }
         // What is left of toolConfig.
-        "mode" if raw.text() == "\"VALIDATED\"" => Lost(
+        "mode" if place == Place::Own && raw.text() == "\"VALIDATED\"" => Lost(
             Approximated,
             "whether arguments follow their schema is left to the model",
         ),
@@ -64,12 +73,17 @@ fn class(name: &str, raw: &RawJson) -> Option<Fate> {
         }
         // Tools.
         "functionDeclarations" | "functionCall" | "inlineData" | "fileData" => Inside,
-        "parameters" => Silent,
-        "response" | "responseJsonSchema" => Lost(Dropped, "the provider is not told what a tool answers"),
-        "behavior" | "scheduling" => Lost(Dropped, "calls do not go on in the background"),
+        "parameters" if place == Place::Own => Silent,
+        "response" | "responseJsonSchema" if place == Place::Own => {
+            Lost(Dropped, "the provider is not told what a tool answers")
+        }
+        "behavior" | "scheduling" if place == Place::Own => {
+            Lost(Dropped, "calls do not go on in the background")
+        }
         "partialArgs" | "willContinue" => Lost(Dropped, "calls come whole"),
         // Contents and parts.
-        "role" | "functionResponse" | "responseSchema" | "mimeType" => Silent,
+        "role" if raw.as_string().is_some() => Silent,
+        "functionResponse" | "responseSchema" | "mimeType" => Silent,
         "thought" if raw.text() == "false" => Silent,
         "thought" => Lost(Dropped, "only texts can be thoughts"),
         "videoMetadata" => Lost(Approximated, "the provider takes a film as a whole"),
@@ -87,10 +101,14 @@ fn class(name: &str, raw: &RawJson) -> Option<Fate> {
 
 /// Reports a member if it is one of Gemini's, and says whether it is. `field` is where it stands.
 pub(crate) fn report(name: &str, raw: &RawJson, field: &str, losses: &mut Losses) -> bool {
+    report_at(Place::Bag, name, raw, field, losses)
+}
+
+fn report_at(place: Place, name: &str, raw: &RawJson, field: &str, losses: &mut Losses) -> bool {
     if raw.is_blank() {
         return true;
     }
-    match class(name, raw) {
+    match class(place, name, raw) {
         None => return false,
         Some(Fate::Silent) => {}
         Some(Fate::Lost(effect, reason)) => losses.push(field, effect, reason),
@@ -100,7 +118,7 @@ pub(crate) fn report(name: &str, raw: &RawJson, field: &str, losses: &mut Losses
             };
             for (name, raw) in object.into_ext().0 {
                 let field = format!("{field}.{name}");
-                if !report(&name, &raw, &field, losses) {
+                if !report_at(Place::Own, &name, &raw, &field, losses) {
                     losses.dropped(field, "not known to the provider");
                 }
             }
@@ -111,7 +129,7 @@ pub(crate) fn report(name: &str, raw: &RawJson, field: &str, losses: &mut Losses
 
 /// Whether a member of an answer tells a caller nothing about it that the rest of the answer does not.
 pub(crate) fn is_note(name: &str, raw: &RawJson) -> bool {
-    matches!(class(name, raw), Some(Fate::Silent))
+    matches!(class(Place::Bag, name, raw), Some(Fate::Silent))
 }
 
 /// Where a field stood in a Gemini client's request. The encoders of other dialects tell places as OpenAI and Anthropic

@@ -115,8 +115,7 @@ pub(super) const fn role_name(role: Role) -> &'static str {
 
 fn write_own_config(w: &mut Writer<'_>, request: &Request) {
     let rest = inner(&request.ext, "generationConfig");
-    let mut config = Vec::new();
-    Writer::new(&mut config).object(|w| {
+    write_config(w, |w| {
         write_plain(w, request);
         let thinking_rest = inner(&rest, "thinkingConfig");
         if let Some(reasoning) = &request.reasoning {
@@ -130,11 +129,16 @@ fn write_own_config(w: &mut Writer<'_>, request: &Request) {
         };
         w.ext(&without(&rest, written));
     });
-    let empty = config == b"{}";
+}
+
+/// Writes `generationConfig` unless it has no members.
+fn write_config(w: &mut Writer<'_>, members: impl FnOnce(&mut Writer<'_>)) {
+    let mut config = Vec::new();
+    Writer::new(&mut config).object(members);
     let config = std::str::from_utf8(&config)
         .ok()
         .and_then(|text| RawJson::parse(text).ok());
-    if let Some(config) = config.filter(|_| !empty) {
+    if let Some(config) = config.filter(|config| !config.is_blank()) {
         w.key("generationConfig").raw(&config);
     }
 }
@@ -228,21 +232,13 @@ fn write_foreign(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, los
     tools::write_own(w, &fitted.tools);
     tools::write_config(w, fitted.choice.as_ref(), fitted.validated, None);
     let fitted = options::fit(request, target, names, losses);
-    let mut config = Vec::new();
-    Writer::new(&mut config).object(|w| {
+    write_config(w, |w| {
         write_plain(w, &fitted.request);
         if let Some(reasoning) = &fitted.request.reasoning {
             write_thinking(w, reasoning, &Ext::default());
         }
         write_own_format(w, fitted.request.response_format.as_ref());
     });
-    let empty = config == b"{}";
-    let config = std::str::from_utf8(&config)
-        .ok()
-        .and_then(|text| RawJson::parse(text).ok());
-    if let Some(config) = config.filter(|_| !empty) {
-        w.key("generationConfig").raw(&config);
-    }
     w.optional_string("serviceTier", fitted.service_tier);
 }
 
