@@ -1,7 +1,10 @@
 //! The codecs by dialect: one function per job, whichever dialect it is for.
 
 use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
-use crate::{Dialect, Losses, Renames, Target, anthropic_messages, apisix, gemini, openai_chat};
+use crate::{
+    Dialect, Losses, Renames, Target, anthropic_messages, apisix, bedrock_converse, cohere_chat, gemini,
+    openai_chat, openai_responses,
+};
 
 /// Whose manners a translation has where both are possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
         Dialect::OpenaiChat => openai_chat::decode_request(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_request(body),
         Dialect::Gemini => gemini::decode_request(body),
+        Dialect::OpenaiResponses => openai_responses::decode_request(body),
+        Dialect::BedrockConverse => bedrock_converse::decode_request(body),
+        Dialect::CohereChat => cohere_chat::decode_request(body),
     }
 }
 
@@ -73,6 +79,9 @@ pub fn encode_request(
         Dialect::OpenaiChat => openai_chat::encode_request(request, target, &mut found),
         Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, &mut found),
         Dialect::Gemini => gemini::encode_request(request, target, &mut found),
+        Dialect::OpenaiResponses => openai_responses::encode_request(request, target, &mut found),
+        Dialect::BedrockConverse => bedrock_converse::encode_request(request, target, &mut found),
+        Dialect::CohereChat => cohere_chat::encode_request(request, target, &mut found),
     };
     losses.extend(gemini::respelled(found, request, dialect));
     body
@@ -84,6 +93,9 @@ pub fn renames(dialect: Dialect, request: &Request) -> Renames {
         Dialect::OpenaiChat => openai_chat::renames(request),
         Dialect::AnthropicMessages => anthropic_messages::renames(request),
         Dialect::Gemini => gemini::renames(request),
+        Dialect::OpenaiResponses => openai_responses::renames(request),
+        Dialect::BedrockConverse => bedrock_converse::renames(request),
+        Dialect::CohereChat => cohere_chat::renames(request),
     }
 }
 
@@ -96,6 +108,9 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeE
         Dialect::OpenaiChat => openai_chat::decode_response(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_response(body),
         Dialect::Gemini => gemini::decode_response(body),
+        Dialect::OpenaiResponses => openai_responses::decode_response(body),
+        Dialect::BedrockConverse => bedrock_converse::decode_response(body),
+        Dialect::CohereChat => cohere_chat::decode_response(body),
     }
 }
 
@@ -121,6 +136,9 @@ pub fn encode_response(
         }
         Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),
         Dialect::Gemini => gemini::encode_response(response, losses),
+        Dialect::OpenaiResponses => openai_responses::encode_response(response, losses),
+        Dialect::BedrockConverse => bedrock_converse::encode_response(response, losses),
+        Dialect::CohereChat => cohere_chat::encode_response(response, losses),
     }
 }
 
@@ -130,6 +148,9 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError
         Dialect::OpenaiChat => openai_chat::decode_error(status, body),
         Dialect::AnthropicMessages => anthropic_messages::decode_error(status, body),
         Dialect::Gemini => gemini::decode_error(status, body),
+        Dialect::OpenaiResponses => openai_responses::decode_error(status, body),
+        Dialect::BedrockConverse => bedrock_converse::decode_error(status, body),
+        Dialect::CohereChat => cohere_chat::decode_error(status, body),
     }
 }
 
@@ -139,6 +160,9 @@ pub fn decode_error_inside(dialect: Dialect, document: &str) -> ProviderError {
         Dialect::OpenaiChat => openai_chat::decode_unnumbered(document),
         Dialect::AnthropicMessages => anthropic_messages::decode_stream_error(document),
         Dialect::Gemini => gemini::decode_error_inside(document),
+        Dialect::OpenaiResponses => openai_responses::decode_error_inside(document),
+        Dialect::BedrockConverse => bedrock_converse::decode_error_inside(document),
+        Dialect::CohereChat => cohere_chat::decode_error_inside(document),
     }
 }
 
@@ -148,6 +172,9 @@ pub fn encode_error(dialect: Dialect, error: &ProviderError, request_id: Option<
         Dialect::OpenaiChat => openai_chat::encode_error(error),
         Dialect::AnthropicMessages => anthropic_messages::encode_error(error, request_id),
         Dialect::Gemini => gemini::encode_error(error),
+        Dialect::OpenaiResponses => openai_responses::encode_error(error),
+        Dialect::BedrockConverse => bedrock_converse::encode_error(error),
+        Dialect::CohereChat => cohere_chat::encode_error(error),
     }
 }
 
@@ -160,6 +187,12 @@ pub enum StreamDecoder {
     AnthropicMessages(anthropic_messages::StreamDecoder),
     /// Gemini.
     Gemini(gemini::StreamDecoder),
+    /// OpenAI Responses.
+    OpenaiResponses(openai_responses::StreamDecoder),
+    /// Amazon Bedrock Converse.
+    BedrockConverse(bedrock_converse::StreamDecoder),
+    /// Cohere Chat v2.
+    CohereChat(cohere_chat::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -173,6 +206,15 @@ impl StreamDecoder {
                 StreamDecoder::AnthropicMessages(anthropic_messages::StreamDecoder::new(max_event_bytes))
             }
             Dialect::Gemini => StreamDecoder::Gemini(gemini::StreamDecoder::new(max_event_bytes)),
+            Dialect::OpenaiResponses => {
+                StreamDecoder::OpenaiResponses(openai_responses::StreamDecoder::new(max_event_bytes))
+            }
+            Dialect::BedrockConverse => {
+                StreamDecoder::BedrockConverse(bedrock_converse::StreamDecoder::new(max_event_bytes))
+            }
+            Dialect::CohereChat => {
+                StreamDecoder::CohereChat(cohere_chat::StreamDecoder::new(max_event_bytes))
+            }
         }
     }
 
@@ -185,6 +227,9 @@ impl StreamDecoder {
             StreamDecoder::OpenaiChat(decoder) => decoder.feed(bytes, sink),
             StreamDecoder::AnthropicMessages(decoder) => decoder.feed(bytes, sink),
             StreamDecoder::Gemini(decoder) => decoder.feed(bytes, sink),
+            StreamDecoder::OpenaiResponses(decoder) => decoder.feed(bytes, sink),
+            StreamDecoder::BedrockConverse(decoder) => decoder.feed(bytes, sink),
+            StreamDecoder::CohereChat(decoder) => decoder.feed(bytes, sink),
         }
     }
 
@@ -197,6 +242,9 @@ impl StreamDecoder {
             StreamDecoder::OpenaiChat(decoder) => decoder.finish(sink),
             StreamDecoder::AnthropicMessages(decoder) => decoder.finish(sink),
             StreamDecoder::Gemini(decoder) => decoder.finish(sink),
+            StreamDecoder::OpenaiResponses(decoder) => decoder.finish(sink),
+            StreamDecoder::BedrockConverse(decoder) => decoder.finish(sink),
+            StreamDecoder::CohereChat(decoder) => decoder.finish(sink),
         }
     }
 }
@@ -213,6 +261,9 @@ enum Encoder {
     OpenaiChat(openai_chat::StreamEncoder),
     AnthropicMessages(anthropic_messages::StreamEncoder),
     Gemini(gemini::StreamEncoder),
+    OpenaiResponses(openai_responses::StreamEncoder),
+    BedrockConverse(bedrock_converse::StreamEncoder),
+    CohereChat(cohere_chat::StreamEncoder),
     /// Anthropic Messages in APISIX's manners.
     Apisix(apisix::StreamEncoder),
 }
@@ -242,6 +293,9 @@ impl StreamEncoder {
                 framing: style.framing,
                 ..gemini::StreamStyle::default()
             })),
+            Dialect::OpenaiResponses => Encoder::OpenaiResponses(openai_responses::StreamEncoder::new()),
+            Dialect::BedrockConverse => Encoder::BedrockConverse(bedrock_converse::StreamEncoder::new()),
+            Dialect::CohereChat => Encoder::CohereChat(cohere_chat::StreamEncoder::new()),
         };
         StreamEncoder {
             encoder,
@@ -257,6 +311,9 @@ impl StreamEncoder {
             Encoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
             Encoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),
             Encoder::Gemini(encoder) => encoder.encode(event, losses, out),
+            Encoder::OpenaiResponses(encoder) => encoder.encode(event, losses, out),
+            Encoder::BedrockConverse(encoder) => encoder.encode(event, losses, out),
+            Encoder::CohereChat(encoder) => encoder.encode(event, losses, out),
             Encoder::Apisix(encoder) => encoder.encode(event, out),
         }
     }

@@ -52,6 +52,7 @@ pub fn content_only<'a>(dialect: Dialect, event: &'a SseEvent<'_>) -> Option<&'a
         }
         // Every document tells the usage and may tell the end.
         Dialect::Gemini => None,
+        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => None,
     }
 }
 

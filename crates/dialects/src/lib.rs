@@ -11,17 +11,22 @@
 
 pub mod anthropic_messages;
 pub mod apisix;
+pub mod bedrock_converse;
 pub mod canonical;
 mod capabilities;
 pub mod codec;
+pub mod cohere_chat;
 mod dialect;
 mod envelope;
 pub mod estimate;
+mod foreign;
 pub mod gemini;
 pub mod glance;
 pub mod json;
 mod loss;
+mod names;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod scan;
 pub mod sse;
 mod target;

@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use super::names::Names;
 use crate::Dialect;
 use crate::canonical::{Part, Request, ResponseFormat, Role, Tool, ToolKind};
 use crate::json::{Object, RawJson};
 use crate::loss::{Effect, Losses};
+use crate::names::Names;
 
 /// What happens to a member of Gemini's.
 enum Fate {

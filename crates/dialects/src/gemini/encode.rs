@@ -5,14 +5,15 @@
 //! business of whoever sends the request.
 
 use super::fields::{inner, without};
-use super::names::Names;
-use super::{foreign, options, tools, turns, write_part};
+use super::{options, tools, turns, write_part};
 use crate::Dialect;
 use crate::canonical::{
     ContentForm, Effort, Ext, Part, ReasoningRequest, Request, ResponseFormat, Role, Thinking,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Target;
 use crate::tool_names::{self, Renames};
 
@@ -205,7 +206,7 @@ fn write_own_format(w: &mut Writer<'_>, format: Option<&ResponseFormat>) {
 
 fn write_foreign(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
     let names = Names::new(request);
-    foreign::report_request(&request.ext, request.origin, losses);
+    foreign::report(&request.ext, Place::Request, request.origin, "", losses);
     let conversation = turns::build(request, target.capabilities, losses);
     w.key("contents").array(|w| {
         for turn in &conversation.turns {

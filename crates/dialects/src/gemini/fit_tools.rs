@@ -1,12 +1,12 @@
 //! Tools and the choice of another dialect, as Gemini takes them.
 
-use super::foreign::{self, Place};
-use super::names::Names;
 use super::schema_out;
 use super::tools::DECLARATION;
 use crate::canonical::{Ext, Request, Tool, ToolChoice, ToolKind};
+use crate::foreign::{self, Place};
 use crate::json::RawJson;
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Capabilities;
 
 /// Tools and choice in Gemini's shape.

@@ -2,13 +2,13 @@
 //! answer, small options. What the model takes is decided by its capabilities, never by its name.
 
 use super::encode::is_level;
-use super::foreign::NO_USER;
-use super::names::Names;
 use super::schema_out;
 use crate::Dialect;
 use crate::canonical::{Effort, Ext, ReasoningRequest, Request, ResponseFormat, Thinking};
+use crate::foreign::NO_USER;
 use crate::json::RawJson;
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::{Capabilities, Target};
 
 /// How many stop sequences Gemini takes.

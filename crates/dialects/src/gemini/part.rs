@@ -19,11 +19,11 @@ use crate::{Dialect, envelope};
 const ORIGIN: Dialect = Dialect::Gemini;
 
 /// `member` of a thought: a part of its own, with or without a signature.
-pub(super) const THOUGHT: &str = "thought";
+pub(crate) const THOUGHT: &str = "thought";
 /// `member` of a signature in a part with empty text, which stands for itself.
-pub(super) const ALONE: &str = "thoughtSignature";
+pub(crate) const ALONE: &str = "thoughtSignature";
 /// `member` of the signature of the text in front of it.
-pub(super) const TEXT: &str = "text";
+pub(crate) const TEXT: &str = "text";
 // Every other `member` is the signature of the part behind it; it is called as that part's data.
 
 /// The members of a part of which there is one.

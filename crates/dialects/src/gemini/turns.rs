@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use super::foreign::{self, Place};
-use super::names::Names;
 use super::write_part::{self, Signed};
 use super::{ids, part};
 use crate::Dialect;
@@ -12,8 +10,10 @@ use crate::canonical::{
     Ext, Media, MediaSource, Message, Part, Reasoning, Request, Role, Text, ToolCall, ToolCallKind,
     ToolResult,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Capabilities;
 
 /// Why reasoning of another maker is left out.
@@ -116,7 +116,13 @@ impl Builder<'_, '_> {
                 "the provider knows no names of participants",
             );
         }
-        foreign::report(&message.ext, Place::Part, self.request.origin, &path, self.losses);
+        foreign::report(
+            &message.ext,
+            Place::Message,
+            self.request.origin,
+            &path,
+            self.losses,
+        );
         for (j, part) in message.parts.iter().enumerate() {
             if let Part::ToolResult(result) = part {
                 self.tool_result(&self.names.part(i, j), result);
@@ -220,7 +226,7 @@ impl Builder<'_, '_> {
         match part {
             Part::Text(text) | Part::Refusal(text) => {
                 foreign::report_cache(text.cache.as_ref(), path, self.losses);
-                foreign::report(&text.ext, Place::Part, self.request.origin, path, self.losses);
+                foreign::report(&text.ext, Place::Text, self.request.origin, path, self.losses);
                 let text = Part::Text(Text {
                     text: text.text.clone(),
                     ..Text::default()
@@ -304,7 +310,7 @@ impl Builder<'_, '_> {
 
     fn call(&mut self, call: &ToolCall, path: &str) -> Vec<Part> {
         foreign::report_cache(call.cache.as_ref(), path, self.losses);
-        foreign::report(&call.ext, Place::Part, self.request.origin, path, self.losses);
+        foreign::report(&call.ext, Place::ToolCall, self.request.origin, path, self.losses);
         if call.kind == ToolCallKind::Custom {
             self.losses
                 .rejected(path, "calls of free-text tools cannot be expressed");
@@ -358,7 +364,13 @@ impl Builder<'_, '_> {
             return;
         };
         foreign::report_cache(result.cache.as_ref(), path, self.losses);
-        foreign::report(&result.ext, Place::Part, self.request.origin, path, self.losses);
+        foreign::report(
+            &result.ext,
+            Place::ToolResult,
+            self.request.origin,
+            path,
+            self.losses,
+        );
         let (mut texts, mut media) = (Vec::new(), Vec::new());
         for part in &result.content {
             match part {
@@ -421,7 +433,7 @@ impl Builder<'_, '_> {
         };
         foreign::report(
             &message.ext,
-            Place::Part,
+            Place::Message,
             self.request.origin,
             &self.names.message(i),
             self.losses,

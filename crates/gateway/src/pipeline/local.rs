@@ -22,14 +22,16 @@ pub fn list_models(route: &Route, caller: &Caller, head: &Head) -> Answer {
         .filter(|name| !name.contains('*') && caller.access_to(name).is_some());
     let models: Vec<Value> = names.map(|name| model(route, head.dialect, name)).collect();
     let body = match head.dialect {
-        Dialect::OpenaiChat => json!({ "object": "list", "data": models }),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
+            json!({ "object": "list", "data": models })
+        }
         Dialect::AnthropicMessages => json!({
             "first_id": models.first().map(|model| model["id"].clone()),
             "last_id": models.last().map(|model| model["id"].clone()),
             "has_more": false,
             "data": models,
         }),
-        Dialect::Gemini => json!({ "models": models }),
+        Dialect::Gemini | Dialect::CohereChat => json!({ "models": models }),
     };
     Answer::json(StatusCode::OK, body.to_string())
 }
@@ -56,7 +58,10 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
         .map_or("tollgate", |instance| instance.provider);
     match dialect {
         // Providers' own creation times are not known here; the field is required, and SDKs read 0 as "unknown".
-        Dialect::OpenaiChat => json!({ "id": name, "object": "model", "created": 0, "owned_by": owner }),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
+            json!({ "id": name, "object": "model", "created": 0, "owned_by": owner })
+        }
+        Dialect::CohereChat => json!({ "name": name, "endpoints": ["chat"], "finetuned": false }),
         Dialect::AnthropicMessages => {
             json!({
                 "type": "model",

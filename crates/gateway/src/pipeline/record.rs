@@ -259,7 +259,10 @@ impl Record {
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             // Each dialect's SDK looks for the id under its own name.
             let name = match self.dialect {
-                Dialect::OpenaiChat | Dialect::Gemini => HeaderName::from_static("x-request-id"),
+                Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat => {
+                    HeaderName::from_static("x-request-id")
+                }
+                Dialect::BedrockConverse => HeaderName::from_static("x-amzn-requestid"),
                 Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
             };
             // What a server answers by itself keeps its own id.

@@ -37,8 +37,11 @@ impl Operation {
         match self {
             Operation::Chat(Dialect::OpenaiChat) => "/chat/completions",
             Operation::Chat(Dialect::AnthropicMessages) => "/messages",
-            // The model and the verb follow; no instance speaks this dialect yet.
+            // The model and the verb follow; no instance speaks these dialects yet.
             Operation::Chat(Dialect::Gemini) => "/models",
+            Operation::Chat(Dialect::BedrockConverse) => "/model",
+            Operation::Chat(Dialect::OpenaiResponses) => "/responses",
+            Operation::Chat(Dialect::CohereChat) => "/chat",
             Operation::CountTokens => "/messages/count_tokens",
             Operation::Embeddings => "/embeddings",
         }

@@ -165,7 +165,7 @@ fn sent_key(headers: &HeaderMap) -> Option<&str> {
 /// What the real providers say to a wrong key, word for word: applications recognise it.
 fn wrong_key(dialect: Dialect) -> Vec<u8> {
     let body = match dialect {
-        Dialect::OpenaiChat => serde_json::json!({ "error": {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses => serde_json::json!({ "error": {
             "message": format!("Incorrect API key provided: {BAD_KEY}. You can find your API key at https://platform.openai.com/account/api-keys."),
             "type": "invalid_request_error",
             "param": null,
@@ -180,6 +180,10 @@ fn wrong_key(dialect: Dialect) -> Vec<u8> {
             "message": "API key not valid. Please pass a valid API key.",
             "status": "INVALID_ARGUMENT",
         }}),
+        Dialect::BedrockConverse => {
+            serde_json::json!({ "message": "The security token included in the request is invalid." })
+        }
+        Dialect::CohereChat => serde_json::json!({ "message": "invalid api token" }),
     };
     body.to_string().into_bytes()
 }

@@ -73,7 +73,10 @@ impl Reply {
         let id = match dialect {
             Dialect::OpenaiChat => format!("chatcmpl-sim{:016x}", hasher.finish()),
             Dialect::AnthropicMessages => format!("msg_sim{:016x}", hasher.finish()),
-            Dialect::Gemini => format!("sim{:016x}", hasher.finish()),
+            Dialect::OpenaiResponses => format!("resp_sim{:016x}", hasher.finish()),
+            Dialect::Gemini | Dialect::BedrockConverse | Dialect::CohereChat => {
+                format!("sim{:016x}", hasher.finish())
+            }
         };
         Reply {
             dialect,
@@ -111,9 +114,14 @@ impl Reply {
             (Dialect::OpenaiChat, StopReason::ToolCalls) => "tool_calls",
             (Dialect::OpenaiChat, StopReason::Length) => "length",
             (Dialect::OpenaiChat, _) => "stop",
-            (Dialect::AnthropicMessages, StopReason::ToolCalls) => "tool_use",
-            (Dialect::AnthropicMessages, StopReason::Length) => "max_tokens",
-            (Dialect::AnthropicMessages, _) => "end_turn",
+            (Dialect::AnthropicMessages | Dialect::BedrockConverse, StopReason::ToolCalls) => "tool_use",
+            (Dialect::AnthropicMessages | Dialect::BedrockConverse, StopReason::Length) => "max_tokens",
+            (Dialect::AnthropicMessages | Dialect::BedrockConverse, _) => "end_turn",
+            (Dialect::OpenaiResponses, StopReason::Length) => "max_output_tokens",
+            (Dialect::OpenaiResponses, _) => "completed",
+            (Dialect::CohereChat, StopReason::ToolCalls) => "TOOL_CALL",
+            (Dialect::CohereChat, StopReason::Length) => "MAX_TOKENS",
+            (Dialect::CohereChat, _) => "COMPLETE",
             (Dialect::Gemini, StopReason::Length) => "MAX_TOKENS",
             (Dialect::Gemini, _) => "STOP",
         };

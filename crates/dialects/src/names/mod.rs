@@ -1,17 +1,19 @@
 //! Where a canonical value stood in the client's document, for reports of losses: dialects name and nest fields differently.
+//!
+//! Encoders know what they cannot express, and ask here what the client called it.
 
-use super::part::{ALONE, TEXT, THOUGHT};
 use crate::Dialect;
 use crate::canonical::{ContentForm, Part, Request, Role};
+use crate::gemini::{ALONE, TEXT, THOUGHT};
 
 /// The names of one request's fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Names<'a> {
+pub(crate) struct Names<'a> {
     request: &'a Request,
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(request: &'a Request) -> Self {
+    pub(crate) fn new(request: &'a Request) -> Self {
         Names { request }
     }
 
@@ -20,7 +22,7 @@ impl<'a> Names<'a> {
     }
 
     /// A top-level option, named as OpenAI does.
-    pub(super) fn option(self, name: &'static str) -> &'static str {
+    pub(crate) fn option(self, name: &'static str) -> &'static str {
         if !self.anthropic() {
             // OpenAI's older name is marked where it was used.
             return match name {
@@ -40,7 +42,7 @@ impl<'a> Names<'a> {
     }
 
     /// The schema of a tool's arguments.
-    pub(super) fn tool_schema(self, tool: usize) -> String {
+    pub(crate) fn tool_schema(self, tool: usize) -> String {
         if self.anthropic() {
             format!("tools[{tool}].input_schema")
         } else {
@@ -49,11 +51,14 @@ impl<'a> Names<'a> {
     }
 
     /// A message. The top-level instruction of Anthropic and Gemini is the leading system message of the canonical form.
-    pub(super) fn message(self, message: usize) -> String {
+    pub(crate) fn message(self, message: usize) -> String {
         let (list, instruction) = match self.request.origin {
             Dialect::AnthropicMessages => ("messages", "system"),
             Dialect::Gemini => ("contents", "systemInstruction"),
-            Dialect::OpenaiChat => return format!("messages[{message}]"),
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => return format!("messages[{message}]"),
         };
         let leading = self
             .request
@@ -68,7 +73,7 @@ impl<'a> Names<'a> {
     }
 
     /// A part of a message.
-    pub(super) fn part(self, message: usize, part: usize) -> String {
+    pub(crate) fn part(self, message: usize, part: usize) -> String {
         let path = self.message(message);
         let Some(found) = self.request.messages.get(message) else {
             return path;
@@ -77,7 +82,10 @@ impl<'a> Names<'a> {
             Dialect::Gemini => gemini_part(&path, &found.parts, part),
             Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
-            Dialect::OpenaiChat => {
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => {
                 let before = found.parts.iter().take(part);
                 match found.parts.get(part) {
                     Some(Part::ToolCall(_)) => {
