@@ -10,7 +10,7 @@
 
 mod anthropic_messages_support;
 
-use anthropic_messages_support::{answer, decode_pieces, encode};
+use anthropic_messages_support::{answer, decode_own, encode};
 use proptest::prelude::*;
 use tollgate_dialects::anthropic_messages::{
     decode_error, decode_request, decode_response, encode_error, encode_response,
@@ -151,7 +151,7 @@ fn documents() -> &'static [Vec<u8>] {
     static DOCUMENTS: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(|| {
         let recordings = anthropic_messages_support::recordings();
         let texts = recordings.iter().flat_map(|recording| {
-            let mut texts = recording.streams();
+            let mut texts = anthropic_messages_support::streams_of(recording);
             texts.extend(
                 [recording.read("request.json"), recording.read("response.json")]
                     .into_iter()
@@ -191,7 +191,7 @@ fn try_everything(bytes: &[u8]) {
         }
     }
     assert_json(&encode_error(&decode_error(500, bytes), Some("r")));
-    let decoded = decode_pieces(bytes.chunks(37));
+    let decoded = decode_own(bytes.chunks(37));
     let written = encode(&decoded.events, &mut Losses::new());
     for frame in written.split_terminator("\n\n") {
         let (name, data) = frame.split_once('\n').unwrap();

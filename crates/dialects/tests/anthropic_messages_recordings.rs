@@ -11,7 +11,8 @@
 mod anthropic_messages_support;
 
 use anthropic_messages_support::{
-    Recording, assert_json_eq, collect, decode, decode_pieces, encode, frames, json, recordings, target,
+    Recording, assert_json_eq, collect, decode, decode_own, encode, frames, is_whole, json, recordings,
+    request_of, streams_of, target,
 };
 use serde_json::Value;
 use tollgate_dialects::anthropic_messages::{
@@ -24,7 +25,9 @@ use tollgate_dialects::{Capabilities, Losses};
 fn a_recorded_request_comes_back_equal() {
     let mut seen = 0;
     for recording in recordings() {
-        let Some(body) = recording.request() else { continue };
+        let Some(body) = request_of(&recording) else {
+            continue;
+        };
         let request = decode_request(&body).unwrap_or_else(|error| panic!("{}: {error}", recording.name));
         let capabilities = Capabilities::of(&request.model);
         let mut losses = Losses::new();
@@ -51,7 +54,9 @@ fn drop_empty_lists(request: &mut Value) {
 #[test]
 fn tool_schemas_inputs_and_signatures_come_back_byte_identical() {
     for recording in recordings() {
-        let Some(body) = recording.request() else { continue };
+        let Some(body) = request_of(&recording) else {
+            continue;
+        };
         let request = decode_request(&body).unwrap();
         let capabilities = Capabilities::default();
         let encoded = encode_request(&request, &target("m", &capabilities), &mut Losses::new());
@@ -161,12 +166,12 @@ fn a_recorded_stream_decodes_the_same_for_every_cut() {
         let bytes = stream.as_bytes();
         let step = if bytes.len() > 8192 { bytes.len() / 300 } else { 1 };
         for cut in (0..bytes.len()).step_by(step) {
-            let pieces = decode_pieces([&bytes[..cut], &bytes[cut..]]);
+            let pieces = decode_own([&bytes[..cut], &bytes[cut..]]);
             assert_eq!(pieces, whole, "{} cut at {cut}", recording.name);
         }
         for size in [1, 3, 7, 64] {
             assert_eq!(
-                decode_pieces(bytes.chunks(size)),
+                decode_own(bytes.chunks(size)),
                 whole,
                 "{} in pieces of {size}",
                 recording.name
@@ -179,7 +184,7 @@ fn a_recorded_stream_decodes_the_same_for_every_cut() {
 
 #[test]
 fn a_recorded_stream_written_again_tells_the_same_answer() {
-    for (recording, stream) in streams().filter(|(recording, _)| recording.is_whole()) {
+    for (recording, stream) in streams().filter(|(recording, _)| is_whole(recording)) {
         let first = decode(&stream);
         let mut losses = Losses::new();
         let second = decode(&encode(&first.events, &mut losses));
@@ -198,7 +203,7 @@ fn a_recorded_stream_written_again_tells_the_same_answer() {
 fn a_recorded_stream_written_again_has_the_recorded_events() {
     for (recording, stream) in streams() {
         // An answer that came whole at the start is written block by block.
-        if !recording.is_whole() || stream.contains(r#""role":"assistant","content":[{"#) {
+        if !is_whole(&recording) || stream.contains(r#""role":"assistant","content":[{"#) {
             continue;
         }
         let written = frames(&encode(&decode(&stream).events, &mut Losses::new()));
@@ -278,7 +283,7 @@ fn an_answer_that_comes_whole_at_the_start_of_a_stream_is_read_in_parts() {
 
 #[test]
 fn a_stream_and_the_whole_answer_tell_the_same_in_the_same_form() {
-    for (recording, stream) in streams().filter(|(recording, _)| recording.is_whole()) {
+    for (recording, stream) in streams().filter(|(recording, _)| is_whole(recording)) {
         let collected: Response = collect(&decode(&stream).events);
         let written = encode_response(&collected, &mut Losses::new());
         let again = decode_response(std::str::from_utf8(&written).unwrap()).unwrap();
@@ -303,7 +308,7 @@ fn a_stream_and_the_whole_answer_tell_the_same_in_the_same_form() {
 
 fn streams() -> impl Iterator<Item = (Recording, String)> {
     recordings().into_iter().flat_map(|recording| {
-        let streams = recording.streams();
+        let streams = streams_of(&recording);
         streams.into_iter().map(move |stream| (recording.clone(), stream))
     })
 }

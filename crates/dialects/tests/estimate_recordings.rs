@@ -1,16 +1,11 @@
 //! How far the estimate of tokens is off, measured against the usage that providers told.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests count as tests"
-)]
+#![expect(clippy::print_stdout, reason = "helpers of tests count as tests")]
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+mod support;
 
-use tollgate_dialects::canonical::{DecodeError, Part, Request, Response};
-use tollgate_dialects::{anthropic_messages, estimate, openai_chat};
+use tollgate_dialects::canonical::{Part, Request, Response};
+use tollgate_dialects::{Dialect, codec, estimate};
 
 /// A request and its whole answer.
 type Exchange = (Request, Response);
@@ -87,51 +82,19 @@ fn texts(parts: &[Part]) -> Option<Vec<&str>> {
 
 /// All recorded exchanges that are whole and can be read; `None` where there are no recordings.
 fn exchanges() -> Option<Vec<Exchange>> {
-    let root = env::var_os("TOLLGATE_FIXTURES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
-        PathBuf::from,
-    );
-    if !root.is_dir() {
-        assert!(env::var_os("CI").is_none(), "no recordings at {}", root.display());
-        println!("no recordings at {}: nothing tested", root.display());
-        return None;
-    }
+    support::root()?;
     let mut exchanges = Vec::new();
-    for provider in fs::read_dir(root)
-        .unwrap()
-        .flatten()
-        .map(|provider| provider.path())
-    {
-        read_cases(
-            &provider.join("openai-chat"),
-            openai_chat::decode_request,
-            openai_chat::decode_response,
-            &mut exchanges,
-        );
-        read_cases(
-            &provider.join("anthropic-messages"),
-            anthropic_messages::decode_request,
-            anthropic_messages::decode_response,
-            &mut exchanges,
-        );
+    for (folder, dialect) in [
+        ("openai-chat", Dialect::OpenaiChat),
+        ("anthropic-messages", Dialect::AnthropicMessages),
+    ] {
+        for recording in support::recordings_of(folder) {
+            let request = recording.request();
+            let request = request.and_then(|body| codec::decode_request(dialect, &body).ok());
+            let answer = recording.answer();
+            let answer = answer.and_then(|body| codec::decode_response(dialect, &body).ok());
+            exchanges.extend(request.zip(answer));
+        }
     }
     Some(exchanges)
-}
-
-fn read_cases(
-    folder: &Path,
-    decode_request: fn(&str) -> Result<Request, DecodeError>,
-    decode_response: fn(&str) -> Result<Response, DecodeError>,
-    exchanges: &mut Vec<Exchange>,
-) {
-    let Ok(cases) = fs::read_dir(folder) else { return };
-    for case in cases.flatten().map(|case| case.path()) {
-        let request = fs::read_to_string(case.join("request.json"))
-            .ok()
-            .and_then(|body| decode_request(&body).ok());
-        let response = fs::read_to_string(case.join("response.json"))
-            .ok()
-            .and_then(|body| decode_response(&body).ok());
-        exchanges.extend(request.zip(response));
-    }
 }

@@ -1,13 +1,8 @@
 //! What is not read at a glance is not missed: ends, usage and errors of every recorded stream are found all the same.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests count as tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod support;
 
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{Delta, Event, ProviderError, Usage};
@@ -79,42 +74,24 @@ fn read_at_a_glance(dialect: Dialect, stream: &[u8]) -> (Told, usize) {
     (told, unread)
 }
 
-fn recordings() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures");
-    let folder = std::env::var_os("TOLLGATE_FIXTURES").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "recordings are missing: {}",
-        folder.display()
-    );
-    println!("no recordings at {}; nothing was checked", folder.display());
-    None
-}
-
 #[test]
 fn ends_usage_and_errors_of_every_recorded_stream_are_found() {
-    let Some(folder) = recordings() else { return };
+    if support::root().is_none() {
+        return;
+    }
     let (mut streams, mut skipped) = (0, 0);
-    for provider in fs::read_dir(folder).unwrap().flatten() {
-        for (name, dialect) in [
-            ("openai-chat", Dialect::OpenaiChat),
-            ("anthropic-messages", Dialect::AnthropicMessages),
-        ] {
-            let Ok(cases) = fs::read_dir(provider.path().join(name)) else {
+    for (name, dialect) in [
+        ("openai-chat", Dialect::OpenaiChat),
+        ("anthropic-messages", Dialect::AnthropicMessages),
+    ] {
+        for recording in support::recordings_of(name) {
+            let Some(stream) = recording.bytes("response.sse") else {
                 continue;
             };
-            for case in cases.flatten() {
-                let Ok(stream) = fs::read(case.path().join("response.sse")) else {
-                    continue;
-                };
-                let (told, unread) = read_at_a_glance(dialect, &stream);
-                assert_eq!(told, read_all(dialect, &stream), "{}", case.path().display());
-                streams += 1;
-                skipped += unread;
-            }
+            let (told, unread) = read_at_a_glance(dialect, &stream);
+            assert_eq!(told, read_all(dialect, &stream), "{}", recording.name);
+            streams += 1;
+            skipped += unread;
         }
     }
     assert!(streams > 80, "{streams} streams");

@@ -180,11 +180,7 @@ fn signed_reasoning_comes_back_to_anthropic_as_it_left() {
             default_max_output_tokens: Some(1000),
         };
         let mut losses = Losses::new();
-        let sent = json(&anthropic_messages::encode_request(
-            &request,
-            &target,
-            &mut losses,
-        ));
+        let sent = json(anthropic_messages::encode_request(&request, &target, &mut losses));
         let back: Vec<_> = sent["messages"][1]["content"]
             .as_array()
             .unwrap()

@@ -65,7 +65,7 @@ fn recorded_errors_are_understood() {
         seen += 1;
 
         // Errors in this dialect's own shape keep what they said.
-        let written = json(&encode_error(&error));
+        let written = json(encode_error(&error));
         assert_eq!(
             written["error"]["message"],
             error.message.as_str(),
@@ -316,7 +316,7 @@ fn an_error_of_another_dialect_gets_openai_names() {
         )
         .ok(),
     };
-    let written = |kind| json(&encode_error(&error(kind, "overloaded_error")));
+    let written = |kind| json(encode_error(&error(kind, "overloaded_error")));
     assert_eq!(
         written(ErrorKind::Overloaded),
         json!({"error": {"message": "m", "type": "server_error", "param": null, "code": "server_overloaded"}})
@@ -346,7 +346,7 @@ fn an_error_of_our_own_keeps_its_code() {
         param: None,
         raw: None,
     };
-    let code = |code| json(&encode_error(&error(code)))["error"]["code"].clone();
+    let code = |code| json(encode_error(&error(code)))["error"]["code"].clone();
     assert_eq!(code(Some("unknown_url")), "unknown_url");
     assert_eq!(code(None), "model_not_found");
 }

@@ -87,7 +87,7 @@ fn write_for(request: &Request, capabilities: &Capabilities) -> (Value, Vec<Stri
         capabilities,
         default_max_output_tokens: None,
     };
-    let written = json(&encode_request(request, &target, &mut losses));
+    let written = json(encode_request(request, &target, &mut losses));
     (
         written,
         losses
@@ -681,7 +681,7 @@ fn an_answer_of_anthropic_is_a_chat_completion() {
         created_s: 1_700_000_000,
         ..ResponseStyle::default()
     };
-    let written = json(&encode_response(&answer(), &style, &mut losses));
+    let written = json(encode_response(&answer(), &style, &mut losses));
     assert!(losses.is_empty(), "{losses:?}");
     assert_eq!(
         written,
@@ -724,7 +724,7 @@ fn an_answer_of_anthropic_is_a_chat_completion() {
         finish_reason: FinishReasonStyle::Native,
         ..style
     };
-    let written = json(&encode_response(&answer(), &native, &mut losses));
+    let written = json(encode_response(&answer(), &native, &mut losses));
     assert_eq!(written["choices"][0]["finish_reason"], "tool_use");
 }
 
@@ -758,7 +758,7 @@ fn signatures_survive_the_way_through_a_client_of_this_dialect() {
     let expected = reasoning_of(&answer().choices[0].parts);
     assert_eq!(expected.len(), 4);
 
-    let written = json(&encode_response(
+    let written = json(encode_response(
         &answer(),
         &ResponseStyle::default(),
         &mut Losses::new(),
@@ -874,7 +874,7 @@ fn stop_reasons_of_anthropic_get_openai_words() {
             ..Stop::default()
         };
         let mut losses = Losses::new();
-        let written = json(&encode_response(&answer, &ResponseStyle::default(), &mut losses));
+        let written = json(encode_response(&answer, &ResponseStyle::default(), &mut losses));
         (
             written["choices"][0]["finish_reason"]
                 .as_str()
@@ -919,7 +919,7 @@ fn a_client_that_asks_with_functions_is_answered_with_a_function_call() {
         default_max_output_tokens: None,
     };
     assert_eq!(
-        json(&encode_request(&request, &target, &mut Losses::new())),
+        json(encode_request(&request, &target, &mut Losses::new())),
         json(body.as_bytes())
     );
 
@@ -927,7 +927,7 @@ fn a_client_that_asks_with_functions_is_answered_with_a_function_call() {
         legacy_functions: true,
         ..ResponseStyle::default()
     };
-    let written = json(&encode_response(&answer(), &style, &mut Losses::new()));
+    let written = json(encode_response(&answer(), &style, &mut Losses::new()));
     let choice = &written["choices"][0];
     assert_eq!(choice["finish_reason"], "function_call");
     assert_eq!(choice["message"]["function_call"]["name"], "f");
@@ -970,7 +970,7 @@ fn spellings_of_one_meaning_are_written_back_as_they_came() {
         };
         let mut losses = Losses::new();
         assert_eq!(
-            json(&encode_request(&request, &target, &mut losses)),
+            json(encode_request(&request, &target, &mut losses)),
             json(body.as_bytes())
         );
         assert!(losses.is_empty(), "{losses:?}");

@@ -11,7 +11,7 @@ mod openai_chat_support;
 
 use std::sync::LazyLock;
 
-use openai_chat_support::{capabilities, check_order, recordings, try_decode_stream};
+use openai_chat_support::{capabilities, check_order, recorded_stream, recordings, try_decode_stream};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollgate_dialects::canonical::Collector;
@@ -30,7 +30,7 @@ static BODIES: LazyLock<Vec<String>> = LazyLock::new(|| {
             [
                 recording.read("request.json"),
                 recording.read("response.json"),
-                recording.stream(),
+                recorded_stream(recording),
             ]
             .into_iter()
             .flatten()

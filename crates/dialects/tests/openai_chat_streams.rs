@@ -11,23 +11,19 @@ mod openai_chat_support;
 
 use std::collections::BTreeMap;
 
-use openai_chat_support::{Recording, check_order, decode_stream, recordings, try_decode_stream};
+use openai_chat_support::{
+    Recording, check_order, collect, decode_stream, recorded_stream, recordings, try_decode_stream,
+};
 use serde_json::Value;
 use tollgate_dialects::Losses;
-use tollgate_dialects::canonical::{Collector, DecodeError, Event, Part, Response, Stop};
+use tollgate_dialects::canonical::{DecodeError, Event, Part, Response, Stop};
 use tollgate_dialects::openai_chat::{StreamDecoder, StreamEncoder, StreamStyle};
 
 fn streams() -> impl Iterator<Item = (Recording, String)> {
     recordings().into_iter().filter_map(|recording| {
-        let stream = recording.stream()?;
+        let stream = recorded_stream(&recording)?;
         Some((recording, stream))
     })
-}
-
-fn collect(events: &[Event<'_>]) -> Response {
-    let mut collector = Collector::new();
-    events.iter().for_each(|event| collector.push(event));
-    collector.finish()
 }
 
 /// Members of chunks may change places.

@@ -1,10 +1,8 @@
 //! The framing of server-sent events must not depend on how the network cuts the stream.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests count as tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests count as tests")]
+
+mod support;
 
 use std::fs;
 use std::iter::once;
@@ -79,7 +77,7 @@ proptest! {
 
 #[test]
 fn recorded_streams_are_framed_alike_for_every_cut() {
-    let Some(recordings) = recordings() else { return };
+    let Some(recordings) = support::root() else { return };
     let mut files = Vec::new();
     collect(&recordings, &mut files);
     assert!(files.len() > 100, "only {} recorded streams", files.len());
@@ -101,23 +99,6 @@ fn recorded_streams_are_framed_alike_for_every_cut() {
             );
         }
     }
-}
-
-fn recordings() -> Option<PathBuf> {
-    let folder = std::env::var_os("TOLLGATE_FIXTURES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "the recordings are missing: {}",
-        folder.display()
-    );
-    println!("skipped: no recordings at {}", folder.display());
-    None
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -11,7 +11,8 @@
 mod anthropic_messages_support;
 
 use anthropic_messages_support::{
-    Recording, collect, decode as decode_anthropic, json, owned, recordings_of, target,
+    Recording, collect, decode as decode_anthropic, decode_own, decode_pieces, is_whole, json, recordings_of,
+    request_of, streams_of, target,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -142,7 +143,9 @@ fn a_recorded_anthropic_request_becomes_an_openai_one_or_is_refused_with_reasons
     let capabilities = Capabilities::default();
     let (mut valid, mut refused) = (0, 0);
     for recording in recordings_of(ANTHROPIC) {
-        let Some(body) = recording.request() else { continue };
+        let Some(body) = request_of(&recording) else {
+            continue;
+        };
         let request = anthropic_messages::decode_request(&body).unwrap();
         let mut losses = Losses::new();
         let written = openai_chat::encode_request(&request, &target("m", &capabilities), &mut losses);
@@ -320,11 +323,12 @@ fn openai_answer(recording: &Recording) -> Option<Response> {
 
 fn openai_streams() -> Vec<(String, Vec<u8>)> {
     let stream = |recording: Recording| {
-        let text = recording.read("response.sse").or_else(|| {
-            let chunks = recording.read("response.chunks.jsonl")?;
-            let events: String = chunks.lines().map(|chunk| format!("data: {chunk}\n\n")).collect();
-            Some(format!("{events}data: [DONE]\n\n"))
-        })?;
+        let end = if recording.bytes("response.sse").is_some() {
+            ""
+        } else {
+            "data: [DONE]\n\n"
+        };
+        let text = recording.stream()? + end;
         Some((recording.name, text.into_bytes()))
     };
     recordings_of(OPENAI).into_iter().filter_map(stream).collect()
@@ -333,11 +337,10 @@ fn openai_streams() -> Vec<(String, Vec<u8>)> {
 fn anthropic_streams() -> Vec<(String, Vec<u8>)> {
     let all = recordings_of(ANTHROPIC)
         .into_iter()
-        .filter(Recording::is_whole)
+        .filter(is_whole)
         .flat_map(|recording| {
             let name = recording.name.clone();
-            recording
-                .streams()
+            streams_of(&recording)
                 .into_iter()
                 .map(move |stream| (name.clone(), stream.into_bytes()))
         });
@@ -346,13 +349,10 @@ fn anthropic_streams() -> Vec<(String, Vec<u8>)> {
 
 /// Decodes a stream that comes in these pieces; `None` if it does not end well.
 fn decode_openai(pieces: &[&[u8]]) -> Option<Vec<Event<'static>>> {
-    let mut decoder = openai_chat::StreamDecoder::new(1 << 20);
-    let mut events = Vec::new();
-    for piece in pieces {
-        decoder.feed(piece, &mut |event| events.push(owned(event))).ok()?;
-    }
-    decoder.finish(&mut |event| events.push(owned(event))).ok()?;
-    (!events.iter().any(|event| matches!(event, Event::Error(_)))).then_some(events)
+    let decoded = decode_pieces(Dialect::OpenaiChat, pieces.iter().copied());
+    decoded.result.ok()?;
+    let is_error = |event: &Event<'_>| matches!(event, Event::Error(_));
+    (!decoded.events.iter().any(is_error)).then_some(decoded.events)
 }
 
 fn to_openai(events: &[Event<'_>]) -> Vec<u8> {
@@ -474,7 +474,7 @@ proptest! {
             prop_assert_eq!(translate(&pieces), translate(&[stream.as_slice()]), "{}", name);
         } else {
             let translate = |pieces: &[&[u8]]| {
-                to_openai(&anthropic_messages_support::decode_pieces(pieces.iter().copied()).events)
+                to_openai(&decode_own(pieces.iter().copied()).events)
             };
             prop_assert_eq!(translate(&pieces), translate(&[stream.as_slice()]), "{}", name);
         }
