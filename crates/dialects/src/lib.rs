@@ -16,6 +16,7 @@ pub mod canonical;
 mod capabilities;
 pub mod codec;
 pub mod cohere_chat;
+pub mod count_tokens;
 mod dialect;
 mod envelope;
 pub mod estimate;

@@ -67,6 +67,24 @@ pub fn renames(request: &Request) -> Renames {
 /// reasoning that another maker wrote is left out. A request of another dialect is translated; what could not be carried
 /// over is in `losses`, and as long as that holds no rejection the result is a valid request.
 pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
+    encode(request, target, Purpose::Answer, losses)
+}
+
+/// What a request is written for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be answered.
+    Answer,
+    /// To have its tokens counted: without limits, sampling and other members that only an answer needs.
+    Count,
+}
+
+pub(super) fn encode(
+    request: &Request,
+    target: &Target<'_>,
+    purpose: Purpose,
+    losses: &mut Losses,
+) -> Vec<u8> {
     // Gemini takes names that this dialect does not; those of OpenAI fit.
     let fitting = if request.origin == Dialect::Gemini {
         tool_names::fit(request, &tool_names::ANTHROPIC, losses).0
@@ -80,7 +98,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         foreign_draft(request, target, losses)
     };
     let mut out = Vec::with_capacity(4096);
-    draft.write(&mut Writer::new(&mut out));
+    draft.write(&mut Writer::new(&mut out), purpose);
     out
 }
 
@@ -181,7 +199,7 @@ fn max_tokens(request: &Request, target: &Target<'_>, losses: &mut Losses) -> u6
 }
 
 impl Draft<'_> {
-    fn write(&self, w: &mut Writer<'_>) {
+    fn write(&self, w: &mut Writer<'_>, purpose: Purpose) {
         let bag = |name: &str| {
             self.ext
                 .and_then(|ext| ext.get(name))
@@ -189,7 +207,9 @@ impl Draft<'_> {
         };
         w.object(|w| {
             w.key("model").string(self.model);
-            w.key("max_tokens").number(self.max_tokens);
+            if purpose == Purpose::Answer {
+                w.key("max_tokens").number(self.max_tokens);
+            }
             if let Some(system) = &self.system {
                 w.key("system");
                 encode_content(w, system.parts.iter().map(AsRef::as_ref), system.form);

@@ -1,4 +1,4 @@
-//! Anthropic Messages, `POST /v1/messages`.
+//! Anthropic Messages, `POST /v1/messages` and `/v1/messages/count_tokens`.
 //!
 //! Within this dialect nothing is lost: what the canonical form has no field for travels in its bags and is written back,
 //! signatures and tool inputs byte by byte. Toward this dialect, requests are brought into its order (one `system`,
@@ -11,6 +11,7 @@
 //! gets the piece `{}`.
 
 mod answer_tool;
+mod count_tokens;
 mod encode;
 mod error;
 mod foreign;
@@ -29,6 +30,9 @@ mod turns;
 mod usage;
 
 pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
+pub use count_tokens::{
+    decode_count_tokens_request, decode_token_count, encode_count_tokens_request, encode_token_count,
+};
 pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_stream_error, encode_error};
 pub(crate) use frame::{write_delta, write_event, write_frame};

@@ -9,6 +9,7 @@ mod event;
 mod message;
 mod request;
 mod response;
+mod tokens;
 mod usage;
 
 pub use collect::Collector;
@@ -21,4 +22,5 @@ pub use message::{
 };
 pub use request::{Effort, ReasoningRequest, Request, ResponseFormat, Thinking, Tool, ToolChoice, ToolKind};
 pub use response::{Choice, Response, Stop, StopReason};
+pub use tokens::TokenCount;
 pub use usage::Usage;

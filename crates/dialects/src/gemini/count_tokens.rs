@@ -3,21 +3,11 @@
 use super::encode::write_members;
 use super::fields::{leftover, open, take_count, take_object};
 use super::request::decode_members;
-use crate::canonical::{DecodeError, Ext, Request};
+use crate::Dialect;
+use crate::canonical::{DecodeError, Request, TokenCount};
 use crate::json::Writer;
 use crate::loss::Losses;
 use crate::target::Target;
-
-/// How many tokens a request has.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TokenCount {
-    /// All of them.
-    pub total: u64,
-    /// Of these, those in a cache; `None` if not said.
-    pub cached: Option<u64>,
-    /// Members beside these, for exact repetition.
-    pub ext: Ext,
-}
 
 /// Reads a request to count tokens: `contents` alone, or a whole `generateContentRequest`.
 ///
@@ -52,6 +42,7 @@ pub fn decode_token_count(body: &str) -> Result<TokenCount, DecodeError> {
     let (mut object, nulls) = open(body, "")?;
     let total = take_count(&mut object, "totalTokens")?;
     Ok(TokenCount {
+        origin: Dialect::Gemini,
         // A prompt of nothing has no `totalTokens`, as zeros are left out.
         total: match total {
             Some(total) => total,
@@ -65,13 +56,15 @@ pub fn decode_token_count(body: &str) -> Result<TokenCount, DecodeError> {
     })
 }
 
-/// Writes the count.
+/// Writes the count. What only another dialect tells beside it (which context was cut, say) has no place here.
 pub fn encode_token_count(count: &TokenCount) -> Vec<u8> {
     let mut out = Vec::new();
     Writer::new(&mut out).object(|w| {
         w.key("totalTokens").number(count.total);
         w.optional_number("cachedContentTokenCount", count.cached);
-        w.ext(&count.ext);
+        if count.origin == Dialect::Gemini {
+            w.ext(&count.ext);
+        }
     });
     out
 }

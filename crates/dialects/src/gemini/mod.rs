@@ -38,8 +38,7 @@ mod usage;
 mod write_part;
 
 pub use count_tokens::{
-    TokenCount, decode_count_tokens_request, decode_token_count, encode_count_tokens_request,
-    encode_token_count,
+    decode_count_tokens_request, decode_token_count, encode_count_tokens_request, encode_token_count,
 };
 pub(crate) use elsewhere::{is_note, report, respelled};
 pub use encode::{encode_request, renames};
