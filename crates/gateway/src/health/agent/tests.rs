@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Server {
     address: SocketAddr,
     status: Arc<AtomicUsize>,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Seen>,
+}
+
+/// What a server was asked.
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<String>>,
+    came: Condvar,
 }
 
 impl Server {
@@ -36,9 +43,9 @@ impl Server {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 let mut request = [0; 4096];
                 let length = stream.read(&mut request).unwrap_or(0);
-                seen.lock()
-                    .unwrap()
-                    .push(String::from_utf8_lossy(&request[..length]).into_owned());
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                seen.requests.lock().unwrap().push(request);
+                seen.came.notify_all();
                 let status = status.load(Ordering::SeqCst);
                 if status > 0 {
                     let answer =
@@ -48,6 +55,28 @@ impl Server {
             }
         });
         server
+    }
+
+    fn asked(&self) -> usize {
+        self.seen.requests.lock().unwrap().len()
+    }
+
+    /// Looks whenever this server is asked: an address is asked again only when what was found before is known.
+    fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        loop {
+            let asked = self.asked();
+            if is_so() {
+                return;
+            }
+            let seen = self.seen.requests.lock().unwrap();
+            drop(
+                self.seen
+                    .came
+                    .wait_timeout_while(seen, PATIENCE, |seen| seen.len() == asked),
+            );
+            assert!(begun.elapsed() < PATIENCE, "{what}");
+        }
     }
 }
 
@@ -67,24 +96,15 @@ fn check(host: &str, port: u16, conf: Value) -> Check {
     check
 }
 
-fn enlist(state: &SharedState, check: Check) -> Arc<OnDuty> {
+fn enlist(state: &SharedState, name: &str, check: Check) -> Arc<OnDuty> {
     let duty = Duty {
         owner: "route/1",
-        name: "a",
+        name,
         place: "here",
         passive: None,
         check: Some(check),
     };
     state.roster().enlist(duty, state)
-}
-
-#[expect(clippy::disallowed_methods, reason = "no runtime runs on this thread")]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn is_usable(on_duty: &OnDuty) -> bool {
@@ -97,9 +117,9 @@ fn an_instance_that_fails_is_found_ill_and_well_again() {
     let state = SharedState::default();
     let _agent = Agent::start(state.roster(), Names::default()).unwrap();
     let conf = json!({"http_path": "/health", "req_headers": ["X-Who: me"], "host": "check.example.com"});
-    let on_duty = enlist(&state, check("127.0.0.1", server.address.port(), conf));
-    wait_until("it is asked", || !server.seen.lock().unwrap().is_empty());
-    let request = server.seen.lock().unwrap()[0].to_ascii_lowercase();
+    let on_duty = enlist(&state, "a", check("127.0.0.1", server.address.port(), conf));
+    server.wait_until("it is asked", || server.asked() > 0);
+    let request = server.seen.requests.lock().unwrap()[0].to_ascii_lowercase();
     assert!(request.starts_with("get /health http/1.1\r\n"), "{request}");
     assert!(
         request.contains("\r\nhost: check.example.com\r\n") && request.contains("\r\nx-who: me\r\n"),
@@ -107,9 +127,9 @@ fn an_instance_that_fails_is_found_ill_and_well_again() {
     );
     for failure in [500, 0] {
         server.status.store(failure, Ordering::SeqCst);
-        wait_until("it is found ill", || !is_usable(&on_duty));
+        server.wait_until("it is found ill", || !is_usable(&on_duty));
         server.status.store(200, Ordering::SeqCst);
-        wait_until("it is found well", || is_usable(&on_duty));
+        server.wait_until("it is found well", || is_usable(&on_duty));
     }
     let text = state.metrics().text();
     for result in ["success", "bad_status", "connection"] {
@@ -123,25 +143,29 @@ fn an_instance_that_fails_is_found_ill_and_well_again() {
 
 #[test]
 fn a_closed_port_and_one_that_never_answers_are_found_ill() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (free, beside) = (TcpListener::bind("127.0.0.1:0").unwrap(), Server::start(200));
     let port = free.local_addr().unwrap().port();
-    // It takes connections and says nothing.
-    let silent = enlist_alone(check("127.0.0.1", port, json!({"timeout": 0.02})));
-    wait_until("it is found late", || !is_usable(&silent.1));
-    let open = enlist_alone(check("127.0.0.1", port, json!({"type": "tcp"})));
-    let is_success = |line: &str| line.contains("\"success\"") && !line.ends_with(" 0");
-    wait_until("it is asked", || open.0.metrics().text().lines().any(is_success));
-    assert!(is_usable(&open.1));
-    drop(free);
-    wait_until("it is found closed", || !is_usable(&open.1));
-}
-
-/// An instance with an agent of its own.
-fn enlist_alone(check: Check) -> (SharedState, Arc<OnDuty>, Agent) {
     let state = SharedState::default();
-    let agent = Agent::start(state.roster(), Names::default()).unwrap();
-    let on_duty = enlist(&state, check);
-    (state, on_duty, agent)
+    let _agent = Agent::start(state.roster(), Names::default()).unwrap();
+    let _beside = enlist(
+        &state,
+        "beside",
+        check("127.0.0.1", beside.address.port(), json!({})),
+    );
+    // It takes connections and says nothing.
+    let silent = enlist(
+        &state,
+        "silent",
+        check("127.0.0.1", port, json!({"timeout": 0.02})),
+    );
+    beside.wait_until("it is found late", || !is_usable(&silent));
+    let open = enlist(&state, "open", check("127.0.0.1", port, json!({"type": "tcp"})));
+    let is_success =
+        |line: &str| line.contains("instance=\"open\",result=\"success\"") && !line.ends_with(" 0");
+    beside.wait_until("it is asked", || state.metrics().text().lines().any(is_success));
+    assert!(is_usable(&open));
+    drop(free);
+    beside.wait_until("it is found closed", || !is_usable(&open));
 }
 
 #[test]
@@ -165,17 +189,17 @@ fn names_are_looked_up_again_and_every_address_is_asked() {
     };
     let state = SharedState::default();
     let _agent = Agent::start(state.roster(), names).unwrap();
-    let on_duty = enlist(&state, check("api.example.com", 80, json!({})));
+    let on_duty = enlist(&state, "a", check("api.example.com", 80, json!({})));
     let addresses = || on_duty.health.addresses().map(|all| all.to_vec());
-    wait_until("one is found ill", || addresses() == Some(vec![well.address]));
+    well.wait_until("one is found ill", || addresses() == Some(vec![well.address]));
     // What cannot be looked up for a while stays as it was.
     named.lock().unwrap().clear();
     *named.lock().unwrap() = vec![ill.address];
-    wait_until("the one that is well goes", || !is_usable(&on_duty));
+    ill.wait_until("the one that is well goes", || !is_usable(&on_duty));
     assert_eq!(addresses(), Some(vec![ill.address]));
     let new = Server::start(200);
     named.lock().unwrap().push(new.address);
-    wait_until("a new one comes", || addresses() == Some(vec![new.address]));
+    new.wait_until("a new one comes", || addresses() == Some(vec![new.address]));
     assert!(is_usable(&on_duty));
 }
 
@@ -184,18 +208,14 @@ fn what_leaves_service_is_not_asked_any_more() {
     let (gone, staying) = (Server::start(200), Server::start(200));
     let state = SharedState::default();
     let _agent = Agent::start(state.roster(), Names::default()).unwrap();
-    let before = enlist(&state, check("127.0.0.1", gone.address.port(), json!({})));
-    wait_until("it is asked", || !gone.seen.lock().unwrap().is_empty());
-    let _after = enlist(&state, check("127.0.0.1", staying.address.port(), json!({})));
+    let before = enlist(&state, "a", check("127.0.0.1", gone.address.port(), json!({})));
+    gone.wait_until("it is asked", || gone.asked() > 0);
+    let _after = enlist(&state, "a", check("127.0.0.1", staying.address.port(), json!({})));
     drop(before);
-    wait_until("the new one is asked", || {
-        !staying.seen.lock().unwrap().is_empty()
-    });
-    let asked = gone.seen.lock().unwrap().len();
-    let until = staying.seen.lock().unwrap().len() + 20;
-    wait_until("the new one is asked often", || {
-        staying.seen.lock().unwrap().len() > until
-    });
+    staying.wait_until("the new one is asked", || staying.asked() > 0);
+    let asked = gone.asked();
+    let until = staying.asked() + 20;
+    staying.wait_until("the new one is asked often", || staying.asked() > until);
     // One may have been on its way.
-    assert!(gone.seen.lock().unwrap().len() <= asked + 1);
+    assert!(gone.asked() <= asked + 1);
 }
