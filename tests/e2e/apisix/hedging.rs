@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::multi::{Gate, instance, moody, preferred, with};
+use super::multi::{Gate, attempts, counted, instance, node, preferred, route, with};
 use super::{Node, NodeSetup};
 use crate::harness::{Connection, Next, PATIENCE, Request, Response, Stream, Upstream, answers, post};
 
@@ -190,4 +190,95 @@ fn two_attempts_take_one_place_which_is_given_back_once() {
         pair.end(stream);
     }
     pair.node.stop();
+}
+
+/// A provider that answers at once, as long as it is not told to hang.
+fn moody() -> (Upstream, Arc<AtomicBool>) {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let mood = hangs.clone();
+    let upstream = Upstream::start(move |asked, peer| {
+        if mood.load(Ordering::SeqCst) {
+            peer.wait_until_closed();
+            return Next::Keep;
+        }
+        peer.send(&answers::good(asked, "at once"));
+        Next::Keep
+    });
+    (upstream, hangs)
+}
+
+#[test]
+fn a_call_that_takes_unusually_long_is_tried_elsewhere_beside_it() {
+    let node = NodeSetup::new()
+        .and("nginx_config: {http: {access_log_format: \"$status [$upstream_status] $llm_total_tokens\"}}")
+        .start();
+    let (first, hangs) = moody();
+    let second = Upstream::good("the second");
+    let (first_name, second_name) = (preferred("first", &first), instance("second", &second));
+    route(
+        &node,
+        &[first_name, second_name],
+        &json!({"hedge": {"max_percent": 50, "min_ms": 1}}),
+    );
+    for stream in [false, true] {
+        let request = chat(stream);
+        hangs.store(false, Ordering::SeqCst);
+        for _ in 0..40 {
+            assert_eq!(node.send(&request).status(), 200);
+            node.process.stdout.next();
+        }
+        hangs.store(true, Ordering::SeqCst);
+        let response = node.send(&request);
+        assert_eq!(
+            (response.status(), attempts(&response)),
+            (200, "first=outrun, second=ok")
+        );
+        assert!(response.text().contains("the second"));
+        first.was_left();
+        let line = node.process.stdout.next();
+        assert!(line.starts_with("200 ") && line.ends_with(" 18"), "{line}");
+    }
+}
+
+#[test]
+fn few_calls_are_tried_twice_even_if_all_are_slow() {
+    let node = node();
+    let gate = Gate::default();
+    gate.open();
+    let provider = || {
+        let gate = gate.clone();
+        counted(move |asked| {
+            gate.wait();
+            answers::good(asked, "fine")
+        })
+    };
+    let ((a, asked_a), (b, asked_b)) = (provider(), provider());
+    route(
+        &node,
+        &[instance("a", &a), instance("b", &b)],
+        &json!({"hedge": {"max_percent": 5, "min_ms": 1}}),
+    );
+    for _ in 0..40 {
+        assert_eq!(node.send(&chat(false)).status(), 200);
+    }
+    gate.close();
+    let mut waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let mut connection = Connection::open(node.calls);
+            connection.write(&chat(false).bytes());
+            connection
+        })
+        .collect();
+    // All of them, and 5 % of the fifty.
+    let expected = 40 + 10 + 2;
+    let deadline = Instant::now() + PATIENCE;
+    let asked = || asked_a.load(Ordering::SeqCst) + asked_b.load(Ordering::SeqCst);
+    while asked() < expected && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    gate.open();
+    for connection in &mut waiting {
+        assert_eq!(connection.response().map(|response| response.status()), Some(200));
+    }
+    assert_eq!(asked(), expected);
 }
