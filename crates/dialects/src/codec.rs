@@ -74,17 +74,14 @@ pub fn encode_request(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Vec<u8> {
-    let mut found = Losses::new();
-    let body = match dialect {
-        Dialect::OpenaiChat => openai_chat::encode_request(request, target, &mut found),
-        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, &mut found),
-        Dialect::Gemini => gemini::encode_request(request, target, &mut found),
-        Dialect::OpenaiResponses => openai_responses::encode_request(request, target, &mut found),
-        Dialect::BedrockConverse => bedrock_converse::encode_request(request, target, &mut found),
-        Dialect::CohereChat => cohere_chat::encode_request(request, target, &mut found),
-    };
-    losses.extend(gemini::respelled(found, request, dialect));
-    body
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::encode_request(request, target, losses),
+        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, target, losses),
+        Dialect::Gemini => gemini::encode_request(request, target, losses),
+        Dialect::OpenaiResponses => openai_responses::encode_request(request, target, losses),
+        Dialect::BedrockConverse => bedrock_converse::encode_request(request, target, losses),
+        Dialect::CohereChat => cohere_chat::encode_request(request, target, losses),
+    }
 }
 
 /// The tools of a request that [`encode_request`] sends under another name, for [`AnswerStyle::renames`].

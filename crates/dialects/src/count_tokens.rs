@@ -30,19 +30,16 @@ pub fn encode_request(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Vec<u8> {
-    let mut found = Losses::new();
-    let body = match dialect {
+    match dialect {
         Dialect::AnthropicMessages => {
-            anthropic_messages::encode_count_tokens_request(request, target, &mut found)
+            anthropic_messages::encode_count_tokens_request(request, target, losses)
         }
-        Dialect::Gemini => gemini::encode_count_tokens_request(request, target, &mut found),
+        Dialect::Gemini => gemini::encode_count_tokens_request(request, target, losses),
         _ => {
-            found.rejected("", NO_COUNTING);
+            losses.rejected("", NO_COUNTING);
             Vec::new()
         }
-    };
-    losses.extend(gemini::respelled(found, request, dialect));
-    body
+    }
 }
 
 /// Reads the count.

@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::canonical::{Event, Part, PartKind, Request, Response, ToolChoice, ToolKind};
 use crate::loss::Losses;
+use crate::names::{Member, Names};
 
 /// The tool names of one call that were sent under another name. Answers name tools as the provider knows them, so whoever
 /// writes the answer needs it; see [`crate::codec::AnswerStyle`].
@@ -121,12 +122,13 @@ pub(crate) const GEMINI: Rule = Rule {
 /// The request with names that a provider takes, and what was renamed. Borrowed if nothing was.
 pub(crate) fn fit<'a>(request: &'a Request, rule: &Rule, losses: &mut Losses) -> (Cow<'a, Request>, Renames) {
     let mut renames = Renames::default();
+    let names = Names::new(request);
     let mut fitting = Cow::Borrowed(request);
     for (i, tool) in request.tools.iter().enumerate() {
         if let ToolKind::Function { name, .. } = &tool.kind
             && let Cow::Owned(sent) = renames.send(name, rule)
         {
-            losses.approximated(format!("tools[{i}].name"), RENAMED);
+            losses.approximated(names.within(&names.tool(i), Member::ToolName), RENAMED);
             if let Some(tool) = fitting.to_mut().tools.get_mut(i)
                 && let ToolKind::Function { name, .. } = &mut tool.kind
             {
@@ -139,12 +141,16 @@ pub(crate) fn fit<'a>(request: &'a Request, rule: &Rule, losses: &mut Losses) ->
     {
         fitting.to_mut().tool_choice = Some(ToolChoice::Function(sent));
     }
-    if let Some(ToolChoice::Allowed { names, required }) = &request.tool_choice {
-        let sent: Vec<String> = names
+    if let Some(ToolChoice::Allowed {
+        names: allowed,
+        required,
+    }) = &request.tool_choice
+    {
+        let sent: Vec<String> = allowed
             .iter()
             .map(|name| renames.send(name, rule).into_owned())
             .collect();
-        if sent != *names {
+        if sent != *allowed {
             fitting.to_mut().tool_choice = Some(ToolChoice::Allowed {
                 names: sent,
                 required: *required,
@@ -156,7 +162,7 @@ pub(crate) fn fit<'a>(request: &'a Request, rule: &Rule, losses: &mut Losses) ->
             if let Part::ToolCall(call) = part
                 && let Cow::Owned(sent) = renames.send(&call.name, rule)
             {
-                losses.approximated(CALL_NAME, RENAMED);
+                losses.approximated(names.call_names(), RENAMED);
                 let messages = &mut fitting.to_mut().messages;
                 if let Some(Part::ToolCall(call)) =
                     messages.get_mut(i).and_then(|message| message.parts.get_mut(j))
@@ -196,7 +202,7 @@ fn sendable<'a>(name: &'a str, rule: &Rule) -> Cow<'a, str> {
     Cow::Owned(sent)
 }
 
-/// The field of every renamed call in the history, told once.
+/// The field of every renamed call in an Anthropic client's history, told once.
 pub(crate) const CALL_NAME: &str = "messages[].content[].name";
 
 pub(crate) const RENAMED: &str = "sent under a name the provider takes; answers have the original";

@@ -322,11 +322,11 @@ fn members_of_parts_and_tools_have_their_class() {
             "messages[0].content[0].context=dropped",
             "messages[0].content[1].cache_control=dropped",
             "messages[0].content[1].context=dropped",
-            "messages[0].content[2].search_result=rejected",
+            "messages[0].content[2]=rejected",
             "tools[0].cache_control=dropped",
             "tools[0].input_examples=dropped",
             "tools[0].allowed_callers=rejected",
-            "tools[1].web_search_20250305=rejected",
+            "tools[1]=rejected",
         ]
     );
     assert_eq!(written["messages"][0], json!({"role": "system", "content": "s"}));

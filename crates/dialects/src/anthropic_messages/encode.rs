@@ -6,13 +6,15 @@
 use std::borrow::Cow;
 
 use super::part::{encode_cache, encode_content};
-use super::{foreign, options, tools, turns};
+use super::{options, tools, turns};
 use crate::Dialect;
 use crate::canonical::{
     ContentForm, Effort, Ext, Part, Request, ResponseFormat, Role, Thinking, Tool, ToolChoice, ToolKind,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Target;
 use crate::tool_names::{self, Renames};
 
@@ -149,7 +151,8 @@ fn native_draft<'a>(request: &'a Request, target: &Target<'a>, losses: &mut Loss
 }
 
 fn foreign_draft<'a>(request: &'a Request, target: &Target<'a>, losses: &mut Losses) -> Draft<'a> {
-    foreign::report(&request.ext, losses);
+    let names = Names::new(request);
+    foreign::report(&request.ext, Place::Request, request.origin, "", losses);
     let conversation = turns::build(request, target.capabilities, losses);
     let tools::Tools {
         tools,
@@ -177,8 +180,8 @@ fn foreign_draft<'a>(request: &'a Request, target: &Target<'a>, losses: &mut Los
         ext: None,
     };
     options::reasoning(&mut draft, request, target.capabilities, losses);
-    options::forced_choice(&draft, target.capabilities, losses);
-    options::sampling(&mut draft, target.capabilities, losses);
+    options::forced_choice(&draft, target.capabilities, names, losses);
+    options::sampling(&mut draft, target.capabilities, names, losses);
     options::unknown_here(request, losses);
     options::response_format(&mut draft, request, target.capabilities, losses);
     draft
@@ -191,7 +194,7 @@ fn max_tokens(request: &Request, target: &Target<'_>, losses: &mut Losses) -> u6
         .or(target.capabilities.max_output_tokens)
         .unwrap_or_else(|| {
             losses.approximated(
-                "max_tokens",
+                Names::new(request).option("max_tokens"),
                 "required by the provider; neither the request nor the route sets it",
             );
             LAST_RESORT_MAX_TOKENS

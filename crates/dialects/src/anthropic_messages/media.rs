@@ -2,12 +2,14 @@
 //!
 //! Nothing is fetched and no picture is looked into; a media type is believed as it is written.
 
-use super::foreign;
-use crate::canonical::{Media, MediaKind, MediaSource};
+use super::cache;
+use crate::canonical::{Ext, Media, MediaKind, MediaSource};
+use crate::foreign::Place;
 use crate::loss::Losses;
+use crate::names::{Member, Names};
 
 /// Converts a media part of another dialect; `None`, with a loss reported, if it cannot be expressed.
-pub(super) fn convert(media: &Media, path: &str, losses: &mut Losses) -> Option<Media> {
+pub(super) fn convert(media: &Media, path: &str, names: Names<'_>, losses: &mut Losses) -> Option<Media> {
     let kind = match media.kind {
         kind @ (MediaKind::Image | MediaKind::Document) => kind,
         MediaKind::Audio => return reject(path, "the provider takes no audio", losses),
@@ -42,20 +44,27 @@ pub(super) fn convert(media: &Media, path: &str, losses: &mut Losses) -> Option<
     };
     if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
         losses.dropped(
-            format!("{path}.image_url.detail"),
+            names.within(path, Member::MediaDetail),
             "the provider decides on the resolution",
         );
     }
     if kind == MediaKind::Image && media.name.is_some() {
-        losses.dropped(format!("{path}.filename"), "images have no name");
+        losses.dropped(names.within(path, Member::MediaName), "images have no name");
     }
     Some(Media {
         kind,
         source,
         name: media.name.clone().filter(|_| kind == MediaKind::Document),
         detail: None,
-        cache: media.cache.clone().or_else(|| foreign::cache_control(&media.ext)),
-        ext: foreign::part_ext(&media.ext, path, losses),
+        cache: cache::carry_over(
+            media.cache.as_ref(),
+            &media.ext,
+            Place::Media,
+            names.origin(),
+            path,
+            losses,
+        ),
+        ext: Ext::default(),
     })
 }
 

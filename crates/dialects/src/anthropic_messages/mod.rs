@@ -11,10 +11,10 @@
 //! gets the piece `{}`.
 
 mod answer_tool;
+mod cache;
 mod count_tokens;
 mod encode;
 mod error;
-mod foreign;
 mod frame;
 mod ids;
 mod media;

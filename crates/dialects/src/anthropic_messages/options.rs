@@ -8,9 +8,10 @@ use super::{answer_tool, schema};
 use crate::canonical::{
     ContentForm, Effort, Ext, Part, Request, ResponseFormat, Role, Text, Thinking, ToolChoice,
 };
-use crate::gemini;
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson};
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Capabilities;
 
 /// The least budget of thinking tokens the provider takes.
@@ -26,7 +27,10 @@ pub(super) fn stop<'a>(request: &'a Request, losses: &mut Losses) -> Vec<&'a str
         .map(String::as_str)
         .partition(|text| text.trim().is_empty());
     if !blank.is_empty() {
-        losses.approximated("stop", "the provider takes no stop sequences of white space only");
+        losses.approximated(
+            Names::new(request).option("stop"),
+            "the provider takes no stop sequences of white space only",
+        );
     }
     kept
 }
@@ -35,7 +39,10 @@ pub(super) fn stop<'a>(request: &'a Request, losses: &mut Losses) -> Vec<&'a str
 pub(super) fn user<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a str> {
     let user = request.user.as_deref().filter(|user| !user.is_empty())?;
     if user.contains('@') {
-        losses.dropped("user", "looks like a mail address, which the provider forbids");
+        losses.dropped(
+            Names::new(request).option("user"),
+            "looks like a mail address, which the provider forbids",
+        );
         return None;
     }
     Some(user)
@@ -47,7 +54,10 @@ pub(super) fn service_tier(request: &Request, losses: &mut Losses) -> Option<&'s
         "auto" => Some("auto"),
         "default" | "standard" | "STANDARD" => Some("standard_only"),
         _ => {
-            losses.dropped("service_tier", "the provider has no such tier");
+            losses.dropped(
+                Names::new(request).option("service_tier"),
+                "the provider has no such tier",
+            );
             None
         }
     }
@@ -63,91 +73,163 @@ pub(super) fn reasoning(
     let Some(reasoning) = &request.reasoning else {
         return;
     };
+    let names = Names::new(request);
+    let effort_field = names.option("reasoning_effort");
+    let budget_field = names.option("thinking.budget_tokens");
     match (&reasoning.effort, &reasoning.thinking) {
         (Some(effort), Some(Thinking::Disabled { .. })) if *effort != Effort::None => {
-            losses.approximated(FIELD, "without thinking there is no effort");
+            losses.approximated(effort_field, "without thinking there is no effort");
         }
         (Some(_), Some(Thinking::Enabled { .. })) => {
-            losses.approximated("thinking.budget_tokens", "the effort counts, not the budget");
+            losses.approximated(budget_field, "the effort counts, not the budget");
         }
         _ => {}
     }
+    let mut fit = Fit {
+        draft,
+        capabilities,
+        field: effort_field,
+        max_tokens: names.option("max_tokens"),
+        losses,
+    };
     match (&reasoning.effort, &reasoning.thinking) {
-        (_, Some(Thinking::Disabled { .. })) => set_effort(draft, &Effort::None, capabilities, losses),
-        (Some(effort), _) => set_effort(draft, effort, capabilities, losses),
+        (_, Some(Thinking::Disabled { .. })) => fit.effort(&Effort::None),
+        (Some(effort), _) => fit.effort(effort),
         // Clients of other dialects write this dialect's `thinking` too.
         (None, Some(Thinking::Enabled { budget_tokens, .. })) => {
-            set_budget(draft, *budget_tokens, capabilities, losses);
-        }
-        (None, Some(Thinking::Adaptive { .. })) if capabilities.adaptive_thinking => {
-            draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
+            fit.field = budget_field;
+            fit.budget(*budget_tokens);
         }
         (None, Some(Thinking::Adaptive { .. })) => {
-            losses.approximated("thinking", "the model does not choose how much it thinks");
-            set_effort(draft, &Effort::Medium, capabilities, losses);
+            fit.field = names.option("thinking");
+            fit.adaptive();
         }
-        (None, Some(Thinking::Other(_))) => {
-            losses.rejected("thinking", "not a kind of thinking the provider knows")
-        }
+        (None, Some(Thinking::Other(_))) => fit.losses.rejected(
+            names.option("thinking"),
+            "not a kind of thinking the provider knows",
+        ),
         (None, None) => {}
     }
 }
 
-fn set_effort(draft: &mut Draft<'_>, effort: &Effort, capabilities: &Capabilities, losses: &mut Losses) {
-    match effort {
-        Effort::Other(_) => losses.rejected(FIELD, "not an effort the provider knows"),
-        Effort::None if !capabilities.reasoning => {}
-        Effort::None if capabilities.thinking_always_on => {
-            losses.approximated(
-                FIELD,
-                "the model cannot be kept from thinking; it is asked for the least",
-            );
-            draft.effort = Some(nearest_effort(&Effort::Low, capabilities));
-        }
-        Effort::None => draft.thinking = Some(Cow::Owned(Thinking::Disabled { ext: Ext::default() })),
-        _ if !capabilities.reasoning => losses.dropped(FIELD, "the model does not reason"),
-        _ if capabilities.adaptive_thinking => {
-            let nearest = nearest_effort(effort, capabilities);
-            if nearest != *effort {
-                losses.approximated(
-                    FIELD,
-                    "the model does not know this effort; it is asked for the nearest",
-                );
+/// Fits thinking to the model.
+struct Fit<'f, 'a> {
+    draft: &'f mut Draft<'a>,
+    capabilities: &'f Capabilities,
+    /// What the client wrote that asks for thinking.
+    field: &'static str,
+    /// The client's name for the most tokens of the answer.
+    max_tokens: &'static str,
+    losses: &'f mut Losses,
+}
+
+impl Fit<'_, '_> {
+    fn effort(&mut self, effort: &Effort) {
+        match effort {
+            Effort::Other(_) => {
+                self.losses
+                    .rejected(self.field, "not an effort the provider knows");
             }
-            draft.effort = Some(nearest);
-            draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
+            Effort::None if !self.capabilities.reasoning => {}
+            Effort::None if self.capabilities.thinking_always_on => {
+                self.losses.approximated(
+                    self.field,
+                    "the model cannot be kept from thinking; it is asked for the least",
+                );
+                self.draft.effort = Some(nearest_effort(&Effort::Low, self.capabilities));
+            }
+            Effort::None => {
+                self.draft.thinking = Some(Cow::Owned(Thinking::Disabled { ext: Ext::default() }));
+            }
+            _ if !self.capabilities.reasoning => self.losses.dropped(self.field, "the model does not reason"),
+            _ if self.capabilities.adaptive_thinking => {
+                let nearest = nearest_effort(effort, self.capabilities);
+                if nearest != *effort {
+                    self.losses.approximated(
+                        self.field,
+                        "the model does not know this effort; it is asked for the nearest",
+                    );
+                }
+                self.draft.effort = Some(nearest);
+                self.draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
+            }
+            _ if self.capabilities.budget_thinking => {
+                let percent = match effort {
+                    Effort::None | Effort::Minimal => 0,
+                    Effort::Low => 20,
+                    Effort::Medium => 50,
+                    Effort::High => 80,
+                    Effort::Xhigh | Effort::Max | Effort::Other(_) => 95,
+                };
+                let share = self.draft.max_tokens.saturating_mul(percent) / 100;
+                self.enable(share.min(MOST_BUDGET));
+            }
+            _ => self
+                .losses
+                .dropped(self.field, "how much the model thinks cannot be set"),
         }
-        _ if capabilities.budget_thinking => {
-            let percent = match effort {
-                Effort::None | Effort::Minimal => 0,
-                Effort::Low => 20,
-                Effort::Medium => 50,
-                Effort::High => 80,
-                Effort::Xhigh | Effort::Max | Effort::Other(_) => 95,
-            };
-            let share = draft.max_tokens.saturating_mul(percent) / 100;
-            enable(draft, share.min(MOST_BUDGET), capabilities, losses);
+    }
+
+    /// A budget that the client named itself.
+    fn budget(&mut self, budget_tokens: u64) {
+        if self.capabilities.reasoning && self.capabilities.budget_thinking {
+            return self.enable(budget_tokens);
         }
-        _ => losses.dropped(FIELD, "how much the model thinks cannot be set"),
+        self.losses
+            .approximated(self.field, "a budget of tokens becomes an effort");
+        self.effort(&match budget_tokens {
+            0..2_000 => Effort::Low,
+            2_000..8_000 => Effort::Medium,
+            8_000..24_000 => Effort::High,
+            _ => Effort::Max,
+        });
+    }
+
+    /// Thinking that is left to the model.
+    fn adaptive(&mut self) {
+        if self.capabilities.adaptive_thinking {
+            self.draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
+            return;
+        }
+        self.losses
+            .approximated(self.field, "the model does not choose how much it thinks");
+        self.effort(&Effort::Medium);
+    }
+
+    /// Thinking with a budget. `max_tokens` counts thinking too and is raised where the budget does not fit.
+    fn enable(&mut self, budget_tokens: u64) {
+        if in_unsigned_tool_loop(&self.draft.turns) {
+            let reason = "the model thinks within a tool loop only if its earlier thinking is sent back";
+            self.losses.approximated(self.field, reason);
+            return;
+        }
+        let mut budget_tokens = budget_tokens.max(LEAST_BUDGET);
+        if budget_tokens >= self.draft.max_tokens {
+            let raised = self.draft.max_tokens.saturating_add(budget_tokens);
+            let most = self
+                .capabilities
+                .max_output_tokens
+                .unwrap_or(u64::MAX)
+                .max(self.draft.max_tokens);
+            let max_tokens = raised.min(most);
+            budget_tokens = budget_tokens.min(max_tokens.saturating_sub(1));
+            if budget_tokens < LEAST_BUDGET {
+                self.losses
+                    .approximated(self.field, "the model's answers are too short to think");
+                return;
+            }
+            self.draft.max_tokens = max_tokens;
+            self.losses.approximated(
+                self.max_tokens,
+                "raised, because it must exceed the budget of thinking",
+            );
+        }
+        self.draft.thinking = Some(Cow::Owned(Thinking::Enabled {
+            budget_tokens,
+            ext: Ext::default(),
+        }));
     }
 }
-
-/// A budget that the client named itself.
-fn set_budget(draft: &mut Draft<'_>, budget_tokens: u64, capabilities: &Capabilities, losses: &mut Losses) {
-    if capabilities.reasoning && capabilities.budget_thinking {
-        return enable(draft, budget_tokens, capabilities, losses);
-    }
-    losses.approximated("thinking.budget_tokens", "a budget of tokens becomes an effort");
-    let effort = match budget_tokens {
-        0..2_000 => Effort::Low,
-        2_000..8_000 => Effort::Medium,
-        8_000..24_000 => Effort::High,
-        _ => Effort::Max,
-    };
-    set_effort(draft, &effort, capabilities, losses);
-}
-
-const FIELD: &str = "reasoning_effort";
 
 /// The given effort if the model knows it, else the next lower one it knows, else its lowest.
 fn nearest_effort(wanted: &Effort, capabilities: &Capabilities) -> Effort {
@@ -161,38 +243,6 @@ fn nearest_effort(wanted: &Effort, capabilities: &Capabilities) -> Effort {
         .or_else(|| thinking().min())
         .unwrap_or(&Effort::Low)
         .clone()
-}
-
-/// Thinking with a budget. `max_tokens` counts thinking too and is raised where the budget does not fit.
-fn enable(draft: &mut Draft<'_>, budget_tokens: u64, capabilities: &Capabilities, losses: &mut Losses) {
-    if in_unsigned_tool_loop(&draft.turns) {
-        let reason = "the model thinks within a tool loop only if its earlier thinking is sent back";
-        losses.approximated(FIELD, reason);
-        return;
-    }
-    let mut budget_tokens = budget_tokens.max(LEAST_BUDGET);
-    if budget_tokens >= draft.max_tokens {
-        let raised = draft.max_tokens.saturating_add(budget_tokens);
-        let most = capabilities
-            .max_output_tokens
-            .unwrap_or(u64::MAX)
-            .max(draft.max_tokens);
-        let max_tokens = raised.min(most);
-        budget_tokens = budget_tokens.min(max_tokens.saturating_sub(1));
-        if budget_tokens < LEAST_BUDGET {
-            losses.approximated(FIELD, "the model's answers are too short to think");
-            return;
-        }
-        draft.max_tokens = max_tokens;
-        losses.approximated(
-            "max_completion_tokens",
-            "raised, because it must exceed the budget of thinking",
-        );
-    }
-    draft.thinking = Some(Cow::Owned(Thinking::Enabled {
-        budget_tokens,
-        ext: Ext::default(),
-    }));
 }
 
 /// Whether the conversation ends with tool results for an assistant turn that does not begin with signed reasoning.
@@ -213,7 +263,12 @@ fn in_unsigned_tool_loop(turns: &[Turn<'_>]) -> bool {
 }
 
 /// Rejects a forced call where the model does not take one.
-pub(super) fn forced_choice(draft: &Draft<'_>, capabilities: &Capabilities, losses: &mut Losses) {
+pub(super) fn forced_choice(
+    draft: &Draft<'_>,
+    capabilities: &Capabilities,
+    names: Names<'_>,
+    losses: &mut Losses,
+) {
     if !matches!(
         draft.tool_choice.as_deref(),
         Some(ToolChoice::Required | ToolChoice::Function(_))
@@ -221,10 +276,13 @@ pub(super) fn forced_choice(draft: &Draft<'_>, capabilities: &Capabilities, loss
         return;
     }
     if !capabilities.forced_tool_use {
-        losses.rejected("tool_choice", "the model cannot be forced to call a tool");
+        losses.rejected(
+            names.option("tool_choice"),
+            "the model cannot be forced to call a tool",
+        );
     } else if thinks(draft) || capabilities.thinking_always_on {
         losses.rejected(
-            "tool_choice",
+            names.option("tool_choice"),
             "a model that thinks cannot be forced to call a tool",
         );
     }
@@ -232,39 +290,45 @@ pub(super) fn forced_choice(draft: &Draft<'_>, capabilities: &Capabilities, loss
 
 /// Reports what this dialect has no member for.
 pub(super) fn unknown_here(request: &Request, losses: &mut Losses) {
+    let names = Names::new(request);
     if request.choices.is_some_and(|choices| choices != 1) {
-        losses.rejected("n", "the provider gives one answer per call");
+        losses.rejected(names.option("n"), "the provider gives one answer per call");
     }
     if request.logprobs == Some(true) {
-        losses.rejected("logprobs", NO_LOGPROBS);
+        losses.rejected(names.option("logprobs"), NO_LOGPROBS);
     }
     if request.top_logprobs.is_some_and(|others| others > 0) {
-        losses.rejected("top_logprobs", NO_LOGPROBS);
+        losses.rejected(names.option("top_logprobs"), NO_LOGPROBS);
     }
     for (name, penalty) in [
         ("presence_penalty", &request.presence_penalty),
         ("frequency_penalty", &request.frequency_penalty),
     ] {
         if penalty.as_ref().is_some_and(|value| value.as_f64() != Some(0.0)) {
-            losses.approximated(name, "the provider knows no penalties");
+            losses.approximated(names.option(name), "the provider knows no penalties");
         }
     }
     if request.seed.is_some() {
-        losses.dropped("seed", "the provider knows no seed");
+        losses.dropped(names.option("seed"), "the provider knows no seed");
     }
 }
 
 const NO_LOGPROBS: &str = "the provider gives no log probabilities";
 
 /// Brings temperature, top-p and top-k into what the model takes.
-pub(super) fn sampling(draft: &mut Draft<'_>, capabilities: &Capabilities, losses: &mut Losses) {
+pub(super) fn sampling(
+    draft: &mut Draft<'_>,
+    capabilities: &Capabilities,
+    names: Names<'_>,
+    losses: &mut Losses,
+) {
     let temperature = draft.temperature.as_deref().and_then(RawJson::as_f64);
     let top_p = draft.top_p.and_then(RawJson::as_f64);
     let at_default = temperature == Some(1.0);
     if !capabilities.sampling {
-        let mut leave_out = |is_set: bool, field: &str| {
+        let mut leave_out = |is_set: bool, field: &'static str| {
             if is_set {
-                losses.approximated(field, "the model takes no sampling parameters");
+                losses.approximated(names.option(field), "the model takes no sampling parameters");
             }
         };
         leave_out(draft.temperature.take().is_some() && !at_default, "temperature");
@@ -276,9 +340,12 @@ pub(super) fn sampling(draft: &mut Draft<'_>, capabilities: &Capabilities, losse
         return;
     }
     if thinks(draft) {
-        let mut leave_out = |is_set: bool, field: &str| {
+        let mut leave_out = |is_set: bool, field: &'static str| {
             if is_set {
-                losses.approximated(field, "a model that thinks takes no such sampling parameter");
+                losses.approximated(
+                    names.option(field),
+                    "a model that thinks takes no such sampling parameter",
+                );
             }
         };
         leave_out(draft.temperature.take().is_some() && !at_default, "temperature");
@@ -293,7 +360,10 @@ pub(super) fn sampling(draft: &mut Draft<'_>, capabilities: &Capabilities, losse
         return;
     }
     if temperature.is_some_and(|temperature| temperature > 1.0) {
-        losses.approximated("temperature", "the provider takes 0 to 1; 1 is used");
+        losses.approximated(
+            names.option("temperature"),
+            "the provider takes 0 to 1; 1 is used",
+        );
         draft.temperature = Some(Cow::Owned(RawJson::from(1)));
     }
     // The provider takes temperature or top-p, not both; one that is at its default says nothing.
@@ -304,7 +374,10 @@ pub(super) fn sampling(draft: &mut Draft<'_>, capabilities: &Capabilities, losse
         }
         draft.top_p = None;
         if top_p != Some(1.0) {
-            losses.approximated("top_p", "the provider takes temperature or top_p, not both");
+            losses.approximated(
+                names.option("top_p"),
+                "the provider takes temperature or top_p, not both",
+            );
         }
     }
 }
@@ -323,16 +396,15 @@ pub(super) fn response_format<'a>(
     capabilities: &Capabilities,
     losses: &mut Losses,
 ) {
+    let names = Names::new(request);
+    let field = names.option("response_format");
     match &request.response_format {
         None | Some(ResponseFormat::Text) => {}
         Some(ResponseFormat::Opaque(_)) => {
-            losses.rejected("response_format", "not a form the provider knows");
+            losses.rejected(field, "not a form the provider knows");
         }
         Some(ResponseFormat::JsonObject) => {
-            losses.approximated(
-                "response_format",
-                "the model is told to answer with a JSON object",
-            );
+            losses.approximated(field, "the model is told to answer with a JSON object");
             add_instruction(draft, "Answer with one JSON object and nothing else.");
         }
         Some(ResponseFormat::JsonSchema {
@@ -341,30 +413,26 @@ pub(super) fn response_format<'a>(
             ext,
             ..
         }) => {
-            let path = "response_format.json_schema";
+            let path = names.option("response_format.json_schema.schema");
             let Some(schema) = schema.as_ref().filter(|schema| schema.text().starts_with('{')) else {
-                losses.rejected(format!("{path}.schema"), "a schema is required");
+                losses.rejected(path, "a schema is required");
                 return;
             };
+            let parent = path.trim_end_matches(".schema");
             if description.is_some() {
                 losses.dropped(
-                    format!("{path}.description"),
+                    format!("{parent}.description"),
                     "the provider takes the schema only",
                 );
             }
-            for (name, raw) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
-                let field = format!("{path}.{name}");
-                if !gemini::report(name, raw, &field, losses) {
-                    losses.rejected(field, "not known to the provider");
-                }
-            }
+            foreign::report(ext, Place::Format, request.origin, parent, losses);
             if !capabilities.native_structured_output {
-                return bind_by_tool(draft, schema, capabilities, losses);
+                return bind_by_tool(draft, schema, field, capabilities, losses);
             }
             draft.format = Some(Cow::Owned(ResponseFormat::JsonSchema {
                 name: None,
                 description: None,
-                schema: Some(schema::close_objects(schema, &format!("{path}.schema"), losses)),
+                schema: Some(schema::close_objects(schema, path, losses)),
                 strict: None,
                 ext: Ext::default(),
             }));
@@ -373,21 +441,24 @@ pub(super) fn response_format<'a>(
 }
 
 /// Binds the answer of a model without schemas of its own, by making it call a tool; see [`answer_tool`].
-fn bind_by_tool(draft: &mut Draft<'_>, schema: &RawJson, capabilities: &Capabilities, losses: &mut Losses) {
+fn bind_by_tool(
+    draft: &mut Draft<'_>,
+    schema: &RawJson,
+    field: &'static str,
+    capabilities: &Capabilities,
+    losses: &mut Losses,
+) {
     let thinks = !matches!(draft.thinking.as_deref(), None | Some(Thinking::Disabled { .. }));
     let is_object = Object::parse(schema.text(), "")
         .is_ok_and(|object| object.peek("type").is_some_and(|kind| kind.get() == "\"object\""));
     if thinks || !is_object || !draft.tools.is_empty() || !capabilities.forced_tool_use {
         losses.rejected(
-            "response_format",
+            field,
             "the model's answers cannot be bound to a schema, and here not to a tool either",
         );
         return;
     }
-    losses.approximated(
-        "response_format",
-        "the model answers by calling a tool with this schema",
-    );
+    losses.approximated(field, "the model answers by calling a tool with this schema");
     draft.tools.push(Cow::Owned(answer_tool::tool(schema)));
     draft.tool_choice = Some(Cow::Owned(ToolChoice::Function(answer_tool::NAME.to_owned())));
     draft.disable_parallel = Some(true);

@@ -6,9 +6,10 @@ use crate::Dialect;
 use crate::canonical::{
     Choice, DecodeError, Ext, Part, Reasoning, Response, Stop, StopReason, Text, ToolCall, ToolCallKind,
 };
+use crate::envelope;
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
-use crate::{envelope, gemini};
 
 /// Reads a whole answer.
 ///
@@ -221,35 +222,12 @@ fn reason_of(native: &str) -> StopReason {
     }
 }
 
-/// Members of answers that tell a caller nothing about the answer: a provider's notes for itself, numbers that the order
-/// of the blocks says too, and a second copy of reasoning that has become blocks. Leaving them out is no loss.
-const NOTES: [&str; 8] = [
-    "system_fingerprint",
-    "index",
-    "reasoning_details",
-    "x_groq",
-    "time_info",
-    "timings",
-    "delta",
-    "native_finish_reason",
-];
-
 fn report_losses(response: &Response, losses: &mut Losses) {
-    let mut bag = |prefix: &str, ext: &Ext| {
-        for (name, _) in ext
-            .iter()
-            .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name) && !gemini::is_note(name, raw))
-        {
-            losses.dropped(
-                format!("{prefix}{name}"),
-                "only the provider's own dialect has this member",
-            );
-        }
-    };
+    let mut bag = |path: &str, ext: &Ext| foreign::report(ext, Place::Answer, response.origin, path, losses);
     bag("", &response.ext);
     if let Some(choice) = response.choices.first() {
-        bag("choices[0].", &choice.ext);
-        bag("choices[0].message.", &choice.message_ext);
+        bag("choices[0]", &choice.ext);
+        bag("choices[0].message", &choice.message_ext);
         if choice.logprobs.is_some() {
             losses.dropped("choices[0].logprobs", "the dialect has no log probabilities");
         }
@@ -273,7 +251,7 @@ fn convert_parts(response: &Response, parts: &[Part], stop: &Stop, losses: &mut 
         let path = format!("choices[0].message.parts[{i}]");
         match part {
             Part::Text(text) | Part::Refusal(text) => {
-                report_bag(&text.ext, &path, losses);
+                foreign::report(&text.ext, Place::Answer, response.origin, &path, losses);
                 if !text.text.is_empty() {
                     converted.push(Part::Text(Text {
                         text: text.text.clone(),
@@ -314,7 +292,7 @@ fn convert_reasoning(
     path: &str,
     losses: &mut Losses,
 ) -> Option<Part> {
-    report_bag(&reasoning.ext, path, losses);
+    foreign::report(&reasoning.ext, Place::Answer, response.origin, path, losses);
     let origin = reasoning.origin.unwrap_or(response.origin);
     if origin == Dialect::AnthropicMessages {
         return Some(Part::Reasoning(Reasoning {
@@ -358,7 +336,7 @@ fn convert_call(
     path: &str,
     losses: &mut Losses,
 ) -> Option<Part> {
-    report_bag(&call.ext, path, losses);
+    foreign::report(&call.ext, Place::Answer, response.origin, path, losses);
     if call.name.is_empty() {
         losses.rejected(format!("{path}.function.name"), "the call names no tool");
     }
@@ -398,16 +376,4 @@ fn convert_call(
         arguments: arguments.to_owned(),
         ..ToolCall::default()
     }))
-}
-
-fn report_bag(ext: &Ext, path: &str, losses: &mut Losses) {
-    for (name, _) in ext
-        .iter()
-        .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name) && !gemini::is_note(name, raw))
-    {
-        losses.dropped(
-            format!("{path}.{name}"),
-            "only the provider's own dialect has this member",
-        );
-    }
 }

@@ -14,9 +14,10 @@ use crate::Dialect;
 use crate::canonical::{
     Delta, ErrorKind, Event, Ext, PartKind, ProviderError, Reasoning, Stop, StopReason, ToolCallKind, Usage,
 };
+use crate::envelope;
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
-use crate::{envelope, gemini};
 
 const FOREIGN_PROOF: &str = "proofs of other makers for their reasoning cannot be carried";
 
@@ -371,7 +372,7 @@ impl StreamEncoder {
                 if *kind == ToolCallKind::Custom {
                     losses.rejected(path.clone(), "calls of free-text tools cannot be expressed");
                 }
-                let ext = self.keep(ext, &format!("{path}."), losses);
+                let ext = self.keep(ext, &path, losses);
                 let id = match id.as_str() {
                     "" => ids::invented_tool_call_id(&self.id, self.calls),
                     id if self.native => id.to_owned(),
@@ -442,7 +443,7 @@ impl StreamEncoder {
                 let members = Object::parse(raw.text(), "")
                     .map(Object::into_ext)
                     .unwrap_or_default();
-                self.keep(&members, "choices[0].delta.", losses);
+                self.keep(&members, "choices[0].delta", losses);
             }
         }
     }
@@ -483,10 +484,7 @@ impl StreamEncoder {
 
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses, out: &mut Vec<u8>) {
         if !self.native {
-            let name = field.rsplit('.').next().unwrap_or(field);
-            if !raw.is_blank() && !gemini::is_note(name, raw) {
-                losses.dropped(field, "only the provider's own dialect has this member");
-            }
+            foreign::report_streamed(field, raw, self.origin, losses);
             return;
         }
         self.start(out);
@@ -547,19 +545,11 @@ impl StreamEncoder {
     }
 
     /// The bag to write: as it is in its own dialect, else empty and reported.
-    fn keep(&self, ext: &Ext, prefix: &str, losses: &mut Losses) -> Ext {
+    fn keep(&self, ext: &Ext, path: &str, losses: &mut Losses) -> Ext {
         if self.native {
             return ext.clone();
         }
-        for (name, _) in ext
-            .iter()
-            .filter(|(name, raw)| !raw.is_blank() && !gemini::is_note(name, raw))
-        {
-            losses.dropped(
-                format!("{prefix}{name}"),
-                "only the provider's own dialect has this member",
-            );
-        }
+        foreign::report(ext, Place::Answer, self.origin, path, losses);
         Ext::default()
     }
 

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{foreign, ids};
+use super::{cache, ids};
 use crate::canonical::{Ext, Part, Request, Tool, ToolChoice, ToolKind};
+use crate::foreign::Place;
 use crate::json::{Object, RawJson};
 use crate::loss::Losses;
+use crate::names::{Member, Names};
 
 /// Tools and choice in this dialect's shape.
 pub(super) struct Tools<'a> {
@@ -16,25 +18,27 @@ pub(super) struct Tools<'a> {
 
 /// Converts the tools and the choice of a request of another dialect.
 pub(super) fn build<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> {
+    let names = Names::new(request);
+    let field = names.option("tool_choice");
     let mut tools: Vec<Cow<'a, Tool>> = request
         .tools
         .iter()
         .enumerate()
-        .map(|(i, tool)| Cow::Owned(convert(tool, &format!("tools[{i}]"), losses)))
+        .map(|(i, tool)| Cow::Owned(convert(tool, i, request, losses)))
         .collect();
     if tools.is_empty() {
         return without_tools(request, losses);
     }
     let choice = match &request.tool_choice {
         Some(ToolChoice::Opaque(_)) => {
-            losses.rejected("tool_choice", "not a choice the provider knows");
+            losses.rejected(field, "not a choice the provider knows");
             None
         }
         Some(ToolChoice::Allowed { names, required }) => {
-            allowed_tools(names, *required, &mut tools, losses).map(Cow::Owned)
+            allowed_tools(names, *required, &mut tools, field, losses).map(Cow::Owned)
         }
         Some(ToolChoice::Function(name)) if !tools.iter().any(|tool| is_named(tool, name)) => {
-            losses.rejected("tool_choice", "no tool has this name");
+            losses.rejected(field, "no tool has this name");
             None
         }
         choice => choice.as_ref().map(Cow::Borrowed),
@@ -54,7 +58,10 @@ fn without_tools<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> {
         request.tool_choice,
         None | Some(ToolChoice::None | ToolChoice::Auto)
     ) {
-        losses.rejected("tool_choice", "a call is demanded, but there are no tools");
+        losses.rejected(
+            Names::new(request).option("tool_choice"),
+            "a call is demanded, but there are no tools",
+        );
     }
     let mut names: Vec<&str> = Vec::new();
     for part in request.messages.iter().flat_map(|message| &message.parts) {
@@ -92,7 +99,9 @@ fn without_tools<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> {
     }
 }
 
-fn convert(tool: &Tool, path: &str, losses: &mut Losses) -> Tool {
+fn convert(tool: &Tool, i: usize, request: &Request, losses: &mut Losses) -> Tool {
+    let names = Names::new(request);
+    let path = &names.tool(i);
     let kind = match &tool.kind {
         ToolKind::Function {
             name,
@@ -102,7 +111,7 @@ fn convert(tool: &Tool, path: &str, losses: &mut Losses) -> Tool {
         } => {
             if !ids::is_tool_name(name) {
                 losses.rejected(
-                    format!("{path}.function.name"),
+                    names.within(path, Member::ToolName),
                     "not a tool name the provider accepts",
                 );
             }
@@ -111,7 +120,7 @@ fn convert(tool: &Tool, path: &str, losses: &mut Losses) -> Tool {
                 description: description.clone(),
                 parameters: parameters
                     .as_ref()
-                    .and_then(|schema| object_schema(schema, path, losses)),
+                    .and_then(|schema| object_schema(schema, names.tool_schema(i), losses)),
                 strict: *strict,
             }
         }
@@ -124,20 +133,25 @@ fn convert(tool: &Tool, path: &str, losses: &mut Losses) -> Tool {
             tool.kind.clone()
         }
     };
-    foreign::report_cache(tool.cache.as_ref(), path, losses);
     Tool {
         kind,
-        cache: tool.cache.clone().or_else(|| foreign::cache_control(&tool.ext)),
-        ext: foreign::part_ext(&tool.ext, path, losses),
+        cache: cache::carry_over(
+            tool.cache.as_ref(),
+            &tool.ext,
+            Place::Tool,
+            request.origin,
+            path,
+            losses,
+        ),
+        ext: Ext::default(),
     }
 }
 
 /// The schema of the arguments, whose `type` must be `object`. `None`: no arguments.
-fn object_schema(schema: &RawJson, path: &str, losses: &mut Losses) -> Option<RawJson> {
+fn object_schema(schema: &RawJson, path: String, losses: &mut Losses) -> Option<RawJson> {
     if schema.text() == "null" {
         return None;
     }
-    let path = format!("{path}.function.parameters");
     let Ok(object) = Object::parse(schema.text(), "") else {
         losses.rejected(path, "the schema of the arguments must be an object");
         return None;
@@ -161,17 +175,18 @@ fn allowed_tools(
     names: &[String],
     required: bool,
     tools: &mut Vec<Cow<'_, Tool>>,
+    field: &'static str,
     losses: &mut Losses,
 ) -> Option<ToolChoice> {
     let unknown = names
         .iter()
         .any(|name| !tools.iter().any(|tool| is_named(tool, name)));
     if unknown || names.is_empty() {
-        losses.rejected("tool_choice", "no tool has this name");
+        losses.rejected(field, "no tool has this name");
         return None;
     }
     losses.approximated(
-        "tool_choice",
+        field,
         "the provider knows no subset of tools; the others are left out",
     );
     tools.retain(|tool| names.iter().any(|name| is_named(tool, name)));

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::encode::Turn;
-use super::{foreign, ids, media};
+use super::{cache, ids, media};
 use crate::Dialect;
 use crate::canonical::{
     ContentForm, Ext, Message, Part, Reasoning, Request, Role, Text, ToolCall, ToolCallKind, ToolResult,
 };
+use crate::foreign::{self, Place};
 use crate::json::Object;
 use crate::loss::Losses;
+use crate::names::{Member, Names};
 use crate::target::Capabilities;
 
 /// The messages in this dialect's order.
@@ -45,6 +47,8 @@ pub(super) fn build<'a>(
     losses: &mut Losses,
 ) -> Conversation<'a> {
     let mut builder = Builder {
+        request,
+        names: Names::new(request),
         turns: Vec::new(),
         open: None,
         used_ids: HashSet::new(),
@@ -65,7 +69,7 @@ pub(super) fn build<'a>(
         builder.message(i, message, capabilities);
     }
     builder.close_calls();
-    builder.check_end(messages.len(), capabilities);
+    builder.check_end(capabilities);
     let turns = builder.turns;
     Conversation {
         system: (!system.is_empty()).then(|| turn(Role::System, system)),
@@ -76,21 +80,19 @@ pub(super) fn build<'a>(
 const FOREIGN_REASONING: &str = "reasoning is valid only for the provider that wrote it";
 
 struct Builder<'a, 'l> {
+    request: &'a Request,
+    names: Names<'a>,
     turns: Vec<Turn<'a>>,
     /// The calls of the last assistant turn, until all their results are in.
-    open: Option<OpenCalls<'a>>,
+    open: Option<Vec<OpenCall<'a>>>,
     /// The ids of all calls so far; this dialect demands that each is unique in the whole conversation.
     used_ids: HashSet<String>,
     losses: &'l mut Losses,
 }
 
-struct OpenCalls<'a> {
-    /// Number of the message with the calls.
-    message: usize,
-    calls: Vec<OpenCall<'a>>,
-}
-
 struct OpenCall<'a> {
+    /// Where the call stood.
+    path: String,
     /// The id as the client wrote it.
     id: &'a str,
     name: &'a str,
@@ -103,7 +105,7 @@ impl<'a> Builder<'a, '_> {
     fn message(&mut self, i: usize, message: &'a Message, capabilities: &Capabilities) {
         for (j, part) in message.parts.iter().enumerate() {
             if let Part::ToolResult(result) = part {
-                self.tool_result(i, j, message.role, result);
+                self.tool_result(i, j, result);
             }
         }
         if message.role == Role::Tool {
@@ -118,7 +120,7 @@ impl<'a> Builder<'a, '_> {
             }
             Role::System | Role::Developer => {
                 self.losses.approximated(
-                    format!("messages[{i}]"),
+                    self.names.message(i),
                     "the model takes no system messages between others; written as a marked user text",
                 );
                 let mut parts = self.texts(i, message);
@@ -138,7 +140,7 @@ impl<'a> Builder<'a, '_> {
                         .any(|part| matches!(part, Part::ToolResult(_)))
                 {
                     self.losses
-                        .approximated(format!("messages[{i}]"), "a message without content is left out");
+                        .approximated(self.names.message(i), "a message without content is left out");
                 }
                 self.push(Role::User, parts);
             }
@@ -148,11 +150,14 @@ impl<'a> Builder<'a, '_> {
     fn assistant(&mut self, i: usize, message: &'a Message) {
         let mut parts = self.content(i, message, Role::Assistant);
         let mut calls = Vec::new();
-        for (j, call) in message.parts.iter().filter_map(as_call).enumerate() {
-            let path = format!("messages[{i}].tool_calls[{j}]");
+        let places = message.parts.iter().enumerate();
+        let places = places.filter_map(|(at, part)| Some((at, as_call(part)?)));
+        for (j, (at, call)) in places.enumerate() {
+            let path = self.names.part(i, at);
             let new_id = self.call_id(call, i, j);
             parts.push(Cow::Owned(Part::ToolCall(self.tool_call(call, &new_id, &path))));
             calls.push(OpenCall {
+                path,
                 id: &call.id,
                 name: &call.name,
                 new_id,
@@ -161,11 +166,11 @@ impl<'a> Builder<'a, '_> {
         }
         if parts.is_empty() {
             self.losses
-                .approximated(format!("messages[{i}]"), "a message without content is left out");
+                .approximated(self.names.message(i), "a message without content is left out");
         }
         self.push(Role::Assistant, parts);
         if !calls.is_empty() {
-            self.open = Some(OpenCalls { message: i, calls });
+            self.open = Some(calls);
         }
     }
 
@@ -188,7 +193,7 @@ impl<'a> Builder<'a, '_> {
         }
         if !ids::is_tool_name(&call.name) {
             self.losses.rejected(
-                format!("{path}.function.name"),
+                self.names.within(path, Member::CallName),
                 "not a tool name the provider accepts",
             );
         }
@@ -198,7 +203,7 @@ impl<'a> Builder<'a, '_> {
             text if Object::parse(text, "").is_ok() => text,
             _ => {
                 self.losses.rejected(
-                    format!("{path}.function.arguments"),
+                    self.names.within(path, Member::CallArguments),
                     "the arguments are not a JSON object",
                 );
                 "{}"
@@ -209,22 +214,25 @@ impl<'a> Builder<'a, '_> {
             name: call.name.clone(),
             arguments: arguments.to_owned(),
             kind: ToolCallKind::Function,
-            cache: call.cache.clone().or_else(|| foreign::cache_control(&call.ext)),
-            ext: foreign::part_ext(&call.ext, path, self.losses),
+            cache: cache::carry_over(
+                call.cache.as_ref(),
+                &call.ext,
+                Place::ToolCall,
+                self.request.origin,
+                path,
+                self.losses,
+            ),
+            ext: Ext::default(),
         }
     }
 
     /// Gives a result to its call. Results of the old `function` role have no id and go by name, or by order.
-    fn tool_result(&mut self, i: usize, j: usize, role: Role, result: &'a ToolResult) {
-        let path = if role == Role::Tool {
-            format!("messages[{i}].tool_call_id")
-        } else {
-            format!("messages[{i}].content[{j}]")
-        };
+    fn tool_result(&mut self, i: usize, j: usize, result: &'a ToolResult) {
+        let path = self.names.part(i, j);
         let mut waiting: Vec<&mut OpenCall<'a>> = self
             .open
             .iter_mut()
-            .flat_map(|open| &mut open.calls)
+            .flatten()
             .filter(|call| call.result.is_none())
             .collect();
         let position = waiting
@@ -237,8 +245,10 @@ impl<'a> Builder<'a, '_> {
             })
             .or_else(|| (result.call_id.is_empty() && !waiting.is_empty()).then_some(0));
         let Some(call) = position.map(|position| waiting.swap_remove(position)) else {
-            self.losses
-                .rejected(path, "no call of the message before has this id");
+            self.losses.rejected(
+                self.names.within(&path, Member::ResultId),
+                "no call of the message before has this id",
+            );
             return;
         };
         let mut converted = ToolResult {
@@ -246,17 +256,21 @@ impl<'a> Builder<'a, '_> {
             content: Vec::new(),
             form: ContentForm::String,
             is_error: result.is_error,
-            cache: result
-                .cache
-                .clone()
-                .or_else(|| foreign::cache_control(&result.ext)),
-            ext: foreign::part_ext(&result.ext, &format!("messages[{i}]"), self.losses),
+            cache: cache::carry_over(
+                result.cache.as_ref(),
+                &result.ext,
+                Place::ToolResult,
+                self.request.origin,
+                &path,
+                self.losses,
+            ),
+            ext: Ext::default(),
         };
         for (k, part) in result.content.iter().enumerate() {
-            let path = content_path(i, result.form, k);
+            let path = self.names.result_part(i, j, k);
             converted
                 .content
-                .extend(convert(part, Role::User, &path, self.losses).map(Cow::into_owned));
+                .extend(convert(part, Role::User, &path, self.names, self.losses).map(Cow::into_owned));
         }
         if converted.content.is_empty() {
             converted.form = ContentForm::Absent;
@@ -267,15 +281,13 @@ impl<'a> Builder<'a, '_> {
     /// The turn after the calls begins: writes their results, in the order of the calls, and reports missing ones.
     fn close_calls(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let mut parts = Vec::with_capacity(open.calls.len());
-        for (j, call) in open.calls.into_iter().enumerate() {
+        let mut parts = Vec::with_capacity(open.len());
+        for call in open {
             match call.result {
                 Some(result) => parts.push(Cow::Owned(Part::ToolResult(result))),
-                None => {
-                    let path = format!("messages[{}].tool_calls[{j}]", open.message);
-                    self.losses
-                        .rejected(path, "the call has no result in the messages right after it");
-                }
+                None => self
+                    .losses
+                    .rejected(call.path, "the call has no result in the messages right after it"),
             }
         }
         self.push(Role::User, parts);
@@ -285,26 +297,20 @@ impl<'a> Builder<'a, '_> {
     fn content(&mut self, i: usize, message: &'a Message, role: Role) -> Vec<Cow<'a, Part>> {
         let mut reasoning = Vec::new();
         let mut parts = Vec::new();
-        let mut position = 0;
-        for part in &message.parts {
+        for (j, part) in message.parts.iter().enumerate() {
+            let path = self.names.part(i, j);
             match part {
                 Part::ToolCall(_) if role == Role::Assistant => continue,
                 Part::ToolResult(_) => continue,
                 Part::Reasoning(one) => {
-                    if let Some(one) = own_reasoning(one, i, self.losses) {
+                    if let Some(one) = own_reasoning(one, &path, self.losses) {
                         reasoning.push(one);
                     }
                     continue;
                 }
                 _ => {}
             }
-            parts.extend(convert(
-                part,
-                role,
-                &content_path(i, message.form, position),
-                self.losses,
-            ));
-            position += 1;
+            parts.extend(convert(part, role, &path, self.names, self.losses));
         }
         reasoning.append(&mut parts);
         reasoning
@@ -329,21 +335,29 @@ impl<'a> Builder<'a, '_> {
     }
 
     fn report_message(&mut self, i: usize, message: &Message) {
+        let path = self.names.message(i);
         // The name in a message of the old role `function` is the function's.
         if message.name.is_some() && message.role != Role::Tool {
             self.losses.dropped(
-                format!("messages[{i}].name"),
+                format!("{path}.name"),
                 "the provider knows no names of participants",
             );
         }
-        foreign::report_message(&message.ext, &format!("messages[{i}]"), self.losses);
+        foreign::report(
+            &message.ext,
+            Place::Message,
+            self.request.origin,
+            &path,
+            self.losses,
+        );
     }
 
     /// What the provider demands of the last message, and that there is one.
-    fn check_end(&mut self, messages: usize, capabilities: &Capabilities) {
-        let last_message = format!("messages[{}]", messages.saturating_sub(1));
+    fn check_end(&mut self, capabilities: &Capabilities) {
+        let last_message = self.names.message(self.request.messages.len().saturating_sub(1));
         let Some(last) = self.turns.last_mut() else {
-            self.losses.rejected("messages", "there is no user message");
+            self.losses
+                .rejected(self.names.messages(), "there is no user message");
             return;
         };
         if last.role != Role::Assistant {
@@ -375,31 +389,38 @@ impl<'a> Builder<'a, '_> {
 }
 
 /// Converts one part that is neither a call, a result nor reasoning. `None`: left out.
-fn convert<'a>(part: &'a Part, role: Role, path: &str, losses: &mut Losses) -> Option<Cow<'a, Part>> {
+fn convert<'a>(
+    part: &'a Part,
+    role: Role,
+    path: &str,
+    names: Names<'_>,
+    losses: &mut Losses,
+) -> Option<Cow<'a, Part>> {
     match part {
         Part::Text(text) | Part::Refusal(text) if text.text.is_empty() => None,
         Part::Text(text) | Part::Refusal(text) if text.text.trim().is_empty() => {
             losses.approximated(path, "text of white space only is left out");
             None
         }
-        Part::Text(text) if text.ext.is_empty() => Some(Cow::Borrowed(part)).inspect(|_| {
-            foreign::report_cache(text.cache.as_ref(), path, losses);
-        }),
-        Part::Text(text) | Part::Refusal(text) => {
-            foreign::report_cache(text.cache.as_ref(), path, losses);
-            Some(Cow::Owned(Part::Text(Text {
-                text: text.text.clone(),
-                cache: text.cache.clone().or_else(|| foreign::cache_control(&text.ext)),
-                ext: foreign::part_ext(&text.ext, path, losses),
-            })))
-        }
+        Part::Text(text) if text.ext.is_empty() && text.cache.is_none() => Some(Cow::Borrowed(part)),
+        Part::Text(text) | Part::Refusal(text) => Some(Cow::Owned(Part::Text(Text {
+            text: text.text.clone(),
+            cache: cache::carry_over(
+                text.cache.as_ref(),
+                &text.ext,
+                Place::Text,
+                names.origin(),
+                path,
+                losses,
+            ),
+            ext: Ext::default(),
+        }))),
         Part::Media(_) if role == Role::System || role == Role::Assistant => {
             losses.rejected(path, "only user messages and tool results may hold media");
             None
         }
         Part::Media(media) => {
-            foreign::report_cache(media.cache.as_ref(), path, losses);
-            media::convert(media, path, losses).map(|media| Cow::Owned(Part::Media(media)))
+            media::convert(media, path, names, losses).map(|media| Cow::Owned(Part::Media(media)))
         }
         Part::Opaque {
             dialect: Dialect::AnthropicMessages,
@@ -421,11 +442,10 @@ fn convert<'a>(part: &'a Part, role: Role, path: &str, losses: &mut Losses) -> O
 }
 
 /// Reasoning of this dialect's makers, untouched; `None` for any other.
-fn own_reasoning<'a>(reasoning: &'a Reasoning, i: usize, losses: &mut Losses) -> Option<Cow<'a, Part>> {
+fn own_reasoning<'a>(reasoning: &'a Reasoning, path: &str, losses: &mut Losses) -> Option<Cow<'a, Part>> {
     let proof = reasoning.signature.is_some() || reasoning.redacted.is_some();
     if reasoning.origin != Some(Dialect::AnthropicMessages) || !proof {
-        let member = reasoning.member.as_deref().unwrap_or("reasoning");
-        losses.dropped(format!("messages[{i}].{member}"), FOREIGN_REASONING);
+        losses.dropped(path, FOREIGN_REASONING);
         return None;
     }
     // The bag holds the form in which the client carried the block.
@@ -444,15 +464,6 @@ fn as_call(part: &Part) -> Option<&ToolCall> {
 
 fn is_system(role: Role) -> bool {
     matches!(role, Role::System | Role::Developer)
-}
-
-fn content_path(message: usize, form: ContentForm, position: usize) -> String {
-    match form {
-        ContentForm::List => format!("messages[{message}].content[{position}]"),
-        ContentForm::String | ContentForm::Null | ContentForm::Absent => {
-            format!("messages[{message}].content")
-        }
-    }
 }
 
 fn turn(role: Role, parts: Vec<Cow<'_, Part>>) -> Turn<'_> {

@@ -1,6 +1,6 @@
 //! Members that only Anthropic Messages knows.
 
-use super::{CACHES, Fate, Place};
+use super::{CACHES, Fate, Place, unknown};
 use crate::json::RawJson;
 use crate::loss::Effect;
 
@@ -10,6 +10,9 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
     use Fate::{Inside, Lost, Silent};
     let compact: String = raw.text().chars().filter(|c| !c.is_whitespace()).collect();
     match (place, name, compact.as_str()) {
+        // Told with the reason for which the answer ended.
+        (Place::Answer, "stop_details", _) => Silent,
+        (Place::Answer, ..) => unknown(place),
         (_, "cache_control", _) => Lost(Dropped, CACHES),
         (Place::Request, "output_config", _) => Inside(Place::Request),
         (Place::Request, "metadata", _) => Inside(Place::Metadata),
@@ -38,13 +41,15 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
             Lost(Rejected, "the form of the answer is told in output_config.format")
         }
         (Place::Request, "task_budget", _) => Lost(Rejected, "the provider has no budget for a task"),
+        (Place::Thinking, "display", _) => Lost(Dropped, "how reasoning is shown cannot be chosen"),
+        (Place::Thinking, ..) => Lost(Approximated, "how much to think is all that can be said"),
         (Place::Message, "clear_at", _) => Lost(Dropped, "messages are not cleared"),
         (Place::Text, "citations", _) => Lost(Dropped, "citations of earlier answers cannot be repeated"),
         (Place::ToolCall, "caller", r#"{"type":"direct"}"#) => Silent,
         (Place::ToolCall, "caller", _) => Lost(Dropped, "calls do not name their caller"),
         (Place::Media, "citations", r#"{"enabled":false}"#) => Silent,
         (Place::Media, "citations", _) => Lost(Rejected, "the provider does not cite documents"),
-        (Place::Media, "context", _) => Lost(Dropped, "documents have no such description"),
+        (Place::Media, "context" | "title", _) => Lost(Dropped, "documents have no such description"),
         (Place::Media, "transformations", _) => Lost(Dropped, "images are prepared by the provider"),
         (Place::Tool, "type", r#""custom""#) => Silent,
         (Place::Tool, "eager_input_streaming" | "defer_loading", "false") => Silent,
@@ -53,6 +58,6 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
         }
         (Place::Tool, "allowed_callers", r#"["direct"]"#) => Silent,
         (Place::Tool, "allowed_callers", _) => Lost(Rejected, "who calls a tool cannot be limited"),
-        _ => Lost(Dropped, "not known to the provider"),
+        _ => unknown(place),
     }
 }

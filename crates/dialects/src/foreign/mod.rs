@@ -6,11 +6,11 @@
 //! target does have a place for, its encoder takes out of the bag before it reports the rest here.
 
 mod anthropic_messages;
+mod gemini;
 mod openai_chat;
 
 use crate::Dialect;
 use crate::canonical::{CacheHint, Ext};
-use crate::gemini;
 use crate::json::{Object, RawJson};
 use crate::loss::{Effect, Losses};
 
@@ -21,6 +21,8 @@ enum Fate {
     Silent,
     /// An object whose members have fates of their own, as members of this kind of object.
     Inside(Place),
+    /// The same, where the object is not one of the document: its members stand where this one would.
+    Within(Place),
     /// Cannot be carried over.
     Lost(Effect, &'static str),
 }
@@ -32,6 +34,10 @@ pub(crate) enum Place {
     Request,
     /// Notes of the client about the request.
     Metadata,
+    /// What is left of `thinking`.
+    Thinking,
+    /// What is left of the object around the schema of the answer.
+    Format,
     /// A message.
     Message,
     /// A text part, a refusal or reasoning.
@@ -69,30 +75,47 @@ fn report_one(name: &str, raw: &RawJson, place: Place, origin: Dialect, path: &s
     } else {
         format!("{path}.{name}")
     };
-    let fate = match origin {
-        Dialect::OpenaiChat => openai_chat::fate(place, name, raw),
-        Dialect::AnthropicMessages => anthropic_messages::fate(place, name, raw),
-        Dialect::Gemini => {
-            if gemini::report(name, raw, &field, losses) {
-                return;
-            }
-            UNKNOWN
-        }
-        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => UNKNOWN,
-    };
-    match fate {
+    match fate(name, raw, place, origin) {
         Fate::Silent => {}
-        Fate::Inside(place) => match Object::parse(raw.text(), "") {
-            Ok(object) => report(&object.into_ext(), place, origin, &field, losses),
-            Err(_) => losses.dropped(field, NOT_KNOWN),
-        },
+        Fate::Inside(place) => report_inside(raw, place, origin, &field, losses),
+        Fate::Within(place) => report_inside(raw, place, origin, path, losses),
+        // An answer can no longer be refused, nor asked for in another way.
         Fate::Lost(_, reason) if place == Place::Answer => losses.dropped(field, reason),
         Fate::Lost(effect, reason) => losses.push(field, effect, reason),
     }
 }
 
+fn report_inside(raw: &RawJson, place: Place, origin: Dialect, path: &str, losses: &mut Losses) {
+    match Object::parse(raw.text(), "") {
+        Ok(object) => report(&object.into_ext(), place, origin, path, losses),
+        Err(_) => losses.dropped(path, NOT_KNOWN),
+    }
+}
+
+fn fate(name: &str, raw: &RawJson, place: Place, origin: Dialect) -> Fate {
+    match origin {
+        Dialect::OpenaiChat => openai_chat::fate(place, name, raw),
+        Dialect::AnthropicMessages => anthropic_messages::fate(place, name, raw),
+        Dialect::Gemini => gemini::fate(place, name, raw),
+        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => unknown(place),
+    }
+}
+
+/// Reports a member of a streamed answer; `field` is where it stands.
+pub(crate) fn report_streamed(field: &str, raw: &RawJson, origin: Dialect, losses: &mut Losses) {
+    let (path, name) = field.rsplit_once('.').unwrap_or(("", field));
+    report_one(name, raw, Place::Answer, origin, path, losses);
+}
+
 const NOT_KNOWN: &str = "not known to the provider";
-const UNKNOWN: Fate = Fate::Lost(Effect::Dropped, NOT_KNOWN);
+
+/// The fate of a member that is in no table.
+const fn unknown(place: Place) -> Fate {
+    match place {
+        Place::Answer => Fate::Lost(Effect::Dropped, "answers of this dialect have no such member"),
+        _ => Fate::Lost(Effect::Dropped, NOT_KNOWN),
+    }
+}
 
 /// Reports a cache breakpoint that the target has no place for.
 pub(crate) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut Losses) {

@@ -1,16 +1,24 @@
 //! Members that only OpenAI Chat Completions, or a vendor compatible with it, knows.
 
-use super::{CACHES, Fate, NO_USER, Place};
+use super::{CACHES, Fate, NO_USER, NOT_KNOWN, Place, unknown};
 use crate::json::RawJson;
 use crate::loss::Effect;
 
 /// What becomes of a member in another dialect.
 pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
     use Effect::{Approximated, Dropped, Rejected};
-    use Fate::{Lost, Silent};
+    use Fate::{Inside, Lost, Silent};
     let text = raw.text();
+    if place == Place::Answer {
+        return of_answer(name);
+    }
+    if place == Place::Format {
+        return Lost(Rejected, NOT_KNOWN);
+    }
     if place != Place::Request {
         return match name {
+            // What is left of the definition of a tool, or of a call.
+            "function" | "custom" if matches!(place, Place::Tool | Place::ToolCall) => Inside(place),
             // The last assistant message is the beginning of the answer anyway.
             "prefix" => Silent,
             // Google's own way to carry signatures through this dialect; they are read from there.
@@ -25,7 +33,7 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
             "provider_specific_fields" | "extra_content" => {
                 Lost(Dropped, "notes of another provider for itself")
             }
-            _ => Lost(Dropped, "not known to the provider"),
+            _ => unknown(place),
         };
     }
     match (name, text) {
@@ -70,7 +78,23 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
         ("session_id" | "trace" | "usage" | "citation_options" | "priority", _) => {
             Lost(Dropped, "a hint for another provider")
         }
-        _ => Lost(Dropped, "not known to the provider"),
+        _ => unknown(place),
+    }
+}
+
+fn of_answer(name: &str) -> Fate {
+    match name {
+        // A provider's notes for itself, numbers that the order of the parts says too, and a second copy of reasoning that
+        // is in the parts.
+        "system_fingerprint"
+        | "index"
+        | "reasoning_details"
+        | "x_groq"
+        | "time_info"
+        | "timings"
+        | "delta"
+        | "native_finish_reason" => Fate::Silent,
+        _ => unknown(Place::Answer),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn build(request: &Request, capabilities: &Capabilities, losses: &mut
     let mut tools = Vec::with_capacity(request.tools.len());
     let mut validated = false;
     for (i, tool) in request.tools.iter().enumerate() {
-        let path = format!("tools[{i}]");
+        let path = names.tool(i);
         match &tool.kind {
             ToolKind::Function { .. } => {}
             ToolKind::Custom { .. } => {
@@ -46,7 +46,7 @@ pub(super) fn build(request: &Request, capabilities: &Capabilities, losses: &mut
         );
         tools.push(function(tool, &names.tool_schema(i), capabilities, losses));
     }
-    let choice = choice(request, &tools, capabilities, losses);
+    let choice = choice(request, names.option("tool_choice"), &tools, capabilities, losses);
     if request.parallel_tool_calls == Some(false) && !tools.is_empty() && choice != Some(ToolChoice::None) {
         losses.approximated(
             names.option("parallel_tool_calls"),
@@ -103,6 +103,7 @@ fn function(tool: &Tool, path: &str, capabilities: &Capabilities, losses: &mut L
 
 fn choice(
     request: &Request,
+    field: &'static str,
     tools: &[Tool],
     capabilities: &Capabilities,
     losses: &mut Losses,
@@ -116,11 +117,11 @@ fn choice(
     let forced = match choice {
         ToolChoice::Auto | ToolChoice::None => false,
         ToolChoice::Opaque(_) => {
-            losses.rejected("tool_choice", "not a choice the provider knows");
+            losses.rejected(field, "not a choice the provider knows");
             return None;
         }
         ToolChoice::Required if tools.is_empty() => {
-            losses.rejected("tool_choice", "a call is demanded, but there are no tools");
+            losses.rejected(field, "a call is demanded, but there are no tools");
             return None;
         }
         ToolChoice::Required => true,
@@ -129,12 +130,12 @@ fn choice(
             *required
         }
         ToolChoice::Function(_) | ToolChoice::Allowed { .. } => {
-            losses.rejected("tool_choice", "no tool has this name");
+            losses.rejected(field, "no tool has this name");
             return None;
         }
     };
     if forced && !capabilities.forced_tool_use {
-        losses.rejected("tool_choice", "the model cannot be forced to call a tool");
+        losses.rejected(field, "the model cannot be forced to call a tool");
     }
     (!tools.is_empty()).then(|| choice.clone())
 }

@@ -13,7 +13,6 @@
 
 mod count_tokens;
 mod documents;
-mod elsewhere;
 mod encode;
 mod error;
 mod fields;
@@ -40,7 +39,6 @@ mod write_part;
 pub use count_tokens::{
     decode_count_tokens_request, decode_token_count, encode_count_tokens_request, encode_token_count,
 };
-pub(crate) use elsewhere::{is_note, report, respelled};
 pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_error_inside, encode_error, retry_after_ms};
 pub use part::ENVELOPE_PREFIX;

@@ -5,7 +5,7 @@ use super::encode::is_level;
 use super::schema_out;
 use crate::Dialect;
 use crate::canonical::{Effort, Ext, ReasoningRequest, Request, ResponseFormat, Thinking};
-use crate::foreign::NO_USER;
+use crate::foreign::{self, NO_USER, Place};
 use crate::json::RawJson;
 use crate::loss::Losses;
 use crate::names::Names;
@@ -30,13 +30,13 @@ pub(super) fn fit(request: &Request, target: &Target<'_>, names: Names<'_>, loss
     let capabilities = target.capabilities;
     if request.max_output_tokens == Some(0) {
         losses.rejected(
-            "max_tokens",
+            names.option("max_tokens"),
             "the provider cannot warm its cache without an answer",
         );
     }
-    let mut sampling = |name: &str, value: &Option<RawJson>| {
+    let mut sampling = |name: &'static str, value: &Option<RawJson>| {
         if value.is_some() && !capabilities.sampling {
-            losses.approximated(name, "the model chooses its own sampling");
+            losses.approximated(names.option(name), "the model chooses its own sampling");
             return None;
         }
         value.clone()
@@ -77,12 +77,12 @@ pub(super) fn fit(request: &Request, target: &Target<'_>, names: Names<'_>, loss
         ext: request.ext.clone(),
     };
     Fitted {
-        service_tier: service_tier(&request, losses),
+        service_tier: service_tier(&request, names, losses),
         request,
     }
 }
 
-fn service_tier(request: &Request, losses: &mut Losses) -> Option<&'static str> {
+fn service_tier(request: &Request, names: Names<'_>, losses: &mut Losses) -> Option<&'static str> {
     if request.ext.get("speed").and_then(RawJson::as_string).as_deref() == Some("fast") {
         return Some("PRIORITY");
     }
@@ -93,7 +93,7 @@ fn service_tier(request: &Request, losses: &mut Losses) -> Option<&'static str> 
         "flex" => Some("FLEX"),
         "priority" => Some("PRIORITY"),
         _ => {
-            losses.dropped("service_tier", "the provider has no such tier");
+            losses.dropped(names.option("service_tier"), "the provider has no such tier");
             None
         }
     }
@@ -116,21 +116,20 @@ fn thinking(
     if let Some(Thinking::Enabled { ext, .. } | Thinking::Adaptive { ext } | Thinking::Disabled { ext }) =
         &asked.thinking
     {
-        for (name, raw) in ext.iter().filter(|(name, _)| *name != "display") {
-            if !raw.is_blank() {
-                losses.approximated(
-                    format!("thinking.{name}"),
-                    "how much to think is all that can be said",
-                );
-            }
-        }
+        let mut rest = ext.clone();
+        rest.0.retain(|(name, _)| name != "display");
+        let path = names.option("thinking");
+        foreign::report(&rest, Place::Thinking, request.origin, path, losses);
     }
     match (&asked.effort, &asked.thinking) {
         (Some(effort), Some(Thinking::Disabled { .. })) if *effort != Effort::None => {
             losses.approximated(field, "without thinking there is no effort");
         }
         (Some(_), Some(Thinking::Enabled { .. })) => {
-            losses.approximated("thinking.budget_tokens", "the effort counts, not the budget");
+            losses.approximated(
+                names.option("thinking.budget_tokens"),
+                "the effort counts, not the budget",
+            );
         }
         _ => {}
     }
@@ -145,18 +144,20 @@ fn thinking(
     };
     match (&asked.effort, &asked.thinking) {
         (_, Some(Thinking::Disabled { .. })) => {
-            fit.field = "thinking";
+            fit.field = names.option("thinking");
             fit.none();
         }
         (Some(effort), _) => fit.effort(effort),
         (None, Some(Thinking::Enabled { budget_tokens, .. })) => {
-            fit.field = "thinking.budget_tokens";
+            fit.field = names.option("thinking.budget_tokens");
             fit.budget(*budget_tokens);
         }
         (None, Some(Thinking::Adaptive { .. })) => fit.adaptive(),
         (None, Some(Thinking::Other(_))) => {
-            fit.losses
-                .rejected("thinking", "not a kind of thinking the provider knows");
+            fit.losses.rejected(
+                names.option("thinking"),
+                "not a kind of thinking the provider knows",
+            );
         }
         (None, None) => {}
     }
@@ -319,9 +320,7 @@ fn response_format(
                     "the provider takes the schema only",
                 );
             }
-            for (name, _) in ext.iter().filter(|(_, raw)| !raw.is_blank()) {
-                losses.rejected(format!("{parent}.{name}"), "not known to the provider");
-            }
+            foreign::report(ext, Place::Format, request.origin, parent, losses);
             let ext = if capabilities.json_schema {
                 Ext::default()
             } else {

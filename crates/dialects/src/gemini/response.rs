@@ -10,6 +10,7 @@ use crate::Dialect;
 use crate::canonical::{
     Choice, DecodeError, Ext, Part, Reasoning, Response, Stop, StopReason, Text, ToolCall, ToolCallKind,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 
@@ -187,40 +188,26 @@ fn write_candidate(w: &mut Writer<'_>, response: &Response, choice: &Choice, los
     });
 }
 
-/// Members of other dialects' answers that tell a caller nothing about the answer, or nothing that the parts do not say.
-pub(super) const NOTES: [&str; 9] = [
-    "system_fingerprint",
-    "index",
-    "reasoning_details",
-    "x_groq",
-    "time_info",
-    "timings",
-    "delta",
-    "native_finish_reason",
-    "stop_details",
-];
-
 fn report_losses(response: &Response, losses: &mut Losses) {
-    report_bag(&response.ext, "", losses);
+    foreign::report(&response.ext, Place::Answer, response.origin, "", losses);
     for (i, choice) in response.choices.iter().enumerate() {
-        report_bag(&choice.ext, &format!("choices[{i}]."), losses);
-        report_bag(&choice.message_ext, &format!("choices[{i}].message."), losses);
+        foreign::report(
+            &choice.ext,
+            Place::Answer,
+            response.origin,
+            &format!("choices[{i}]"),
+            losses,
+        );
+        foreign::report(
+            &choice.message_ext,
+            Place::Answer,
+            response.origin,
+            &format!("choices[{i}].message"),
+            losses,
+        );
     }
     if let Some(counts) = &response.usage {
         usage::report_losses(counts, losses);
-    }
-}
-
-/// Reports the members of a bag of another dialect.
-pub(super) fn report_bag(ext: &Ext, prefix: &str, losses: &mut Losses) {
-    for (name, _) in ext
-        .iter()
-        .filter(|(name, raw)| !raw.is_blank() && !NOTES.contains(name))
-    {
-        losses.dropped(
-            format!("{prefix}{name}"),
-            "only the provider's own dialect has this member",
-        );
     }
 }
 
@@ -232,7 +219,7 @@ fn convert_parts(response: &Response, choice: &Choice, losses: &mut Losses) -> V
         let path = format!("choices[0].message.parts[{i}]");
         match part {
             Part::Text(text) | Part::Refusal(text) => {
-                report_bag(&text.ext, &format!("{path}."), losses);
+                foreign::report(&text.ext, Place::Answer, response.origin, &path, losses);
                 if !text.text.is_empty() {
                     converted.push(Part::Text(Text {
                         text: text.text.clone(),
@@ -241,7 +228,7 @@ fn convert_parts(response: &Response, choice: &Choice, losses: &mut Losses) -> V
                 }
             }
             Part::Reasoning(reasoning) => {
-                report_bag(&reasoning.ext, &format!("{path}."), losses);
+                foreign::report(&reasoning.ext, Place::Answer, response.origin, &path, losses);
                 converted.push(convert_reasoning(reasoning, response));
             }
             Part::ToolCall(call) => {
@@ -250,7 +237,7 @@ fn convert_parts(response: &Response, choice: &Choice, losses: &mut Losses) -> V
                     .get(i + 1..)
                     .is_none_or(|rest| !rest.iter().any(is_call));
                 let cut = last && choice.stop.reason == StopReason::Length;
-                report_bag(&call.ext, &format!("{path}."), losses);
+                foreign::report(&call.ext, Place::Answer, response.origin, &path, losses);
                 converted.extend(convert_call(call, cut, &path, losses).map(Part::ToolCall));
             }
             Part::Media(media) => converted.push(Part::Media(media.clone())),

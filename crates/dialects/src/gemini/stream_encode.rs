@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 
 use super::error::write_error;
 use super::part::{ALONE, TEXT, THOUGHT, envelope_as_signature};
-use super::response::{convert_call, report_bag};
+use super::response::convert_call;
 use super::write_part::{self, Signed, SignedPart};
 use super::{logprobs, stop, usage};
 use crate::canonical::{
     Delta, ErrorKind, Event, Ext, Part, PartKind, ProviderError, Reasoning, Stop, StopReason, Text, ToolCall,
     split_choice,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 use crate::{Dialect, envelope};
@@ -127,7 +128,7 @@ impl StreamEncoder {
                 if self.own() {
                     self.constant = ext.clone();
                 } else {
-                    report_bag(ext, "", losses);
+                    foreign::report(ext, Place::Answer, self.origin, "", losses);
                 }
             }
             Event::PartStart { choice, part, kind } => {
@@ -178,7 +179,13 @@ impl StreamEncoder {
             }),
             PartKind::ToolCall { id, name, kind, ext } => {
                 if !self.own() {
-                    report_bag(ext, "choices[0].delta.tool_calls.", losses);
+                    foreign::report(
+                        ext,
+                        Place::Answer,
+                        self.origin,
+                        "choices[0].delta.tool_calls",
+                        losses,
+                    );
                 }
                 PartState::Call(ToolCall {
                     id: id.clone(),
@@ -244,7 +251,7 @@ impl StreamEncoder {
                 let members = Object::parse(raw.text(), "")
                     .map(Object::into_ext)
                     .unwrap_or_default();
-                report_bag(&members, "choices[0].delta.", losses);
+                foreign::report(&members, Place::Answer, self.origin, "choices[0].delta", losses);
             }
             _ => losses.dropped("choices[0].delta", "does not fit the part it belongs to"),
         }
@@ -323,12 +330,7 @@ impl StreamEncoder {
         match place {
             Some((choice, "logprobs")) => self.choice(choice).logprobs = Some(raw.clone()),
             _ if !own => {
-                let name = field.rsplit('.').next().unwrap_or(field);
-                report_bag(
-                    &Ext(vec![(name.to_owned(), raw.clone())]),
-                    field.strip_suffix(name).unwrap_or_default(),
-                    losses,
-                );
+                foreign::report_streamed(field, raw, self.origin, losses);
             }
             Some((choice, member)) => set(&mut self.choice(choice).waiting, member, raw),
             None => set(&mut self.waiting, field, raw),

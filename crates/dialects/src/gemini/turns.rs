@@ -13,7 +13,7 @@ use crate::canonical::{
 use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
-use crate::names::Names;
+use crate::names::{Member, Names};
 use crate::target::Capabilities;
 
 /// Why reasoning of another maker is left out.
@@ -125,7 +125,7 @@ impl Builder<'_, '_> {
         );
         for (j, part) in message.parts.iter().enumerate() {
             if let Part::ToolResult(result) = part {
-                self.tool_result(&self.names.part(i, j), result);
+                self.tool_result(i, j, result);
             }
         }
         if message.role == Role::Tool {
@@ -266,7 +266,7 @@ impl Builder<'_, '_> {
         foreign::report(&media.ext, Place::Media, self.request.origin, path, self.losses);
         if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
             self.losses.dropped(
-                format!("{path}.image_url.detail"),
+                self.names.within(path, Member::MediaDetail),
                 "the provider decides on the resolution",
             );
         }
@@ -321,7 +321,7 @@ impl Builder<'_, '_> {
             text if Object::parse(text, "").is_ok() => text,
             _ => {
                 self.losses.rejected(
-                    format!("{path}.function.arguments"),
+                    self.names.within(path, Member::CallArguments),
                     "the arguments are not a JSON object",
                 );
                 "{}"
@@ -345,7 +345,8 @@ impl Builder<'_, '_> {
     }
 
     /// Gives a result to its call. Results of OpenAI's old `function` role have no id and go by name, or by order.
-    fn tool_result(&mut self, path: &str, result: &ToolResult) {
+    fn tool_result(&mut self, i: usize, j: usize, result: &ToolResult) {
+        let path = &self.names.part(i, j);
         let calls = self
             .open
             .as_ref()
@@ -359,8 +360,10 @@ impl Builder<'_, '_> {
             .or_else(|| fits(&|call| call.id.is_empty() && call.name == result.call_id))
             .or_else(|| result.call_id.is_empty().then(|| fits(&|_| true)).flatten());
         let Some((position, call)) = position.and_then(|at| calls.get(at).map(|call| (at, call.call))) else {
-            self.losses
-                .rejected(path, "no call of the message before has this id");
+            self.losses.rejected(
+                self.names.within(path, Member::ResultId),
+                "no call of the message before has this id",
+            );
             return;
         };
         foreign::report_cache(result.cache.as_ref(), path, self.losses);
@@ -372,10 +375,12 @@ impl Builder<'_, '_> {
             self.losses,
         );
         let (mut texts, mut media) = (Vec::new(), Vec::new());
-        for part in &result.content {
+        for (k, part) in result.content.iter().enumerate() {
+            let path = &self.names.result_part(i, j, k);
             match part {
                 Part::Text(text) | Part::Refusal(text) => {
                     foreign::report_cache(text.cache.as_ref(), path, self.losses);
+                    foreign::report(&text.ext, Place::Text, self.request.origin, path, self.losses);
                     texts.push(text.text.as_str());
                 }
                 part => {
@@ -474,7 +479,9 @@ impl Builder<'_, '_> {
     /// That there is a message, and what becomes of an answer that was begun.
     fn check_end(&mut self) {
         match self.turns.last() {
-            None => self.losses.rejected("messages", "there is no user message"),
+            None => self
+                .losses
+                .rejected(self.names.messages(), "there is no user message"),
             Some(last) if last.role == Role::Assistant => {
                 let path = self.names.message(self.request.messages.len().saturating_sub(1));
                 self.losses

@@ -1,10 +1,14 @@
 //! Where a canonical value stood in the client's document, for reports of losses: dialects name and nest fields differently.
 //!
-//! Encoders know what they cannot express, and ask here what the client called it.
+//! Encoders know what they cannot express, and ask here what the client called it. There is one file for each dialect that
+//! asks: its names of options ([`Names::option`]) and of what stands in tools and parts ([`Member`]).
+
+mod anthropic_messages;
+mod gemini;
+mod openai_chat;
 
 use crate::Dialect;
-use crate::canonical::{ContentForm, Part, Request, Role};
-use crate::gemini::{ALONE, TEXT, THOUGHT};
+use crate::canonical::{ContentForm, Part, Request, Role, ToolKind};
 
 /// The names of one request's fields.
 #[derive(Clone, Copy, Debug)]
@@ -12,54 +16,119 @@ pub(crate) struct Names<'a> {
     request: &'a Request,
 }
 
+/// A value inside a tool or a part that dialects name differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Member {
+    /// The name of a tool.
+    ToolName,
+    /// The schema of a tool's arguments.
+    ToolSchema,
+    /// The name of the tool that is called.
+    CallName,
+    /// The arguments of a call.
+    CallArguments,
+    /// The id of the call that a result is for.
+    ResultId,
+    /// Whether the tool failed.
+    ResultFailed,
+    /// Where the bytes of a media part are.
+    MediaSource,
+    /// The name of a file or the title of a document.
+    MediaName,
+    /// How closely an image is looked at.
+    MediaDetail,
+}
+
 impl<'a> Names<'a> {
     pub(crate) fn new(request: &'a Request) -> Self {
         Names { request }
     }
 
-    fn anthropic(self) -> bool {
-        self.request.origin == Dialect::AnthropicMessages
+    /// The dialect that asks.
+    pub(crate) fn origin(self) -> Dialect {
+        self.request.origin
     }
 
-    /// A top-level option, named as OpenAI does.
+    /// A top-level option; `name` is what OpenAI Chat Completions calls it (`top_k`, `stop`, `reasoning_effort`), or
+    /// `thinking` for Anthropic's member of that name.
     pub(crate) fn option(self, name: &'static str) -> &'static str {
-        if !self.anthropic() {
-            // OpenAI's older name is marked where it was used.
-            return match name {
-                "user" if self.request.ext.get("user").is_none() => "safety_identifier",
-                name => name,
-            };
+        match self.request.origin {
+            Dialect::OpenaiChat => openai_chat::option(name, self.request),
+            Dialect::AnthropicMessages => anthropic_messages::option(name),
+            Dialect::Gemini => gemini::option(name, self.request),
+            Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => name,
         }
-        match name {
-            "stop" => "stop_sequences",
-            "response_format" => "output_config.format",
-            "response_format.json_schema.schema" => "output_config.format.schema",
-            "reasoning_effort" => "output_config.effort",
-            "user" => "metadata.user_id",
-            "parallel_tool_calls" => "tool_choice.disable_parallel_tool_use",
-            name => name,
+    }
+
+    /// The list of messages.
+    pub(crate) fn messages(self) -> &'static str {
+        match self.request.origin {
+            Dialect::Gemini => "contents",
+            Dialect::OpenaiChat
+            | Dialect::AnthropicMessages
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => "messages",
         }
+    }
+
+    /// A tool. Gemini's functions are counted through, because one tool of its holds many.
+    pub(crate) fn tool(self, tool: usize) -> String {
+        match self.request.origin {
+            Dialect::Gemini => match self.request.tools.get(tool).map(|tool| &tool.kind) {
+                Some(ToolKind::Hosted { kind, .. }) => format!("tools[].{kind}"),
+                _ => format!("tools[].functionDeclarations[{tool}]"),
+            },
+            Dialect::OpenaiChat
+            | Dialect::AnthropicMessages
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => format!("tools[{tool}]"),
+        }
+    }
+
+    /// What stands inside the tool or part at `path`.
+    pub(crate) fn within(self, path: &str, member: Member) -> String {
+        let name = match self.request.origin {
+            Dialect::AnthropicMessages => anthropic_messages::member(member),
+            Dialect::Gemini => gemini::member(member),
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => openai_chat::member(member),
+        };
+        format!("{path}.{name}")
     }
 
     /// The schema of a tool's arguments.
     pub(crate) fn tool_schema(self, tool: usize) -> String {
-        if self.anthropic() {
-            format!("tools[{tool}].input_schema")
-        } else {
-            format!("tools[{tool}].function.parameters")
-        }
+        self.within(&self.tool(tool), Member::ToolSchema)
+    }
+
+    /// The names in all calls of the conversation.
+    pub(crate) fn call_names(self) -> String {
+        let calls = match self.request.origin {
+            Dialect::OpenaiChat => "messages[].tool_calls[]",
+            Dialect::Gemini => "contents[].parts[]",
+            Dialect::AnthropicMessages
+            | Dialect::OpenaiResponses
+            | Dialect::BedrockConverse
+            | Dialect::CohereChat => "messages[].content[]",
+        };
+        self.within(calls, Member::CallName)
     }
 
     /// A message. The top-level instruction of Anthropic and Gemini is the leading system message of the canonical form.
     pub(crate) fn message(self, message: usize) -> String {
-        let (list, instruction) = match self.request.origin {
-            Dialect::AnthropicMessages => ("messages", "system"),
-            Dialect::Gemini => ("contents", "systemInstruction"),
+        let instruction = match self.request.origin {
+            Dialect::AnthropicMessages => "system",
+            Dialect::Gemini => "systemInstruction",
             Dialect::OpenaiChat
             | Dialect::OpenaiResponses
             | Dialect::BedrockConverse
             | Dialect::CohereChat => return format!("messages[{message}]"),
         };
+        let list = self.messages();
         let leading = self
             .request
             .messages
@@ -79,55 +148,32 @@ impl<'a> Names<'a> {
             return path;
         };
         match self.request.origin {
-            Dialect::Gemini => gemini_part(&path, &found.parts, part),
             Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
+            Dialect::Gemini => gemini::part(&path, &found.parts, part),
             Dialect::OpenaiChat
             | Dialect::OpenaiResponses
             | Dialect::BedrockConverse
-            | Dialect::CohereChat => {
-                let before = found.parts.iter().take(part);
-                match found.parts.get(part) {
-                    Some(Part::ToolCall(_)) => {
-                        let calls = before.filter(|part| matches!(part, Part::ToolCall(_))).count();
-                        format!("{path}.tool_calls[{calls}]")
-                    }
-                    Some(Part::Reasoning(reasoning)) => {
-                        format!("{path}.{}", reasoning.member.as_deref().unwrap_or("reasoning"))
-                    }
-                    Some(Part::ToolResult(_)) => path,
-                    _ if found.form == ContentForm::List => {
-                        let position = before
-                            .filter(|part| !matches!(part, Part::ToolCall(_) | Part::Reasoning(_)))
-                            .count();
-                        format!("{path}.content[{position}]")
-                    }
-                    _ => format!("{path}.content"),
-                }
-            }
+            | Dialect::CohereChat => openai_chat::part(&path, found, part),
         }
     }
-}
 
-/// A signature stands in the part that it signs, so parts are counted without those that are signatures only.
-fn gemini_part(path: &str, parts: &[Part], part: usize) -> String {
-    let beside = |part: &Part| match part {
-        Part::Reasoning(proof) => match proof.member.as_deref() {
-            Some(THOUGHT | ALONE) | None => None,
-            Some(member) => Some(member == TEXT),
-        },
-        _ => None,
-    };
-    let before = parts
-        .iter()
-        .take(part)
-        .filter(|part| beside(part).is_none())
-        .count();
-    match parts.get(part).and_then(beside) {
-        None => format!("{path}.parts[{before}]"),
-        Some(is_behind) => {
-            let position = before.saturating_sub(usize::from(is_behind));
-            format!("{path}.parts[{position}].thoughtSignature")
+    /// A part of what a tool answered; `part` is the tool result in its message.
+    pub(crate) fn result_part(self, message: usize, part: usize, inner: usize) -> String {
+        let path = self.part(message, part);
+        let result = self.request.messages.get(message);
+        let result = result.and_then(|message| message.parts.get(part));
+        let Some(Part::ToolResult(result)) = result else {
+            return path;
+        };
+        match (self.request.origin, result.form) {
+            // The answer itself is an object; media stand beside it.
+            (Dialect::Gemini, _) => match result.content.get(inner) {
+                Some(Part::Text(_)) | None => format!("{path}.functionResponse.response"),
+                Some(_) => format!("{path}.functionResponse.parts[{}]", inner.saturating_sub(1)),
+            },
+            (_, ContentForm::List) => format!("{path}.content[{inner}]"),
+            (_, ContentForm::String | ContentForm::Null | ContentForm::Absent) => format!("{path}.content"),
         }
     }
 }

@@ -13,7 +13,6 @@ mod content;
 mod effort;
 mod error;
 mod ext;
-mod foreign;
 mod messages;
 mod reasoning;
 mod request;

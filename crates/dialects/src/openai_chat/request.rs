@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, unmark, without};
-use super::foreign::{self, Place};
 use super::{effort, messages, tools, write_messages};
 use crate::canonical::{
     DecodeError, Effort, Ext, ReasoningRequest, Request, ResponseFormat, Thinking, ToolChoice,
 };
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
+use crate::names::Names;
 use crate::{Dialect, Losses, Renames, Target, tool_names};
 
 /// Reads a request.
@@ -94,7 +95,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         write_stream(w, request);
         write_reasoning(w, request, target, losses);
         if let Some(format) = &request.response_format {
-            write_response_format(w, format, own, losses);
+            write_response_format(w, format, request, losses);
         }
         let user_member = if own && is_marked(&request.ext, "user") {
             "user"
@@ -106,7 +107,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         if own {
             w.ext(&own_members(request));
         } else {
-            foreign::report(&request.ext, Place::Request, "", losses);
+            foreign::report(&request.ext, Place::Request, request.origin, "", losses);
         }
     });
     out
@@ -288,7 +289,7 @@ fn write_limits(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, loss
     let own = request.origin == Dialect::OpenaiChat;
     if !own && tokens == 0 {
         losses.rejected(
-            "max_tokens",
+            Names::new(request).option("max_tokens"),
             "the provider cannot warm its cache without an answer",
         );
     }
@@ -307,6 +308,7 @@ fn write_limits(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, loss
 
 fn write_sampling(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
     let own = request.origin == Dialect::OpenaiChat;
+    let names = Names::new(request);
     for (name, value) in [
         ("temperature", &request.temperature),
         ("top_p", &request.top_p),
@@ -315,11 +317,11 @@ fn write_sampling(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, lo
         let Some(value) = value else { continue };
         if !own && name == "top_k" {
             losses.approximated(
-                name,
+                names.option(name),
                 "the provider does not sample from the most likely tokens only",
             );
         } else if !target.capabilities.sampling {
-            losses.approximated(name, "the model chooses its own sampling");
+            losses.approximated(names.option(name), "the model chooses its own sampling");
         } else {
             w.key(name).raw(value);
         }
@@ -342,7 +344,7 @@ fn write_stop(w: &mut Writer<'_>, request: &Request, losses: &mut Losses) {
         return;
     }
     if !own && request.stop.len() > MAX_STOP {
-        losses.rejected("stop_sequences", "the provider takes at most 4");
+        losses.rejected(Names::new(request).option("stop"), "the provider takes at most 4");
     }
     let limit = if own { usize::MAX } else { MAX_STOP };
     w.key("stop")
@@ -379,12 +381,19 @@ fn write_reasoning(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, l
         return;
     };
     if request.origin != Dialect::OpenaiChat {
-        let chosen = effort::for_foreign(reasoning, target.capabilities, losses);
+        let names = Names::new(request);
+        let chosen = effort::for_foreign(reasoning, target.capabilities, names, losses);
         w.optional_string("reasoning_effort", chosen.as_ref().map(Effort::name));
         if let Some(Thinking::Enabled { ext, .. } | Thinking::Adaptive { ext } | Thinking::Disabled { ext }) =
             &reasoning.thinking
         {
-            foreign::report(ext, Place::Thinking, "thinking", losses);
+            foreign::report(
+                ext,
+                Place::Thinking,
+                request.origin,
+                names.option("thinking"),
+                losses,
+            );
         }
         return;
     }
@@ -408,7 +417,15 @@ fn write_thinking(w: &mut Writer<'_>, kind: &str, budget_tokens: Option<u64>, ex
     });
 }
 
-fn write_response_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool, losses: &mut Losses) {
+fn write_response_format(
+    w: &mut Writer<'_>,
+    format: &ResponseFormat,
+    request: &Request,
+    losses: &mut Losses,
+) {
+    let own = request.origin == Dialect::OpenaiChat;
+    let names = Names::new(request);
+    let field = names.option("response_format");
     match format {
         ResponseFormat::Text => w.key("response_format").object(|w| w.key("type").string("text")),
         ResponseFormat::JsonObject => w
@@ -422,9 +439,11 @@ fn write_response_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool,
             ext,
         } => {
             if !own {
-                foreign::report(ext, Place::Format, "output_config.format", losses);
+                let path = names.option("response_format.json_schema.schema");
+                let parent = path.trim_end_matches(".schema");
+                foreign::report(ext, Place::Format, request.origin, parent, losses);
                 if strict.is_none() {
-                    losses.approximated("output_config.format", "the schema is followed, not enforced");
+                    losses.approximated(field, "the schema is followed, not enforced");
                 }
             }
             w.key("response_format").object(|w| {
@@ -442,9 +461,7 @@ fn write_response_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool,
             });
         }
         ResponseFormat::Opaque(raw) if own => w.key("response_format").raw(raw),
-        ResponseFormat::Opaque(_) => {
-            losses.rejected("output_config.format", "this form of the answer is unknown")
-        }
+        ResponseFormat::Opaque(_) => losses.rejected(field, "this form of the answer is unknown"),
     }
 }
 
@@ -462,7 +479,10 @@ fn service_tier<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a str
         "flex" | "FLEX" => Some("flex"),
         "priority" | "PRIORITY" => Some("priority"),
         _ => {
-            losses.dropped("service_tier", "the provider has no such tier");
+            losses.dropped(
+                Names::new(request).option("service_tier"),
+                "the provider has no such tier",
+            );
             None
         }
     }

@@ -3,12 +3,12 @@
 use serde_json::value::RawValue;
 
 use super::ext::{leftover, open};
-use super::foreign::{self, Place};
 use super::messages::{take_calls, take_function_call, take_refusal};
 use super::stop::{self, Contains, FinishReasonStyle};
 use super::write_messages::{is_content, write_calls, write_own_content, write_own_tail};
 use super::{content, reasoning, tools, usage};
 use crate::canonical::{Choice, ContentForm, DecodeError, Ext, Part, Response, Text, ToolCall, ToolCallKind};
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::{Dialect, Losses};
 
@@ -191,7 +191,7 @@ pub fn encode_response(response: &Response, style: &ResponseStyle, losses: &mut 
         if own {
             w.ext(&response.ext);
         } else {
-            foreign::report(&response.ext, Place::Answer, "", losses);
+            foreign::report(&response.ext, Place::Answer, response.origin, "", losses);
         }
     });
     out
@@ -246,7 +246,7 @@ fn write_choice(
         if own {
             w.ext(&choice.ext);
         } else {
-            foreign::report(&choice.ext, Place::Answer, "", losses);
+            foreign::report(&choice.ext, Place::Answer, origin, "", losses);
         }
     });
 }
@@ -287,7 +287,7 @@ fn write_foreign_message(
         let path = format!("content[{i}]");
         match part {
             Part::Text(part) => {
-                foreign::report(&part.ext, Place::Answer, &path, losses);
+                foreign::report(&part.ext, Place::Answer, origin, &path, losses);
                 if !calls.is_empty() && !part.text.is_empty() {
                     losses.approximated(path, "text after a tool call moves before it");
                 }
@@ -295,7 +295,7 @@ fn write_foreign_message(
             }
             Part::Refusal(part) => refusal = Some(part.text.as_str()),
             Part::ToolCall(call) => {
-                foreign::report(&call.ext, Place::ToolCall, &path, losses);
+                foreign::report(&call.ext, Place::Answer, origin, &path, losses);
                 calls.push(Part::ToolCall(as_legacy(call, legacy)));
             }
             Part::Reasoning(_) => {}
@@ -327,7 +327,7 @@ fn write_foreign_message(
         }
     }
     write_calls(w, &calls, false);
-    foreign::report(&choice.message_ext, Place::Answer, "", losses);
+    foreign::report(&choice.message_ext, Place::Answer, origin, "", losses);
 }
 
 fn as_legacy(call: &ToolCall, legacy: bool) -> ToolCall {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use super::content::THINKING;
 use super::error::write_error;
 use super::ext::without;
-use super::foreign::{self, Place};
 use super::reasoning::{DETAILS, FOREIGN_TEXT, format_of, is_proof};
 use super::response::service_tier;
 use super::stop::{self, FinishReasonStyle};
@@ -17,8 +16,9 @@ use super::stream_pieces::{
 };
 use super::usage;
 use crate::canonical::{Delta, Event, Ext, PartKind, ToolCallKind, Usage, split_choice};
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
-use crate::{Dialect, Losses, gemini};
+use crate::{Dialect, Losses};
 
 /// How a stream is written where the canonical form leaves a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl StreamEncoder {
                         self.member_of_chunks(name, raw, out);
                     }
                 } else {
-                    foreign::report(ext, Place::Answer, "", losses);
+                    foreign::report(ext, Place::Answer, self.origin, "", losses);
                 }
                 self.head.clear();
             }
@@ -275,7 +275,7 @@ impl StreamEncoder {
             }
             PartKind::ToolCall { kind, ext, .. } => {
                 if !own {
-                    foreign::report(ext, Place::ToolCall, "content[].tool_use", losses);
+                    foreign::report(ext, Place::Answer, self.origin, "content[].tool_use", losses);
                 }
                 let index = state.calls;
                 state.calls += 1;
@@ -401,10 +401,7 @@ impl StreamEncoder {
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses, out: &mut Vec<u8>) {
         let logprobs = split_choice(field).is_some_and(|(_, member)| member == "logprobs");
         if !self.own() && !logprobs {
-            let name = field.rsplit('.').next().unwrap_or(field);
-            if !gemini::report(name, raw, field, losses) {
-                losses.dropped(field, "belongs to another API");
-            }
+            foreign::report_streamed(field, raw, self.origin, losses);
             return;
         }
         let Some((choice, rest)) = split_choice(field) else {

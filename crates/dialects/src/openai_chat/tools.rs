@@ -4,9 +4,10 @@ use serde_json::value::RawValue;
 
 use super::content::{take_cache, write_cache};
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, without};
-use super::foreign::{self, Place};
 use crate::canonical::{DecodeError, Ext, Part, Request, Tool, ToolCall, ToolCallKind, ToolChoice, ToolKind};
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
+use crate::names::Names;
 use crate::{Dialect, Losses};
 
 /// Reads `tools`.
@@ -209,17 +210,18 @@ pub(super) fn write_tools(w: &mut Writer<'_>, request: &Request, legacy: bool, l
 }
 
 fn report_foreign(request: &Request, losses: &mut Losses) {
+    let names = Names::new(request);
     for (i, tool) in request.tools.iter().enumerate() {
-        let path = format!("tools[{i}]");
-        if let ToolKind::Hosted { kind, .. } = &tool.kind {
-            losses.rejected(format!("{path}.{kind}"), "a tool that another provider runs");
+        let path = names.tool(i);
+        if let ToolKind::Hosted { .. } = &tool.kind {
+            losses.rejected(path, "a tool that another provider runs");
             continue;
         }
         foreign::report_cache(tool.cache.as_ref(), &path, losses);
-        foreign::report(&tool.ext, Place::Tool, &path, losses);
+        foreign::report(&tool.ext, Place::Tool, request.origin, &path, losses);
     }
     if let Some(ToolChoice::Opaque(_)) = &request.tool_choice {
-        losses.rejected("tool_choice", "this choice has no counterpart");
+        losses.rejected(names.option("tool_choice"), "this choice has no counterpart");
     }
 }
 

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 
 use super::content::{address_of, stands_in_content, write_own_part, write_thinking};
 use super::ext::{is_marked, without};
-use super::foreign::{self, Place};
 use super::{reasoning, tools};
 use crate::canonical::{
     ContentForm, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Role, ToolCall,
     ToolCallKind, ToolResult,
 };
+use crate::foreign::{self, Place};
 use crate::json::Writer;
+use crate::names::{Member, Names};
 use crate::{Capabilities, Dialect, Losses};
 
 /// Writes the elements of `messages`.
@@ -26,31 +27,19 @@ pub(super) fn write(w: &mut Writer<'_>, request: &Request, capabilities: &Capabi
             .for_each(|message| write_own(w, message, losses));
         return;
     }
+    let names = Names::new(request);
     for (i, message) in request.messages.iter().enumerate() {
         // Anthropic's `system` may be an empty list, which says nothing.
         if message.role == Role::System && message.parts.is_empty() {
             continue;
         }
-        write_foreign(w, message, &source_path(request, i), losses);
+        write_foreign(w, message, names, i, losses);
     }
     if let (Some(last), false) = (request.messages.last(), capabilities.assistant_prefill)
         && last.role == Role::Assistant
     {
-        let path = source_path(request, request.messages.len() - 1);
+        let path = names.message(request.messages.len() - 1);
         losses.approximated(path, "a begun answer is taken as an earlier turn");
-    }
-}
-
-/// Where a message stood in its source: Anthropic's top-level `system` is the leading system message here.
-fn source_path(request: &Request, index: usize) -> String {
-    let has_system = request
-        .messages
-        .first()
-        .is_some_and(|first| first.role == Role::System);
-    match (has_system, index) {
-        (true, 0) => "system".to_owned(),
-        (true, _) => format!("messages[{}]", index - 1),
-        (false, _) => format!("messages[{index}]"),
     }
 }
 
@@ -169,27 +158,34 @@ pub(super) fn write_calls(w: &mut Writer<'_>, parts: &[Part], own: bool) {
     }
 }
 
-fn write_foreign(w: &mut Writer<'_>, message: &Message, path: &str, losses: &mut Losses) {
-    foreign::report(&message.ext, Place::Message, path, losses);
+fn write_foreign(w: &mut Writer<'_>, message: &Message, names: Names<'_>, at: usize, losses: &mut Losses) {
+    let path = names.message(at);
+    foreign::report(&message.ext, Place::Message, names.origin(), &path, losses);
     match message.role {
-        Role::Assistant => write_foreign_assistant(w, message, path, losses),
-        _ => write_foreign_speech(w, message, path, losses),
+        Role::Assistant => write_foreign_assistant(w, message, names, at, losses),
+        _ => write_foreign_speech(w, message, names, at, losses),
     }
 }
 
 /// Writes what anyone but the model says: first the tool results, then the rest.
-fn write_foreign_speech(w: &mut Writer<'_>, message: &Message, path: &str, losses: &mut Losses) {
+fn write_foreign_speech(
+    w: &mut Writer<'_>,
+    message: &Message,
+    names: Names<'_>,
+    at: usize,
+    losses: &mut Losses,
+) {
     let mut pieces = Vec::new();
     let mut results = 0;
     for (i, part) in message.parts.iter().enumerate() {
         if let Part::ToolResult(result) = part {
             results += 1;
-            write_result(w, result, &part_path(path, i), &mut pieces, losses);
+            write_result(w, result, names, (at, i), &mut pieces, losses);
         }
     }
     for (i, part) in message.parts.iter().enumerate() {
         if !matches!(part, Part::ToolResult(_)) {
-            pieces.extend(Piece::of(part, &part_path(path, i), losses));
+            pieces.extend(Piece::of(part, &names.part(at, i), names, losses));
         }
     }
     if pieces.is_empty() && results > 0 {
@@ -211,22 +207,24 @@ fn write_foreign_speech(w: &mut Writer<'_>, message: &Message, path: &str, losse
 fn write_result<'a>(
     w: &mut Writer<'_>,
     result: &'a ToolResult,
-    path: &str,
+    names: Names<'_>,
+    (message, position): (usize, usize),
     moved: &mut Vec<Piece<'a>>,
     losses: &mut Losses,
 ) {
+    let path = &names.part(message, position);
     foreign::report_cache(result.cache.as_ref(), path, losses);
-    foreign::report(&result.ext, Place::ToolResult, path, losses);
+    foreign::report(&result.ext, Place::ToolResult, names.origin(), path, losses);
     if result.is_error == Some(true) {
         losses.approximated(
-            format!("{path}.is_error"),
+            names.within(path, Member::ResultFailed),
             "tool messages cannot say that the tool failed",
         );
     }
     let (mut texts, mut media) = (Vec::new(), Vec::new());
     for (i, part) in result.content.iter().enumerate() {
-        let path = part_path(path, i);
-        match Piece::of(part, &path, losses) {
+        let path = names.result_part(message, position, i);
+        match Piece::of(part, &path, names, losses) {
             Some(piece @ Piece::Text(_)) => texts.push(piece),
             Some(piece) => {
                 losses.approximated(path, "tool messages hold text only; moved to the user's message");
@@ -250,15 +248,21 @@ fn write_result<'a>(
     });
 }
 
-fn write_foreign_assistant(w: &mut Writer<'_>, message: &Message, path: &str, losses: &mut Losses) {
+fn write_foreign_assistant(
+    w: &mut Writer<'_>,
+    message: &Message,
+    names: Names<'_>,
+    at: usize,
+    losses: &mut Losses,
+) {
     let mut text = String::new();
     let (mut calls, mut kept, mut thinking): (Vec<Part>, Vec<Part>, Vec<&Reasoning>) = Default::default();
     for (i, part) in message.parts.iter().enumerate() {
-        let path = part_path(path, i);
+        let path = names.part(at, i);
         match part {
             Part::ToolCall(call) => {
                 foreign::report_cache(call.cache.as_ref(), &path, losses);
-                foreign::report(&call.ext, Place::ToolCall, &path, losses);
+                foreign::report(&call.ext, Place::ToolCall, names.origin(), &path, losses);
                 calls.push(Part::ToolCall(with_arguments(call)));
             }
             Part::Reasoning(reasoning) if reasoning.origin == Some(Dialect::OpenaiChat) => {
@@ -270,7 +274,7 @@ fn write_foreign_assistant(w: &mut Writer<'_>, message: &Message, path: &str, lo
             }
             Part::Reasoning(_) => losses.dropped(path, "reasoning is valid only for the maker that wrote it"),
             _ => {
-                if let Some(piece) = Piece::of(part, &path, losses) {
+                if let Some(piece) = Piece::of(part, &path, names, losses) {
                     if let Piece::Text(piece) = piece {
                         if !calls.is_empty() {
                             losses.approximated(path, "text after a tool call moves before it");
@@ -312,15 +316,6 @@ fn with_arguments(call: &ToolCall) -> ToolCall {
     call
 }
 
-fn part_path(message: &str, index: usize) -> String {
-    // `system` is a list itself, not a message with a list.
-    if message == "system" {
-        format!("system[{index}]")
-    } else {
-        format!("{message}.content[{index}]")
-    }
-}
-
 /// A part of another dialect in the words of this one.
 #[derive(Debug)]
 enum Piece<'a> {
@@ -332,20 +327,20 @@ enum Piece<'a> {
 
 impl<'a> Piece<'a> {
     /// Translates a part, or reports why that is impossible.
-    fn of(part: &'a Part, path: &str, losses: &mut Losses) -> Option<Self> {
+    fn of(part: &'a Part, path: &str, names: Names<'_>, losses: &mut Losses) -> Option<Self> {
         match part {
             Part::Text(text) | Part::Refusal(text) => {
                 foreign::report_cache(text.cache.as_ref(), path, losses);
-                foreign::report(&text.ext, Place::Text, path, losses);
+                foreign::report(&text.ext, Place::Text, names.origin(), path, losses);
                 Some(Piece::Text(Cow::Borrowed(&text.text)))
             }
             Part::Media(media) => {
                 foreign::report_cache(media.cache.as_ref(), path, losses);
-                foreign::report(&media.ext, Place::Media, path, losses);
-                Piece::of_media(media, path, losses)
+                foreign::report(&media.ext, Place::Media, names.origin(), path, losses);
+                Piece::of_media(media, path, names, losses)
             }
-            Part::Opaque { kind, .. } => {
-                losses.rejected(format!("{path}.{kind}"), "belongs to another API");
+            Part::Opaque { .. } => {
+                losses.rejected(path, "belongs to another API");
                 None
             }
             Part::Reasoning(_) => {
@@ -359,22 +354,25 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn of_media(media: &'a Media, path: &str, losses: &mut Losses) -> Option<Self> {
+    fn of_media(media: &'a Media, path: &str, names: Names<'_>, losses: &mut Losses) -> Option<Self> {
         match (media.kind, &media.source) {
             (_, MediaSource::FileId(_)) => {
                 losses.rejected(
-                    format!("{path}.source"),
+                    names.within(path, Member::MediaSource),
                     "an uploaded file belongs to one provider",
                 );
                 None
             }
             (_, MediaSource::Opaque(_)) => {
-                losses.rejected(format!("{path}.source"), "this kind of source is unknown");
+                losses.rejected(
+                    names.within(path, Member::MediaSource),
+                    "this kind of source is unknown",
+                );
                 None
             }
             (MediaKind::Image, source @ (MediaSource::Base64 { .. } | MediaSource::Url(_))) => {
                 if media.name.is_some() {
-                    losses.dropped(format!("{path}.title"), "images have no name");
+                    losses.dropped(names.within(path, Member::MediaName), "images have no name");
                 }
                 Some(Piece::Image {
                     url: address_of(source),
@@ -391,7 +389,7 @@ impl<'a> Piece<'a> {
             }
             (MediaKind::Document, MediaSource::Url(_)) => {
                 losses.rejected(
-                    format!("{path}.source"),
+                    names.within(path, Member::MediaSource),
                     "documents are not fetched from an address",
                 );
                 None
@@ -399,7 +397,7 @@ impl<'a> Piece<'a> {
             (_, MediaSource::Text { data, .. }) => {
                 losses.approximated(path, "a document of plain text becomes text");
                 if media.name.is_some() {
-                    losses.dropped(format!("{path}.title"), "text has no title");
+                    losses.dropped(names.within(path, Member::MediaName), "text has no title");
                 }
                 Some(Piece::Text(Cow::Borrowed(data)))
             }
@@ -408,7 +406,10 @@ impl<'a> Piece<'a> {
                     "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
                     "audio/mp3" | "audio/mpeg" => "mp3",
                     _ => {
-                        losses.rejected(format!("{path}.source"), "audio must be wav or mp3");
+                        losses.rejected(
+                            names.within(path, Member::MediaSource),
+                            "audio must be wav or mp3",
+                        );
                         return None;
                     }
                 };

@@ -240,7 +240,7 @@ fn names_that_a_provider_refuses_are_sent_as_others_and_come_back() {
     let request = json!({"model": "m", "messages": asks("hi"),
         "tools": [{"type": "function", "function": {"name": "1st-tool"}}]});
     let (written, losses) = translate(OPENAI, GEMINI, &request);
-    assert_eq!(losses, ["tools[0].name=approximated"]);
+    assert_eq!(losses, ["tools[0].function.name=approximated"]);
     let sent = written["tools"][0]["functionDeclarations"][0]["name"]
         .as_str()
         .unwrap();
