@@ -6,7 +6,7 @@ use crate::canonical::{DecodeError, Ext};
 use crate::json::{Object, RawJson};
 
 /// Reads an object whose members are named by Google, and sets its `null` members aside; [`leftover`] puts them back.
-pub(super) fn open<'a>(text: &'a str, path: impl Into<String>) -> Result<(Object<'a>, Ext), DecodeError> {
+pub(crate) fn open<'a>(text: &'a str, path: impl Into<String>) -> Result<(Object<'a>, Ext), DecodeError> {
     let mut object = Object::parse(text, path)?;
     object.respell(camel_case)?;
     let nulls = object.take_nulls();
@@ -14,7 +14,7 @@ pub(super) fn open<'a>(text: &'a str, path: impl Into<String>) -> Result<(Object
 }
 
 /// Takes an object whose members are named by Google.
-pub(super) fn take_object<'a>(
+pub(crate) fn take_object<'a>(
     object: &mut Object<'a>,
     name: &str,
 ) -> Result<Option<(Object<'a>, Ext)>, DecodeError> {
@@ -26,14 +26,14 @@ pub(super) fn take_object<'a>(
 }
 
 /// What was not taken of an object, its `null`s included.
-pub(super) fn leftover(object: Object<'_>, nulls: Ext) -> Ext {
+pub(crate) fn leftover(object: Object<'_>, nulls: Ext) -> Ext {
     let mut ext = object.into_ext();
     ext.0.extend(nulls.0);
     ext
 }
 
 /// Takes a list. A single object counts as a list of one, as it does at Google.
-pub(super) fn take_list<'a>(
+pub(crate) fn take_list<'a>(
     object: &mut Object<'a>,
     name: &str,
 ) -> Result<Option<Vec<&'a RawValue>>, DecodeError> {
@@ -44,7 +44,7 @@ pub(super) fn take_list<'a>(
 }
 
 /// Takes a whole number that is not negative. Google takes it as a string and with a fraction of zero, too.
-pub(super) fn take_count(object: &mut Object<'_>, name: &str) -> Result<Option<u64>, DecodeError> {
+pub(crate) fn take_count(object: &mut Object<'_>, name: &str) -> Result<Option<u64>, DecodeError> {
     match object.peek(name).and_then(|raw| count(raw.get())) {
         Some(count) => {
             object.take(name);
@@ -55,7 +55,7 @@ pub(super) fn take_count(object: &mut Object<'_>, name: &str) -> Result<Option<u
 }
 
 /// Takes a number as it was written, or the number that a string holds.
-pub(super) fn take_number(object: &mut Object<'_>, name: &str) -> Result<Option<RawJson>, DecodeError> {
+pub(crate) fn take_number(object: &mut Object<'_>, name: &str) -> Result<Option<RawJson>, DecodeError> {
     let held = object
         .peek(name)
         .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
@@ -69,7 +69,7 @@ pub(super) fn take_number(object: &mut Object<'_>, name: &str) -> Result<Option<
 }
 
 /// A count written as `12`, `"12"` or `12.0`.
-pub(super) fn count(text: &str) -> Option<u64> {
+pub(crate) fn count(text: &str) -> Option<u64> {
     let digits = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
@@ -78,7 +78,7 @@ pub(super) fn count(text: &str) -> Option<u64> {
 }
 
 /// The members of an object that is kept in a bag under `name`.
-pub(super) fn inner(ext: &Ext, name: &str) -> Ext {
+pub(crate) fn inner(ext: &Ext, name: &str) -> Ext {
     ext.get(name)
         .and_then(|raw| Object::parse(raw.text(), "").ok())
         .map(Object::into_ext)
@@ -86,20 +86,20 @@ pub(super) fn inner(ext: &Ext, name: &str) -> Ext {
 }
 
 /// Keeps what is left of a nested object under its name; nothing if all of it was taken.
-pub(super) fn keep_inner(ext: &mut Ext, name: &str, rest: &Ext, taken: bool) {
+pub(crate) fn keep_inner(ext: &mut Ext, name: &str, rest: &Ext, taken: bool) {
     if !(taken && rest.is_empty()) {
         ext.0.push((name.to_owned(), RawJson::object(rest)));
     }
 }
 
 /// The members of a bag without those named.
-pub(super) fn without(ext: &Ext, names: &[&str]) -> Ext {
+pub(crate) fn without(ext: &Ext, names: &[&str]) -> Ext {
     let kept = ext.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
     Ext(kept.cloned().collect())
 }
 
 /// `snake_case` as `snakeCase`; `None` if the name has no underscore to take out.
-pub(super) fn camel_case(name: &str) -> Option<String> {
+pub(crate) fn camel_case(name: &str) -> Option<String> {
     if !name.contains('_') || name.starts_with('_') || !name.bytes().all(is_snake) {
         return None;
     }

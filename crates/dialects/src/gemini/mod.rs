@@ -15,7 +15,7 @@ mod count_tokens;
 mod documents;
 mod encode;
 mod error;
-mod fields;
+pub(crate) mod fields;
 mod fit_tools;
 mod ids;
 mod logprobs;
