@@ -171,7 +171,7 @@ pub fn encode_error(dialect: Dialect, error: &ProviderError, request_id: Option<
         Dialect::Gemini => gemini::encode_error(error),
         Dialect::OpenaiResponses => openai_responses::encode_error(error),
         Dialect::BedrockConverse => bedrock_converse::encode_error(error),
-        Dialect::CohereChat => cohere_chat::encode_error(error),
+        Dialect::CohereChat => cohere_chat::encode_error(error, request_id),
     }
 }
 

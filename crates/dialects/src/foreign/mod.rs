@@ -6,6 +6,7 @@
 //! target does have a place for, its encoder takes out of the bag before it reports the rest here.
 
 mod anthropic_messages;
+mod cohere_chat;
 mod gemini;
 mod openai_chat;
 
@@ -97,7 +98,8 @@ fn fate(name: &str, raw: &RawJson, place: Place, origin: Dialect) -> Fate {
         Dialect::OpenaiChat => openai_chat::fate(place, name, raw),
         Dialect::AnthropicMessages => anthropic_messages::fate(place, name, raw),
         Dialect::Gemini => gemini::fate(place, name, raw),
-        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => unknown(place),
+        Dialect::CohereChat => cohere_chat::fate(place, name, raw),
+        Dialect::OpenaiResponses | Dialect::BedrockConverse => unknown(place),
     }
 }
 

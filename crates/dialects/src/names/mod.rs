@@ -4,6 +4,7 @@
 //! asks: its names of options ([`Names::option`]) and of what stands in tools and parts ([`Member`]).
 
 mod anthropic_messages;
+mod cohere_chat;
 mod gemini;
 mod openai_chat;
 
@@ -56,7 +57,8 @@ impl<'a> Names<'a> {
             Dialect::OpenaiChat => openai_chat::option(name, self.request),
             Dialect::AnthropicMessages => anthropic_messages::option(name),
             Dialect::Gemini => gemini::option(name, self.request),
-            Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => name,
+            Dialect::CohereChat => cohere_chat::option(name),
+            Dialect::OpenaiResponses | Dialect::BedrockConverse => name,
         }
     }
 
@@ -92,10 +94,10 @@ impl<'a> Names<'a> {
         let name = match self.request.origin {
             Dialect::AnthropicMessages => anthropic_messages::member(member),
             Dialect::Gemini => gemini::member(member),
-            Dialect::OpenaiChat
-            | Dialect::OpenaiResponses
-            | Dialect::BedrockConverse
-            | Dialect::CohereChat => openai_chat::member(member),
+            Dialect::CohereChat => cohere_chat::member(member),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
+                openai_chat::member(member)
+            }
         };
         format!("{path}.{name}")
     }
@@ -108,12 +110,11 @@ impl<'a> Names<'a> {
     /// The names in all calls of the conversation.
     pub(crate) fn call_names(self) -> String {
         let calls = match self.request.origin {
-            Dialect::OpenaiChat => "messages[].tool_calls[]",
+            Dialect::OpenaiChat | Dialect::CohereChat => "messages[].tool_calls[]",
             Dialect::Gemini => "contents[].parts[]",
-            Dialect::AnthropicMessages
-            | Dialect::OpenaiResponses
-            | Dialect::BedrockConverse
-            | Dialect::CohereChat => "messages[].content[]",
+            Dialect::AnthropicMessages | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
+                "messages[].content[]"
+            }
         };
         self.within(calls, Member::CallName)
     }
@@ -151,10 +152,10 @@ impl<'a> Names<'a> {
             Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
             Dialect::Gemini => gemini::part(&path, &found.parts, part),
-            Dialect::OpenaiChat
-            | Dialect::OpenaiResponses
-            | Dialect::BedrockConverse
-            | Dialect::CohereChat => openai_chat::part(&path, found, part),
+            Dialect::CohereChat => cohere_chat::part(&path, found, part),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
+                openai_chat::part(&path, found, part)
+            }
         }
     }
 

@@ -22,12 +22,21 @@ const ANTHROPIC_FORMAT: &str = "anthropic-claude-v1";
 /// The `format` of entries that hold Gemini's thoughts and signatures.
 const GEMINI_FORMAT: &str = "google-gemini-v1";
 
+/// The `format` of entries that hold Cohere's thinking and its plans for tools.
+const COHERE_FORMAT: &str = "cohere-chat-v2";
+
 /// The `format` of entries that hold the reasoning of a provider of this dialect.
 pub(super) const fn format_of(origin: Dialect) -> &'static str {
     match origin {
         Dialect::Gemini => GEMINI_FORMAT,
+        Dialect::CohereChat => COHERE_FORMAT,
         _ => ANTHROPIC_FORMAT,
     }
+}
+
+/// The `id` of an entry that holds readable reasoning: Cohere tells thinking and plans for tools apart.
+pub(super) fn kind_of(origin: Dialect, member: Option<&str>) -> Option<&str> {
+    member.filter(|_| origin == Dialect::CohereChat)
 }
 
 /// Whether a part of reasoning is nothing but the signature of another part: Gemini signs calls and texts.
@@ -65,6 +74,8 @@ impl Detail {
             Dialect::AnthropicMessages
         } else if format.starts_with("google") {
             Dialect::Gemini
+        } else if format.starts_with("cohere") {
+            Dialect::CohereChat
         } else {
             Dialect::OpenaiChat
         };
@@ -276,6 +287,7 @@ fn write_detail(w: &mut Writer<'_>, block: &Reasoning, origin: Dialect, index: O
             w.key("type").string("reasoning.text");
             w.key("text").string(&block.text);
             w.optional_string("signature", block.signature.as_deref());
+            w.optional_string("id", kind_of(origin, block.member.as_deref()));
         }
         w.optional_string("format", format);
         w.optional_number("index", index);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::content::THINKING;
 use super::error::write_error;
 use super::ext::without;
-use super::reasoning::{DETAILS, FOREIGN_TEXT, format_of, is_proof};
+use super::reasoning::{DETAILS, FOREIGN_TEXT, format_of, is_proof, kind_of};
 use super::response::service_tier;
 use super::stop::{self, FinishReasonStyle};
 use super::stream_pieces::{
@@ -70,6 +70,8 @@ enum PartState {
     Refusal,
     Reasoning {
         member: String,
+        /// The `id` of its entries in `reasoning_details`.
+        id: Option<String>,
         detail: u64,
     },
     /// The signature of a part that is no reasoning, such as a call.
@@ -255,11 +257,12 @@ impl StreamEncoder {
             PartKind::Reasoning { member, .. } => {
                 let detail = state.details;
                 state.details += 1;
+                let id = kind_of(self.origin, member.as_deref()).map(str::to_owned);
                 let member = member
                     .clone()
                     .filter(|_| own)
                     .unwrap_or_else(|| FOREIGN_TEXT.to_owned());
-                PartState::Reasoning { member, detail }
+                PartState::Reasoning { member, id, detail }
             }
             PartKind::RedactedReasoning { data } => {
                 let detail = state.details;
@@ -366,11 +369,12 @@ impl StreamEncoder {
                     write_own_reasoning(w, &member, text, &piece)
                 });
             }
-            (PartState::Reasoning { member, detail }, Delta::Reasoning(text)) => {
+            (PartState::Reasoning { member, id, detail }, Delta::Reasoning(text)) => {
                 let format = format_of(self.origin);
                 self.chunk(choice, None, out, |w| {
                     w.key(&member).string(text);
-                    write_detail(w, ("reasoning.text", "text"), text, None, format, detail);
+                    let kind = ("reasoning.text", "text");
+                    write_detail(w, kind, text, id.as_deref(), format, detail);
                 });
             }
             (PartState::Reasoning { .. }, Delta::Signature(_)) if own => self.flush_piece(out),

@@ -123,7 +123,7 @@ pub(super) fn write_detail(
     w: &mut Writer<'_>,
     (kind, member): (&str, &str),
     value: &str,
-    call: Option<&str>,
+    id: Option<&str>,
     format: &str,
     index: u64,
 ) {
@@ -131,7 +131,7 @@ pub(super) fn write_detail(
         w.object(|w| {
             w.key("type").string(kind);
             w.key(member).string(value);
-            w.optional_string("id", call);
+            w.optional_string("id", id);
             w.key("format").string(format);
             w.key("index").number(index);
         });
