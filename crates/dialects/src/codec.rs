@@ -84,6 +84,18 @@ pub fn encode_request(
     }
 }
 
+/// What every envelope begins with that reasoning of other makers travels in through this dialect, as it stands in a body;
+/// `None` for dialects whose requests are never searched for one.
+pub fn envelope_prefix(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::AnthropicMessages => Some(anthropic_messages::ENVELOPE_PREFIX),
+        Dialect::Gemini => Some(gemini::ENVELOPE_PREFIX),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => {
+            None
+        }
+    }
+}
+
 /// The tools of a request that [`encode_request`] sends under another name, for [`AnswerStyle::renames`].
 pub fn renames(dialect: Dialect, request: &Request) -> Renames {
     match dialect {

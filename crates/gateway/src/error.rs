@@ -180,12 +180,14 @@ impl CallError {
     }
 
     /// The status for a client of `dialect`: overload is 529 for Anthropic's clients and 503 for all others; 424 (a
-    /// provider's model failed) means nothing to a caller and becomes 502.
+    /// provider's model failed) means nothing to a caller and becomes 502. A wrong key is forbidden at Amazon.
     pub fn status_for(&self, dialect: Dialect) -> StatusCode {
         match (self.status.as_u16(), dialect, self.kind) {
             (503, Dialect::AnthropicMessages, ErrorKind::Overloaded) => overloaded(),
-            (529, Dialect::OpenaiChat, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (529, Dialect::AnthropicMessages, _) => self.status,
+            (529, _, _) => StatusCode::SERVICE_UNAVAILABLE,
             (424, _, _) => StatusCode::BAD_GATEWAY,
+            (401, Dialect::BedrockConverse, _) => StatusCode::FORBIDDEN,
             _ => self.status,
         }
     }

@@ -13,11 +13,13 @@ use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
 use tollgate_resources::model::{self, AiAuth, Compat, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
+use crate::ai::config::{AwsAuth, GcpAuth};
 use crate::health::{Duty, OnDuty};
 use crate::manners::Manners;
 use crate::objects::Plane;
 use crate::plugins::{AiInstance, SharedState};
 use crate::pool::{Entry, Pool, Retry, Rules, with_spares};
+use crate::providers::Credentials;
 use crate::providers::simulated::Profile;
 use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
 
@@ -54,6 +56,8 @@ pub struct Native {
     pub body_timeout: Duration,
     /// Whether there are routes at all.
     pub has_routes: bool,
+    /// Whether calls come in all dialects, so that even an unknown path is told so in the dialect it looks like.
+    pub serves_all_dialects: bool,
 }
 
 /// Who may call.
@@ -134,6 +138,8 @@ pub struct Instance {
     pub endpoint: Endpoint,
     /// Headers sent with every request, credentials included (marked sensitive).
     pub headers: HeaderMap,
+    /// Credentials that are made anew for a request.
+    pub credentials: Credentials,
     /// Members set in every request body: name and JSON text.
     pub options: Vec<(String, String)>,
     /// Chat dialects it understands, preferred first.
@@ -173,6 +179,10 @@ impl Native {
             max_body_bytes: resources.server.max_body_bytes,
             body_timeout: Duration::from_millis(resources.server.body_timeout_ms),
             has_routes: !resources.routes.is_empty(),
+            serves_all_dialects: resources.routes.iter().any(|route| {
+                let models = route.plugins.ai_models.as_ref();
+                models.is_some_and(|models| models.compat == Compat::None)
+            }),
         };
         for consumer in &resources.consumers {
             let number = snapshot.consumers.len();
@@ -411,18 +421,39 @@ impl Compiler<'_> {
         }
         let mut headers = HeaderMap::new();
         let mut secrets = Vec::new();
+        let mut credentials = Credentials::Headers;
         if let Some(reference) = &instance.credential {
             let credential = self.resolve(&format!("{path}.key"), reference)?;
-            match crate::providers::credential_header(instance.provider, &credential) {
-                Ok((name, value)) => {
-                    headers.insert(name, value);
+            if is_google_account(instance.provider, &credential) {
+                credentials = Credentials::Google {
+                    account: GcpAuth::of_account(Secret::from(credential.expose().to_owned())),
+                    tokens: self.state.of("ai-proxy/gcp-tokens"),
+                };
+            } else {
+                match crate::providers::credential_header(instance.provider, &credential) {
+                    Ok((name, value)) => {
+                        headers.insert(name, value);
+                    }
+                    Err(_) => self.fail(
+                        &format!("{path}.key"),
+                        "holds a character that cannot stand in a header",
+                    ),
                 }
-                Err(_) => self.fail(
-                    &format!("{path}.key"),
-                    "holds a character that cannot stand in a header",
-                ),
             }
             secrets.push(credential);
+        }
+        if let Some(signing) = &instance.signing {
+            let key = self.signing_key(path, signing)?;
+            for secret in [Some(&key.secret_access_key), key.session_token.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                secrets.push(Secret::from(secret.expose().to_owned()));
+            }
+            credentials = Credentials::Amazon {
+                key,
+                region: signing.region.clone(),
+            };
         }
         for (name, reference) in instance.headers.iter() {
             let path = format!("{path}.headers.{name}");
@@ -444,7 +475,11 @@ impl Compiler<'_> {
         for dialect in &instance.dialects {
             match dialect {
                 model::Dialect::OpenaiChat => dialects.push(Dialect::OpenaiChat),
+                model::Dialect::OpenaiResponses => dialects.push(Dialect::OpenaiResponses),
                 model::Dialect::AnthropicMessages => dialects.push(Dialect::AnthropicMessages),
+                model::Dialect::GeminiGenerate => dialects.push(Dialect::Gemini),
+                model::Dialect::BedrockConverse => dialects.push(Dialect::BedrockConverse),
+                model::Dialect::CohereChat => dialects.push(Dialect::CohereChat),
                 model::Dialect::OpenaiEmbeddings => embeddings = true,
             }
         }
@@ -454,6 +489,7 @@ impl Compiler<'_> {
             model: instance.model.clone(),
             endpoint,
             headers,
+            credentials,
             options: instance
                 .options
                 .iter()
@@ -466,4 +502,20 @@ impl Compiler<'_> {
             health: None,
         })
     }
+    fn signing_key(&mut self, path: &str, signing: &model::Signing) -> Option<AwsAuth> {
+        let path = format!("{path}.aws");
+        Some(AwsAuth {
+            access_key_id: self.resolve(&path, &signing.access_key_id)?.expose().to_owned(),
+            secret_access_key: self.resolve(&path, &signing.secret_access_key)?,
+            session_token: match &signing.session_token {
+                Some(token) => Some(self.resolve(&path, token)?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// Whether a key is the JSON of a service account of Google's, with which tokens are made.
+fn is_google_account(provider: model::Provider, key: &Secret) -> bool {
+    provider == model::Provider::Vertex && key.expose().trim_start().starts_with('{')
 }

@@ -176,6 +176,12 @@ fn env(name: &str) -> Option<String> {
     let value = match name {
         "OPENAI_API_KEY" => "sk-planted-openai",
         "ANTHROPIC_API_KEY" => "sk-planted-anthropic",
+        "GEMINI_API_KEY" => "sk-planted-gemini",
+        "GCP_SERVICE_ACCOUNT" => "{\"private_key\":\"sk-planted\\n\"}\n",
+        "GOOGLE_CLOUD_PROJECT" => "a-project",
+        "AWS_SECRET" => "sk-planted-amazon",
+        "AWS_REGION" => "eu-central-1",
+        "ODD_REGION" => "eu central",
         "LOCAL_KEY" => "sk-planted-local",
         "USER_A_KEY" => "sk-planted-a",
         "USER_A_NEW_KEY" => "sk-planted-a-new",

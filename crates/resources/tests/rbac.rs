@@ -189,7 +189,7 @@ rbac.json:3: users.a.models[2]: expected an object
 rbac.json:3: users.a.models[3].name: expected text
 rbac.json:4: users.b.models: expected a list of objects such as `{\"name\": \"gpt-5\"}`
 rbac.json:5: users.c: expected an object
-rbac.json:8: models.x.provider: unknown provider `opnai`; did you mean `openai`? (allowed: openai, anthropic, simulated)
+rbac.json:8: models.x.provider: unknown provider `opnai`; did you mean `openai`? (allowed: openai, anthropic, gemini, vertex, bedrock, cohere, simulated)
 rbac.json:9: models.y.provider: missing
 rbac.json:10: models.z: expected an object
 "
@@ -206,7 +206,7 @@ rbac.json:1: models: missing
 rbac.json:1: users: missing
 tollgate.yaml:1: models: has no place beside an rbac.json, which says it already; remove it
 tollgate.yaml:2: auth: has no place beside an rbac.json, which says it already; remove it
-tollgate.yaml:3: providers.openai.hedaers: unknown key `hedaers`; did you mean `headers`? (allowed: kind, key, endpoint, headers, optional, tls, dialects)
+tollgate.yaml:3: providers.openai.hedaers: unknown key `hedaers`; did you mean `headers`? (allowed: kind, key, aws, region, project, endpoint, headers, optional, tls, dialects)
 "
     );
 }

@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::scan::{self, Members, scan};
 
 use super::admit::{Admission, Expected};
@@ -211,6 +212,9 @@ pub async fn answer(worker: &Worker, mut call: AiCall, record: &mut Record) -> R
     let head = Head {
         endpoint: Endpoint::Api(call.protocol),
         dialect: record.dialect,
+        model: None,
+        stream: None,
+        framing: Framing::default(),
     };
     let mut plan = call.plan.take().unwrap_or_else(|| {
         Plan::of(

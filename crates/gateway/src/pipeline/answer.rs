@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
+use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
 
 use super::attempt::Common;
@@ -25,7 +26,7 @@ use super::transform::Transform;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
 use crate::pool::retry_after_of;
-use crate::providers::Operation;
+use crate::providers::{AWS_EVENT_STREAM, Operation};
 use crate::proxy::{Passed, Tunnel};
 
 /// Largest whole answer, in bytes. Embeddings and images as base64 reach tens of megabytes.
@@ -197,7 +198,7 @@ pub async fn whole(
             );
             return Ok(Answer::json(upstream.status, told));
         }
-        return Err(error_inside_200(codec::decode_error(dialect, 500, &body)));
+        return Err(error_inside_200(told_inside(dialect, &body)));
     }
     let mut answer_headers = passed_headers(&upstream.headers);
     let body = match encoded.operation {
@@ -250,7 +251,7 @@ pub async fn whole(
             attempt.embedded(embeddings_usage(members.value(&body, "usage")));
             body
         }
-        Operation::CountTokens => body,
+        Operation::CountTokens(_) => body,
     };
     attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
     answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -321,7 +322,7 @@ pub async fn stream(
         let dialect = encoded.operation.dialect();
         let is_error = scan::scan(&body).is_ok_and(|members| tells_error(&members, &body));
         return Err(if is_error {
-            error_inside_200(codec::decode_error(dialect, 500, &body))
+            error_inside_200(told_inside(dialect, &body))
         } else {
             AttemptError::garbled(
                 "not_a_stream",
@@ -332,6 +333,7 @@ pub async fn stream(
     }
     let mut style = style(call.record, candidate, encoded);
     style.include_usage = call.asked.include_usage;
+    style.framing = call.head.framing;
     style.request_id = Some(call.record.request_id.clone());
     let mut transform = Transform::new(
         encoded.operation.dialect(),
@@ -352,7 +354,7 @@ pub async fn stream(
     let mut headers = passed_headers(&upstream.headers);
     headers.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        HeaderValue::from_static(stream_type(call.head.dialect, call.head.framing)),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
@@ -373,6 +375,15 @@ pub(super) fn is_coded(headers: &HeaderMap) -> bool {
         .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
+/// The media type of a stream for a client.
+fn stream_type(client: Dialect, framing: Framing) -> &'static str {
+    match (client, framing) {
+        (Dialect::BedrockConverse, _) => AWS_EVENT_STREAM,
+        (Dialect::Gemini, Framing::Array) => "application/json; charset=UTF-8",
+        _ => "text/event-stream; charset=utf-8",
+    }
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
         Some(value) => !value
@@ -385,6 +396,14 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn tells_error(members: &scan::Members, body: &[u8]) -> bool {
     members.value(body, "error").is_some_and(|error| error != "null")
+}
+
+/// An error that came in an answer with a status of success.
+fn told_inside(dialect: Dialect, body: &[u8]) -> ProviderError {
+    match dialect {
+        Dialect::OpenaiChat | Dialect::AnthropicMessages => codec::decode_error(dialect, 500, body),
+        _ => codec::decode_error_inside(dialect, &String::from_utf8_lossy(body)),
+    }
 }
 
 pub(super) fn error_inside_200(told: ProviderError) -> AttemptError {

@@ -44,31 +44,27 @@ impl Asked {
             };
             bad_request("invalid_json", message)
         })?;
-        let model = match members.string(&body, "model") {
-            Some(Ok(model)) if !model.is_empty() => model.into_owned(),
-            Some(Err(_)) if !demo => return Err(wrong_type("model", "a string")),
-            _ if demo => return Err(bad_request("model_missing", "Model not specified in request")),
-            _ => {
-                return Err(
-                    bad_request("model_missing", "`model` is missing; name the model to use").at("model"),
-                );
-            }
+        let model = match &head.model {
+            Some(model) => model.clone(),
+            None => named_model(&members, &body, demo)?,
         };
         if model.len() > MAX_MODEL_BYTES {
             let message = format!("`model` is longer than {MAX_MODEL_BYTES} bytes");
             return Err(bad_request("model_too_long", message).at("model"));
         }
-        let stream = match members.value(&body, "stream") {
-            None | Some("false" | "null") => false,
-            Some("true") => true,
-            Some(_) => return Err(wrong_type("stream", "true or false")),
+        let stream = match head.stream {
+            Some(stream) => stream,
+            None => wants_stream(&members, &body)?,
         };
         let include_usage = members
             .value(&body, "stream_options")
             .and_then(|options| nested(options, "include_usage"))
             .is_some_and(|value| value == "true");
         match head.endpoint {
-            Endpoint::Chat(_) | Endpoint::CountTokens => require_array(&members, &body, "messages")?,
+            Endpoint::Chat(Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::CohereChat)
+            | Endpoint::CountTokens(Dialect::AnthropicMessages) => {
+                require_array(&members, &body, "messages")?;
+            }
             Endpoint::Embeddings if members.value(&body, "input").is_none() => {
                 return Err(bad_request(
                     "input_missing",
@@ -94,6 +90,23 @@ impl Asked {
     pub fn text(&self) -> &str {
         // The scan has checked that it is UTF-8; an empty text would be refused by every decoder.
         std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+}
+
+fn named_model(members: &Members, body: &[u8], demo: bool) -> Result<String, CallError> {
+    match members.string(body, "model") {
+        Some(Ok(model)) if !model.is_empty() => Ok(model.into_owned()),
+        Some(Err(_)) if !demo => Err(wrong_type("model", "a string")),
+        _ if demo => Err(bad_request("model_missing", "Model not specified in request")),
+        _ => Err(bad_request("model_missing", "`model` is missing; name the model to use").at("model")),
+    }
+}
+
+fn wants_stream(members: &Members, body: &[u8]) -> Result<bool, CallError> {
+    match members.value(body, "stream") {
+        None | Some("false" | "null") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(wrong_type("stream", "true or false")),
     }
 }
 

@@ -156,10 +156,10 @@ impl Course {
 
     /// No other attempt is made: what the client is told.
     fn end(self, call: &Common<'_>) -> Result<Answer, CallError> {
-        if let (Endpoint::CountTokens, Some("unsupported_endpoint")) =
+        if let (Endpoint::CountTokens(dialect), Some("unsupported_endpoint")) =
             (&call.head.endpoint, self.last.as_ref().map(|error| &*error.code))
         {
-            return local::estimate_tokens(call.asked);
+            return local::estimate_tokens(*dialect, call.asked);
         }
         let strict = call.record.manners == Manners::ApisixStrict;
         let mut error = self.last.unwrap_or_else(|| {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, anthropic_messages, codec, openai_chat};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, codec, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -56,9 +56,15 @@ pub struct Decoded(OnceCell<Result<Request, DecodeError>>);
 
 impl Decoded {
     fn get(&self, dialect: Dialect, asked: &Asked) -> Result<&Request, CallError> {
-        let decoded = self
-            .0
-            .get_or_init(|| codec::decode_request(dialect, asked.text()));
+        let decoded = self.0.get_or_init(|| {
+            let mut request = codec::decode_request(dialect, asked.text())?;
+            if matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse) {
+                // The address says these.
+                request.model.clone_from(&asked.model);
+                request.stream = Some(asked.stream);
+            }
+            Ok(request)
+        });
         decoded.as_ref().map_err(|error| {
             CallError::client(
                 StatusCode::BAD_REQUEST,
@@ -93,31 +99,28 @@ pub fn encode(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, Attem
             }
             Operation::Chat(dialect)
         }
-        Endpoint::CountTokens if instance.dialects.contains(&Dialect::AnthropicMessages) => {
-            Operation::CountTokens
+        Endpoint::CountTokens(client) if instance.dialects.contains(&client) => {
+            Operation::CountTokens(client)
         }
-        Endpoint::CountTokens => return Err(unsupported("token counting")),
+        Endpoint::CountTokens(_) => return Err(unsupported("token counting")),
         Endpoint::Embeddings if instance.embeddings => Operation::Embeddings,
         _ => return Err(unsupported("embeddings")),
     };
     Ok(forward(operation, asked, candidate))
 }
 
-/// Whether an Anthropic request repeats reasoning that another maker wrote and we put into an envelope. Anthropic refuses a
-/// signature that is not its own, so such a request is written anew, without that reasoning.
+/// Whether a request repeats reasoning that another maker wrote and we put into an envelope. Makers refuse a proof that is
+/// not their own, so such a request is written anew, without that reasoning.
 fn holds_reasoning_of_others(dialect: Dialect, body: &[u8]) -> bool {
-    dialect == Dialect::AnthropicMessages
-        && memchr::memmem::find(body, anthropic_messages::ENVELOPE_PREFIX.as_bytes()).is_some()
+    codec::envelope_prefix(dialect)
+        .is_some_and(|prefix| memchr::memmem::find(body, prefix.as_bytes()).is_some())
 }
 
 /// Same dialect on both sides: the original bytes, with only the members replaced that the gateway owns.
 fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
     let mut edits = Vec::new();
     if candidate.upstream_model() != asked.model {
-        edits.push(Edit {
-            key: "model",
-            value: Some(json_string(candidate.upstream_model())),
-        });
+        edits.extend(named(operation, asked, candidate.upstream_model()));
     }
     let ask_for_usage =
         operation == Operation::Chat(Dialect::OpenaiChat) && asked.stream && !asked.include_usage;
@@ -150,6 +153,21 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         target: None,
         passed_as: None,
     }
+}
+
+/// The change that names the provider's model in the body, in dialects that name it there.
+fn named(operation: Operation, asked: &Asked, model: &str) -> Option<Edit<'static>> {
+    let name = match operation.dialect() {
+        Dialect::BedrockConverse => return None,
+        // The address names it; the body may repeat that.
+        Dialect::Gemini if !asked.members.has(&asked.body, "model") => return None,
+        Dialect::Gemini => json_string(&format!("models/{model}")),
+        _ => json_string(model),
+    };
+    Some(Edit {
+        key: "model",
+        value: Some(name),
+    })
 }
 
 pub(super) fn translate(

@@ -309,7 +309,7 @@ fn passed(protocol: Protocol, body: RequestBody) -> Encoded {
 }
 
 /// Asks a token service.
-async fn exchange(
+pub(super) async fn exchange(
     pools: &Pools,
     request: TokenRequest,
     candidate: &Candidate,

@@ -8,7 +8,9 @@ use http::uri::Authority;
 use http::{Method, StatusCode, Version};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::gemini::Framing;
 
+use super::address::{self, Address};
 use crate::ai::protocol::Protocol;
 use crate::error::{CallError, INVALID_FRAMING};
 use crate::snapshot::{Native, Route, RouteMiss};
@@ -18,8 +20,8 @@ use crate::snapshot::{Native, Route, RouteMiss};
 pub enum Endpoint {
     /// A chat completion in this dialect.
     Chat(Dialect),
-    /// Anthropic's token counting.
-    CountTokens,
+    /// Token counting in this dialect.
+    CountTokens(Dialect),
     /// OpenAI's embeddings.
     Embeddings,
     /// A call of an AI plugin, in this API.
@@ -39,70 +41,58 @@ pub struct Head {
     pub endpoint: Endpoint,
     /// The dialect the caller understands.
     pub dialect: Dialect,
+    /// The model, where the address names it.
+    pub model: Option<String>,
+    /// Whether a stream is wanted, where the address tells it.
+    pub stream: Option<bool>,
+    /// How the documents of a Gemini stream are framed.
+    pub framing: Framing,
 }
 
 impl Head {
     /// Reads path and headers. Never fails: an unknown path is told so by the route.
     pub fn read(request: &Parts) -> Self {
-        let endpoint = endpoint(request.uri.path());
-        let dialect = match &endpoint {
-            Endpoint::Chat(dialect) => *dialect,
-            Endpoint::CountTokens => Dialect::AnthropicMessages,
-            Endpoint::Embeddings => Dialect::OpenaiChat,
-            Endpoint::Api(_) | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
-                if request.headers.contains_key("anthropic-version") {
-                    Dialect::AnthropicMessages
-                } else {
-                    Dialect::OpenaiChat
-                }
-            }
+        let address = Address::of(request.uri.path());
+        let framing = match address.dialect {
+            Dialect::Gemini => address::framing(request),
+            _ => Framing::Events,
         };
-        Head { endpoint, dialect }
-    }
-}
-
-fn endpoint(path: &str) -> Endpoint {
-    // The path is matched as the client wrote it; what is escaped needlessly is not found, and never reaches a provider.
-    let Some(below) = path.strip_prefix("/v1/") else {
-        return Endpoint::Unknown;
-    };
-    match below {
-        "messages" => Endpoint::Chat(Dialect::AnthropicMessages),
-        "messages/count_tokens" => Endpoint::CountTokens,
-        "embeddings" => Endpoint::Embeddings,
-        "models" => Endpoint::Models,
-        // A route with a prefix pattern (the NGINX demo's) takes longer paths too.
-        _ if below.starts_with("chat/completions") => Endpoint::Chat(Dialect::OpenaiChat),
-        _ => match below.strip_prefix("models/") {
-            Some(id) if !id.is_empty() => Endpoint::Model(percent_decoded(id)),
-            _ => Endpoint::Unknown,
-        },
-    }
-}
-
-/// The text with its `%` escapes replaced. Model names may hold `/` and `:`, which some clients escape.
-pub fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        match (byte, tail) {
-            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push(hex_digit(*high) << 4 | hex_digit(*low));
-                rest = behind;
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
+        Head {
+            dialect: told_in(&address, request),
+            endpoint: address.endpoint,
+            model: address.model,
+            stream: address.stream,
+            framing,
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+
+    /// The dialect of a call that is not for the native models: APISIX's plugins know two.
+    pub fn dialect_of_objects(&self, request: &Parts) -> Dialect {
+        match (&self.endpoint, self.dialect) {
+            (Endpoint::Chat(_) | Endpoint::Embeddings, Dialect::OpenaiChat) => Dialect::OpenaiChat,
+            (_, Dialect::AnthropicMessages) => Dialect::AnthropicMessages,
+            _ => by_version_header(request),
+        }
+    }
 }
 
-fn hex_digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
+/// In which dialect an address is answered that several dialects have.
+fn told_in(address: &Address, request: &Parts) -> Dialect {
+    match &address.endpoint {
+        Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown
+            if address.dialect == Dialect::OpenaiChat =>
+        {
+            by_version_header(request)
+        }
+        _ => address.dialect,
+    }
+}
+
+fn by_version_header(request: &Parts) -> Dialect {
+    if request.headers.contains_key("anthropic-version") {
+        Dialect::AnthropicMessages
+    } else {
+        Dialect::OpenaiChat
     }
 }
 
@@ -127,7 +117,7 @@ pub fn route<'a>(
         }
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
-        Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => request.method == Method::POST,
+        Endpoint::Chat(_) | Endpoint::CountTokens(_) | Endpoint::Embeddings => request.method == Method::POST,
         Endpoint::Api(_) | Endpoint::Unknown => return Err(not_found()),
     };
     if allowed {
@@ -235,7 +225,7 @@ mod tests {
     use http::request::Parts;
     use http::{Request, Version};
 
-    use super::{Endpoint, check_host, endpoint};
+    use super::check_host;
 
     fn request(version: Version, target: &str, hosts: &[&str]) -> Parts {
         let mut request = Request::builder().version(version).uri(target);
@@ -294,20 +284,5 @@ mod tests {
             let checked = check_host(&request(version, target, hosts));
             assert_eq!(checked.is_ok(), is_fine, "{version:?} {target} {hosts:?}");
         }
-    }
-
-    #[test]
-    fn names_of_models_may_be_escaped() {
-        assert_eq!(
-            endpoint("/v1/models/openai%2Fgpt%3A5"),
-            Endpoint::Model("openai/gpt:5".into())
-        );
-        assert_eq!(endpoint("/v1/models/a/b"), Endpoint::Model("a/b".into()));
-        assert_eq!(
-            endpoint("/v1/models/%+5%zz%Ff"),
-            Endpoint::Model("%+5%zz\u{fffd}".into())
-        );
-        assert_eq!(endpoint("/v1/models/50%"), Endpoint::Model("50%".into()));
-        assert_eq!(endpoint("/v1/models/"), Endpoint::Unknown);
     }
 }

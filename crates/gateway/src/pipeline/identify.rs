@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
+use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::{AiAuth, Compat};
 
+use super::head::Head;
 use crate::error::CallError;
 use crate::snapshot::{Consumer, Native, Route};
 
@@ -39,13 +41,21 @@ impl Caller {
 
 /// Finds out who calls.
 ///
+/// `in_query` is a key that stood in the address.
+///
 /// # Errors
 /// 401 without a usable key, 403 for a header that names nobody.
-pub fn identify(snapshot: &Native, route: &Route, headers: &HeaderMap) -> Result<Caller, CallError> {
+pub fn identify(
+    snapshot: &Native,
+    route: &Route,
+    head: &Head,
+    headers: &HeaderMap,
+    in_query: Option<&str>,
+) -> Result<Caller, CallError> {
     match &route.auth {
         AiAuth::Anonymous => Ok(Caller::Anonymous),
         AiAuth::Header { name } => by_header(snapshot, route, headers, name),
-        AiAuth::Key { headers: names } => by_key(snapshot, headers, names),
+        AiAuth::Key { headers: names } => by_key(snapshot, head.dialect, headers, names, in_query),
     }
 }
 
@@ -81,13 +91,22 @@ fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) 
         })
 }
 
-fn by_key(snapshot: &Native, headers: &HeaderMap, names: &[String]) -> Result<Caller, CallError> {
-    let mut found: Option<&str> = None;
+fn by_key(
+    snapshot: &Native,
+    dialect: Dialect,
+    headers: &HeaderMap,
+    names: &[String],
+    in_query: Option<&str>,
+) -> Result<Caller, CallError> {
+    let mut found: Option<&str> = in_query;
     for name in names {
         for value in headers.get_all(name) {
             let text = value.to_str().map_err(|_| invalid_key())?;
             let key = if *name == AUTHORIZATION.as_str() {
-                bearer(text).ok_or_else(invalid_key)?
+                bearer(text).ok_or_else(|| match dialect {
+                    Dialect::BedrockConverse if text.starts_with("AWS4-") => signed(),
+                    _ => invalid_key(),
+                })?
             } else {
                 text.trim()
             };
@@ -114,12 +133,21 @@ fn bearer(value: &str) -> Option<&str> {
 fn missing_key() -> CallError {
     unauthorized(
         "missing_api_key",
-        "no API key was sent; send yours as `Authorization: Bearer <key>`, `x-api-key: <key>` or `api-key: <key>`",
+        "no API key was sent; send yours as `Authorization: Bearer <key>`, `x-api-key: <key>`, `api-key: <key>` or \
+         `x-goog-api-key: <key>`",
     )
 }
 
 fn invalid_key() -> CallError {
     unauthorized("invalid_api_key", "the API key is not valid for this gateway")
+}
+
+/// Whether a signature is right only somebody with the secret key can tell, and Amazon's is not known here.
+fn signed() -> CallError {
+    unauthorized(
+        "invalid_api_key",
+        "requests signed with AWS keys are not accepted; give the SDK your key for this gateway as AWS_BEARER_TOKEN_BEDROCK",
+    )
 }
 
 fn two_keys() -> CallError {

@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tollgate_dialects::canonical::ErrorKind;
-use tollgate_dialects::{Dialect, codec, estimate};
+use tollgate_dialects::{Dialect, codec, estimate, gemini};
 
 use super::answer::Answer;
 use super::ask::Asked;
@@ -79,8 +79,12 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
 ///
 /// # Errors
 /// 400 for a request that is not what the dialect allows.
-pub fn estimate_tokens(asked: &Asked) -> Result<Answer, CallError> {
-    let request = codec::decode_request(Dialect::AnthropicMessages, asked.text()).map_err(|error| {
+pub fn estimate_tokens(dialect: Dialect, asked: &Asked) -> Result<Answer, CallError> {
+    let decoded = match dialect {
+        Dialect::Gemini => gemini::decode_count_tokens_request(asked.text()),
+        _ => codec::decode_request(dialect, asked.text()),
+    };
+    let request = decoded.map_err(|error| {
         CallError::client(
             StatusCode::BAD_REQUEST,
             ErrorKind::BadRequest,
@@ -89,10 +93,15 @@ pub fn estimate_tokens(asked: &Asked) -> Result<Answer, CallError> {
         )
         .at(error.path)
     })?;
-    let mut answer = Answer::json(
-        StatusCode::OK,
-        json!({ "input_tokens": estimate::request_tokens(&request) }).to_string(),
-    );
+    let tokens = estimate::request_tokens(&request);
+    let body = match dialect {
+        Dialect::Gemini => gemini::encode_token_count(&gemini::TokenCount {
+            total: tokens,
+            ..gemini::TokenCount::default()
+        }),
+        _ => json!({ "input_tokens": tokens }).to_string().into_bytes(),
+    };
+    let mut answer = Answer::json(StatusCode::OK, body);
     answer
         .headers
         .insert("x-tollgate-estimated", HeaderValue::from_static("true"));

@@ -5,11 +5,13 @@
 //! `choose` to `answer` is the only loop: the attempts. Nothing reaches the client before one attempt has succeeded.
 //! Cancellation is dropping the future: it closes the connection to the provider and writes the record.
 
+mod address;
 mod admit;
 mod ai;
 mod answer;
 mod ask;
 mod attempt;
+mod authorize;
 mod begin;
 mod body;
 mod chain;
@@ -39,8 +41,10 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tollgate_dialects::Dialect;
 use tollgate_telemetry::AccessLog;
 
+pub(crate) use address::Address;
 pub(crate) use answer::Answer;
 pub(crate) use answer::Content;
 pub(crate) use body::ClientBody;
@@ -56,7 +60,8 @@ use crate::proxy::Tunnels;
 use crate::server::Activity;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
-use head::{Endpoint, Head};
+pub(crate) use head::Endpoint;
+use head::Head;
 
 /// What one worker thread owns.
 pub struct Worker {
@@ -111,7 +116,11 @@ pub async fn serve(
     let mut record = Record::new(worker.clone(), peer, parts);
     let snapshot = worker.gateway.snapshot();
     let head = Head::read(&record.request);
-    record.dialect = head.dialect;
+    record.dialect = if snapshot.native.serves_all_dialects {
+        head.dialect
+    } else {
+        head.dialect_of_objects(&record.request)
+    };
     // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.
     match Box::pin(answer_call(&worker, &snapshot, &head, body, &mut record)).await {
         Ok(answer) => Ok(answer.into_response(record)),
@@ -126,22 +135,37 @@ async fn answer_call(
     body: Incoming,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
+    let route = head::route(&snapshot.native, &record.request, &head.endpoint).cloned();
+    let is_ours = route.is_ok() || (snapshot.native.has_routes && snapshot.plane.is_empty());
+    let key = match head.dialect {
+        Dialect::Gemini if is_ours => address::take_key(&mut record.request),
+        _ => None,
+    };
     head::check_framing(&record.request)?;
     head::check_host(&record.request)?;
     proof::check(&snapshot.plane.certificates, record)?;
-    let route = match head::route(&snapshot.native, &record.request, &head.endpoint) {
-        Ok(route) => route.clone(),
-        Err(miss) if snapshot.native.has_routes && snapshot.plane.is_empty() => return Err(miss),
-        Err(_) => return objects::answer_call(worker, snapshot, body, record).await,
+    let route = match route {
+        Ok(route) => route,
+        Err(miss) if is_ours => return Err(miss),
+        Err(_) => {
+            record.dialect = head.dialect_of_objects(&record.request);
+            return objects::answer_call(worker, snapshot, body, record).await;
+        }
     };
     record.route = Some(route.id.clone());
     record.manners = route.manners();
-    let caller = identify::identify(&snapshot.native, &route, &record.request.headers)?;
+    let caller = identify::identify(
+        &snapshot.native,
+        &route,
+        head,
+        &record.request.headers,
+        key.as_deref(),
+    )?;
     record.consumer = caller.name().cloned();
     match &head.endpoint {
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
         Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
-        Endpoint::Chat(_) | Endpoint::CountTokens | Endpoint::Embeddings => {
+        Endpoint::Chat(_) | Endpoint::CountTokens(_) | Endpoint::Embeddings => {
             let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
             let asked = ask::Asked::read(head, &route, bytes)?;
             record.asked(&asked, &head.endpoint);

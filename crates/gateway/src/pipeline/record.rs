@@ -138,7 +138,7 @@ impl Record {
         self.end_user = request::end_user(asked, endpoint);
         // The body itself is not kept: a stream may last for minutes.
         self.estimated_input = match endpoint {
-            Endpoint::CountTokens => 0,
+            Endpoint::CountTokens(_) => 0,
             _ => estimate::body_tokens(&asked.body),
         };
     }

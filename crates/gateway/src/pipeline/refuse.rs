@@ -5,7 +5,8 @@ mod apisix;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tollgate_dialects::codec;
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_dialects::{Dialect, codec};
 
 use super::answer::{Answer, Content};
 use super::record::Record;
@@ -54,6 +55,9 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         )
         .into(),
     };
+    if record.dialect == Dialect::BedrockConverse && !record.manners.is_apisix() {
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(amazon_name(error.kind)));
+    }
     if error.code == INVALID_FRAMING {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -73,6 +77,28 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         content: Content::Whole(body),
     }
     .into_response(record)
+}
+
+/// Where Amazon's SDKs look for the kind of an error.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+
+/// What Amazon calls an error of a kind.
+const fn amazon_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::BadRequest
+        | ErrorKind::ContextTooLong
+        | ErrorKind::ContentPolicy
+        | ErrorKind::TooLarge => "ValidationException",
+        ErrorKind::Authentication => "UnrecognizedClientException",
+        ErrorKind::Permission => "AccessDeniedException",
+        ErrorKind::Billing => "ServiceQuotaExceededException",
+        ErrorKind::NotFound => "ResourceNotFoundException",
+        ErrorKind::RateLimit => "ThrottlingException",
+        ErrorKind::Overloaded => "ServiceUnavailableException",
+        ErrorKind::Timeout => "ModelTimeoutException",
+        ErrorKind::Conflict => "ConflictException",
+        ErrorKind::Server => "InternalServerException",
+    }
 }
 
 /// The NGINX demo's own errors have a message and nothing else.

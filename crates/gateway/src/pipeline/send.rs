@@ -3,14 +3,16 @@
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::time::Instant;
+use tollgate_dialects::canonical::ErrorKind;
 
 use super::attempt::Common;
+use super::authorize::authorize;
 use super::choose::Candidate;
-use super::encode::Encoded;
+use super::encode::{Encoded, refused};
 use super::record::Attempt;
-use crate::error::AttemptError;
-use crate::providers::{add_headers, simulated};
-use crate::upstream::{RequestBody, Scheme, SendError, UpstreamBody};
+use crate::error::{AttemptError, CallError};
+use crate::providers::{UnusableName, add_headers, simulated};
+use crate::upstream::{Endpoint, RequestBody, Scheme, SendError, UpstreamBody};
 
 /// How we introduce ourselves to providers.
 const OUR_NAME: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
@@ -53,11 +55,11 @@ pub async fn send(
                 &mut headers,
             );
             headers.insert(HOST, endpoint.authority.clone());
-            attempt.uri = format!("{}{}", endpoint.base_path, encoded.operation.path());
-            if let Some(query) = &endpoint.query {
-                attempt.uri.push('?');
-                attempt.uri.push_str(query);
-            }
+            let path = encoded
+                .operation
+                .path(candidate.upstream_model(), call.asked.stream)
+                .map_err(|error| refused(unusable_name(&error)))?;
+            attempt.uri = address(endpoint, &path);
             (Method::POST, headers)
         }
     };
@@ -65,27 +67,32 @@ pub async fn send(
         attempt.handed_over.set(true);
         return Ok(simulated::answer(
             query,
-            encoded.operation,
-            &headers,
-            &encoded.body.to_bytes(),
+            &simulated::Asked {
+                operation: encoded.operation,
+                model: candidate.upstream_model(),
+                stream: call.asked.stream,
+                headers: &headers,
+                body: &encoded.body.to_bytes(),
+            },
         ));
     }
-    let uri: Uri = attempt
-        .uri
-        .parse()
-        .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
     headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
     if encoded.target.is_none() {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
             HeaderValue::from_static(if call.asked.stream {
-                "text/event-stream"
+                encoded.operation.stream_type()
             } else {
                 "application/json"
             }),
         );
+        authorize(call, candidate, encoded, attempt, &mut headers).await?;
     }
+    let uri: Uri = attempt
+        .uri
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
     headers
         .entry(USER_AGENT)
         .or_insert(HeaderValue::from_static(OUR_NAME));
@@ -129,4 +136,24 @@ pub async fn send(
         },
         sent: received.sent,
     })
+}
+
+/// Path and query of a call at an endpoint.
+fn address(endpoint: &Endpoint, path: &str) -> String {
+    let mut uri = format!("{}{path}", endpoint.base_path);
+    if let Some(query) = &endpoint.query {
+        uri.push(if path.contains('?') { '&' } else { '?' });
+        uri.push_str(query);
+    }
+    uri
+}
+
+fn unusable_name(error: &UnusableName) -> CallError {
+    CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "model_unusable",
+        error.to_string(),
+    )
+    .at("model")
 }

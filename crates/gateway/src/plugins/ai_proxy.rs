@@ -16,6 +16,7 @@ use crate::ai::protocol::Protocol;
 use crate::ai::semantic::Semantic;
 use crate::ai::target::{Asked, Target};
 use crate::pool::Pool;
+use crate::providers::Credentials;
 use crate::snapshot::{Instance, Model, Timeouts};
 use crate::upstream::Keep;
 
@@ -154,6 +155,7 @@ pub(super) fn instance(
         model: conf.options.model.clone(),
         endpoint,
         headers: HeaderMap::new(),
+        credentials: Credentials::default(),
         options: Vec::new(),
         dialects: Vec::new(),
         embeddings: false,

@@ -9,6 +9,7 @@ use tollgate_policy::health::Settings;
 
 use super::*;
 use crate::health::Duty;
+use crate::providers::Credentials;
 use crate::snapshot::Instance;
 use crate::upstream::{Endpoint, TlsSettings};
 
@@ -23,6 +24,7 @@ fn entry(name: &str, weight: u32, priority: i64) -> Entry {
         model: None,
         endpoint: Endpoint::parse("simulated:", &tls).unwrap(),
         headers: HeaderMap::new(),
+        credentials: Credentials::default(),
         options: Vec::new(),
         dialects: Vec::new(),
         embeddings: false,

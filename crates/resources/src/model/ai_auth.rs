@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 /// Headers in which a client may send its key, in the order they are looked at. `authorization` carries it as
-/// `Bearer <key>` (OpenAI's SDKs), the others as the bare key (Anthropic's SDKs, Azure's SDKs).
-pub const DEFAULT_KEY_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+/// `Bearer <key>` (OpenAI's, Cohere's and Amazon's SDKs), the others as the bare key (Anthropic's, Azure's and Google's).
+pub const DEFAULT_KEY_HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
 /// Who is calling: the answer comes from a key, from a trusted header, or is not asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

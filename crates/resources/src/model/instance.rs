@@ -26,6 +26,9 @@ pub struct Instance {
     /// The provider's key. `None` sends none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<SecretRef>,
+    /// The Amazon key that requests are signed with, in place of `credential`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Signing>,
     /// Further request headers, lower-case names, sent with every call; they override what the provider would set.
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub headers: Named<SecretRef>,
@@ -40,6 +43,20 @@ pub struct Instance {
     pub dialects: Vec<Dialect>,
 }
 
+/// An Amazon key that requests are signed with (Signature Version 4).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Signing {
+    /// Id of the key.
+    pub access_key_id: SecretRef,
+    /// The key.
+    pub secret_access_key: SecretRef,
+    /// Token of temporary keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<SecretRef>,
+    /// The region that signatures are made for.
+    pub region: String,
+}
+
 /// Whose API an instance speaks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -49,6 +66,16 @@ pub enum Provider {
     OpenAi,
     /// Anthropic's platform.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
+    /// Google's models on Vertex AI.
+    Vertex,
+    /// Amazon Bedrock.
+    Bedrock,
+    /// Cohere's platform.
+    Cohere,
+    /// Azure OpenAI, by its `v1` addresses.
+    Azure,
     /// Anything else that speaks OpenAI's formats: vLLM, Ollama, a vendor, another gateway.
     #[serde(rename = "openai-compatible")]
     OpenAiCompatible,
@@ -58,9 +85,14 @@ pub enum Provider {
 
 impl Provider {
     /// All providers, in the order they are shown to users.
-    pub const ALL: [Provider; 4] = [
+    pub const ALL: [Provider; 9] = [
         Provider::OpenAi,
         Provider::Anthropic,
+        Provider::Gemini,
+        Provider::Vertex,
+        Provider::Bedrock,
+        Provider::Cohere,
+        Provider::Azure,
         Provider::OpenAiCompatible,
         Provider::Simulated,
     ];
@@ -70,17 +102,29 @@ impl Provider {
         match self {
             Provider::OpenAi => "openai",
             Provider::Anthropic => "anthropic",
+            Provider::Gemini => "gemini",
+            Provider::Vertex => "vertex",
+            Provider::Bedrock => "bedrock",
+            Provider::Cohere => "cohere",
+            Provider::Azure => "azure",
             Provider::OpenAiCompatible => "openai-compatible",
             Provider::Simulated => "simulated",
         }
     }
 
-    /// Where the provider is reached when the configuration does not say; `None` when it has to say.
+    /// Where the provider is reached when the configuration does not say; `None` when it has to say. `{region}` and
+    /// `{project}` stand for what the configuration says under these names.
     pub const fn default_endpoint(self) -> Option<&'static str> {
         match self {
             Provider::OpenAi => Some("https://api.openai.com/v1"),
             Provider::Anthropic => Some("https://api.anthropic.com/v1"),
-            Provider::OpenAiCompatible => None,
+            Provider::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Provider::Vertex => Some(
+                "https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}/publishers/google",
+            ),
+            Provider::Bedrock => Some("https://bedrock-runtime.{region}.amazonaws.com"),
+            Provider::Cohere => Some("https://api.cohere.com/v2"),
+            Provider::Azure | Provider::OpenAiCompatible => None,
             Provider::Simulated => Some(SIMULATED_SCHEME),
         }
     }
@@ -90,20 +134,44 @@ impl Provider {
         match self {
             Provider::OpenAi => Some("OPENAI_API_KEY"),
             Provider::Anthropic => Some("ANTHROPIC_API_KEY"),
+            Provider::Gemini => Some("GEMINI_API_KEY"),
+            Provider::Vertex => Some("GCP_SERVICE_ACCOUNT"),
+            Provider::Bedrock => Some("AWS_BEARER_TOKEN_BEDROCK"),
+            Provider::Cohere => Some("COHERE_API_KEY"),
+            Provider::Azure => Some("AZURE_OPENAI_API_KEY"),
             Provider::OpenAiCompatible | Provider::Simulated => None,
+        }
+    }
+
+    /// The environment variable that holds the region when the configuration does not say; `None` where there is none.
+    pub const fn default_region_variable(self) -> Option<&'static str> {
+        match self {
+            Provider::Bedrock => Some("AWS_REGION"),
+            Provider::Vertex => Some("GOOGLE_CLOUD_LOCATION"),
+            _ => None,
         }
     }
 
     /// The wire formats the provider understands, preferred first.
     pub const fn default_dialects(self) -> &'static [Dialect] {
         match self {
-            Provider::OpenAi | Provider::OpenAiCompatible => {
-                &[Dialect::OpenaiChat, Dialect::OpenaiEmbeddings]
-            }
+            Provider::OpenAi | Provider::Azure => &[
+                Dialect::OpenaiChat,
+                Dialect::OpenaiResponses,
+                Dialect::OpenaiEmbeddings,
+            ],
+            Provider::OpenAiCompatible => &[Dialect::OpenaiChat, Dialect::OpenaiEmbeddings],
             Provider::Anthropic => &[Dialect::AnthropicMessages],
+            Provider::Gemini | Provider::Vertex => &[Dialect::GeminiGenerate],
+            Provider::Bedrock => &[Dialect::BedrockConverse],
+            Provider::Cohere => &[Dialect::CohereChat],
             Provider::Simulated => &[
                 Dialect::OpenaiChat,
                 Dialect::AnthropicMessages,
+                Dialect::OpenaiResponses,
+                Dialect::GeminiGenerate,
+                Dialect::BedrockConverse,
+                Dialect::CohereChat,
                 Dialect::OpenaiEmbeddings,
             ],
         }
@@ -116,8 +184,16 @@ impl Provider {
 pub enum Dialect {
     /// OpenAI Chat Completions, `POST <endpoint>/chat/completions`.
     OpenaiChat,
+    /// OpenAI Responses, `POST <endpoint>/responses`.
+    OpenaiResponses,
     /// Anthropic Messages, `POST <endpoint>/messages`.
     AnthropicMessages,
+    /// Gemini, `POST <endpoint>/models/{model}:generateContent`.
+    GeminiGenerate,
+    /// Amazon Bedrock Converse, `POST <endpoint>/model/{modelId}/converse`.
+    BedrockConverse,
+    /// Cohere Chat v2, `POST <endpoint>/chat`.
+    CohereChat,
     /// OpenAI Embeddings, `POST <endpoint>/embeddings`.
     OpenaiEmbeddings,
 }
@@ -127,7 +203,11 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::OpenaiChat => "openai_chat",
+            Dialect::OpenaiResponses => "openai_responses",
             Dialect::AnthropicMessages => "anthropic_messages",
+            Dialect::GeminiGenerate => "gemini_generate",
+            Dialect::BedrockConverse => "bedrock_converse",
+            Dialect::CohereChat => "cohere_chat",
             Dialect::OpenaiEmbeddings => "openai_embeddings",
         }
     }

@@ -59,7 +59,7 @@ impl JsonSchema for AuthEntry {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "anyOf": [
-                { "const": "key", "description": "By a consumer's key, in `Authorization: Bearer`, `x-api-key` or `api-key`." },
+                { "const": "key", "description": "By a consumer's key, in `Authorization: Bearer`, `x-api-key`, `api-key` or `x-goog-api-key`." },
                 { "const": "none", "description": "Everybody may use every model." },
                 generator.subschema_for::<AuthByHeader>(),
             ]

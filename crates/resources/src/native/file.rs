@@ -20,8 +20,8 @@ pub(crate) struct File {
     /// name beats one with `*`, and more literal text beats less.
     #[serde(default)]
     pub(crate) models: Named<ModelEntry>,
-    /// Where models come from, by a name of your choice. `openai`, `anthropic` and `simulated` are there without being
-    /// written; writing them changes their settings.
+    /// Where models come from, by a name of your choice. `openai`, `anthropic`, `gemini`, `vertex`, `bedrock`, `cohere` and
+    /// `simulated` are there without being written; writing them changes their settings.
     #[serde(default)]
     pub(crate) providers: Named<ProviderEntry>,
     /// Who may call, by name.
@@ -106,11 +106,21 @@ pub(crate) struct TimeoutsEntry {
 pub(crate) struct ProviderEntry {
     /// Whose API it speaks. Default: the provider's name, when it is one of these words.
     pub(crate) kind: Option<Provider>,
-    /// The key. Default: `$env://OPENAI_API_KEY` for `openai`, `$env://ANTHROPIC_API_KEY` for `anthropic`, none for the
-    /// others.
+    /// The key. For `vertex` the JSON of a service account, or an API key. Default: `$env://OPENAI_API_KEY` for `openai`,
+    /// `$env://ANTHROPIC_API_KEY` for `anthropic`, `$env://GEMINI_API_KEY` for `gemini`, `$env://GCP_SERVICE_ACCOUNT` for
+    /// `vertex`, `$env://AWS_BEARER_TOKEN_BEDROCK` for `bedrock`, `$env://COHERE_API_KEY` for `cohere`,
+    /// `$env://AZURE_OPENAI_API_KEY` for `azure`, none for the others.
     pub(crate) key: Option<SecretRef>,
-    /// Base address, to which `/chat/completions`, `/messages` or `/embeddings` is added. `openai-compatible` needs it.
-    /// For `simulated`: `simulated:`, optionally with `?name=value&…`.
+    /// An Amazon key that requests to `bedrock` are signed with, instead of `key`.
+    pub(crate) aws: Option<AwsEntry>,
+    /// Amazon's region for `bedrock`, Google's location for `vertex`. Default: `$env://AWS_REGION`,
+    /// `$env://GOOGLE_CLOUD_LOCATION`.
+    pub(crate) region: Option<SecretRef>,
+    /// Google's project, for `vertex`. Default: `$env://GOOGLE_CLOUD_PROJECT`.
+    pub(crate) project: Option<SecretRef>,
+    /// Base address, to which the path of a call is added, such as `/chat/completions`, `/messages` or
+    /// `/models/{model}:generateContent`. `azure` and `openai-compatible` need it. For `simulated`: `simulated:`,
+    /// optionally with `?name=value&…`.
     pub(crate) endpoint: Option<String>,
     /// Further headers of every request.
     #[serde(default)]
@@ -124,6 +134,18 @@ pub(crate) struct ProviderEntry {
     pub(crate) tls: ProviderTlsEntry,
     /// Wire formats it understands, preferred first. Default: what its kind understands.
     pub(crate) dialects: Option<Vec<Dialect>>,
+}
+
+/// An Amazon key that requests are signed with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AwsEntry {
+    /// Id of the key.
+    pub(crate) access_key_id: SecretRef,
+    /// The key.
+    pub(crate) secret_access_key: SecretRef,
+    /// Token of temporary keys.
+    pub(crate) session_token: Option<SecretRef>,
 }
 
 /// How the connection to a provider is secured.

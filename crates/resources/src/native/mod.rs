@@ -39,13 +39,17 @@ pub const QUICKSTART_NAME: &str = "quickstart.yaml";
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Paths a native configuration serves.
-const URIS: [&str; 6] = [
+const URIS: [&str; 10] = [
     "/v1/chat/completions",
+    "/v1/responses",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/embeddings",
     "/v1/models",
     "/v1/models/*",
+    "/v1beta/*",
+    "/v2/chat",
+    "/model/*",
 ];
 
 /// Lowers the text of a `tollgate.yaml`. `file_name` is what mistakes call it; `env` looks up environment variables.

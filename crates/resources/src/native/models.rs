@@ -13,10 +13,11 @@ use crate::report::{Report, quote, unknown};
 use crate::tree::Path;
 
 /// Members of a request body that no option may set, with the reason.
-const FORBIDDEN_OPTIONS: [(&str, &str); 4] = [
+const FORBIDDEN_OPTIONS: [(&str, &str); 5] = [
     ("model", "use `model` beside `options` instead"),
     ("stream", "the client decides whether it wants a stream"),
     ("messages", "they are the client's"),
+    ("contents", "they are the client's"),
     ("input", "it is the client's"),
 ];
 

@@ -1,9 +1,9 @@
 //! `providers`: where models come from.
 
 use super::Env;
-use super::file::{File, ProviderEntry};
+use super::file::{AwsEntry, File, ProviderEntry};
 use crate::check;
-use crate::model::{Dialect, Instance, Provider, SIMULATED_SCHEME, UpstreamTls};
+use crate::model::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
 use crate::named::Named;
 use crate::report::{Report, quote, unknown};
 use crate::secret::SecretRef;
@@ -13,8 +13,13 @@ use crate::tree::Path;
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) kind: Provider,
+    /// May hold `{region}` and `{project}` until the provider is used.
     pub(crate) endpoint: String,
     pub(crate) credential: Option<SecretRef>,
+    /// The region of the key that signs is empty until the provider is used.
+    pub(crate) signing: Option<Signing>,
+    pub(crate) region: Option<SecretRef>,
+    pub(crate) project: Option<SecretRef>,
     pub(crate) headers: Named<SecretRef>,
     pub(crate) tls: UpstreamTls,
     pub(crate) dialects: Vec<Dialect>,
@@ -29,6 +34,7 @@ impl Connection {
             model: None,
             endpoint: self.endpoint,
             credential: self.credential,
+            signing: self.signing,
             headers: self.headers,
             options: Named::new(),
             weight: 1,
@@ -42,7 +48,7 @@ impl Connection {
 #[derive(Clone, Debug)]
 pub(crate) enum Use {
     /// Its models can be served.
-    On(Connection),
+    On(Box<Connection>),
     /// It is optional, and this environment variable is not set.
     Off { variable: String },
     /// Something is wrong with it, and has been reported.
@@ -118,6 +124,9 @@ impl Providers {
                     kind,
                     endpoint: endpoint.to_owned(),
                     credential: kind.default_key_variable().map(SecretRef::variable),
+                    signing: None,
+                    region: kind.default_region_variable().map(SecretRef::variable),
+                    project: default_project(kind),
                     headers: Named::new(),
                     tls: UpstreamTls::default(),
                     dialects: kind.default_dialects().to_vec(),
@@ -206,6 +215,7 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
     };
 
     let endpoint = check_endpoint(kind, entry, &path, report);
+    check_places(kind, entry, &path, report);
     if entry.key.as_ref().is_some_and(SecretRef::is_empty) {
         report.mistake(
             &path.key("key"),
@@ -249,11 +259,16 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
             "providers.{name}.tls.verify: certificates are not verified; anyone on the way may read the key"
         ));
     }
-    let credential = entry
-        .key
-        .clone()
-        .or_else(|| kind.default_key_variable().map(SecretRef::variable));
-    if let Some(key) = &credential {
+    let signing = entry.aws.as_ref().map(signing);
+    let credential = match signing {
+        Some(_) => None,
+        None => entry
+            .key
+            .clone()
+            .or_else(|| kind.default_key_variable().map(SecretRef::variable)),
+    };
+    let secret = signing.as_ref().map(|signing| &signing.secret_access_key);
+    if let Some(key) = credential.as_ref().or(secret) {
         if key.variables().next().is_none() {
             report.note(format!(
                 "providers.{name}.key: written in clear; `$env://NAME` keeps it out of the file"
@@ -269,6 +284,12 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
         kind,
         endpoint,
         credential,
+        signing,
+        region: entry
+            .region
+            .clone()
+            .or_else(|| kind.default_region_variable().map(SecretRef::variable)),
+        project: entry.project.clone().or_else(|| default_project(kind)),
         headers,
         tls: UpstreamTls {
             ca_file: entry.tls.ca_file.clone(),
@@ -276,6 +297,43 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
         },
         dialects,
     })
+}
+
+fn default_project(kind: Provider) -> Option<SecretRef> {
+    (kind == Provider::Vertex).then(|| SecretRef::variable("GOOGLE_CLOUD_PROJECT"))
+}
+
+fn signing(entry: &AwsEntry) -> Signing {
+    Signing {
+        access_key_id: entry.access_key_id.clone(),
+        secret_access_key: entry.secret_access_key.clone(),
+        session_token: entry.session_token.clone(),
+        region: String::new(),
+    }
+}
+
+/// Checks the keys that only some kinds of providers have.
+fn check_places(kind: Provider, entry: &ProviderEntry, path: &Path, report: &mut Report) {
+    let has = [
+        ("aws", entry.aws.is_some(), kind == Provider::Bedrock),
+        (
+            "region",
+            entry.region.is_some(),
+            kind.default_region_variable().is_some(),
+        ),
+        ("project", entry.project.is_some(), kind == Provider::Vertex),
+    ];
+    for (key, is_written, is_known) in has {
+        if is_written && !is_known {
+            report.mistake(
+                &path.key(key),
+                format!("a provider of kind `{}` has no `{key}`", kind.name()),
+            );
+        }
+    }
+    if entry.aws.is_some() && entry.key.is_some() {
+        report.mistake(&path.key("aws"), "give either `key` or `aws`, not both");
+    }
 }
 
 fn check_endpoint(kind: Provider, entry: &ProviderEntry, path: &Path, report: &mut Report) -> Option<String> {
@@ -333,12 +391,25 @@ fn look_up(
         };
         secrets.push((place, key.clone()));
     }
+    if let Some(signing) = &connection.signing {
+        let aws = written.key("aws");
+        secrets.push((aws.key("access_key_id"), signing.access_key_id.clone()));
+        secrets.push((aws.key("secret_access_key"), signing.secret_access_key.clone()));
+        secrets.extend(
+            signing
+                .session_token
+                .iter()
+                .map(|token| (aws.key("session_token"), token.clone())),
+        );
+    }
     for (header, value) in connection.headers.iter() {
         secrets.push((header_path(&written, header, report), value.clone()));
     }
     let mut mistaken = false;
     for (place, secret) in secrets {
         match secret.resolve(env) {
+            // The JSON of a service account stays here; tokens are made with it.
+            Ok(value) if connection.kind == Provider::Vertex && is_account(value.expose()) => {}
             Ok(value) => {
                 if let Err(text) = check::header_value(value.expose()) {
                     let variables: Vec<&str> = secret.variables().collect();
@@ -374,12 +445,85 @@ fn look_up(
             }
         }
     }
+    match fill_in(&mut connection, path, &written, report, env) {
+        Err(variable) if optional => return Use::Off { variable },
+        Err(variable) => {
+            report.mistake(
+                path,
+                format!(
+                    "the environment variable {variable} is not set; set it, or write what it holds at the provider `{}`",
+                    quote(name)
+                ),
+            );
+            mistaken = true;
+        }
+        Ok(is_right) => mistaken |= !is_right,
+    }
     if mistaken {
         Use::Mistaken
     } else {
-        Use::On(connection)
+        Use::On(Box::new(connection))
     }
 }
+
+/// Whether a key is the JSON of a service account of Google's.
+fn is_account(key: &str) -> bool {
+    key.trim_start().starts_with('{')
+}
+
+/// Puts region and project where they belong, as far as they are needed.
+///
+/// # Errors
+/// The variable that is not set.
+fn fill_in(
+    connection: &mut Connection,
+    path: &Path,
+    written: &Path,
+    report: &mut Report,
+    env: Env<'_>,
+) -> Result<bool, String> {
+    let mut is_right = true;
+    for (key, value) in [("region", &connection.region), ("project", &connection.project)] {
+        let place = format!("{{{key}}}");
+        let is_signed_for = key == "region" && connection.signing.is_some();
+        let Some(value) = value
+            .as_ref()
+            .filter(|_| is_signed_for || connection.endpoint.contains(&place))
+        else {
+            continue;
+        };
+        let value = value.resolve(env).map_err(|missing| missing.name)?;
+        let value = value.expose();
+        if value.is_empty()
+            || !value
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-:.".contains(&byte))
+        {
+            let explicit = written.key(key);
+            let path = if report.tree.at(&explicit).is_some() {
+                explicit
+            } else {
+                path.clone()
+            };
+            report.mistake(&path, format!("`{}` is no {key}", quote(value)));
+            is_right = false;
+            continue;
+        }
+        if (key, value) == ("region", GLOBAL) {
+            connection.endpoint = connection.endpoint.replace("{region}-", "");
+        }
+        connection.endpoint = connection.endpoint.replace(&place, value);
+        if key == "region"
+            && let Some(signing) = &mut connection.signing
+        {
+            value.clone_into(&mut signing.region);
+        }
+    }
+    Ok(is_right)
+}
+
+/// Google's location that is everywhere: its host has no location in its name.
+const GLOBAL: &str = "global";
 
 /// The path of a header as it was written, whose name need not be in lower case.
 fn header_path(provider: &Path, header: &str, report: &Report) -> Path {

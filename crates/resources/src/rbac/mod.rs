@@ -188,7 +188,7 @@ fn connection<'a>(
         None => (place, &mut *report),
     };
     match providers.connect(provider, &place, MissingKey::SendNone, report_of_providers, env) {
-        Use::On(connection) => Some((provider, connection)),
+        Use::On(connection) => Some((provider, *connection)),
         Use::Off { variable } => {
             report.note(format!("{}: off until {variable} is set", quote(name)));
             None

@@ -34,6 +34,17 @@ pub struct GcpAuth {
     pub expire_early_secs: u64,
 }
 
+impl GcpAuth {
+    /// An account by its JSON, everything else as it is usual.
+    pub fn of_account(json: Secret) -> Self {
+        GcpAuth {
+            service_account_json: Some(json),
+            max_ttl: None,
+            expire_early_secs: expire_early_secs(),
+        }
+    }
+}
+
 /// An Amazon key to sign requests with.
 #[derive(Deserialize, schemars::JsonSchema)]
 pub struct AwsAuth {

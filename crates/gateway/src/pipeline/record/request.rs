@@ -22,7 +22,7 @@ pub fn tool_count(asked: &Asked) -> u64 {
 pub fn end_user(asked: &Asked, endpoint: &Endpoint) -> Option<String> {
     let (members, body) = (&asked.members, &*asked.body);
     match endpoint {
-        Endpoint::Chat(Dialect::OpenaiChat)
+        Endpoint::Chat(Dialect::OpenaiChat | Dialect::OpenaiResponses)
         | Endpoint::Api(Protocol::OpenaiChat | Protocol::OpenaiResponses) => {
             name(members, body, "safety_identifier").or_else(|| name(members, body, "user"))
         }

@@ -1,5 +1,6 @@
 //! Turns the bytes of a provider's stream into the bytes of the client's stream, and notes what they say.
 
+mod array;
 mod passing;
 mod understood;
 

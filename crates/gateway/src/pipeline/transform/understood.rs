@@ -7,10 +7,13 @@ use memchr::memmem::Finder;
 use tollgate_dialects::anthropic_messages::AnswerUnwrapper;
 use tollgate_dialects::canonical::{DecodeError, Delta, Event, PartKind};
 use tollgate_dialects::codec::{AnswerStyle, StreamDecoder, StreamEncoder};
+use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::sse::SseEvent;
-use tollgate_dialects::{Dialect, Losses, estimate, glance};
+use tollgate_dialects::{Dialect, Losses, codec, estimate, glance};
 
+use super::array::AsArray;
 use super::{MAX_EVENT_BYTES, Seen};
+use crate::ai::reading::WholeFrames;
 use crate::error::CallError;
 use crate::pipeline::relayed::Relayed;
 
@@ -32,6 +35,10 @@ pub struct Understood {
 enum Output {
     /// Same dialect: the provider's own bytes.
     Relayed(Relayed),
+    /// Gemini's documents as they are, framed as an array.
+    Array(AsArray),
+    /// Same dialect: Amazon's own frames.
+    Frames(WholeFrames),
     /// Another dialect.
     Translated(Box<StreamEncoder>),
 }
@@ -39,10 +46,13 @@ enum Output {
 impl Understood {
     /// The beginning of a stream.
     pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
-        let output = if provider == client {
-            Output::Relayed(Relayed::new(MAX_EVENT_BYTES, hide_usage))
-        } else {
-            Output::Translated(Box::new(StreamEncoder::new(client, style)))
+        let output = match client {
+            _ if provider != client => Output::Translated(Box::new(StreamEncoder::new(client, style))),
+            Dialect::Gemini if style.framing == Framing::Array => {
+                Output::Array(AsArray::new(MAX_EVENT_BYTES))
+            }
+            Dialect::BedrockConverse => Output::Frames(WholeFrames::default()),
+            _ => Output::Relayed(Relayed::new(MAX_EVENT_BYTES, hide_usage)),
         };
         Understood {
             decoder: StreamDecoder::new(provider, MAX_EVENT_BYTES),
@@ -75,6 +85,21 @@ impl Understood {
                     .map_err(|error| DecodeError::new("", error.to_string()))?;
                 reader.result().map(|()| passed)
             }
+            Output::Array(array) => {
+                let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
+                let passed = array
+                    .feed(bytes, &mut |event| reader.read(event))
+                    .map_err(|error| DecodeError::new("", error.to_string()))?;
+                reader.result().map(|()| passed)
+            }
+            Output::Frames(frames) => {
+                let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
+                reader.decode(bytes);
+                reader.result()?;
+                frames
+                    .feed(bytes)
+                    .map_err(|error| DecodeError::new("", error.to_string()))
+            }
             Output::Translated(encoder) => {
                 let mut translated = Vec::new();
                 let result = self.decoder.feed(bytes, &mut |event| {
@@ -100,13 +125,19 @@ impl Understood {
             Output::Relayed(relayed) => {
                 let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
                 let rest = relayed.finish(&mut |event| reader.read(event));
-                reader.result()?;
-                let finished = self.decoder.finish(&mut |event| note(&event, &mut self.seen));
-                // After an event that could not be read the decoder may not know that the answer is complete.
-                if !self.seen.finished && !self.seen.ended {
-                    finished?;
-                }
+                reader.end()?;
                 Ok(rest)
+            }
+            Output::Array(array) => {
+                let mut reader = Reader::new(self.client, &mut self.decoder, &mut self.seen);
+                let mut rest = array.finish(&mut |event| reader.read(event));
+                reader.end()?;
+                array.close(&mut rest);
+                Ok(rest.into())
+            }
+            Output::Frames(_) => {
+                Reader::new(self.client, &mut self.decoder, &mut self.seen).end()?;
+                Ok(Bytes::new())
             }
             Output::Translated(encoder) => {
                 let mut rest = std::mem::take(&mut self.unsent);
@@ -134,8 +165,12 @@ impl Understood {
         let event = Event::Error(error.to_provider_error());
         match &mut self.output {
             Output::Translated(encoder) => encoder.encode(&event, &mut self.losses, &mut out),
+            Output::Array(array) => array.end_with(
+                &codec::encode_error(self.client, &error.to_provider_error(), None),
+                &mut out,
+            ),
             // Only whole events have passed, so ours is read as one of its own.
-            Output::Relayed(_) => {
+            Output::Relayed(_) | Output::Frames(_) => {
                 StreamEncoder::new(self.client, &self.style).encode(&event, &mut self.losses, &mut out);
             }
         }
@@ -172,8 +207,12 @@ impl<'a> Reader<'a> {
             self.seen.tool_calls |= self.dialect == Dialect::OpenaiChat && calls_tools(event.raw);
             return;
         }
+        self.decode(event.raw);
+    }
+
+    fn decode(&mut self, bytes: &[u8]) {
         let seen = &mut *self.seen;
-        let Err(error) = self.decoder.feed(event.raw, &mut |event| note(&event, seen)) else {
+        let Err(error) = self.decoder.feed(bytes, &mut |event| note(&event, seen)) else {
             return;
         };
         if !self.seen.content {
@@ -182,6 +221,23 @@ impl<'a> Reader<'a> {
             // The client may understand more than we do, and a later event tells how the answer ends and what it used.
             tracing::warn!(%error, "events of a relayed stream cannot be read");
         }
+    }
+
+    /// The bytes have ended.
+    ///
+    /// # Errors
+    /// The answer is not complete.
+    fn end(self) -> Result<(), DecodeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let seen = &mut *self.seen;
+        let finished = self.decoder.finish(&mut |event| note(&event, seen));
+        // After an event that could not be read the decoder may not know that the answer is complete.
+        if self.seen.finished || self.seen.ended {
+            return Ok(());
+        }
+        finished
     }
 
     fn result(self) -> Result<(), DecodeError> {

@@ -1,4 +1,4 @@
-//! The built-in provider: answers both chat dialects and embeddings without a network, deterministically, with plausible
+//! The built-in provider: answers all chat dialects and embeddings without a network, deterministically, with plausible
 //! usage, and with faults on request. For the first run, demos, examples, load and fault tests.
 //!
 //! It is configured by the query of its address (`simulated:?latency_ms=200&fail=429`); see [`Profile`]. It asks for no
@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Event, ProviderError};
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses, codec, estimate};
+use tollgate_dialects::{Dialect, Losses, codec, estimate, gemini};
 
 pub use profile::{Fault, Profile, ProfileError};
 pub use script::Script;
@@ -30,25 +30,39 @@ use reply::Reply;
 /// The key that is refused.
 const BAD_KEY: &str = "bad";
 
+/// A request to the built-in provider.
+pub struct Asked<'a> {
+    /// What is asked for.
+    pub operation: Operation,
+    /// The model, for dialects that name it in the address.
+    pub model: &'a str,
+    /// Whether a stream is wanted, for dialects that tell it in the address.
+    pub stream: bool,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+}
+
 /// Answers a request. `query` configures the answer.
-pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8]) -> UpstreamAnswer {
+pub fn answer(query: &str, asked: &Asked<'_>) -> UpstreamAnswer {
     let profile = match Profile::parse(query).map(Profile::of_call) {
         Ok(profile) => profile,
         Err(error) => {
             return refusal(
-                operation.dialect(),
+                asked.operation.dialect(),
                 400,
                 &error.to_string(),
                 "invalid_request_error",
             );
         }
     };
-    let (status, stream, chunks) = respond(&profile, operation, headers, body);
+    let (status, stream, chunks) = respond(&profile, asked);
     let mut answer_headers = HeaderMap::new();
     answer_headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static(if stream {
-            "text/event-stream"
+            asked.operation.stream_type()
         } else {
             "application/json"
         }),
@@ -65,15 +79,11 @@ pub fn answer(query: &str, operation: Operation, headers: &HeaderMap, body: &[u8
     }
 }
 
-fn respond(
-    profile: &Profile,
-    operation: Operation,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> (StatusCode, bool, Vec<Vec<u8>>) {
+fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u8>>) {
+    let operation = asked.operation;
     let dialect = operation.dialect();
-    if sent_key(headers) == Some(BAD_KEY) {
-        return (StatusCode::UNAUTHORIZED, false, vec![wrong_key(dialect)]);
+    if sent_key(asked.headers) == Some(BAD_KEY) {
+        return (wrong_key_status(dialect), false, vec![wrong_key(dialect)]);
     }
     if let Some(Fault::Status(status)) = profile.fault_now() {
         let message = format!("simulated failure with status {status}");
@@ -84,7 +94,7 @@ fn respond(
             vec![error],
         );
     }
-    let text = std::str::from_utf8(body).unwrap_or_default();
+    let text = std::str::from_utf8(asked.body).unwrap_or_default();
     let chat = match operation {
         Operation::Embeddings => {
             return match embedding::answer(text) {
@@ -96,10 +106,17 @@ fn respond(
                 ),
             };
         }
-        Operation::CountTokens | Operation::Chat(_) => codec::decode_request(dialect, text),
+        Operation::CountTokens(Dialect::Gemini) => gemini::decode_count_tokens_request(text),
+        Operation::CountTokens(_) | Operation::Chat(_) => codec::decode_request(dialect, text),
     };
     let request = match chat {
-        Ok(request) => request,
+        Ok(mut request) => {
+            if matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse) {
+                asked.model.clone_into(&mut request.model);
+                request.stream = Some(asked.stream);
+            }
+            request
+        }
         Err(error) => {
             return (
                 StatusCode::BAD_REQUEST,
@@ -108,9 +125,12 @@ fn respond(
             );
         }
     };
-    if operation == Operation::CountTokens {
-        let count = serde_json::json!({ "input_tokens": estimate::request_tokens(&request) });
-        return (StatusCode::OK, false, vec![count.to_string().into_bytes()]);
+    if let Operation::CountTokens(dialect) = operation {
+        return (
+            StatusCode::OK,
+            false,
+            vec![count(dialect, estimate::request_tokens(&request))],
+        );
     }
     let reply = Reply::new(dialect, &request, profile);
     let style = AnswerStyle {
@@ -128,6 +148,18 @@ fn respond(
             _ => codec::encode_response(dialect, &reply.response(), &style, &mut Losses::new()),
         };
         (StatusCode::OK, false, vec![body])
+    }
+}
+
+fn count(dialect: Dialect, tokens: u64) -> Vec<u8> {
+    match dialect {
+        Dialect::Gemini => gemini::encode_token_count(&gemini::TokenCount {
+            total: tokens,
+            ..gemini::TokenCount::default()
+        }),
+        _ => serde_json::json!({ "input_tokens": tokens })
+            .to_string()
+            .into_bytes(),
     }
 }
 
@@ -156,10 +188,21 @@ fn stream(dialect: Dialect, reply: &Reply, style: &AnswerStyle, profile: &Profil
 }
 
 fn sent_key(headers: &HeaderMap) -> Option<&str> {
-    if let Some(key) = headers.get("x-api-key") {
-        return key.to_str().ok();
+    for name in ["x-api-key", "x-goog-api-key", "api-key"] {
+        if let Some(key) = headers.get(name) {
+            return key.to_str().ok();
+        }
     }
     headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Google takes a wrong key for a wrong request, Amazon for something forbidden.
+fn wrong_key_status(dialect: Dialect) -> StatusCode {
+    match dialect {
+        Dialect::Gemini => StatusCode::BAD_REQUEST,
+        Dialect::BedrockConverse => StatusCode::FORBIDDEN,
+        _ => StatusCode::UNAUTHORIZED,
+    }
 }
 
 /// What the real providers say to a wrong key, word for word: applications recognise it.

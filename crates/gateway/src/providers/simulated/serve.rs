@@ -6,6 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::{Asked, answer};
+use crate::pipeline::{Address, Endpoint};
+use crate::providers::Operation;
+use crate::upstream::UpstreamBody;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -15,11 +19,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tollgate_dialects::Dialect;
-
-use super::answer;
-use crate::providers::Operation;
-use crate::upstream::UpstreamBody;
 
 /// How long accepting pauses after a failure, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,20 +59,28 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<ScriptBody>, std::io::Error> {
     let (parts, body) = request.into_parts();
-    let operation = match parts.uri.path() {
-        "/v1/chat/completions" => Operation::Chat(Dialect::OpenaiChat),
-        "/v1/messages" => Operation::Chat(Dialect::AnthropicMessages),
-        "/v1/messages/count_tokens" => Operation::CountTokens,
-        "/v1/embeddings" => Operation::Embeddings,
-        _ => {
+    let address = Address::of(parts.uri.path());
+    let operation = match address.endpoint {
+        Endpoint::Chat(dialect) => Operation::Chat(dialect),
+        Endpoint::CountTokens(dialect) => Operation::CountTokens(dialect),
+        Endpoint::Embeddings => Operation::Embeddings,
+        Endpoint::Api(_) | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
             let mut response = Response::new(ScriptBody(None));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
         }
     };
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let query = parts.uri.query().unwrap_or(&defaults);
-    let answer = answer(query, operation, &parts.headers, &body);
+    // What the dialect's own clients write there says nothing about behaviour.
+    let query = parts.uri.query().filter(|query| !query.starts_with("alt="));
+    let asked = Asked {
+        operation,
+        model: address.model.as_deref().unwrap_or_default(),
+        stream: address.stream.unwrap_or_default(),
+        headers: &parts.headers,
+        body: &body,
+    };
+    let answer = answer(query.unwrap_or(&defaults), &asked);
     let mut response = Response::new(ScriptBody(Some(answer.body)));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
