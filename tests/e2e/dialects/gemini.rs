@@ -207,6 +207,14 @@ fn tokens_are_counted_by_google_or_estimated() {
             .is_some_and(|tokens| tokens > 0)
     );
     assert_eq!(estimated.header("x-tollgate-estimated"), Some("true"));
+    let by_another = gateway.send(&keyed("/v1beta/models/anthropic_messages:countTokens"));
+    assert_eq!(by_another.status(), 200, "{}", by_another.text());
+    assert_eq!(by_another.json()["totalTokens"], estimated.json()["totalTokens"]);
+    assert_eq!(
+        by_another.header("x-tollgate-estimated"),
+        None,
+        "the provider has counted"
+    );
     gateway.stop();
 }
 

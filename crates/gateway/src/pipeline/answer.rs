@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::gemini::Framing;
-use tollgate_dialects::{Dialect, Losses, anthropic_messages, apisix, codec, openai_chat, scan};
+use tollgate_dialects::{
+    Dialect, Losses, anthropic_messages, apisix, codec, count_tokens, openai_chat, scan,
+};
 
 use super::attempt::Common;
 use super::begin::{self, Patience, Until};
@@ -251,7 +253,14 @@ pub async fn whole(
             attempt.embedded(embeddings_usage(members.value(&body, "usage")));
             body
         }
-        Operation::CountTokens(_) => body,
+        Operation::CountTokens(dialect) if dialect == call.head.dialect => body,
+        Operation::CountTokens(dialect) => {
+            let text = std::str::from_utf8(&body).unwrap_or_default();
+            count_tokens::decode_response(dialect, text)
+                .and_then(|count| count_tokens::encode_response(call.head.dialect, &count))
+                .map_err(|error| garbled(error.to_string()))?
+                .into()
+        }
     };
     attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
     answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

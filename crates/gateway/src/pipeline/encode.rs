@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, codec, openai_chat};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, codec, count_tokens, openai_chat};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -40,6 +40,23 @@ pub struct Encoded {
     pub passed_as: Option<Protocol>,
 }
 
+impl Encoded {
+    /// A request of which nothing else has to be known.
+    pub fn of(operation: Operation, body: RequestBody) -> Self {
+        Encoded {
+            operation,
+            body,
+            losses: Losses::new(),
+            hide_usage: false,
+            legacy_functions: false,
+            answer_by_tool: false,
+            renames: Renames::default(),
+            target: None,
+            passed_as: None,
+        }
+    }
+}
+
 /// Where a request goes, below the endpoint's address.
 pub struct Target {
     /// Method.
@@ -65,15 +82,7 @@ impl Decoded {
             }
             Ok(request)
         });
-        decoded.as_ref().map_err(|error| {
-            CallError::client(
-                StatusCode::BAD_REQUEST,
-                ErrorKind::BadRequest,
-                "invalid_request",
-                error.to_string(),
-            )
-            .at(error.path.clone())
-        })
+        decoded.as_ref().map_err(invalid)
     }
 }
 
@@ -99,10 +108,16 @@ pub fn encode(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, Attem
             }
             Operation::Chat(dialect)
         }
-        Endpoint::CountTokens(client) if instance.dialects.contains(&client) => {
+        Endpoint::CountTokens(client) => {
+            let counts = |dialect: &Dialect| count_tokens::is_known_to(*dialect);
+            if !instance.dialects.contains(&client) || holds_reasoning_of_others(client, &asked.body) {
+                let Some(dialect) = instance.dialects.iter().copied().find(counts) else {
+                    return Err(unsupported("token counting"));
+                };
+                return translate_count(client, dialect, asked, candidate);
+            }
             Operation::CountTokens(client)
         }
-        Endpoint::CountTokens(_) => return Err(unsupported("token counting")),
         Endpoint::Embeddings if instance.embeddings => Operation::Embeddings,
         _ => return Err(unsupported("embeddings")),
     };
@@ -143,15 +158,8 @@ fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encode
         edited(&asked.body, &asked.members, &edits)
     };
     Encoded {
-        operation,
-        body,
-        losses: Losses::new(),
         hide_usage: ask_for_usage,
-        legacy_functions: false,
-        answer_by_tool: false,
-        renames: Renames::default(),
-        target: None,
-        passed_as: None,
+        ..Encoded::of(operation, body)
     }
 }
 
@@ -179,11 +187,7 @@ pub(super) fn translate(
 ) -> Result<Encoded, AttemptError> {
     let request = decoded.get(client, asked).map_err(refused)?;
     let capabilities = Capabilities::of(candidate.upstream_model());
-    let target = tollgate_dialects::Target {
-        model: candidate.upstream_model(),
-        capabilities: &capabilities,
-        default_max_output_tokens: candidate.model.max_output_tokens,
-    };
+    let target = target(candidate, &capabilities);
     let mut losses = Losses::new();
     let mut body = codec::encode_request(dialect, request, &target, &mut losses);
     check_losses(&losses, candidate.model.on_loss, candidate)?;
@@ -191,18 +195,52 @@ pub(super) fn translate(
         body = with_options(body, &candidate.instance.options);
     }
     Ok(Encoded {
-        operation: Operation::Chat(dialect),
-        body: body.into(),
         losses,
-        hide_usage: false,
         legacy_functions: openai_chat::uses_legacy_functions(request),
         answer_by_tool: dialect == Dialect::AnthropicMessages
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
         renames: codec::renames(dialect, request),
-        target: None,
-        passed_as: None,
+        ..Encoded::of(Operation::Chat(dialect), body.into())
     })
+}
+
+/// A request to count tokens, for a provider of another dialect.
+fn translate_count(
+    client: Dialect,
+    dialect: Dialect,
+    asked: &Asked,
+    candidate: &Candidate,
+) -> Result<Encoded, AttemptError> {
+    let request =
+        count_tokens::decode_request(client, asked.text()).map_err(|error| refused(invalid(&error)))?;
+    let mut losses = Losses::new();
+    let capabilities = Capabilities::of(candidate.upstream_model());
+    let target = target(candidate, &capabilities);
+    let body = count_tokens::encode_request(dialect, &request, &target, &mut losses);
+    check_losses(&losses, candidate.model.on_loss, candidate)?;
+    Ok(Encoded {
+        losses,
+        ..Encoded::of(Operation::CountTokens(dialect), body.into())
+    })
+}
+
+fn target<'a>(candidate: &'a Candidate, capabilities: &'a Capabilities) -> tollgate_dialects::Target<'a> {
+    tollgate_dialects::Target {
+        model: candidate.upstream_model(),
+        capabilities,
+        default_max_output_tokens: candidate.model.max_output_tokens,
+    }
+}
+
+fn invalid(error: &DecodeError) -> CallError {
+    CallError::client(
+        StatusCode::BAD_REQUEST,
+        ErrorKind::BadRequest,
+        "invalid_request",
+        error.to_string(),
+    )
+    .at(error.path.clone())
 }
 
 /// Lenient: what would change the answer's shape, safety or price is refused, hints are left out and told. Strict: every

@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{Edit, scan};
-use tollgate_dialects::{Dialect, Losses, Renames, apisix};
+use tollgate_dialects::{Dialect, apisix};
 
 use super::ask::Asked;
 use super::attempt::Common;
@@ -292,19 +292,13 @@ fn named(asked: &Asked, ai: &AiInstance) -> Result<Option<Asked>, CallError> {
 
 /// A request whose answer is passed on as it is.
 fn passed(protocol: Protocol, body: RequestBody) -> Encoded {
+    let operation = match protocol {
+        Protocol::AnthropicMessages => Operation::Chat(Dialect::AnthropicMessages),
+        _ => Operation::Chat(Dialect::OpenaiChat),
+    };
     Encoded {
-        operation: match protocol {
-            Protocol::AnthropicMessages => Operation::Chat(Dialect::AnthropicMessages),
-            _ => Operation::Chat(Dialect::OpenaiChat),
-        },
-        body,
-        losses: Losses::new(),
-        hide_usage: false,
-        legacy_functions: false,
-        answer_by_tool: false,
-        renames: Renames::default(),
-        target: None,
         passed_as: Some(protocol),
+        ..Encoded::of(operation, body)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use tollgate_dialects::canonical::ErrorKind;
-use tollgate_dialects::{Dialect, codec, estimate, gemini};
+use tollgate_dialects::canonical::{DecodeError, ErrorKind, Ext, TokenCount};
+use tollgate_dialects::{Dialect, count_tokens, estimate};
 
 use super::answer::Answer;
 use super::ask::Asked;
@@ -80,11 +80,7 @@ fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
 /// # Errors
 /// 400 for a request that is not what the dialect allows.
 pub fn estimate_tokens(dialect: Dialect, asked: &Asked) -> Result<Answer, CallError> {
-    let decoded = match dialect {
-        Dialect::Gemini => gemini::decode_count_tokens_request(asked.text()),
-        _ => codec::decode_request(dialect, asked.text()),
-    };
-    let request = decoded.map_err(|error| {
+    let invalid = |error: DecodeError| {
         CallError::client(
             StatusCode::BAD_REQUEST,
             ErrorKind::BadRequest,
@@ -92,15 +88,15 @@ pub fn estimate_tokens(dialect: Dialect, asked: &Asked) -> Result<Answer, CallEr
             error.to_string(),
         )
         .at(error.path)
-    })?;
-    let tokens = estimate::request_tokens(&request);
-    let body = match dialect {
-        Dialect::Gemini => gemini::encode_token_count(&gemini::TokenCount {
-            total: tokens,
-            ..gemini::TokenCount::default()
-        }),
-        _ => json!({ "input_tokens": tokens }).to_string().into_bytes(),
     };
+    let request = count_tokens::decode_request(dialect, asked.text()).map_err(invalid)?;
+    let count = TokenCount {
+        origin: dialect,
+        total: estimate::request_tokens(&request),
+        cached: None,
+        ext: Ext::default(),
+    };
+    let body = count_tokens::encode_response(dialect, &count).map_err(invalid)?;
     let mut answer = Answer::json(StatusCode::OK, body);
     answer
         .headers

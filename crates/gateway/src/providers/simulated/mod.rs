@@ -14,9 +14,9 @@ mod serve;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
-use tollgate_dialects::canonical::{Event, ProviderError};
+use tollgate_dialects::canonical::{Event, Ext, ProviderError, TokenCount};
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses, codec, estimate, gemini};
+use tollgate_dialects::{Dialect, Losses, codec, count_tokens, estimate};
 
 pub use profile::{Fault, Profile, ProfileError};
 pub use script::Script;
@@ -106,8 +106,8 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
                 ),
             };
         }
-        Operation::CountTokens(Dialect::Gemini) => gemini::decode_count_tokens_request(text),
-        Operation::CountTokens(_) | Operation::Chat(_) => codec::decode_request(dialect, text),
+        Operation::CountTokens(_) => count_tokens::decode_request(dialect, text),
+        Operation::Chat(_) => codec::decode_request(dialect, text),
     };
     let request = match chat {
         Ok(mut request) => {
@@ -126,11 +126,15 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
         }
     };
     if let Operation::CountTokens(dialect) = operation {
-        return (
-            StatusCode::OK,
-            false,
-            vec![count(dialect, estimate::request_tokens(&request))],
-        );
+        let count = TokenCount {
+            origin: dialect,
+            total: estimate::request_tokens(&request),
+            cached: None,
+            ext: Ext::default(),
+        };
+        // A dialect without counting has refused the request.
+        let body = count_tokens::encode_response(dialect, &count).unwrap_or_default();
+        return (StatusCode::OK, false, vec![body]);
     }
     let reply = Reply::new(dialect, &request, profile);
     let style = AnswerStyle {
@@ -148,18 +152,6 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
             _ => codec::encode_response(dialect, &reply.response(), &style, &mut Losses::new()),
         };
         (StatusCode::OK, false, vec![body])
-    }
-}
-
-fn count(dialect: Dialect, tokens: u64) -> Vec<u8> {
-    match dialect {
-        Dialect::Gemini => gemini::encode_token_count(&gemini::TokenCount {
-            total: tokens,
-            ..gemini::TokenCount::default()
-        }),
-        _ => serde_json::json!({ "input_tokens": tokens })
-            .to_string()
-            .into_bytes(),
     }
 }
 
