@@ -4,11 +4,11 @@
 use std::iter::once;
 
 use serde::de::IgnoredAny;
-use tollgate_dialects::canonical::{Event, ProviderError};
+use tollgate_dialects::canonical::{Event, ProviderError, Request};
 use tollgate_dialects::codec::{self, AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Target, estimate};
+use tollgate_dialects::{Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, rerank};
 
 const DIALECTS: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini];
 const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -33,6 +33,9 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "gemini_response" => response(Dialect::Gemini, bytes),
         "gemini_stream" => stream(Dialect::Gemini, bytes),
         "gemini_error" => error(Dialect::Gemini, bytes),
+        "embeddings" => embeddings(bytes),
+        "rerank" => rerank(bytes),
+        "completions" => completions(bytes),
         other => panic!("no fuzz target is called {other}"),
     }
 }
@@ -128,6 +131,10 @@ fn request(dialect: Dialect, bytes: &[u8]) {
         return;
     };
     estimate::request_tokens(&request);
+    request_is_written(&request);
+}
+
+fn request_is_written(request: &Request) {
     let target = Target {
         model: "m",
         capabilities: &Capabilities::default(),
@@ -136,7 +143,7 @@ fn request(dialect: Dialect, bytes: &[u8]) {
     for dialect in DIALECTS {
         assert_json(&codec::encode_request(
             dialect,
-            &request,
+            request,
             &target,
             &mut Losses::default(),
         ));
@@ -178,15 +185,19 @@ fn stream(dialect: Dialect, bytes: &[u8]) {
         );
     }
     for written in streams {
-        let mut decoder = Decoder::new(usize::MAX);
-        let check = &mut |event: tollgate_dialects::sse::SseEvent<'_>| {
-            if let Some(data) = event.data.filter(|data| **data != *b"[DONE]") {
-                assert_json(&data);
-            }
-        };
-        decoder.feed(&written, check).expect("there is no limit");
-        decoder.finish(check);
+        assert_stream_is_json(&written);
     }
+}
+
+fn assert_stream_is_json(written: &[u8]) {
+    let mut decoder = Decoder::new(usize::MAX);
+    let check = &mut |event: tollgate_dialects::sse::SseEvent<'_>| {
+        if let Some(data) = event.data.filter(|data| **data != *b"[DONE]") {
+            assert_json(&data);
+        }
+    };
+    decoder.feed(written, check).expect("there is no limit");
+    decoder.finish(check);
 }
 
 /// The events and results as text, and the stream as the dialects write it.
@@ -213,6 +224,113 @@ fn decode_stream<'a>(
     }
     seen.push(format!("{result:?}"));
     (seen, written)
+}
+
+/// What can be read of embeddings can be written in every dialect, and is read again there unless it was refused.
+fn embeddings(bytes: &[u8]) {
+    let Ok(body) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    for from in embeddings::Dialect::ALL {
+        if let Ok(request) = embeddings::decode_request(from, body) {
+            request.estimated_tokens();
+            for to in embeddings::Dialect::ALL {
+                let mut losses = Losses::default();
+                for written in embeddings::encode_request(to, &request, "m", &mut losses) {
+                    assert_json(&written);
+                    if losses.rejections().next().is_none() {
+                        let written = std::str::from_utf8(&written).expect("JSON is UTF-8");
+                        embeddings::decode_request(to, written).expect("what was sent can be read");
+                    }
+                }
+            }
+        }
+        let Ok(response) = embeddings::decode_response(from, body) else {
+            continue;
+        };
+        let inputs = vec!["\"a\""; response.items.len()].join(",");
+        for format in ["float", "base64"] {
+            let asked = format!(r#"{{"model":"m","input":[{inputs}],"encoding_format":"{format}"}}"#);
+            let request = embeddings::decode_request(embeddings::Dialect::Openai, &asked);
+            let request = request.expect("a request for as many vectors");
+            for to in embeddings::Dialect::ALL {
+                let mut losses = Losses::default();
+                if let Ok(written) = embeddings::encode_response(to, &response, &request, &mut losses) {
+                    assert_json(&written);
+                    let written = std::str::from_utf8(&written).expect("JSON is UTF-8");
+                    let again =
+                        embeddings::decode_response(to, written).expect("what was answered can be read");
+                    assert_eq!(again.items.len(), response.items.len());
+                }
+            }
+        }
+    }
+}
+
+/// The same for reranking.
+fn rerank(bytes: &[u8]) {
+    let Ok(body) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let asked = r#"{"model":"m","query":"q","documents":["a",{"text":"b"},"c"],"return_documents":true}"#;
+    let asked = rerank::decode_request(rerank::Dialect::Jina, asked).expect("a request");
+    for from in rerank::Dialect::ALL {
+        let request = rerank::decode_request(from, body);
+        let response = rerank::decode_response(from, body);
+        for to in rerank::Dialect::ALL {
+            if let Ok(request) = &request {
+                let written = rerank::encode_request(to, request, "m", &mut Losses::default());
+                let written = std::str::from_utf8(&written).expect("JSON is UTF-8");
+                rerank::decode_request(to, written).expect("what was sent can be read");
+            }
+            let Ok(response) = &response else { continue };
+            if let Ok(written) = rerank::encode_response(to, response, &asked, &mut Losses::default()) {
+                let written = std::str::from_utf8(&written).expect("JSON is UTF-8");
+                let again = rerank::decode_response(to, written).expect("what was answered can be read");
+                assert_eq!(again.results.len(), response.results.len());
+            }
+        }
+    }
+}
+
+/// Requests for completions can be written as chats, and their answers, those of chats and streams as completions.
+fn completions(bytes: &[u8]) {
+    if let Ok(body) = std::str::from_utf8(bytes) {
+        if let Ok(asked) = completions::decode_request(body, &mut Losses::default()) {
+            request_is_written(&asked.chat);
+        }
+        if let Ok(response) = completions::decode_response(body) {
+            let style = completions::Style::default();
+            let written = completions::encode_response(&response, &style, &mut Losses::default());
+            let written = std::str::from_utf8(&written).expect("JSON is UTF-8");
+            let again = completions::decode_response(written).expect("what was answered can be read");
+            assert_eq!(again.choices.len(), response.choices.len());
+        }
+        for dialect in DIALECTS {
+            if let Ok(response) = codec::decode_response(dialect, body) {
+                let style = completions::Style::default();
+                assert_json(&completions::encode_response(
+                    &response,
+                    &style,
+                    &mut Losses::default(),
+                ));
+            }
+        }
+    }
+    for dialect in DIALECTS {
+        let mut written = Vec::new();
+        let mut encoder = completions::StreamEncoder::new(completions::Style {
+            echo: Some("p".to_owned()),
+            include_usage: true,
+            ..completions::Style::default()
+        });
+        let mut note = |event: Event<'_>| encoder.encode(&event, &mut Losses::default(), &mut written);
+        let mut decoder = StreamDecoder::new(dialect, MAX_EVENT_BYTES);
+        if decoder.feed(bytes, &mut note).is_ok() {
+            let _ = decoder.finish(&mut note);
+        }
+        assert_stream_is_json(&written);
+    }
 }
 
 fn assert_error_is_written(error: &ProviderError) {

@@ -6,6 +6,7 @@ use crate::Dialect;
 use crate::canonical::{DecodeError, Ext, Request, TokenCount};
 use crate::json::{Object, Writer};
 use crate::loss::Losses;
+use crate::names::Names;
 use crate::target::Target;
 
 /// Members of the bag that Anthropic takes when it counts (`MessageCountTokensParams` of its SDK, and the betas).
@@ -49,7 +50,9 @@ pub fn encode_count_tokens_request(request: &Request, target: &Target<'_>, losse
     };
     let mut found = Losses::new();
     let body = encode(&counted, target, Purpose::Count, &mut found);
-    for loss in found.iter().filter(|loss| loss.field != "max_tokens") {
+    // The length of an answer is not sent.
+    let limit = Names::new(request).option("max_tokens");
+    for loss in found.iter().filter(|loss| loss.field != limit) {
         losses.push(loss.field.clone(), loss.effect, loss.reason);
     }
     body

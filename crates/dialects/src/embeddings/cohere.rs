@@ -20,11 +20,7 @@ const BASE64: &str = "base64";
 pub(super) fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeError> {
     let mut object = Object::parse(body, "")?;
     let nulls = object.take_nulls();
-    let model = if dialect == Dialect::BedrockCohere {
-        String::new()
-    } else {
-        object.take_string("model")?.unwrap_or_default()
-    };
+    let model = object.take_string("model")?.unwrap_or_default();
     let (form, mut inputs) = take_inputs(&mut object)?;
     if let Some(word) = object.take_string("input_type")? {
         let task = task_of(word);
@@ -216,7 +212,7 @@ pub(super) fn write_request(w: &mut Writer<'_>, dialect: Dialect, part: &Part<'_
     });
     w.optional_string("truncate", word);
     if own {
-        w.ext(&request.ext);
+        pieces::write_bag(w, &request.ext, &["model", "input_type", "embedding_types"]);
     } else {
         pieces::no_titles(part, losses);
         pieces::no_user(request, losses);
@@ -477,7 +473,7 @@ pub(super) fn write_response(
             result = answer.write_vectors(w, &Wanted::FLOATS);
         }
         if answer.own {
-            w.ext(&response.ext);
+            pieces::write_bag(w, &response.ext, &["id"]);
         } else if answer.request.form == Form::List {
             w.key("texts").array(|w| {
                 for piece in answer.request.inputs.iter().flat_map(|input| &input.pieces) {

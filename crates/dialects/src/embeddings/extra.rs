@@ -16,7 +16,8 @@ pub(super) fn report_request(request: &Request, losses: &mut Losses) {
     }
 }
 
-fn report(ext: &Ext, path: &str, losses: &mut Losses) {
+/// Reports a bag; `path` is where its object stands.
+pub(super) fn report(ext: &Ext, path: &str, losses: &mut Losses) {
     for (name, raw) in ext.iter() {
         if raw.is_blank() {
             continue;

@@ -9,7 +9,7 @@ use super::form::{Form, Input, Item, Kind, Piece, Request, Response, Task, Trunc
 use super::part::{Answer, Part};
 use super::pieces::{self, write_bag};
 use super::vector::Vector;
-use super::{Dialect, named};
+use super::{Dialect, extra, named};
 use crate::canonical::{DecodeError, Ext, Usage};
 use crate::gemini::fields::{count, inner, leftover, open, take_count, take_list, take_number, take_object};
 use crate::json::{Object, RawJson, Writer};
@@ -90,6 +90,10 @@ fn decode_content(mut object: Object<'_>, nulls: Ext) -> Result<(String, Options
     let model = object.take_string("model")?.unwrap_or_default();
     let model = model.strip_prefix("models/").unwrap_or(&model).to_owned();
     input.ext = leftover(object, nulls);
+    // What is written there is not written twice.
+    rest.0.retain(|(name, raw)| {
+        !(raw.is_blank() || input.ext.get(name).is_some() || matches!(name.as_str(), "model" | "content"))
+    });
     input.ext.0.extend(rest.0);
     let content = leftover(content, content_nulls);
     if !content.is_empty() {
@@ -206,8 +210,10 @@ pub(super) fn write_request(w: &mut Writer<'_>, dialect: Dialect, part: &Part<'_
             }
         });
     }
-    if own {
+    if request.origin == dialect {
         w.ext(&request.ext);
+    } else if own {
+        extra::report(&request.ext, "", losses);
     }
 }
 
@@ -231,7 +237,7 @@ fn write_content(
             }
         });
         if own {
-            w.ext(&inner(&input.ext, "content"));
+            write_bag(w, &inner(&input.ext, "content"), &["parts"]);
         }
     });
     if let Some(task) = &input.task {
@@ -243,7 +249,7 @@ fn write_content(
         if let Some(truncate) = &request.truncate {
             w.key("autoTruncate").bool(*truncate != Truncate::Never);
         }
-        write_bag(w, &input.ext, &["content"]);
+        write_bag(w, &input.ext, &["content", "model"]);
     }
 }
 
@@ -442,7 +448,7 @@ pub(super) fn write_response(
             }),
         }
         if answer.own {
-            w.ext(&response.ext);
+            write_bag(w, &response.ext, &["embedding", "embeddings"]);
         }
         // Newer models tell it; in Vertex's statistics it stands beside each vector.
         let told = answer.own

@@ -319,7 +319,7 @@ pub(super) fn write_response(
                         w.null();
                     }
                     if answer.own {
-                        w.ext(&item.ext);
+                        pieces::write_bag(w, &item.ext, &["object", "index"]);
                     }
                 });
                 if result.is_err() {
@@ -331,7 +331,7 @@ pub(super) fn write_response(
         w.optional_string("id", answer.response.id.as_deref());
         write_usage(w, dialect, answer, losses);
         if answer.own {
-            w.ext(&answer.response.ext);
+            pieces::write_bag(w, &answer.response.ext, &["object", "model"]);
         }
     });
     result

@@ -153,7 +153,7 @@ pub(super) fn is_text(input: &Input) -> bool {
     matches!(input.pieces.as_slice(), [Piece::Text(_)])
 }
 
-/// Writes a bag without the members named.
+/// Writes a bag without the members named: those that stand elsewhere, or whose `null` says nothing where a value is written.
 pub(super) fn write_bag(w: &mut Writer<'_>, ext: &Ext, without: &[&str]) {
     for (name, raw) in ext.iter().filter(|(name, _)| !without.contains(name)) {
         w.key(name).raw(raw);

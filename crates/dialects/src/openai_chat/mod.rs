@@ -24,7 +24,7 @@ mod stream_choice;
 mod stream_encoder;
 mod stream_pieces;
 mod tools;
-mod usage;
+pub(crate) mod usage;
 mod write_messages;
 
 pub use error::{decode_error, decode_unnumbered, encode_error, error_in_answer};

@@ -8,7 +8,7 @@ use crate::canonical::{Ext, Usage};
 use crate::json::{Object, RawJson, Writer};
 
 /// Reads a `usage` object. Numbers that are missing or no numbers count as not said.
-pub(super) fn decode(raw: &RawJson) -> Usage {
+pub(crate) fn decode(raw: &RawJson) -> Usage {
     let Some(ext) = members(raw) else {
         return Usage::default();
     };
@@ -59,7 +59,7 @@ pub(super) fn decode(raw: &RawJson) -> Usage {
 }
 
 /// Writes a `usage` object. Usage of this dialect is repeated as its provider wrote it, unless it has been changed since.
-pub(super) fn encode(w: &mut Writer<'_>, usage: &Usage, origin: Dialect) {
+pub(crate) fn encode(w: &mut Writer<'_>, usage: &Usage, origin: Dialect) {
     if origin != Dialect::OpenaiChat || usage.ext.is_empty() {
         w.object(|w| write_counts(w, usage));
     } else if decode(&RawJson::object(&usage.ext)) == *usage {

@@ -143,7 +143,7 @@ pub(super) fn encode(
         });
         if own {
             for (name, raw) in response.ext.iter() {
-                if name != "object" || dialect.is_cohere() {
+                if dialect.is_cohere() || !matches!(name, "object" | "model") {
                     w.key(name).raw(raw);
                 }
             }
@@ -177,7 +177,12 @@ fn write_result(w: &mut Writer<'_>, dialect: Dialect, result: &Ranked, request: 
             write_document(w, dialect, found);
         }
         if own {
-            w.ext(&result.ext);
+            // A `null` says nothing where a document is written.
+            for (name, raw) in result.ext.iter() {
+                if found.is_none() || name != "document" {
+                    w.key(name).raw(raw);
+                }
+            }
         }
     });
 }

@@ -16,11 +16,7 @@ const BEDROCK_VERSION: u64 = 2;
 pub(super) fn decode(dialect: Dialect, body: &str) -> Result<Request, DecodeError> {
     let mut object = Object::parse(body, "")?;
     let nulls = object.take_nulls();
-    let model = if dialect == Dialect::BedrockCohere {
-        String::new()
-    } else {
-        object.take_string("model")?.unwrap_or_default()
-    };
+    let model = object.take_string("model")?.unwrap_or_default();
     let query = object.require_string("query")?;
     let Some(list) = object.take_array("documents")? else {
         return Err(DecodeError::new("documents", "is missing; a list is required"));
@@ -99,7 +95,10 @@ pub(super) fn encode(dialect: Dialect, request: &Request, model: &str, losses: &
             w.key("api_version").number(BEDROCK_VERSION);
         }
         if own {
-            w.ext(&request.ext);
+            // A `null` says nothing where a value is written.
+            for (name, raw) in request.ext.iter().filter(|(name, _)| *name != "model") {
+                w.key(name).raw(raw);
+            }
         } else {
             write_foreign(w, dialect, request, losses);
         }

@@ -8,7 +8,10 @@
     reason = "tests fail by panicking, and json! values read best in place"
 )]
 
+mod completions;
+mod count_tokens;
 mod embeddings;
+mod models;
 mod rerank;
 mod vectors;
 
