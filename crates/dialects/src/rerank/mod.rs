@@ -50,6 +50,11 @@ impl Dialect {
         }
     }
 
+    /// The dialect of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
     /// The chat dialect of the same provider, or the one that errors look like.
     pub const fn chat(self) -> crate::Dialect {
         match self {

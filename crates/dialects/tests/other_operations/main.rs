@@ -12,6 +12,7 @@ mod completions;
 mod count_tokens;
 mod embeddings;
 mod models;
+mod page;
 mod rerank;
 mod vectors;
 
