@@ -49,7 +49,10 @@ pub(super) fn convert(media: &Media, path: &str, names: Names<'_>, losses: &mut 
         );
     }
     if kind == MediaKind::Image && media.name.is_some() {
-        losses.dropped(names.within(path, Member::MediaName), "images have no name");
+        losses.dropped(
+            names.within_media(path, Member::MediaName, media),
+            "images have no name",
+        );
     }
     Some(Media {
         kind,

@@ -69,8 +69,12 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
         (_, "mimeType") => Silent,
         (_, "thought") if raw.text() == "false" => Silent,
         (_, "thought") => Lost(Dropped, "only texts can be thoughts"),
-        (_, "videoMetadata") => Lost(Approximated, "the provider takes a film as a whole"),
-        (_, "partMetadata" | "mediaProcessing") => Lost(Dropped, "a hint that the provider does not know"),
+        (_, "videoMetadata" | "audioMetadata" | "documentMetadata" | "spreadsheetMetadata") => {
+            Lost(Approximated, "the provider takes a file as a whole")
+        }
+        (_, "partMetadata" | "mediaProcessing" | "speechMetadata") => {
+            Lost(Dropped, "a hint that the provider does not know")
+        }
         // Answers. What says nothing that the rest of the answer does not, or only how the provider worked.
         (
             Place::Answer,

@@ -21,8 +21,6 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
             "function" | "custom" if matches!(place, Place::Tool | Place::ToolCall) => Inside(place),
             // The last assistant message is the beginning of the answer anyway.
             "prefix" => Silent,
-            // Google's own way to carry signatures through this dialect; they are read from there.
-            "extra_content" if text.contains("thought_signature") => Silent,
             // Holds the same reasoning as the parts.
             "reasoning_details" => Silent,
             "cache_control" | "prompt_cache_breakpoint" => Lost(Dropped, CACHES),

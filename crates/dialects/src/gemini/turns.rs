@@ -310,7 +310,12 @@ impl Builder<'_, '_> {
 
     fn call(&mut self, call: &ToolCall, path: &str) -> Vec<Part> {
         foreign::report_cache(call.cache.as_ref(), path, self.losses);
-        foreign::report(&call.ext, Place::ToolCall, self.request.origin, path, self.losses);
+        let signature = signature_of(&call.ext);
+        let mut rest = call.ext.clone();
+        if signature.is_some() {
+            rest.0.retain(|(name, _)| name != SIGNATURE_HOLDER);
+        }
+        foreign::report(&rest, Place::ToolCall, self.request.origin, path, self.losses);
         if call.kind == ToolCallKind::Custom {
             self.losses
                 .rejected(path, "calls of free-text tools cannot be expressed");
@@ -328,8 +333,7 @@ impl Builder<'_, '_> {
             }
         };
         let mut parts = Vec::new();
-        // Clients of Google's own OpenAI endpoint carry signatures here.
-        if let Some(signature) = signature_of(&call.ext) {
+        if let Some(signature) = signature {
             parts.push(Part::Reasoning(Reasoning {
                 of_call: Some(call.id.clone()),
                 ..part::proof(signature, "functionCall")
@@ -536,9 +540,12 @@ fn function_response(call: &ToolCall, texts: &[&str], failed: bool) -> RawJson {
         .unwrap_or_else(RawJson::null)
 }
 
+/// The member of a call in which clients of Google's own OpenAI endpoint carry signatures.
+const SIGNATURE_HOLDER: &str = "extra_content";
+
 /// `extra_content.google.thought_signature` of a call.
 fn signature_of(ext: &Ext) -> Option<String> {
-    let mut extra = Object::parse(ext.get("extra_content")?.text(), "").ok()?;
+    let mut extra = Object::parse(ext.get(SIGNATURE_HOLDER)?.text(), "").ok()?;
     let mut google = extra.take_object("google").ok()??;
     google.take_string("thought_signature").ok()?
 }

@@ -1,7 +1,7 @@
 //! Names of Gemini.
 
 use super::Member;
-use crate::canonical::{Part, Request, ResponseFormat};
+use crate::canonical::{Media, MediaSource, Part, Request, ResponseFormat};
 use crate::gemini::{ALONE, TEXT, THOUGHT};
 
 pub(super) fn option(name: &'static str, request: &Request) -> &'static str {
@@ -49,6 +49,16 @@ pub(super) const fn member(member: Member) -> &'static str {
         Member::MediaSource => "fileData",
         Member::MediaName => "inlineData.displayName",
         Member::MediaDetail => "mediaResolution",
+    }
+}
+
+/// Bytes stand in one member, addresses in another.
+pub(super) const fn media_member(name: Member, media: &Media) -> &'static str {
+    match (name, &media.source) {
+        (Member::MediaSource, MediaSource::Base64 { .. }) => "inlineData",
+        (Member::MediaName, MediaSource::Base64 { .. }) => "inlineData.displayName",
+        (Member::MediaName, _) => "fileData.displayName",
+        _ => member(name),
     }
 }
 

@@ -9,7 +9,7 @@ mod gemini;
 mod openai_chat;
 
 use crate::Dialect;
-use crate::canonical::{ContentForm, Part, Request, Role, ToolKind};
+use crate::canonical::{ContentForm, Media, Part, Request, Role, ToolKind};
 
 /// The names of one request's fields.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +100,14 @@ impl<'a> Names<'a> {
             }
         };
         format!("{path}.{name}")
+    }
+
+    /// What stands inside the media part at `path`.
+    pub(crate) fn within_media(self, path: &str, member: Member, media: &Media) -> String {
+        match self.request.origin {
+            Dialect::Gemini => format!("{path}.{}", gemini::media_member(member, media)),
+            _ => self.within(path, member),
+        }
     }
 
     /// The schema of a tool's arguments.

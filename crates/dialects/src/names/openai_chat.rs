@@ -40,16 +40,28 @@ pub(super) fn part(path: &str, message: &Message, part: usize) -> String {
             let calls = before.filter(|part| matches!(part, Part::ToolCall(_))).count();
             format!("{path}.tool_calls[{calls}]")
         }
-        Some(Part::Reasoning(reasoning)) => {
-            format!("{path}.{}", reasoning.member.as_deref().unwrap_or("reasoning"))
-        }
+        Some(Part::Reasoning(reasoning)) => match reasoning.member.as_deref() {
+            Some("thinking") => format!("{path}.content[{}]", position(before)),
+            Some(member @ ("reasoning" | "reasoning_content")) => format!("{path}.{member}"),
+            // Every other name is that of the maker who signed it.
+            Some(_) => format!("{path}.reasoning_details"),
+            None => format!("{path}.reasoning"),
+        },
         Some(Part::ToolResult(_)) => path.to_owned(),
         _ if message.form == ContentForm::List => {
-            let position = before
-                .filter(|part| !matches!(part, Part::ToolCall(_) | Part::Reasoning(_)))
-                .count();
-            format!("{path}.content[{position}]")
+            format!("{path}.content[{}]", position(before))
         }
         _ => format!("{path}.content"),
     }
+}
+
+/// How many parts stand in the content; of reasoning, only Mistral's does.
+fn position<'p>(before: impl Iterator<Item = &'p Part>) -> usize {
+    before
+        .filter(|part| match part {
+            Part::ToolCall(_) => false,
+            Part::Reasoning(reasoning) => reasoning.member.as_deref() == Some("thinking"),
+            _ => true,
+        })
+        .count()
 }

@@ -175,6 +175,7 @@ fn write_foreign_speech(
     at: usize,
     losses: &mut Losses,
 ) {
+    let is_instruction = matches!(message.role, Role::System | Role::Developer);
     let mut pieces = Vec::new();
     let mut results = 0;
     for (i, part) in message.parts.iter().enumerate() {
@@ -184,8 +185,14 @@ fn write_foreign_speech(
         }
     }
     for (i, part) in message.parts.iter().enumerate() {
-        if !matches!(part, Part::ToolResult(_)) {
-            pieces.extend(Piece::of(part, &names.part(at, i), names, losses));
+        if matches!(part, Part::ToolResult(_)) {
+            continue;
+        }
+        let path = names.part(at, i);
+        match Piece::of(part, &path, names, losses) {
+            Some(piece @ Piece::Text(_)) => pieces.push(piece),
+            Some(_) if is_instruction => losses.rejected(path, "system messages hold text only"),
+            piece => pieces.extend(piece),
         }
     }
     if pieces.is_empty() && results > 0 {
@@ -358,21 +365,24 @@ impl<'a> Piece<'a> {
         match (media.kind, &media.source) {
             (_, MediaSource::FileId(_)) => {
                 losses.rejected(
-                    names.within(path, Member::MediaSource),
+                    names.within_media(path, Member::MediaSource, media),
                     "an uploaded file belongs to one provider",
                 );
                 None
             }
             (_, MediaSource::Opaque(_)) => {
                 losses.rejected(
-                    names.within(path, Member::MediaSource),
+                    names.within_media(path, Member::MediaSource, media),
                     "this kind of source is unknown",
                 );
                 None
             }
             (MediaKind::Image, source @ (MediaSource::Base64 { .. } | MediaSource::Url(_))) => {
                 if media.name.is_some() {
-                    losses.dropped(names.within(path, Member::MediaName), "images have no name");
+                    losses.dropped(
+                        names.within_media(path, Member::MediaName, media),
+                        "images have no name",
+                    );
                 }
                 Some(Piece::Image {
                     url: address_of(source),
@@ -389,7 +399,7 @@ impl<'a> Piece<'a> {
             }
             (MediaKind::Document, MediaSource::Url(_)) => {
                 losses.rejected(
-                    names.within(path, Member::MediaSource),
+                    names.within_media(path, Member::MediaSource, media),
                     "documents are not fetched from an address",
                 );
                 None
@@ -397,7 +407,10 @@ impl<'a> Piece<'a> {
             (_, MediaSource::Text { data, .. }) => {
                 losses.approximated(path, "a document of plain text becomes text");
                 if media.name.is_some() {
-                    losses.dropped(names.within(path, Member::MediaName), "text has no title");
+                    losses.dropped(
+                        names.within_media(path, Member::MediaName, media),
+                        "text has no title",
+                    );
                 }
                 Some(Piece::Text(Cow::Borrowed(data)))
             }
@@ -407,7 +420,7 @@ impl<'a> Piece<'a> {
                     "audio/mp3" | "audio/mpeg" => "mp3",
                     _ => {
                         losses.rejected(
-                            names.within(path, Member::MediaSource),
+                            names.within_media(path, Member::MediaSource, media),
                             "audio must be wav or mp3",
                         );
                         return None;

@@ -1,0 +1,70 @@
+//! The pages of `docs/dialects/` that are made from the code, and the tests that keep them true.
+//!
+//! Each request field of each dialect stands in an inventory (`data/fields/`) with a value. What becomes of it in the other
+//! dialects is found by translating, never written down: a field that is neither told as a loss nor changes anything is a
+//! silent loss, and fails. `TOLLGATE_WRITE_PAGES=1 cargo test -p tollgate-dialects --test tables` writes the pages.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod classify;
+mod inventory;
+mod page;
+mod path;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tollgate_dialects::{Dialect, codec};
+
+/// The dialects that are translated.
+fn translated() -> Vec<Dialect> {
+    Dialect::ALL
+        .into_iter()
+        .filter(|dialect| {
+            let minimal = inventory::minimal(*dialect).to_string();
+            codec::decode_request(*dialect, &minimal).is_ok()
+        })
+        .collect()
+}
+
+/// The name of a dialect in headings.
+fn title(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenaiChat => "OpenAI Chat",
+        Dialect::OpenaiResponses => "OpenAI Responses",
+        Dialect::AnthropicMessages => "Anthropic",
+        Dialect::Gemini => "Gemini",
+        Dialect::BedrockConverse => "Bedrock Converse",
+        Dialect::CohereChat => "Cohere",
+    }
+}
+
+/// A file name part of a dialect.
+fn slug(dialect: Dialect) -> String {
+    dialect.name().replace('_', "-")
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/dialects")
+}
+
+/// Compares a page with what the code says; writes it where it is asked for.
+fn check_page(name: &str, made: &str) {
+    let file = docs().join(name);
+    if std::env::var_os("TOLLGATE_WRITE_PAGES").is_some() {
+        fs::write(&file, made).unwrap();
+        return;
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    if written == made {
+        return;
+    }
+    let differs = written
+        .lines()
+        .zip(made.lines())
+        .find(|(written, made)| written != made);
+    panic!(
+        "docs/dialects/{name} is not what the code says; TOLLGATE_WRITE_PAGES=1 cargo test -p tollgate-dialects \
+         --test tables writes it. First difference: {differs:#?}"
+    );
+}
