@@ -315,6 +315,13 @@ fn thinking(
         );
     }
     if off {
+        if asked
+            .effort
+            .as_ref()
+            .is_some_and(|effort| *effort != Effort::None)
+        {
+            losses.approximated(field, "without thinking there is no effort");
+        }
         if !capabilities.reasoning {
             return None;
         }

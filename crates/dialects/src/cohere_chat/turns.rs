@@ -199,12 +199,16 @@ impl<'a> Builder<'a, '_> {
                 self.losses
                     .approximated(path, "a document of plain text becomes text");
                 if media.name.is_some() {
-                    self.losses
-                        .dropped(self.names.within(path, Member::MediaName), "text has no title");
+                    let field = self.names.within_media(path, Member::MediaName, media);
+                    self.losses.dropped(field, "text has no title");
                 }
                 return Some(plain(data.clone()));
             }
             (MediaKind::Image, MediaSource::Base64 { .. } | MediaSource::Url(_)) => {
+                if media.name.is_some() {
+                    let field = self.names.within_media(path, Member::MediaName, media);
+                    self.losses.dropped(field, "images have no name");
+                }
                 return Some(Part::Media(Media {
                     name: None,
                     cache: None,

@@ -2,7 +2,7 @@
 //!
 //! Each request field of each dialect stands in an inventory (`data/fields/`) with a value. What becomes of it in the other
 //! dialects is found by translating, never written down: a field that is neither told as a loss nor changes anything is a
-//! silent loss, and fails. `TOLLGATE_WRITE_PAGES=1 cargo test -p tollgate-dialects --test tables` writes the pages.
+//! silent loss, and fails. `UPDATE=1 cargo test -p tollgate-dialects --test tables` writes the pages.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -51,7 +51,7 @@ fn docs() -> PathBuf {
 /// Compares a page with what the code says; writes it where it is asked for.
 fn check_page(name: &str, made: &str) {
     let file = docs().join(name);
-    if std::env::var_os("TOLLGATE_WRITE_PAGES").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, made).unwrap();
         return;
     }
@@ -64,7 +64,7 @@ fn check_page(name: &str, made: &str) {
         .zip(made.lines())
         .find(|(written, made)| written != made);
     panic!(
-        "docs/dialects/{name} is not what the code says; TOLLGATE_WRITE_PAGES=1 cargo test -p tollgate-dialects \
+        "docs/dialects/{name} is not what the code says; UPDATE=1 cargo test -p tollgate-dialects \
          --test tables writes it. First difference: {differs:#?}"
     );
 }

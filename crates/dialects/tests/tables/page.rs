@@ -1,12 +1,13 @@
 //! A page for each dialect that asks: its fields, and what becomes of them in the others.
 
 use std::fmt::Write as _;
+use std::fs;
 
 use tollgate_dialects::Dialect;
 
 use crate::classify::{Class, Outcome, outcome};
 use crate::inventory::{self, Entry};
-use crate::{check_page, slug, title, translated};
+use crate::{check_page, docs, slug, title, translated};
 
 /// How much of a value a page shows.
 const MOST_OF_VALUE: usize = 60;
@@ -16,8 +17,11 @@ const MOST_MEMBERS: usize = 2;
 #[test]
 fn every_field_is_mapped_or_told_and_the_pages_say_so() {
     let mut wrong = String::new();
+    let overview = fs::read_to_string(docs().join("../dialects.md")).unwrap();
     for asks in translated() {
         let made = page(asks, &mut wrong);
+        let link = format!("(dialects/fields-{}.md)", slug(asks));
+        assert!(overview.contains(&link), "docs/dialects.md has no link to {link}");
         if wrong.is_empty() {
             check_page(&format!("fields-{}.md", slug(asks)), &made);
         }
@@ -166,7 +170,7 @@ fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
 
 fn head(asks: Dialect) -> String {
     format!(
-        "<!-- Made by TOLLGATE_WRITE_PAGES=1 cargo test -p tollgate-dialects --test tables. Do not edit. -->\n\n\
+        "<!-- Made by UPDATE=1 cargo test -p tollgate-dialects --test tables. Do not edit. -->\n\n\
          # {} requests: what becomes of each field\n\n\
          Each row is a field with a value, translated by the code for a model that accepts everything. A name is the member of the\n\
          provider's request in which the field shows. *approximated*, *dropped* and *rejected* are told in `x-tollgate-loss` and in\n\
