@@ -5,15 +5,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// The store's file.
-pub(crate) fn store_file(directory: &Path) -> PathBuf {
-    directory.join("tollgate.db")
-}
+/// Name of the file of objects.
+pub(crate) const STORE_FILE: &str = "tollgate.db";
 
-/// A store's file that is still being made; it gets its name when it is complete.
-pub(crate) fn unfinished_file(directory: &Path) -> PathBuf {
-    directory.join("tollgate.db.new")
-}
+/// Name of the file of conversations.
+pub(crate) const RESPONSES_FILE: &str = "responses.db";
 
 /// The file of a generated key.
 pub(crate) fn key_file(directory: &Path) -> PathBuf {

@@ -6,12 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use crate::disk;
+use crate::error::StoreError;
 
 /// The 256-bit key of a store. Zeroed on drop; its `Debug` shows nothing of it.
 ///
@@ -83,15 +85,29 @@ impl StoreKey {
         if let Some(key) = load(&path)? {
             return Ok(key);
         }
-        let store = disk::store_file(directory);
-        if store.try_exists().map_err(io_error(&store))? {
-            return Err(KeyError::Missing { path, store });
+        let store = directory.join(disk::STORE_FILE);
+        for store in [&store, &directory.join(disk::RESPONSES_FILE)] {
+            if store.try_exists().map_err(io_error(store))? {
+                let store = store.clone();
+                return Err(KeyError::Missing { path, store });
+            }
         }
         disk::create_directory(directory).map_err(io_error(directory))?;
         generate(&path)?;
         disk::sync_directory(directory).map_err(io_error(directory))?;
         // Read back what is there now: a process that was faster than this one may have made it.
         load(&path)?.ok_or(KeyError::Missing { path, store })
+    }
+
+    /// A key of its own for one purpose, made from this one and a salt.
+    pub(crate) fn derive(&self, salt: &[u8], purpose: &[u8]) -> Result<StoreKey, StoreError> {
+        let mut key = Zeroizing::new([0; LENGTH]);
+        Salt::new(HKDF_SHA256, salt)
+            .extract(self.bytes())
+            .expand(&[purpose], HKDF_SHA256)
+            .and_then(|derived| derived.fill(key.as_mut()))
+            .map_err(|_| StoreError::Cryptography)?;
+        Ok(StoreKey(key))
     }
 
     pub(crate) fn bytes(&self) -> &[u8; LENGTH] {

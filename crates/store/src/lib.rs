@@ -1,4 +1,5 @@
-//! Where state lives: the objects of the Admin API in one crash-safe file, and [`counters`] of limits.
+//! Where state lives: the objects of the Admin API in one crash-safe file, [`counters`] of limits, and conversations of
+//! OpenAI's Responses API ([`responses`]).
 //!
 //! ```text
 //! write -> plan (revisions, before and after) -> file (one durable transaction) -> index (what readers see)
@@ -15,6 +16,7 @@
 
 mod cipher;
 pub mod counters;
+mod database;
 mod disk;
 mod error;
 mod file;
@@ -22,6 +24,10 @@ mod index;
 mod key;
 mod plan;
 mod record;
+pub mod responses;
+#[cfg(test)]
+#[path = "../../../tests/servers/redis.rs"]
+mod servers;
 mod store;
 
 pub use error::StoreError;

@@ -18,7 +18,7 @@
 
 mod memory;
 mod places;
-mod redis;
+pub(crate) mod redis;
 mod sharded;
 mod window;
 

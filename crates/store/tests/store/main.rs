@@ -7,3 +7,4 @@ mod crash;
 mod file;
 mod key;
 mod model;
+mod responses_crash;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::Observer;
+use super::{Observer, Purpose};
 
 /// Failures in a row after which a server is left alone.
 const FAILURES: u32 = 3;
@@ -12,6 +12,7 @@ const FAILURES: u32 = 3;
 pub(super) struct Circuit {
     /// The server, as the log names it.
     name: String,
+    purpose: Purpose,
     observer: Arc<dyn Observer>,
     /// Failures since the last answer.
     failures: AtomicU32,
@@ -32,10 +33,11 @@ impl Drop for Watch {
 }
 
 impl Circuit {
-    pub(super) fn new(name: String, observer: Arc<dyn Observer>) -> Self {
+    pub(super) fn new(name: String, purpose: Purpose, observer: Arc<dyn Observer>) -> Self {
         observer.answering(&name, true);
         Circuit {
             name,
+            purpose,
             observer,
             failures: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
@@ -61,7 +63,7 @@ impl Circuit {
             self.failures.store(0, Ordering::Relaxed);
         }
         if self.is_erring.load(Ordering::Relaxed) && self.is_erring.swap(false, Ordering::Relaxed) {
-            tracing::info!(redis = %self.name, "Redis counts again");
+            tracing::info!(redis = %self.name, "Redis does what it is told again");
             self.observer.answering(&self.name, true);
         }
     }
@@ -70,7 +72,8 @@ impl Circuit {
     pub(super) fn erred(&self, error: &str) {
         self.failures.store(0, Ordering::Relaxed);
         if !self.is_erring.swap(true, Ordering::Relaxed) {
-            tracing::error!(redis = %self.name, error, "Redis refuses to count; limits follow allow_degradation");
+            let meanwhile = self.purpose.without_redis();
+            tracing::error!(redis = %self.name, error, "Redis refuses to do what it is told; {meanwhile}");
             self.observer.answering(&self.name, false);
         }
     }
@@ -79,7 +82,8 @@ impl Circuit {
     pub(super) fn failed(&self, error: &str) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures >= FAILURES && !self.is_open.swap(true, Ordering::AcqRel) {
-            tracing::error!(redis = %self.name, error, "Redis does not answer; limits follow allow_degradation");
+            let meanwhile = self.purpose.without_redis();
+            tracing::error!(redis = %self.name, error, "Redis does not answer; {meanwhile}");
             self.observer.answering(&self.name, false);
         }
     }
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_server_is_left_alone_after_failures_in_a_row_until_it_answers() {
-        let circuit = Circuit::new("a".to_owned(), Arc::new(()));
+        let circuit = Circuit::new("a".to_owned(), Purpose::Limits, Arc::new(()));
         circuit.failed("refused");
         circuit.failed("refused");
         circuit.succeeded();
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_one_looks_when_a_server_is_back() {
-        let circuit = Arc::new(Circuit::new("a".to_owned(), Arc::new(())));
+        let circuit = Arc::new(Circuit::new("a".to_owned(), Purpose::Limits, Arc::new(())));
         let first = circuit.watch();
         assert!(first.is_some());
         assert!(circuit.watch().is_none());

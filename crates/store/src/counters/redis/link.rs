@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::circuit::Circuit;
-use super::script::{self, Script};
+use super::script::{Argument, Script};
 use super::settings::{Address, Servers};
 use super::{Shared, sentinel};
 
@@ -43,6 +43,21 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Something to be asked of the node that has the keys.
+pub(super) struct Question<'a> {
+    /// All of one slot.
+    pub(super) keys: &'a [String],
+    pub(super) what: What<'a>,
+}
+
+/// How something is asked.
+pub(super) enum What<'a> {
+    /// By a script with these arguments.
+    Script(&'static Script, &'a [Argument]),
+    /// By a command, which names the keys itself.
+    Command(&'a Cmd),
 }
 
 /// Why an exchange with a server failed.
@@ -141,32 +156,40 @@ impl Ready {
         }
     }
 
-    /// Runs a script; sends its text only to servers that do not know it.
-    pub(super) async fn run(
-        &self,
-        script: &Script,
-        keys: &[String],
-        arguments: &[script::Argument],
-        is_asking: bool,
-    ) -> Result<Value, Trouble> {
-        for command in [script.by_hash(keys, arguments), script.in_full(keys, arguments)] {
-            if is_asking {
-                // It holds for the next command of the connection. Only this worker uses it, and nothing comes between.
-                let mut pipeline = redis::pipe();
-                pipeline.cmd("ASKING").add_command(command);
-                let answers = self
-                    .connection
-                    .clone()
-                    .send_packed_commands(&pipeline, 1, 1)
-                    .await;
-                match answers.map(|mut values| values.pop().unwrap_or_default()) {
-                    Ok(Value::ServerError(error)) if error.code() == "NOSCRIPT" => continue,
-                    Ok(Value::ServerError(error)) => return Err(trouble(&RedisError::from(error))),
-                    Ok(value) => return Ok(value),
-                    Err(error) => return Err(trouble(&error)),
-                }
-            }
-            match self.ask(&command).await {
+    /// Sends a command to a node that takes it only if it is told that the key is moving to it.
+    async fn ask_moving(&self, command: Cmd) -> Result<Value, Trouble> {
+        // It holds for the next command of the connection. Only this worker uses it, and nothing comes between.
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").add_command(command);
+        let answers = self
+            .connection
+            .clone()
+            .send_packed_commands(&pipeline, 1, 1)
+            .await;
+        match answers.map(|mut values| values.pop().unwrap_or_default()) {
+            Ok(Value::ServerError(error)) => Err(trouble(&RedisError::from(error))),
+            Ok(value) => Ok(value),
+            Err(error) => Err(trouble(&error)),
+        }
+    }
+
+    /// Puts a question. The text of a script is sent only to servers that do not know it.
+    pub(super) async fn put(&self, question: &Question<'_>, is_asking: bool) -> Result<Value, Trouble> {
+        let (script, arguments) = match question.what {
+            What::Command(command) if is_asking => return self.ask_moving(command.clone()).await,
+            What::Command(command) => return self.ask(command).await,
+            What::Script(script, arguments) => (script, arguments),
+        };
+        for command in [
+            script.by_hash(question.keys, arguments),
+            script.in_full(question.keys, arguments),
+        ] {
+            let answer = if is_asking {
+                self.ask_moving(command).await
+            } else {
+                self.ask(&command).await
+            };
+            match answer {
                 Err(Trouble::Refused(error)) if error.starts_with("NOSCRIPT") => {}
                 answer => return answer,
             }

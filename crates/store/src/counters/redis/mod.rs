@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use redis::RedisConnectionInfo;
+use redis::{Cmd, RedisConnectionInfo, Value};
 use tokio_rustls::rustls::ClientConfig;
 
 use self::circuit::Circuit;
@@ -35,7 +35,7 @@ use super::{Ask, Enter, Limit, Together, Unavailable};
 
 pub use settings::{Address, Encryption, Login, RedisSettings, Servers};
 
-/// Redis as counters use it: one for each set of settings, shared by all limits that have them.
+/// Redis as it is used for one purpose: one for each set of settings, shared by all that have them.
 pub struct Redis {
     shared: Arc<Shared>,
 }
@@ -57,8 +57,28 @@ impl Observer for () {
     fn dropped(&self, _: u64) {}
 }
 
+/// What Redis is used for. Each has connections of its own, so that small questions do not wait behind large answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Counters of limits.
+    Limits,
+    /// Conversations.
+    Responses,
+}
+
+impl Purpose {
+    /// What happens when Redis cannot be asked, for the log.
+    fn without_redis(self) -> &'static str {
+        match self {
+            Purpose::Limits => "limits follow allow_degradation",
+            Purpose::Responses => "conversations are neither kept nor found until it does",
+        }
+    }
+}
+
 /// What all workers share.
 struct Shared {
+    purpose: Purpose,
     observer: Arc<dyn Observer>,
     settings: RedisSettings,
     /// As the log names it.
@@ -166,7 +186,18 @@ impl Redis {
         tls: Option<Arc<ClientConfig>>,
         observer: impl FnOnce(&str) -> Arc<dyn Observer>,
     ) -> Arc<Self> {
-        let identity = settings.identity();
+        Self::shared_for(Purpose::Limits, settings, tls, observer)
+    }
+
+    /// As [`Redis::shared`], for one purpose.
+    pub(crate) fn shared_for(
+        purpose: Purpose,
+        settings: RedisSettings,
+        tls: Option<Arc<ClientConfig>>,
+        observer: impl FnOnce(&str) -> Arc<dyn Observer>,
+    ) -> Arc<Self> {
+        let mut identity = settings.identity();
+        identity.push(purpose as u8);
         let mut in_use = in_use();
         let known = in_use.iter().filter(|used| used.identity == identity);
         if let Some(redis) = known.filter_map(|used| used.redis.upgrade()).next() {
@@ -174,6 +205,7 @@ impl Redis {
         }
         let name = settings.servers.to_string();
         let shared = Arc::new(Shared {
+            purpose,
             observer: observer(&name),
             name,
             tls: tls.filter(|_| settings.encryption != Encryption::Off),
@@ -243,6 +275,14 @@ impl Redis {
         let entered = worker.enter(enters, keys, ids).await;
         self.shared.count(&entered);
         entered
+    }
+
+    /// Sends a command about one key, and waits for the answer within the bounds of time and number.
+    pub(crate) async fn command(self: &Arc<Self>, key: &str, command: &Cmd) -> Result<Value, Unavailable> {
+        let worker = self.worker();
+        let answer = worker.command(key, command).await;
+        self.shared.count(&answer);
+        answer
     }
 
     pub(super) fn add(self: &Arc<Self>, key: String, limit: Limit, amount: u64) {
@@ -316,7 +356,7 @@ impl Shared {
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         let circuit = circuits
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Circuit::new(name.to_owned(), self.observer.clone())));
+            .or_insert_with(|| Arc::new(Circuit::new(name.to_owned(), self.purpose, self.observer.clone())));
         circuit.clone()
     }
 

@@ -9,14 +9,11 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tollgate_resources::Secret;
 
-use self::server::RedisServer;
 use super::super::{
     Act, Ask, Counters, Enter, Entered, Limit, Memory, Spread, Together, Unavailable, Verdict, Windows,
 };
 use super::{Address, Encryption, Login, Redis, RedisSettings, Servers};
-
-#[path = "../../../../../tests/servers/redis.rs"]
-mod server;
+use crate::servers::{self as server, RedisServer};
 
 fn local(port: u16) -> Address {
     Address {

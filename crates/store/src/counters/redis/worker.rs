@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 use tokio::sync::Semaphore;
 
 use super::super::window::Answer;
 use super::super::{Act, Ask, Enter, Together, Unavailable};
 use super::Shared;
-use super::lane::{Charge, Lane, What, holder, sliding};
-use super::link::{Link, Trouble};
+use super::lane::{self, Charge, Lane, holder, sliding};
+use super::link::{Link, Question, Trouble, What};
 use super::nodes::Nodes;
-use super::script::{Argument, CHARGE, DECIDE, ENTER, Script};
+use super::script::{Argument, CHARGE, DECIDE, ENTER};
 
 /// Answers one worker waits for at the same time.
 const MAX_AWAITED: usize = 1024;
@@ -37,13 +37,6 @@ pub(super) struct Worker {
     lane: Arc<Lane>,
     nodes: Nodes,
     awaited: Semaphore,
-}
-
-/// Something to be asked of the node that has the keys.
-struct Question<'a> {
-    script: &'static Script,
-    keys: &'a [String],
-    arguments: &'a [Argument],
 }
 
 impl Worker {
@@ -96,7 +89,7 @@ impl Worker {
                     lease_ms.into(),
                 ]);
             }
-            let value = self.ask(&DECIDE, group, &arguments).await?;
+            let value = self.ask(group, What::Script(&DECIDE, &arguments)).await?;
             let rows = rows::<4>(&value).filter(|rows| !rows.is_empty() && rows.len() <= end - begin);
             let rows = rows.ok_or_else(|| Unavailable::Failed("an answer that is none".to_owned()))?;
             answers.extend(rows.iter().map(|[allowed, remaining, reset_ms, end_ms]| Answer {
@@ -129,7 +122,7 @@ impl Worker {
                 arguments.extend([enter.limit.into(), enter.lease_ms.into(), holder.into()]);
             }
             let group = keys.get(begin..end).unwrap_or_default();
-            let value = self.ask(&ENTER, group, &arguments).await?;
+            let value = self.ask(group, What::Script(&ENTER, &arguments)).await?;
             let rows = rows::<2>(&value).filter(|rows| !rows.is_empty() && rows.len() <= end - begin);
             let rows = rows.ok_or_else(|| Unavailable::Failed("an answer that is none".to_owned()))?;
             answers.extend(rows.iter().map(|[is_in, taken]| (*is_in == 1, *taken)));
@@ -151,21 +144,17 @@ impl Worker {
         Some(begin + others.count())
     }
 
+    /// Sends a command about one key.
+    pub(super) async fn command(self: &Arc<Self>, key: &str, command: &Cmd) -> Result<Value, Unavailable> {
+        self.ask(&[key.to_owned()], What::Command(command)).await
+    }
+
     /// Asks within the bounds of time and number.
-    async fn ask(
-        self: &Arc<Self>,
-        script: &'static Script,
-        keys: &[String],
-        arguments: &[Argument],
-    ) -> Result<Value, Unavailable> {
+    async fn ask(self: &Arc<Self>, keys: &[String], what: What<'_>) -> Result<Value, Unavailable> {
         let Ok(_place) = self.awaited.try_acquire() else {
             return Err(Unavailable::TooMany);
         };
-        let question = Question {
-            script,
-            keys,
-            arguments,
-        };
+        let question = Question { keys, what };
         let mut asked = None;
         let answer = self.send(&question, &mut asked);
         let result = match tokio::time::timeout(self.shared.settings.timeout, answer).await {
@@ -220,10 +209,7 @@ impl Worker {
                     return Err(unavailable);
                 }
             };
-            match ready
-                .run(question.script, question.keys, question.arguments, is_asking)
-                .await
-            {
+            match ready.put(question, is_asking).await {
                 Ok(value) => {
                     link.circuit.succeeded();
                     return Ok(value);
@@ -298,7 +284,7 @@ impl Worker {
     }
 
     /// Takes a charge in, and writes it soon.
-    pub(super) fn charge(self: &Arc<Self>, key: String, what: What) {
+    pub(super) fn charge(self: &Arc<Self>, key: String, what: lane::What) {
         if !self.lane.push(key, what) {
             self.shared.count_dropped(1);
         }
@@ -334,7 +320,7 @@ impl Worker {
         let (mut written, mut is_good) = (0, true);
         for (_, charges) in groups {
             let (keys, arguments) = self.lane.script(&charges, self.shared.now_ms());
-            match self.ask(&CHARGE, &keys, &arguments).await {
+            match self.ask(&keys, What::Script(&CHARGE, &arguments)).await {
                 Ok(_) => {
                     self.lane.written(&charges);
                     written += charges.len();

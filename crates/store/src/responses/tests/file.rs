@@ -1,0 +1,129 @@
+//! The file: what survives, what is refused, and what a reader of the disk sees.
+
+use std::fs;
+
+use super::*;
+
+#[tokio::test]
+async fn everything_is_there_after_opening_it_again_and_the_bound_still_counts_it() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let store = in_file(&directory, world.settings());
+    store.remember("a", one("1", None, "one"), &[]).unwrap();
+    store.remember("a", one("2", Some("1"), "two"), &[]).unwrap();
+    // Waits for what is in the queue.
+    drop(store);
+    let holds = world.told().holds;
+    let again = World::new();
+    again.pass(50);
+    let store = in_file(&directory, again.settings());
+    assert_eq!(again.told().holds, holds);
+    assert_eq!(bodies(&store, "a", "2").await, ["one", "two"]);
+    again.pass(50);
+    assert_eq!(body(&store, "a", "2").await, None);
+}
+
+#[tokio::test]
+async fn what_expired_while_nobody_had_it_open_is_removed() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let store = in_file(&directory, world.settings());
+    for number in 0..2500 {
+        store
+            .remember("a", one(&number.to_string(), None, "x"), &[])
+            .unwrap();
+    }
+    drop(store);
+    world.pass(1000);
+    let store = in_file(&directory, world.settings());
+    while world.told().expired < 2500 {
+        tokio::task::yield_now().await;
+    }
+    store.put("a", one("1", None, "x"), &[]).await.unwrap();
+    assert_eq!(world.told().expired, 2500);
+    assert!(world.told().holds < 1000);
+}
+
+#[tokio::test]
+async fn nothing_of_a_conversation_can_be_read_in_the_file() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let store = in_file(&directory, world.settings());
+    let records = one("resp_visible", Some("resp_before"), "a secret thought");
+    store.put("consumer-name", records, &[]).await.unwrap();
+    drop(store);
+    let bytes = fs::read(directory.path().join("responses.db")).unwrap();
+    for text in ["secret", "resp_visible", "resp_before", "consumer-name"] {
+        let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!found, "{text}");
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(directory.path().join("responses.db"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_in_use_of_another_key_or_damaged_is_refused_with_words_for_the_operator() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let store = in_file(&directory, world.settings());
+    store.put("a", one("1", None, "one"), &[]).await.unwrap();
+    let open = |digits: &str| {
+        let key = StoreKey::parse(&digits.repeat(32)).unwrap();
+        let opened = ResponseStore::open(directory.path(), key, world.settings());
+        opened.map(drop).unwrap_err().to_string()
+    };
+    assert!(open("5a").contains("in use by another process"));
+    drop(store);
+    assert!(open("5b").contains("encrypted with another key"));
+    fs::write(directory.path().join("responses.db"), "").unwrap();
+    assert!(open("5a").contains("restore it from a backup, or move it away"));
+    fs::write(directory.path().join("responses.db"), "x".repeat(10_000)).unwrap();
+    assert!(open("5a").contains("responses.db"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_missing_beside_the_file_is_told() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let made = StoreKey::load_or_generate(directory.path()).unwrap();
+    drop(ResponseStore::open(directory.path(), made, world.settings()).unwrap());
+    fs::remove_file(directory.path().join("store.key")).unwrap();
+    let error = StoreKey::load_or_generate(directory.path()).unwrap_err();
+    assert!(
+        error.to_string().contains("responses.db exists but its key"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_file_does_not_grow_for_ever() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let mut settings = world.settings();
+    settings.max_bytes = 4_000_000;
+    let store = in_file(&directory, settings);
+    let body = "x".repeat(50_000);
+    for number in 0..1000 {
+        store
+            .put("a", one(&number.to_string(), None, &body), &[])
+            .await
+            .unwrap();
+    }
+    let length = fs::metadata(directory.path().join("responses.db")).unwrap().len();
+    assert!(length < 16_000_000, "{length}");
+    assert!(world.told().evicted > 900);
+}
+
+#[tokio::test]
+async fn after_the_end_what_comes_is_refused_and_counted() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    let store = in_file(&directory, world.settings());
+    store.remember("a", one("1", None, "one"), &[]).unwrap();
+    let store = std::thread::spawn(move || {
+        assert_eq!(store.finish(Duration::from_secs(30)), 0);
+        store
+    })
+    .join()
+    .unwrap();
+    assert!(store.remember("a", one("2", None, "two"), &[]).is_err());
+    assert_eq!(world.told().refused, [Refusal::Failed]);
+    assert_eq!(body(&store, "a", "1").await.as_deref(), Some("one"));
+}
