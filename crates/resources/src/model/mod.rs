@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod responses;
 mod route;
 mod server;
 mod timeouts;
@@ -29,6 +30,7 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
@@ -44,4 +46,7 @@ pub struct Resources {
     pub consumers: Vec<Consumer>,
     /// The bootstrap part: sockets, limits and logs of the process itself.
     pub server: Server,
+    /// Where conversations of OpenAI's Responses API are kept.
+    #[serde(skip_serializing_if = "Responses::is_default")]
+    pub responses: Responses,
 }

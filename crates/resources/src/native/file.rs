@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
-use super::units::{Duration, Size};
+use super::units::{Age, Duration, Size};
 use crate::json::Json;
-use crate::model::{Compat, Dialect, OnLoss, Provider};
+use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
 use crate::named::Named;
 use crate::secret::SecretRef;
 
@@ -36,6 +36,8 @@ pub(crate) struct File {
     /// Sockets, limits and logs of the process itself.
     #[serde(default)]
     pub(crate) server: ServerEntry,
+    /// Where conversations of OpenAI's Responses API are kept.
+    pub(crate) responses: Option<ResponsesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.
@@ -148,7 +150,7 @@ pub(crate) struct AwsEntry {
     pub(crate) session_token: Option<SecretRef>,
 }
 
-/// How the connection to a provider is secured.
+/// How a connection of the gateway is secured.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProviderTlsEntry {
@@ -240,4 +242,50 @@ pub(crate) struct AccessLogEntry {
     pub(crate) path: Option<String>,
     /// `default` (one readable line), `json`, `combined`, or a text with `$variables` as in NGINX's `log_format`.
     pub(crate) format: Option<String>,
+}
+
+/// Where conversations of OpenAI's Responses API are kept, so that clients can go on with `previous_response_id` at any
+/// provider.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResponsesEntry {
+    /// Where. Default: `embedded` if a data directory was named, `redis` if `redis` is written, else `memory`.
+    pub(crate) store: Option<ResponsesHome>,
+    /// How long after its last turn a conversation is kept. Default: `30d`.
+    pub(crate) ttl: Option<Age>,
+    /// Size of all of them together, in the file or in memory; when it is reached, the oldest turns of the consumer that
+    /// has most are removed. Default: `1GiB` in the file, `64MiB` in memory.
+    pub(crate) max_size: Option<Size>,
+    /// Size of one turn; a longer one is not kept. Default: `16MiB`.
+    pub(crate) max_turn: Option<Size>,
+    /// Where Redis is.
+    pub(crate) redis: Option<RedisEntry>,
+}
+
+/// Where Redis is: a single server, a cluster, or the master that sentinels name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedisEntry {
+    /// A single server, as `host:port`.
+    pub(crate) address: Option<String>,
+    /// A cluster: some of its nodes, as `host:port`.
+    pub(crate) cluster: Option<Vec<String>>,
+    /// Some of the sentinels, as `host:port`.
+    pub(crate) sentinels: Option<Vec<String>>,
+    /// The name by which the sentinels know the master.
+    pub(crate) master: Option<String>,
+    /// The user who signs in. Default: Redis' default user.
+    pub(crate) username: Option<String>,
+    /// The password. Default: nobody signs in.
+    pub(crate) password: Option<SecretRef>,
+    /// The user who signs in at the sentinels.
+    pub(crate) sentinel_username: Option<String>,
+    /// The password at the sentinels.
+    pub(crate) sentinel_password: Option<SecretRef>,
+    /// Number of the database. Default: 0.
+    pub(crate) database: Option<u32>,
+    /// How long an answer is waited for, connecting included. Default: `1s`.
+    pub(crate) timeout: Option<Duration>,
+    /// How connections are secured. Default: not at all.
+    pub(crate) tls: Option<ProviderTlsEntry>,
 }

@@ -14,6 +14,7 @@ mod consumers;
 mod file;
 mod models;
 mod providers;
+mod responses;
 mod server;
 mod units;
 
@@ -67,6 +68,7 @@ pub fn lower_native(
     let models = models::lower(&file, compat, &mut providers, &mut report, env);
     let consumers = consumers::lower(&file, &models, &mut report, env);
     let server = lower_server(&file.server, &mut report);
+    let responses = responses::lower(file.responses.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -87,6 +89,7 @@ pub fn lower_native(
         routes: vec![route],
         consumers,
         server,
+        responses,
     })?;
     Ok(Lowered { resources, notes })
 }

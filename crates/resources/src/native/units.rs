@@ -8,6 +8,9 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 /// A length of time in milliseconds, written `250ms`, `5s`, `2m` or `1h`.
 pub(crate) type Duration = Measure<Time>;
 
+/// A long time in seconds, written `90s`, `15m`, `1h` or `30d`.
+pub(crate) type Age = Measure<Days>;
+
 /// A number of bytes, written `512B`, `64KiB`, `32MiB` or `1GiB`.
 pub(crate) type Size = Measure<Bytes>;
 
@@ -46,6 +49,17 @@ impl Unit for Time {
         &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     const MOST: u64 = 24 * 3_600_000;
     const MOST_WRITTEN: &'static str = "24h";
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Days;
+
+impl Unit for Days {
+    const NAME: &'static str = "Age";
+    const EXPECTED: &'static str = "a time with its unit, such as `15m`, `1h` or `30d`";
+    const SUFFIXES: &'static [(&'static str, u64)] = &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    const MOST: u64 = 365 * 86_400;
+    const MOST_WRITTEN: &'static str = "365d";
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +152,8 @@ mod tests {
         assert_eq!(parse::<Time>("5s"), Ok(5_000));
         assert_eq!(parse::<Time>("2 m"), Ok(120_000));
         assert_eq!(parse::<Bytes>("64KiB"), Ok(65_536));
+        assert_eq!(parse::<Days>("30d"), Ok(2_592_000));
+        assert_eq!(parse::<Days>("366d"), Err("must be at most 365d".to_owned()));
     }
 
     #[test]

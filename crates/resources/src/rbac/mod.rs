@@ -16,7 +16,7 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Route, Server, Timeouts, UriPattern,
+    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
 use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified};
@@ -131,6 +131,7 @@ pub fn lower_rbac(
         routes: vec![route],
         consumers,
         server,
+        responses: Responses::default(),
     })?;
     Ok(Lowered { resources, notes })
 }
@@ -319,6 +320,12 @@ fn refuse_sections(base: &mut Report) {
                 "has no place beside an rbac.json, which says it already; remove it",
             );
         }
+    }
+    if base.tree.get("responses").is_some() {
+        base.mistake(
+            &Path::of(["responses"]),
+            "has no place beside an rbac.json, which serves chat completions only; remove it",
+        );
     }
 }
 
