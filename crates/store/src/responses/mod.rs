@@ -228,6 +228,11 @@ impl ResponseStore {
         })
     }
 
+    /// How long records are kept, in seconds.
+    pub fn ttl_s(&self) -> u64 {
+        self.shared.settings.ttl_s
+    }
+
     /// A record, if it is there and this owner's.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ async fn every_acknowledged_turn_survives_kill_9() {
         let store = open(directory);
         if let Some(last) = last {
             let chain = store.chain("a", &last.to_string(), REACH).await.unwrap();
-            let numbers: Vec<_> = chain.iter().map(|(id, _)| id.parse().unwrap()).collect();
+            let numbers: Vec<u64> = chain.iter().map(|(id, _)| id.parse().unwrap()).collect();
             assert_eq!(numbers, (0..=last).collect::<Vec<u64>>());
             assert!(chain.iter().all(|(id, record)| record.body == body(id)));
         }
