@@ -43,6 +43,12 @@ impl fmt::Display for Loss {
     }
 }
 
+/// So many losses are told one by one. A document can be made to have a million, of which nobody reads more than the
+/// first, and each is compared with all before.
+const MOST: usize = 256;
+/// The field of all losses after these.
+const MORE: &str = "...";
+
 /// All losses of one translation, in the order in which they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses(Vec<Loss>);
@@ -68,10 +74,16 @@ impl Losses {
         self.push(field, Effect::Rejected, reason);
     }
 
-    /// Records one loss; the same field with the same effect is listed once.
+    /// Records one loss; the same field with the same effect is listed once. After 256 losses, those that follow are told
+    /// by effect and reason, for a field `...`.
     pub fn push(&mut self, field: impl Into<String>, effect: Effect, reason: &'static str) {
+        let field = if self.0.len() < MOST {
+            field.into()
+        } else {
+            MORE.to_owned()
+        };
         let loss = Loss {
-            field: field.into(),
+            field,
             effect,
             reason,
         };
@@ -109,5 +121,27 @@ impl Losses {
         for loss in other.0 {
             self.push(loss.field, loss.effect, loss.reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Effect, Losses};
+
+    #[test]
+    fn a_million_losses_are_told_in_a_few_hundred() {
+        let mut losses = Losses::new();
+        for i in 0..1_000_000 {
+            losses.dropped(format!("input[{i}]"), "why");
+        }
+        losses.rejected("input[1000000]", "why not");
+        assert_eq!(losses.iter().count(), 258);
+        assert_eq!(losses.rejections().count(), 1, "no rejection is lost");
+        let last: Vec<_> = losses.iter().skip(256).map(ToString::to_string).collect();
+        assert_eq!(last, ["...=dropped (why)", "...=rejected (why not)"]);
+        assert_eq!(
+            losses.iter().next().map(|loss| loss.effect),
+            Some(Effect::Dropped)
+        );
     }
 }
