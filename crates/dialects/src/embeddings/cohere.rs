@@ -28,16 +28,14 @@ pub(super) fn decode_request(dialect: Dialect, body: &str) -> Result<Request, De
             .iter_mut()
             .for_each(|input| input.task = Some(task.clone()));
     }
-    let wanted = object
-        .take_as::<Vec<String>>("embedding_types", "a list of strings")?
-        .unwrap_or_default();
+    let wanted = pieces::take_wanted(&mut object, "embedding_types", wanted_of)?;
     Ok(Request {
         origin: dialect,
         model,
         inputs,
         form,
         dimensions: object.take_number("output_dimension")?,
-        wanted: wanted.iter().map(|name| wanted_of(name)).collect(),
+        wanted,
         truncate: object.take_string("truncate")?.map(truncate_of),
         user: None,
         ext: leftover(object, nulls),
@@ -190,7 +188,7 @@ pub(super) fn write_request(w: &mut Writer<'_>, dialect: Dialect, part: &Part<'_
     if dialect != Dialect::BedrockCohere {
         w.key("model").string(part.model);
     }
-    write_task(w, request, own, losses);
+    write_task(w, part, own, losses);
     write_inputs(w, dialect, part, losses);
     write_types(w, dialect, request, losses);
     if request.dimensions.is_some() && dialect == Dialect::CohereV1 && !own {
@@ -220,8 +218,8 @@ pub(super) fn write_request(w: &mut Writer<'_>, dialect: Dialect, part: &Part<'_
 }
 
 /// `input_type`, which the provider demands.
-fn write_task(w: &mut Writer<'_>, request: &Request, own: bool, losses: &mut Losses) {
-    let word = match pieces::task(request, losses) {
+fn write_task(w: &mut Writer<'_>, part: &Part<'_>, own: bool, losses: &mut Losses) {
+    let word = match pieces::task(part, losses) {
         None if own => return,
         None => {
             losses.approximated(
@@ -238,7 +236,7 @@ fn write_task(w: &mut Writer<'_>, request: &Request, own: bool, losses: &mut Los
         Some(Task::Other(word)) if own => word,
         Some(other) => {
             losses.approximated(
-                named::task(request),
+                named::task(part.request),
                 "the provider has no such task; the nearest is taken",
             );
             match other {

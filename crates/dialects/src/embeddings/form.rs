@@ -207,17 +207,6 @@ pub struct Item {
 }
 
 impl Request {
-    /// The one task of all inputs. `Err` if they differ.
-    pub(super) fn common_task(&self) -> Result<Option<&Task>, ()> {
-        let mut tasks = self.inputs.iter().map(|input| input.task.as_ref());
-        let first = tasks.next().flatten();
-        if tasks.all(|task| task == first) {
-            Ok(first)
-        } else {
-            Err(())
-        }
-    }
-
     /// Estimates how many tokens the inputs have, for providers that do not say. Pictures count as 1,000.
     pub fn estimated_tokens(&self) -> u64 {
         let pieces = self.inputs.iter().flat_map(|input| &input.pieces);

@@ -143,8 +143,13 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
     }
 }
 
-/// Writes a request for the model that the provider calls `model`: one body for each call that is needed, at least one.
-/// What cannot be expressed is added to `losses`.
+/// How many calls a request needs; whoever makes them decides how many are too many.
+pub fn calls(dialect: Dialect, request: &Request) -> usize {
+    request.inputs.len().div_ceil(dialect.most_inputs()).max(1)
+}
+
+/// Writes a request for the model that the provider calls `model`: one body for each of its [`calls`]. What cannot be
+/// expressed is added to `losses`.
 pub fn encode_request(dialect: Dialect, request: &Request, model: &str, losses: &mut Losses) -> Vec<Vec<u8>> {
     if request.inputs.is_empty() {
         losses.rejected(named::input(request, 0), "there is nothing to embed");
@@ -153,8 +158,7 @@ pub fn encode_request(dialect: Dialect, request: &Request, model: &str, losses: 
         extra::report_request(request, losses);
     }
     let size = dialect.most_inputs();
-    let calls = request.inputs.len().div_ceil(size).max(1);
-    (0..calls)
+    (0..calls(dialect, request))
         .map(|call| {
             let inputs = request.inputs.chunks(size).nth(call).unwrap_or_default();
             let part = part::Part {

@@ -135,19 +135,19 @@ pub(super) fn write_request(w: &mut Writer<'_>, dialect: Dialect, part: &Part<'_
     match dialect {
         Dialect::Openai => {
             w.optional_string("user", request.user.as_deref());
-            pieces::no_task(request, losses);
+            pieces::no_task(part, losses);
             pieces::no_truncation(request, losses);
             write_format(w, request, own, losses);
         }
         Dialect::Mistral => {
-            pieces::no_task(request, losses);
+            pieces::no_task(part, losses);
             pieces::no_truncation(request, losses);
             write_kind(w, request, losses);
         }
         _ => {
             w.optional_string(
                 "input_type",
-                pieces::task(request, losses).and_then(|task| voyage_task(task, request, losses)),
+                pieces::task(part, losses).and_then(|task| voyage_task(task, request, losses)),
             );
             write_kind(w, request, losses);
             write_truncation(w, request, losses);

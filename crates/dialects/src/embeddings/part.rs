@@ -2,6 +2,7 @@
 
 use super::Dialect;
 use super::form::{Input, Item, Request, Response, Wanted};
+use super::pieces::once;
 use super::vector::{Written, pick};
 use crate::canonical::DecodeError;
 use crate::json::Writer;
@@ -34,12 +35,12 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// The kinds and notations to write; at least one.
+    /// The kinds and notations to write, each once; at least one.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
         if self.request.wanted.is_empty() {
             vec![Wanted::FLOATS]
         } else {
-            self.request.wanted.clone()
+            once(self.request.wanted.iter().cloned())
         }
     }
 

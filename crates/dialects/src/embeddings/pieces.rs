@@ -3,8 +3,8 @@
 use super::form::{Input, Kind, Piece, Request, Task, Wanted};
 use super::named;
 use super::part::Part;
-use crate::canonical::Ext;
-use crate::json::Writer;
+use crate::canonical::{DecodeError, Ext};
+use crate::json::{Object, Writer};
 use crate::loss::Losses;
 
 const TEXT_ONLY: &str = "the provider embeds text only";
@@ -48,28 +48,31 @@ pub(super) fn no_titles(part: &Part<'_>, losses: &mut Losses) {
     }
 }
 
-/// The task that all inputs share, for providers that take one for all of them.
-pub(super) fn task<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a Task> {
-    request.common_task().unwrap_or_else(|()| {
-        losses.rejected(
-            named::task(request),
-            "the provider takes one for all inputs of a call",
-        );
-        None
-    })
+/// The task that all inputs of a call share, for providers that take one for all of them.
+pub(super) fn task<'a>(part: &Part<'a>, losses: &mut Losses) -> Option<&'a Task> {
+    let mut tasks = part.inputs.iter().map(|input| input.task.as_ref());
+    let first = tasks.next().flatten();
+    if tasks.all(|task| task == first) {
+        return first;
+    }
+    losses.rejected(
+        named::task(part.request),
+        "the provider takes one for all inputs of a call",
+    );
+    None
 }
 
 /// Reports a task, for providers that make one kind of vectors for all of them.
-pub(super) fn no_task(request: &Request, losses: &mut Losses) {
+pub(super) fn no_task(part: &Part<'_>, losses: &mut Losses) {
     let told = |task: &Task| !matches!(task, Task::Image);
-    if request
+    if part
         .inputs
         .iter()
         .filter_map(|input| input.task.as_ref())
         .any(told)
     {
         losses.approximated(
-            named::task(request),
+            named::task(part.request),
             "the provider makes the same vectors for all purposes",
         );
     }
@@ -107,15 +110,41 @@ pub(super) fn no_user(request: &Request, losses: &mut Losses) {
     }
 }
 
+/// Most kinds and notations that a request may name; there are not as many.
+const MOST_WANTED: usize = 16;
+
+/// Takes the names of the kinds that are wanted.
+pub(super) fn take_wanted(
+    object: &mut Object<'_>,
+    name: &str,
+    wanted_of: impl Fn(&str) -> Wanted,
+) -> Result<Vec<Wanted>, DecodeError> {
+    let names = object
+        .take_as::<Vec<String>>(name, "a list of strings")?
+        .unwrap_or_default();
+    if names.len() > MOST_WANTED {
+        return Err(DecodeError::new(
+            object.path_of(name),
+            "names more kinds than there are",
+        ));
+    }
+    Ok(names.iter().map(|name| wanted_of(name)).collect())
+}
+
 /// The kinds that are wanted, each once.
 pub(super) fn kinds(wanted: &[Wanted]) -> Vec<&Kind> {
-    let mut kinds = Vec::with_capacity(wanted.len());
-    for Wanted { kind, .. } in wanted {
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
+    once(wanted.iter().map(|wanted| &wanted.kind))
+}
+
+/// Each value once, in their order. For short lists.
+pub(super) fn once<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in values {
+        if !once.contains(&value) {
+            once.push(value);
         }
     }
-    kinds
+    once
 }
 
 /// A picture from a `data:` address, or the address.

@@ -44,9 +44,7 @@ pub(super) fn decode_request(body: &str) -> Result<Request, DecodeError> {
         dimensions = dimensions.or(config.take_number("outputEmbeddingLength")?);
         keep_inner(&mut rest, "embeddingConfig", &config.into_ext(), false);
     }
-    let wanted = object
-        .take_as::<Vec<String>>("embeddingTypes", "a list of strings")?
-        .unwrap_or_default();
+    let wanted = pieces::take_wanted(&mut object, "embeddingTypes", wanted_of)?;
     let mut ext = leftover(object, nulls);
     ext.0.extend(rest.0);
     Ok(Request {
@@ -55,7 +53,7 @@ pub(super) fn decode_request(body: &str) -> Result<Request, DecodeError> {
         inputs: vec![input],
         form,
         dimensions,
-        wanted: wanted.iter().map(|name| wanted_of(name)).collect(),
+        wanted,
         truncate: None,
         user: None,
         ext,
@@ -80,7 +78,7 @@ pub(super) fn write_request(w: &mut Writer<'_>, part: &Part<'_>, losses: &mut Lo
     }
     if !own {
         pieces::no_titles(part, losses);
-        pieces::no_task(request, losses);
+        pieces::no_task(part, losses);
         pieces::no_truncation(request, losses);
         pieces::no_user(request, losses);
     }

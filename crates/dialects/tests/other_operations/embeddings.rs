@@ -558,3 +558,34 @@ fn errors_have_the_shape_of_their_provider() {
         parse(embeddings::encode_error(Dialect::Openai, &error));
     }
 }
+
+#[test]
+fn kinds_are_answered_once_and_cannot_be_named_without_end() {
+    let request = read(
+        Dialect::Cohere,
+        json!({"model": "m", "texts": ["a"], "input_type": "search_query", "embedding_types": ["float", "float", "base64"]}),
+    );
+    let response = decode_response(Dialect::GeminiSingle, r#"{"embedding":{"values":[1]}}"#).unwrap();
+    let body = encode_response(Dialect::Cohere, &response, &request, &mut Losses::new()).unwrap();
+    let text = String::from_utf8(body).unwrap();
+    assert!(
+        text.contains(r#""embeddings":{"float":[[1]],"base64":["AACAPw=="]}"#),
+        "{text}"
+    );
+    let many = json!({"model": "m", "texts": ["a"], "embedding_types": vec!["float"; 17]}).to_string();
+    let error = decode_request(Dialect::Cohere, &many).unwrap_err();
+    assert_eq!(error.path, "embedding_types");
+}
+
+#[test]
+fn how_many_calls_are_needed_is_known_before_they_are_written() {
+    let request = read(Dialect::Openai, json!({"model": "m", "input": vec!["a"; 97]}));
+    for (dialect, calls) in [
+        (Dialect::BedrockTitan, 97),
+        (Dialect::Cohere, 2),
+        (Dialect::GeminiBatch, 1),
+    ] {
+        assert_eq!(embeddings::calls(dialect, &request), calls);
+        assert_eq!(sent(dialect, &request, "p").0.len(), calls);
+    }
+}
