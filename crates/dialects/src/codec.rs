@@ -33,7 +33,8 @@ pub struct AnswerStyle {
     pub request_id: Option<String>,
     /// Whose manners the answer to an Anthropic client has.
     pub manners: Manners,
-    /// The model that a whole answer names in APISIX's manners; `None` for the provider's name.
+    /// The model that was asked: named where the provider's answers name none, and by whole answers in APISIX's manners;
+    /// `None` for the provider's name.
     pub model: Option<String>,
     /// How the documents of a Gemini stream are framed.
     pub framing: gemini::Framing,
@@ -130,7 +131,14 @@ pub fn encode_response(
     style: &AnswerStyle,
     losses: &mut Losses,
 ) -> Vec<u8> {
-    let response = &*style.renames.restore(response);
+    let mut response = style.renames.restore(response);
+    if let Some(model) = &style.model
+        && response.model.is_empty()
+        && response.origin != dialect
+    {
+        response.to_mut().model.clone_from(model);
+    }
+    let response = &*response;
     match dialect {
         Dialect::OpenaiChat => {
             let style = openai_chat::ResponseStyle {
@@ -261,8 +269,11 @@ impl StreamDecoder {
 /// Writes a streamed answer.
 #[derive(Debug)]
 pub struct StreamEncoder {
+    dialect: Dialect,
     encoder: Encoder,
     renames: Renames,
+    /// Named where the provider names none.
+    model: Option<String>,
 }
 
 #[derive(Debug)]
@@ -307,15 +318,39 @@ impl StreamEncoder {
             Dialect::CohereChat => Encoder::CohereChat(cohere_chat::StreamEncoder::new()),
         };
         StreamEncoder {
+            dialect,
             encoder,
             renames: style.renames.clone(),
+            model: style.model.clone(),
+        }
+    }
+
+    /// The start of an answer whose provider does not name the model, with the one that was asked; `None` for all other events.
+    fn named(&self, event: &Event<'_>) -> Option<Event<'static>> {
+        match event {
+            Event::Start {
+                origin,
+                id,
+                model,
+                created,
+                service_tier,
+                ext,
+            } if model.is_empty() && *origin != self.dialect => Some(Event::Start {
+                origin: *origin,
+                id: id.clone(),
+                model: self.model.clone()?,
+                created: *created,
+                service_tier: service_tier.clone(),
+                ext: ext.clone(),
+            }),
+            _ => None,
         }
     }
 
     /// Writes one event; what it cannot express is added to `losses`.
     pub fn encode(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
-        let renamed = self.renames.restore_event(event);
-        let event = renamed.as_ref().unwrap_or(event);
+        let changed = self.renames.restore_event(event).or_else(|| self.named(event));
+        let event = changed.as_ref().unwrap_or(event);
         match &mut self.encoder {
             Encoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
             Encoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),

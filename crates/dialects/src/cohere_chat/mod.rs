@@ -33,6 +33,9 @@ pub use response::{decode_response, encode_response};
 pub use stream::StreamDecoder;
 pub use stream_encode::StreamEncoder;
 
+/// What every envelope begins with that reasoning of other makers travels in through this dialect.
+pub const ENVELOPE_PREFIX: &str = crate::envelope::PREFIX;
+
 /// The member, and the `type`, of reasoning that stands in the content.
 pub(crate) const THINKING: &str = "thinking";
 /// The member that holds what the model means to do with its tools.

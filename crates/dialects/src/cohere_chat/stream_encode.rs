@@ -387,7 +387,9 @@ impl StreamEncoder {
             (OpenKind::Sealed { .. }, Delta::Opaque(_)) => {}
             (_, Delta::Opaque(raw)) => {
                 let members = Object::parse(raw.text(), "").map(Object::into_ext);
-                let members = members.unwrap_or_default();
+                let mut members = members.unwrap_or_default();
+                // Of the piece itself, not of the part.
+                members.0.retain(|(name, _)| name != "type");
                 foreign::report(&members, Place::Answer, self.origin, "choices[0].delta", losses);
             }
             (_, Delta::Signature(_)) if own => {}

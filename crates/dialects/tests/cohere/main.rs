@@ -1,17 +1,28 @@
 //! The Cohere dialect: recordings, translations, streams, errors, and what holds for all bytes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests fail by panicking, and json! values read best in place"
+)]
 
+mod answers;
+mod cross;
+mod errors;
+mod options;
+mod properties;
 mod recordings;
+mod requests;
+mod streams;
 
 #[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::Value;
-use support::{Decoded, json, names, recordings_of};
+use support::{Decoded, json, names, recordings_of, target};
 use tollgate_dialects::canonical::Event;
-use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses};
+use tollgate_dialects::codec::{self, AnswerStyle, StreamEncoder};
+use tollgate_dialects::{Capabilities, Dialect, Losses};
 
 const COHERE: Dialect = Dialect::CohereChat;
 
@@ -55,4 +66,29 @@ fn documents(stream: &str) -> Vec<Value> {
         }
     }
     found
+}
+
+/// A request of one dialect as another one has it, and the losses as `field=effect`.
+fn translate_for(
+    from: Dialect,
+    to: Dialect,
+    request: &Value,
+    capabilities: &Capabilities,
+) -> (Value, Vec<String>) {
+    let request = codec::decode_request(from, &request.to_string()).unwrap();
+    let mut losses = Losses::new();
+    let body = codec::encode_request(to, &request, &target("m", capabilities), &mut losses);
+    (json(body), names(&losses))
+}
+
+fn translate(from: Dialect, to: Dialect, request: &Value) -> (Value, Vec<String>) {
+    translate_for(from, to, request, &Capabilities::default())
+}
+
+/// An answer of one dialect as another one has it, and the losses.
+fn answer(from: Dialect, to: Dialect, answer: &Value) -> (Value, Vec<String>) {
+    let response = codec::decode_response(from, &answer.to_string()).unwrap();
+    let mut losses = Losses::new();
+    let body = codec::encode_response(to, &response, &AnswerStyle::default(), &mut losses);
+    (json(body), names(&losses))
 }
