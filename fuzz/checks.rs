@@ -10,7 +10,12 @@ use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, rerank};
 
-const DIALECTS: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::Gemini];
+const DIALECTS: [Dialect; 4] = [
+    Dialect::OpenaiChat,
+    Dialect::AnthropicMessages,
+    Dialect::Gemini,
+    Dialect::CohereChat,
+];
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// Runs the checks of a target.
@@ -33,6 +38,10 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "gemini_response" => response(Dialect::Gemini, bytes),
         "gemini_stream" => stream(Dialect::Gemini, bytes),
         "gemini_error" => error(Dialect::Gemini, bytes),
+        "cohere_request" => request(Dialect::CohereChat, bytes),
+        "cohere_response" => response(Dialect::CohereChat, bytes),
+        "cohere_stream" => stream(Dialect::CohereChat, bytes),
+        "cohere_error" => error(Dialect::CohereChat, bytes),
         "embeddings" => embeddings(bytes),
         "rerank" => rerank(bytes),
         "completions" => completions(bytes),

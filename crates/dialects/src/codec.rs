@@ -91,9 +91,8 @@ pub fn envelope_prefix(dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::AnthropicMessages => Some(anthropic_messages::ENVELOPE_PREFIX),
         Dialect::Gemini => Some(gemini::ENVELOPE_PREFIX),
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => {
-            None
-        }
+        Dialect::CohereChat => Some(cohere_chat::ENVELOPE_PREFIX),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => None,
     }
 }
 

@@ -35,6 +35,16 @@ static DELTA: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| {
     ]
 });
 
+/// Keys behind which a piece of content stands in Cohere's deltas.
+static COHERE_DELTA: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
+    [
+        Finder::new("\"text\":"),
+        Finder::new("\"thinking\":"),
+        Finder::new("\"arguments\":"),
+        Finder::new("\"tool_plan\":"),
+    ]
+});
+
 /// If an event is a piece of content and nothing else (no end, no usage, no error): that piece as it stands in the JSON, with
 /// its escapes; empty if it could not be found. `None`: the event must be read.
 ///
@@ -52,7 +62,12 @@ pub fn content_only<'a>(dialect: Dialect, event: &'a SseEvent<'_>) -> Option<&'a
         }
         // Every document tells the usage and may tell the end.
         Dialect::Gemini => None,
-        Dialect::OpenaiResponses | Dialect::BedrockConverse | Dialect::CohereChat => None,
+        Dialect::CohereChat => matches!(
+            event.name,
+            Some(b"content-delta" | b"tool-call-delta" | b"tool-plan-delta")
+        )
+        .then(|| piece(&*COHERE_DELTA, data)),
+        Dialect::OpenaiResponses | Dialect::BedrockConverse => None,
     }
 }
 

@@ -83,6 +83,7 @@ fn ends_usage_and_errors_of_every_recorded_stream_are_found() {
     for (name, dialect) in [
         ("openai-chat", Dialect::OpenaiChat),
         ("anthropic-messages", Dialect::AnthropicMessages),
+        ("cohere-chat-v2", Dialect::CohereChat),
     ] {
         for recording in support::recordings_of(name) {
             let Some(stream) = recording.bytes("response.sse") else {
