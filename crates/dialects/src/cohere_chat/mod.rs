@@ -22,9 +22,11 @@ mod response;
 mod stop;
 mod stream;
 mod stream_encode;
+mod stream_events;
 mod tools;
 mod turns;
 mod usage;
+mod wire;
 
 pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_error_inside, encode_error};

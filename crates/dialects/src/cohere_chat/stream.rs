@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::bag::{leftover, open};
 use super::error::decode_error_inside;
+use super::stream_events::{Borrowed, CallPiece, DeltaOf, Frame, MessageOf, Piece, begins_as_usual};
 use super::{THINKING, TOOL_PLAN, ids, logprobs, stop, tools, usage};
 use crate::Dialect;
 use crate::canonical::{DecodeError, Delta, Event, PartKind, ToolCallKind};
@@ -122,67 +122,6 @@ enum Place {
     Call(u64),
     Plan,
 }
-
-/// An event, read as far as the frequent ones need.
-#[derive(Deserialize)]
-struct Frame<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Borrowed<'a>>,
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    logprobs: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct DeltaOf<'a> {
-    #[serde(borrow, default)]
-    message: Option<MessageOf<'a>>,
-}
-
-/// What a delta adds to the message.
-#[derive(Default, Deserialize)]
-struct MessageOf<'a> {
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_plan: Option<Borrowed<'a>>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    citations: Option<&'a RawValue>,
-}
-
-/// A piece of content and nothing else.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Piece<'a> {
-    #[serde(borrow, default)]
-    text: Option<Borrowed<'a>>,
-    #[serde(borrow, default)]
-    thinking: Option<Borrowed<'a>>,
-}
-
-/// A piece of a call's arguments and nothing else.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CallPiece<'a> {
-    #[serde(borrow)]
-    function: FunctionPiece<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FunctionPiece<'a> {
-    #[serde(borrow)]
-    arguments: Borrowed<'a>,
-}
-
-/// A string that borrows from the event unless it contains escapes, also inside an `Option`.
-#[derive(Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Answer {
     fn take(
@@ -606,27 +545,6 @@ pub(super) const END: &str = "message-end";
 
 /// Where a piece of content stands.
 const CONTENT: &str = "content-delta.delta.message.content";
-
-/// Whether the `delta` of `message-start` is what all answers begin with: a message of the model in which nothing stands.
-fn begins_as_usual(delta: &str) -> bool {
-    const EMPTY: [&str; 4] = ["content", TOOL_PLAN, "tool_calls", "citations"];
-    let message = Object::parse(delta, "").ok().and_then(|mut delta| {
-        delta
-            .take_object("message")
-            .ok()?
-            .filter(|_| delta.into_ext().is_empty())
-    });
-    message.is_some_and(|mut message| {
-        let role = message
-            .take("role")
-            .is_some_and(|raw| raw.get() == "\"assistant\"");
-        role && EMPTY.iter().all(|name| {
-            message
-                .take(name)
-                .is_some_and(|raw| matches!(raw.get(), "[]" | "\"\""))
-        }) && message.into_ext().is_empty()
-    })
-}
 
 fn content_kind(thinking: bool) -> PartKind {
     if thinking {

@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::content::{OF_CALL, SIGNATURE};
+use super::wire::{
+    write_arguments, write_call, write_content, write_content_piece, write_indexed, write_text,
+};
 use super::{THINKING, TOOL_PLAN, error, ids, logprobs, stop, stream, tools, usage};
 use crate::anthropic_messages::{write_event, write_frame};
 use crate::canonical::{
@@ -526,61 +529,6 @@ fn is_event(field: &str, raw: &RawJson) -> bool {
         let kind = object.peek("type").map(RawJson::from);
         kind.and_then(|kind| kind.as_string()).as_deref() == Some(field)
     })
-}
-
-fn write_indexed(out: &mut Vec<u8>, kind: &str, index: u64) {
-    write_event(out, kind, |w| w.key("index").number(index));
-}
-
-fn write_content(out: &mut Vec<u8>, kind: &str, index: u64, content: impl FnOnce(&mut Writer<'_>)) {
-    write_event(out, kind, |w| {
-        w.key("index").number(index);
-        w.key("delta").object(|w| {
-            w.key("message").object(|w| {
-                w.key("content");
-                content(w);
-            });
-        });
-    });
-}
-
-fn write_content_piece(out: &mut Vec<u8>, index: u64, member: &str, piece: &str) {
-    write_content(out, "content-delta", index, |w| {
-        w.object(|w| w.key(member).string(piece));
-    });
-}
-
-fn write_text(out: &mut Vec<u8>, index: u64, text: &str, logprobs: Option<&RawJson>) {
-    write_event(out, "content-delta", |w| {
-        w.key("index").number(index);
-        w.key("delta").object(|w| {
-            w.key("message").object(|w| {
-                w.key("content").object(|w| w.key("text").string(text));
-            });
-        });
-        if let Some(raw) = logprobs {
-            w.key("logprobs");
-            logprobs::encode_piece(w, raw);
-        }
-    });
-}
-
-fn write_call(out: &mut Vec<u8>, kind: &str, index: u64, call: impl FnOnce(&mut Writer<'_>)) {
-    write_event(out, kind, |w| {
-        w.key("index").number(index);
-        w.key("delta").object(|w| {
-            w.key("message").object(|w| {
-                w.key("tool_calls");
-                call(w);
-            });
-        });
-    });
-}
-
-fn write_arguments(w: &mut Writer<'_>, arguments: &str) {
-    w.object(|w| {
-        w.key("function").object(|w| w.key("arguments").string(arguments));
-    });
 }
 
 fn own_delta(delta: &Delta<'_>) -> Delta<'static> {
