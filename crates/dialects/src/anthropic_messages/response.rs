@@ -7,7 +7,7 @@ use crate::canonical::{
     Choice, DecodeError, Ext, Part, Reasoning, Response, Stop, StopReason, Text, ToolCall, ToolCallKind,
 };
 use crate::envelope;
-use crate::foreign::{self, Place};
+use crate::foreign::{self, NOT_MALFORMED, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 
@@ -228,6 +228,9 @@ fn report_losses(response: &Response, losses: &mut Losses) {
     if let Some(choice) = response.choices.first() {
         bag("choices[0]", &choice.ext);
         bag("choices[0].message", &choice.message_ext);
+        if choice.stop.reason == StopReason::Malformed {
+            losses.approximated("choices[0].finish_reason", NOT_MALFORMED);
+        }
         if choice.logprobs.is_some() {
             losses.dropped("choices[0].logprobs", "the dialect has no log probabilities");
         }

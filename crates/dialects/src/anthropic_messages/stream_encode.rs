@@ -15,7 +15,7 @@ use crate::canonical::{
     Delta, ErrorKind, Event, Ext, PartKind, ProviderError, Reasoning, Stop, StopReason, ToolCallKind, Usage,
 };
 use crate::envelope;
-use crate::foreign::{self, Place};
+use crate::foreign::{self, NOT_MALFORMED, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 
@@ -172,7 +172,12 @@ impl StreamEncoder {
             }
             Event::Error(error) => self.error(error, out),
             Event::End => self.end(losses, out),
-            Event::Stop { choice: 0, stop } => self.stop = Some(stop.clone()),
+            Event::Stop { choice: 0, stop } => {
+                if !self.native && stop.reason == StopReason::Malformed {
+                    losses.approximated("choices[0].finish_reason", NOT_MALFORMED);
+                }
+                self.stop = Some(stop.clone());
+            }
             Event::Opaque { field, raw } => self.opaque(field, raw, losses, out),
             // The first event must be `message_start`.
             Event::Ping => {

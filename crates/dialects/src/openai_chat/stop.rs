@@ -1,6 +1,7 @@
 //! Finish reasons.
 
 use crate::canonical::{Stop, StopReason};
+use crate::foreign::NOT_MALFORMED;
 use crate::{Dialect, Losses};
 
 /// What is written as `finish_reason`.
@@ -80,10 +81,7 @@ pub(super) fn encode<'a>(
         );
     }
     if stop.reason == StopReason::Malformed {
-        losses.approximated(
-            "stop_reason",
-            "the answer cannot say that its tool call was malformed",
-        );
+        losses.approximated("stop_reason", NOT_MALFORMED);
     }
     match (style, &stop.native) {
         (FinishReasonStyle::Native, Some(word)) => Some(word),

@@ -2,14 +2,23 @@
 //!
 //! Each request field of each dialect stands in an inventory (`data/fields/`) with a value. What becomes of it in the other
 //! dialects is found by translating, never written down: a field that is neither told as a loss nor changes anything is a
-//! silent loss, and fails. `UPDATE=1 cargo test -p tollgate-dialects --test tables` writes the pages.
+//! silent loss, and fails. The recordings show the same: what does not survive the way there and back must have been told. `UPDATE=1 cargo test -p tollgate-dialects --test tables` writes the pages.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and say what they could not compare"
+)]
 
 mod classify;
+mod facts;
 mod inventory;
 mod page;
 mod path;
+mod recordings;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
