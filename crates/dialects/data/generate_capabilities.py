@@ -16,10 +16,10 @@ PROVIDERS = {
     # Where two providers list the same bare name, the earlier one describes it.
     name: rank
     for rank, name in enumerate(
-        "anthropic openai mistral deepseek xai gemini groq cohere_chat moonshot zai dashscope perplexity cerebras "
+        "anthropic openai mistral deepseek xai gemini groq cohere_chat moonshot zai dashscope cerebras "
         "vertex_ai-anthropic_models vertex_ai-language-models vertex_ai-mistral_models vertex_ai-llama_models "
         "vertex_ai-deepseek_models vertex_ai bedrock_mantle bedrock_converse bedrock azure azure_ai together_ai "
-        "fireworks_ai".split()
+        "fireworks_ai perplexity".split()
     )
 }
 SWITCHES = [
