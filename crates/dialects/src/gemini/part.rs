@@ -113,8 +113,14 @@ fn decode_text(
     if object.peek(THOUGHT).is_some_and(|raw| raw.get() == "true") {
         object.take(THOUGHT);
         let own = signature.map(|signature| proof(signature, THOUGHT));
+        let foreign = own.as_ref().is_some_and(|proof| proof.origin != Some(ORIGIN));
+        let before = if foreign {
+            take_pieces(parts)
+        } else {
+            String::new()
+        };
         parts.push(Part::Reasoning(Reasoning {
-            text,
+            text: before + &text,
             ext: leftover(object, nulls),
             ..own.unwrap_or_else(|| Reasoning {
                 origin: Some(ORIGIN),
@@ -139,6 +145,26 @@ fn decode_text(
         }
     }
     Ok(())
+}
+
+/// The thoughts without a signature at the end of `parts`, taken from there: a stream tells another maker's reasoning piece by
+/// piece, and its envelope behind them.
+fn take_pieces(parts: &mut Vec<Part>) -> String {
+    let is_piece = |part: &Part| match part {
+        Part::Reasoning(reasoning) => {
+            reasoning.signature.is_none()
+                && reasoning.redacted.is_none()
+                && reasoning.origin == Some(ORIGIN)
+                && reasoning.ext.is_empty()
+        }
+        _ => false,
+    };
+    let pieces = parts.iter().rev().take_while(|part| is_piece(part)).count();
+    let texts = parts.drain(parts.len() - pieces..).filter_map(|part| match part {
+        Part::Reasoning(reasoning) => Some(reasoning.text),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// The proof in a signature: Gemini's own, or in our envelope that of another maker.

@@ -1,7 +1,7 @@
 //! There and back: what a Gemini answer carries through a client of another dialect and into the next turn.
 
 use serde_json::{Value, json};
-use tollgate_dialects::canonical::Part;
+use tollgate_dialects::canonical::{Event, Part};
 use tollgate_dialects::codec::{self, AnswerStyle};
 use tollgate_dialects::{Capabilities, Dialect, Losses};
 
@@ -232,7 +232,66 @@ fn thinking_of_anthropic_survives_a_gemini_client() {
         &mut losses,
     ));
     assert!(losses.is_empty(), "{losses:?}");
-    let mut turn = told["candidates"][0]["content"].clone();
+    assert_eq!(
+        asked_again(told["candidates"][0]["content"].clone()),
+        own["content"]
+    );
+}
+
+#[test]
+fn streamed_thinking_of_anthropic_survives_a_gemini_client_that_keeps_every_piece() {
+    let stream = concat!(
+        r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}"#,
+        "\n",
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+        "\n",
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"They "}}"#,
+        "\n",
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"want f."}}"#,
+        "\n",
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqQB/+=="}}"#,
+        "\n",
+        r#"{"type":"content_block_stop","index":0}"#,
+        "\n",
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"toolu_1","name":"f","input":{}}}"#,
+        "\n",
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#,
+        "\n",
+        r#"{"type":"content_block_stop","index":1}"#,
+        "\n",
+        r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":2}}"#,
+        "\n",
+        r#"{"type":"message_stop"}"#,
+    );
+    let mut encoder = codec::StreamEncoder::new(GEMINI, &AnswerStyle::default());
+    let (mut losses, mut out) = (Losses::new(), Vec::new());
+    let mut decoder = codec::StreamDecoder::new(ANTHROPIC, 1 << 20);
+    for line in stream.lines() {
+        let kind = parse(line)["type"].as_str().unwrap().to_owned();
+        let event = format!("event: {kind}\ndata: {line}\n\n");
+        let mut sink = |event: Event<'_>| encoder.encode(&event, &mut losses, &mut out);
+        decoder.feed(event.as_bytes(), &mut sink).unwrap();
+    }
+    let text = String::from_utf8(out).unwrap();
+    let parts: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .flat_map(|data| {
+            let parts = parse(data)["candidates"][0]["content"]["parts"].clone();
+            parts.as_array().cloned().unwrap_or_default()
+        })
+        .collect();
+    assert_eq!(
+        asked_again(json!({"role": "model", "parts": parts})),
+        json!([
+            {"type": "thinking", "thinking": "They want f.", "signature": "EqQB/+=="},
+            {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}},
+        ])
+    );
+}
+
+/// The model's turn as Anthropic gets it when a Gemini client has sent it back.
+fn asked_again(mut turn: Value) -> Value {
     // Clients decode the bytes of signatures and write them in the other alphabet, without padding.
     for part in turn["parts"].as_array_mut().unwrap() {
         if let Some(signature) = part.get("thoughtSignature").and_then(Value::as_str) {
@@ -255,5 +314,5 @@ fn thinking_of_anthropic_survives_a_gemini_client() {
         &mut losses,
     ));
     assert!(losses.is_empty(), "{losses:?}");
-    assert_eq!(body["messages"][1]["content"], own["content"]);
+    body["messages"][1]["content"].clone()
 }
