@@ -1,9 +1,10 @@
 //! The codecs by dialect: one function per job, whichever dialect it is for.
 
 use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
+use crate::unsaid::{Step, Unsaid};
 use crate::{
     Dialect, Losses, Renames, Target, anthropic_messages, apisix, bedrock_converse, cohere_chat, gemini,
-    openai_chat, openai_responses,
+    openai_chat, openai_responses, unsaid,
 };
 
 /// Whose manners a translation has where both are possible.
@@ -38,6 +39,8 @@ pub struct AnswerStyle {
     pub model: Option<String>,
     /// How the documents of a Gemini stream are framed.
     pub framing: gemini::Framing,
+    /// What a Responses answer repeats of its request.
+    pub echo: openai_responses::Echo,
     /// Tools that were sent under another name; see [`renames`].
     pub renames: Renames,
 }
@@ -138,6 +141,7 @@ pub fn encode_response(
         response.to_mut().model.clone_from(model);
     }
     let response = &*response;
+    let response = &*unsaid::leave_out(response, dialect);
     match dialect {
         Dialect::OpenaiChat => {
             let style = openai_chat::ResponseStyle {
@@ -152,7 +156,13 @@ pub fn encode_response(
         }
         Dialect::AnthropicMessages => anthropic_messages::encode_response(response, losses),
         Dialect::Gemini => gemini::encode_response(response, losses),
-        Dialect::OpenaiResponses => openai_responses::encode_response(response, losses),
+        Dialect::OpenaiResponses => {
+            let style = openai_responses::ResponseStyle {
+                created_s: style.created_s,
+                echo: style.echo.clone(),
+            };
+            openai_responses::encode_response(response, &style, losses)
+        }
         Dialect::BedrockConverse => bedrock_converse::encode_response(response, losses),
         Dialect::CohereChat => cohere_chat::encode_response(response, losses),
     }
@@ -273,6 +283,7 @@ pub struct StreamEncoder {
     renames: Renames,
     /// Named where the provider names none.
     model: Option<String>,
+    unsaid: Unsaid,
 }
 
 #[derive(Debug)]
@@ -312,7 +323,13 @@ impl StreamEncoder {
                 framing: style.framing,
                 ..gemini::StreamStyle::default()
             })),
-            Dialect::OpenaiResponses => Encoder::OpenaiResponses(openai_responses::StreamEncoder::new()),
+            Dialect::OpenaiResponses => Encoder::OpenaiResponses(openai_responses::StreamEncoder::new(
+                openai_responses::StreamStyle {
+                    created_s: style.created_s,
+                    echo: style.echo.clone(),
+                    ..openai_responses::StreamStyle::default()
+                },
+            )),
             Dialect::BedrockConverse => Encoder::BedrockConverse(bedrock_converse::StreamEncoder::new()),
             Dialect::CohereChat => Encoder::CohereChat(cohere_chat::StreamEncoder::new()),
         };
@@ -321,6 +338,7 @@ impl StreamEncoder {
             encoder,
             renames: style.renames.clone(),
             model: style.model.clone(),
+            unsaid: Unsaid::new(dialect),
         }
     }
 
@@ -350,6 +368,15 @@ impl StreamEncoder {
     pub fn encode(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
         let changed = self.renames.restore_event(event).or_else(|| self.named(event));
         let event = changed.as_ref().unwrap_or(event);
+        match self.unsaid.step(event) {
+            Step::Tell => {}
+            Step::Leave => return,
+            Step::TellAfter(start) => self.write(&start, losses, out),
+        }
+        self.write(event, losses, out);
+    }
+
+    fn write(&mut self, event: &Event<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
         match &mut self.encoder {
             Encoder::OpenaiChat(encoder) => encoder.encode(event, losses, out),
             Encoder::AnthropicMessages(encoder) => encoder.encode(event, losses, out),

@@ -36,6 +36,7 @@ pub mod scan;
 pub mod sse;
 mod target;
 mod tool_names;
+mod unsaid;
 
 pub use dialect::Dialect;
 pub use loss::{Effect, Loss, Losses};

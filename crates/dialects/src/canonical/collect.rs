@@ -13,6 +13,7 @@ use super::{
 };
 use crate::Dialect;
 use crate::json::{Object, RawJson};
+use crate::openai_responses::PROGRESS;
 
 /// Collects the [`Event`]s of one answer.
 ///
@@ -103,6 +104,8 @@ impl Collector {
             Event::Stop { choice, stop } => self.choice(*choice).stop = Some(stop.clone()),
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Error(error) => self.error = Some(error.clone()),
+            // How far something is, is no part of the answer.
+            Event::Opaque { field, .. } if field == PROGRESS => {}
             Event::Opaque { field, raw } => self.keep(field, raw),
             Event::End => self.ended = true,
         }

@@ -9,6 +9,7 @@ mod anthropic_messages;
 mod cohere_chat;
 mod gemini;
 mod openai_chat;
+mod openai_responses;
 
 use crate::Dialect;
 use crate::canonical::{CacheHint, Ext};
@@ -101,7 +102,8 @@ fn fate(name: &str, raw: &RawJson, place: Place, origin: Dialect) -> Fate {
         Dialect::AnthropicMessages => anthropic_messages::fate(place, name, raw),
         Dialect::Gemini => gemini::fate(place, name, raw),
         Dialect::CohereChat => cohere_chat::fate(place, name, raw),
-        Dialect::OpenaiResponses | Dialect::BedrockConverse => unknown(place),
+        Dialect::OpenaiResponses => openai_responses::fate(place, name, raw),
+        Dialect::BedrockConverse => unknown(place),
     }
 }
 

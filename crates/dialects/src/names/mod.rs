@@ -7,6 +7,7 @@ mod anthropic_messages;
 mod cohere_chat;
 mod gemini;
 mod openai_chat;
+mod openai_responses;
 
 use crate::Dialect;
 use crate::canonical::{ContentForm, Media, Part, Request, Role, ToolKind};
@@ -58,7 +59,8 @@ impl<'a> Names<'a> {
             Dialect::AnthropicMessages => anthropic_messages::option(name),
             Dialect::Gemini => gemini::option(name, self.request),
             Dialect::CohereChat => cohere_chat::option(name),
-            Dialect::OpenaiResponses | Dialect::BedrockConverse => name,
+            Dialect::OpenaiResponses => openai_responses::option(name, self.request),
+            Dialect::BedrockConverse => name,
         }
     }
 
@@ -66,9 +68,9 @@ impl<'a> Names<'a> {
     pub(crate) fn messages(self) -> &'static str {
         match self.request.origin {
             Dialect::Gemini => "contents",
+            Dialect::OpenaiResponses => "input",
             Dialect::OpenaiChat
             | Dialect::AnthropicMessages
-            | Dialect::OpenaiResponses
             | Dialect::BedrockConverse
             | Dialect::CohereChat => "messages",
         }
@@ -95,9 +97,8 @@ impl<'a> Names<'a> {
             Dialect::AnthropicMessages => anthropic_messages::member(member),
             Dialect::Gemini => gemini::member(member),
             Dialect::CohereChat => cohere_chat::member(member),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
-                openai_chat::member(member)
-            }
+            Dialect::OpenaiResponses => openai_responses::member(member),
+            Dialect::OpenaiChat | Dialect::BedrockConverse => openai_chat::member(member),
         };
         format!("{path}.{name}")
     }
@@ -120,9 +121,8 @@ impl<'a> Names<'a> {
         let calls = match self.request.origin {
             Dialect::OpenaiChat | Dialect::CohereChat => "messages[].tool_calls[]",
             Dialect::Gemini => "contents[].parts[]",
-            Dialect::AnthropicMessages | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
-                "messages[].content[]"
-            }
+            Dialect::OpenaiResponses => "input[]",
+            Dialect::AnthropicMessages | Dialect::BedrockConverse => "messages[].content[]",
         };
         self.within(calls, Member::CallName)
     }
@@ -132,10 +132,10 @@ impl<'a> Names<'a> {
         let instruction = match self.request.origin {
             Dialect::AnthropicMessages => "system",
             Dialect::Gemini => "systemInstruction",
-            Dialect::OpenaiChat
-            | Dialect::OpenaiResponses
-            | Dialect::BedrockConverse
-            | Dialect::CohereChat => return format!("messages[{message}]"),
+            Dialect::OpenaiResponses => return openai_responses::message(self.request, message),
+            Dialect::OpenaiChat | Dialect::BedrockConverse | Dialect::CohereChat => {
+                return format!("messages[{message}]");
+            }
         };
         let list = self.messages();
         let leading = self
@@ -161,9 +161,8 @@ impl<'a> Names<'a> {
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
             Dialect::Gemini => gemini::part(&path, &found.parts, part),
             Dialect::CohereChat => cohere_chat::part(&path, found, part),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
-                openai_chat::part(&path, found, part)
-            }
+            Dialect::OpenaiResponses => openai_responses::part(self.request, message, part),
+            Dialect::OpenaiChat | Dialect::BedrockConverse => openai_chat::part(&path, found, part),
         }
     }
 
@@ -181,6 +180,8 @@ impl<'a> Names<'a> {
                 Some(Part::Text(_)) | None => format!("{path}.functionResponse.response"),
                 Some(_) => format!("{path}.functionResponse.parts[{}]", inner.saturating_sub(1)),
             },
+            (Dialect::OpenaiResponses, ContentForm::List) => format!("{path}.output[{inner}]"),
+            (Dialect::OpenaiResponses, _) => format!("{path}.output"),
             (_, ContentForm::List) => format!("{path}.content[{inner}]"),
             (_, ContentForm::String | ContentForm::Null | ContentForm::Absent) => format!("{path}.content"),
         }

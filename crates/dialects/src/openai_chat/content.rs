@@ -265,7 +265,7 @@ fn write_inside(w: &mut Writer<'_>, member: &str, media: &Media) {
 }
 
 /// A data URL, or the address itself.
-pub(super) fn address_of(source: &MediaSource) -> String {
+pub(crate) fn address_of(source: &MediaSource) -> String {
     match source {
         MediaSource::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
         MediaSource::Url(address) | MediaSource::FileId(address) => address.clone(),
@@ -274,7 +274,8 @@ pub(super) fn address_of(source: &MediaSource) -> String {
     }
 }
 
-fn source_of(address: &str) -> MediaSource {
+/// The source that an address names: data if it is a data URL of base64, else the address.
+pub(crate) fn source_of(address: &str) -> MediaSource {
     let parts = address
         .strip_prefix("data:")
         .and_then(|rest| rest.split_once(";base64,"));

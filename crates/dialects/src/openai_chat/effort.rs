@@ -5,7 +5,7 @@ use crate::names::Names;
 use crate::{Capabilities, Losses};
 
 /// The word for `reasoning_effort` when the request comes from another dialect; `None` leaves the choice to the model.
-pub(super) fn for_foreign(
+pub(crate) fn for_foreign(
     reasoning: &ReasoningRequest,
     capabilities: &Capabilities,
     names: Names<'_>,

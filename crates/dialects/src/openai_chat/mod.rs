@@ -12,7 +12,8 @@
 mod content;
 mod effort;
 mod error;
-mod ext;
+pub(crate) mod ext;
+mod from_responses;
 mod messages;
 mod reasoning;
 mod request;
@@ -27,9 +28,13 @@ mod tools;
 pub(crate) mod usage;
 mod write_messages;
 
+pub(crate) use content::{address_of, source_of};
+pub(crate) use effort::for_foreign as effort_for;
 pub use error::{decode_error, decode_unnumbered, encode_error, error_in_answer};
+pub(crate) use request::service_tier;
 pub use request::{decode_request, encode_request, renames, uses_legacy_functions};
 pub use response::{ResponseStyle, decode_response, encode_response};
 pub use stop::FinishReasonStyle;
 pub use stream::StreamDecoder;
 pub use stream_encoder::{StreamEncoder, StreamStyle};
+pub(crate) use tools::take_arguments;

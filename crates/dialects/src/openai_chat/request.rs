@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, unmark, without};
-use super::{effort, messages, tools, write_messages};
+use super::{effort, from_responses, messages, tools, write_messages};
 use crate::canonical::{
     DecodeError, Effort, Ext, ReasoningRequest, Request, ResponseFormat, Thinking, ToolChoice,
 };
@@ -97,7 +97,8 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         if let Some(format) = &request.response_format {
             write_response_format(w, format, request, losses);
         }
-        let user_member = if own && is_marked(&request.ext, "user") {
+        let openai = own || request.origin == Dialect::OpenaiResponses;
+        let user_member = if openai && is_marked(&request.ext, "user") {
             "user"
         } else {
             "safety_identifier"
@@ -106,6 +107,8 @@ pub fn encode_request(request: &Request, target: &Target<'_>, losses: &mut Losse
         w.optional_string("service_tier", service_tier(request, losses));
         if own {
             w.ext(&own_members(request));
+        } else if openai {
+            from_responses::write_members(w, request, losses);
         } else {
             foreign::report(&request.ext, Place::Request, request.origin, "", losses);
         }
@@ -353,7 +356,7 @@ fn write_stop(w: &mut Writer<'_>, request: &Request, losses: &mut Losses) {
 
 fn write_stream(w: &mut Writer<'_>, request: &Request) {
     w.optional_bool("stream", request.stream);
-    let rest = if request.origin == Dialect::OpenaiChat {
+    let rest = if matches!(request.origin, Dialect::OpenaiChat | Dialect::OpenaiResponses) {
         inner(&request.ext, "stream_options")
     } else {
         Ext::default()
@@ -465,9 +468,10 @@ fn write_response_format(
     }
 }
 
-fn service_tier<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a str> {
+/// The tier of a request in OpenAI's words.
+pub(crate) fn service_tier<'a>(request: &'a Request, losses: &mut Losses) -> Option<&'a str> {
     let tier = request.service_tier.as_deref();
-    if request.origin == Dialect::OpenaiChat {
+    if matches!(request.origin, Dialect::OpenaiChat | Dialect::OpenaiResponses) {
         return tier;
     }
     if request.ext.get("speed").and_then(RawJson::as_string).as_deref() == Some("fast") {

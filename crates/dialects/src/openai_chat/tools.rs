@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::content::{take_cache, write_cache};
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, without};
+use super::from_responses;
 use crate::canonical::{DecodeError, Ext, Part, Request, Tool, ToolCall, ToolCallKind, ToolChoice, ToolKind};
 use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
@@ -196,7 +197,11 @@ pub(super) fn write_tools(w: &mut Writer<'_>, request: &Request, legacy: bool, l
     if !tools.is_empty() {
         w.key(if legacy { "functions" } else { "tools" }).array(|w| {
             for tool in &tools {
-                write_tool(w, tool, own, legacy);
+                if request.origin == Dialect::OpenaiResponses {
+                    write_tool(w, &from_responses::tool(tool), own, legacy);
+                } else {
+                    write_tool(w, tool, own, legacy);
+                }
             }
         });
     }
@@ -220,7 +225,9 @@ fn report_foreign(request: &Request, losses: &mut Losses) {
         foreign::report_cache(tool.cache.as_ref(), &path, losses);
         foreign::report(&tool.ext, Place::Tool, request.origin, &path, losses);
     }
-    if let Some(ToolChoice::Opaque(_)) = &request.tool_choice {
+    if let Some(ToolChoice::Opaque(raw)) = &request.tool_choice
+        && from_responses::custom_choice(request, raw).is_none()
+    {
         losses.rejected(names.option("tool_choice"), "this choice has no counterpart");
     }
 }
@@ -313,7 +320,14 @@ fn write_choice(w: &mut Writer<'_>, choice: &ToolChoice, request: &Request, lega
             });
         }),
         ToolChoice::Opaque(raw) if own => w.key(key).raw(raw),
-        ToolChoice::Opaque(_) => {}
+        ToolChoice::Opaque(raw) => {
+            if let Some(name) = from_responses::custom_choice(request, raw) {
+                w.key(key).object(|w| {
+                    w.key("type").string("custom");
+                    w.key("custom").object(|w| w.key("name").string(&name));
+                });
+            }
+        }
     }
 }
 
@@ -413,7 +427,7 @@ pub(super) fn decode_function_call(raw: &RawValue, path: &str, id: String) -> Re
 }
 
 /// The arguments as they were written. Some providers write an object instead of a string; its text is kept.
-pub(super) fn take_arguments(function: &mut Object<'_>, name: &str) -> String {
+pub(crate) fn take_arguments(function: &mut Object<'_>, name: &str) -> String {
     let Some(raw) = function.take(name) else {
         return String::new();
     };

@@ -1,109 +1,64 @@
-//! OpenAI Responses, `POST /v1/responses`.
+//! OpenAI Responses (`POST /v1/responses`), at OpenAI and at the vendors that speak it.
+//!
+//! A conversation is a list of items here: messages, reasoning, calls and their results. The items of the model between two
+//! turns of the user are one assistant message of the canonical form, in their order. What belongs to an item and not to
+//! one of its parts stays in the bag of the item's first part, under [`ITEM`]; its presence also says where an item begins.
+//!
+//! Knows the whole vocabulary of texts, refusals, reasoning, functions and free-text tools. Everything else (tools that the
+//! provider runs, references, compaction) is carried whole and only within this dialect. Refuses to know stored answers:
+//! whoever keeps them expands `previous_response_id` before a request is decoded, else it is rejected elsewhere.
+//!
+//! Marks and inner members in bags follow the conventions of [`openai_chat`](crate::openai_chat).
 
-use crate::canonical::{DecodeError, ErrorKind, Event, ProviderError, Request, Response};
-use crate::{Losses, Renames, Target};
+mod content;
+mod echo;
+mod encode;
+mod error;
+mod ids;
+mod input;
+mod input_tokens;
+mod item;
+mod options;
+mod request;
+mod response;
+mod stop;
+mod stream;
+mod stream_encode;
+mod stream_items;
+mod stream_parts;
+mod tools;
+mod usage;
+mod write_input;
+mod write_item;
+mod write_stream;
 
-const NOT_YET: &str = "this dialect is not translated yet";
+pub use echo::Echo;
+pub use encode::{encode_request, renames};
+pub use error::{decode_error, decode_error_inside, encode_error};
+pub use input_tokens::{
+    decode_input_tokens_request, decode_token_count, encode_input_tokens_request, encode_token_count,
+};
+pub use request::decode_request;
+pub use response::{ResponseStyle, decode_response, encode_response};
+pub(crate) use stream::PROGRESS;
+pub use stream::StreamDecoder;
+pub use stream_encode::{StreamEncoder, StreamStyle};
 
-/// Reads a request.
-///
-/// # Errors
-/// Always.
-pub fn decode_request(_body: &str) -> Result<Request, DecodeError> {
-    Err(DecodeError::new("", NOT_YET))
-}
+pub(crate) use input::{INPUT, INSTRUCTIONS};
+pub(crate) use write_item::is_string;
 
-/// Writes a request for a model; what it cannot express is added to `losses`.
-pub fn encode_request(_request: &Request, _target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
-    losses.rejected("", NOT_YET);
-    Vec::new()
-}
+use crate::Dialect;
 
-/// The tools of a request that [`encode_request`] sends under another name.
-pub fn renames(_request: &Request) -> Renames {
-    Renames::default()
-}
+/// The beginning of an `encrypted_content` that is not a maker's own but our envelope around another maker's reasoning.
+pub const ENVELOPE_PREFIX: &str = crate::envelope::PREFIX;
 
-/// Reads a whole answer.
-///
-/// # Errors
-/// Always.
-pub fn decode_response(_body: &str) -> Result<Response, DecodeError> {
-    Err(DecodeError::new("", NOT_YET))
-}
+const ORIGIN: Dialect = Dialect::OpenaiResponses;
 
-/// Writes a whole answer; what it cannot express is added to `losses`.
-pub fn encode_response(_response: &Response, losses: &mut Losses) -> Vec<u8> {
-    losses.rejected("", NOT_YET);
-    Vec::new()
-}
+/// The member of a part's bag that holds what belongs to the whole item; the part is the first of its item.
+pub(crate) const ITEM: &str = "item";
 
-/// Reads an error answer, whatever it looks like.
-pub fn decode_error(status: u16, _body: &[u8]) -> ProviderError {
-    ProviderError {
-        status,
-        ..decode_error_inside("")
-    }
-}
+/// The same, as a stream tells it at the end of an item, in the bag of any of its parts.
+const ITEM_END: &str = "item_end";
 
-/// Reads an error that came inside a stream or an answer with a status of success.
-pub fn decode_error_inside(_document: &str) -> ProviderError {
-    ProviderError {
-        kind: ErrorKind::Server,
-        status: 500,
-        message: NOT_YET.to_owned(),
-        native_type: None,
-        code: None,
-        param: None,
-        raw: None,
-    }
-}
-
-/// Writes an error answer.
-pub fn encode_error(error: &ProviderError) -> Vec<u8> {
-    error.message.clone().into_bytes()
-}
-
-/// Reads a streamed answer from chunks cut anywhere.
-#[derive(Debug)]
-pub struct StreamDecoder;
-
-impl StreamDecoder {
-    /// A decoder at the beginning of a stream. Events above `max_event_bytes` are refused.
-    pub fn new(_max_event_bytes: usize) -> Self {
-        StreamDecoder
-    }
-
-    /// Takes the next bytes and reports the events they complete.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn feed(&mut self, _bytes: &[u8], _sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        Err(DecodeError::new("", NOT_YET))
-    }
-
-    /// The bytes have ended.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn finish(&mut self, _sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        Err(DecodeError::new("", NOT_YET))
-    }
-}
-
-/// Writes a streamed answer.
-#[derive(Debug)]
-pub struct StreamEncoder;
-
-impl StreamEncoder {
-    #[allow(clippy::new_without_default, reason = "a style follows")]
-    /// An encoder at the beginning of a stream.
-    pub fn new() -> Self {
-        StreamEncoder
-    }
-
-    /// Writes one event; what it cannot express is added to `losses`.
-    pub fn encode(&mut self, _event: &Event<'_>, losses: &mut Losses, _out: &mut Vec<u8>) {
-        losses.rejected("", NOT_YET);
-    }
-}
+/// What separates the pieces of a summary where they are told as one text.
+const BETWEEN_PIECES: &str = "\n\n";
