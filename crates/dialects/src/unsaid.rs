@@ -37,7 +37,7 @@ pub(crate) enum Step {
     /// It waits for more, or is left out.
     Leave,
     /// This beginning is told before it.
-    TellAfter(Event<'static>),
+    TellAfter(Box<Event<'static>>),
 }
 
 /// Holds the beginning of reasoning back until there is something to tell.
@@ -80,7 +80,7 @@ impl Unsaid {
                     return Step::Leave;
                 }
                 let (choice, part, kind) = self.waiting.remove(position);
-                return Step::TellAfter(Event::PartStart { choice, part, kind });
+                return Step::TellAfter(Box::new(Event::PartStart { choice, part, kind }));
             }
             Event::PartStop { choice, part } if !self.waiting.is_empty() => {
                 if let Some(position) = self.position(*choice, *part) {

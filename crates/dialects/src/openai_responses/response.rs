@@ -1,5 +1,7 @@
 //! Whole answers, read and written.
 
+use std::borrow::Cow;
+
 use super::echo::Echo;
 use super::stop::{self, Contains};
 use super::write_item::{
@@ -133,7 +135,7 @@ fn write_own_response(out: &mut Vec<u8>, response: &Response) {
         }
         w.key("output").array(|w| {
             for choice in &response.choices {
-                write_own(w, &choice.parts);
+                write_own(w, &with_logprobs(choice));
             }
         });
         if let Some(counts) = &response.usage {
@@ -141,8 +143,35 @@ fn write_own_response(out: &mut Vec<u8>, response: &Response) {
             usage::encode(w, counts, response.origin);
         }
         w.optional_string("service_tier", response.service_tier.as_deref());
-        w.ext(&response.ext);
+        // A stream begins with `null` for what is not known yet.
+        let mut above = Vec::new();
+        if response.usage.is_some() {
+            above.push("usage");
+        }
+        if response.service_tier.is_some() {
+            above.push("service_tier");
+        }
+        w.ext(&without(&response.ext, &above));
     });
+}
+
+/// The parts of an answer. The log probabilities of a stream are told apart from its text and put back into it.
+fn with_logprobs(choice: &Choice) -> Cow<'_, [Part]> {
+    let kept = |part: &Part| matches!(part, Part::Text(text) if text.ext.get("logprobs").is_some_and(|raw| !raw.is_blank()));
+    let tokens = choice.logprobs.as_ref().and_then(unwrap_logprobs);
+    let Some(tokens) = tokens.filter(|_| !choice.parts.iter().any(kept)) else {
+        return Cow::Borrowed(&choice.parts);
+    };
+    let mut parts = choice.parts.clone();
+    let first = parts.iter_mut().find_map(|part| match part {
+        Part::Text(text) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = first {
+        text.ext = without(&text.ext, &["logprobs"]);
+        text.ext.0.push(("logprobs".to_owned(), tokens));
+    }
+    Cow::Owned(parts)
 }
 
 /// The members of an answer of another dialect, but for what it contains.

@@ -442,7 +442,7 @@ impl StreamEncoder {
             (PartState::Text(text), Delta::Text(piece)) => {
                 *held_bytes += piece.len();
                 let logprobs = logprobs.take().as_ref().and_then(unwrap_logprobs);
-                text.delta(piece, logprobs, frames, out);
+                text.delta(piece, logprobs.as_ref(), frames, out);
             }
             (PartState::Text(text), Delta::Opaque(raw)) if own => {
                 *held_bytes += raw.text().len();
@@ -466,7 +466,7 @@ impl StreamEncoder {
                 *held_bytes += piece.len();
                 call.delta(piece, frames, out);
             }
-            (PartState::Call(call), Delta::Opaque(raw)) if own => call.members(raw),
+            (PartState::Call(call), Delta::Opaque(raw)) if own => call.members(raw, frames, out),
             (PartState::Opaque { raw, .. }, Delta::Opaque(new)) => *raw = new.clone(),
             (_, Delta::Opaque(raw)) => {
                 let members = Object::parse(raw.text(), "")

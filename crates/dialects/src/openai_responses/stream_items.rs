@@ -383,17 +383,21 @@ fn call_event(
     mut event: Object<'_>,
     sink: Sink<'_>,
 ) -> Result<bool, DecodeError> {
-    let member = match kind {
-        "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => "delta",
-        "response.function_call_arguments.done" if !*told => "arguments",
-        "response.custom_tool_call_input.done" if !*told => "input",
-        "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => return Ok(true),
+    let (member, is_end) = match kind {
+        "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+            ("delta", false)
+        }
+        "response.function_call_arguments.done" => ("arguments", true),
+        "response.custom_tool_call_input.done" => ("input", true),
         _ => return Ok(false),
     };
-    let text: Cow<'_, str> = event.take_as(member, "a string")?.unwrap_or_default();
-    if !text.is_empty() {
-        *told = true;
+    if !(is_end && *told) {
+        let text: Cow<'_, str> = event.take_as(member, "a string")?.unwrap_or_default();
+        *told |= !text.is_empty();
         tell(part, Delta::Arguments(text), sink);
+    }
+    if is_end {
+        tell_piece(part, None, sink);
     }
     Ok(true)
 }
@@ -670,7 +674,7 @@ impl ReasoningItem {
         self.stop_piece(sink);
         let (mut object, nulls) = open(raw.get(), "item")?;
         object.take("type");
-        let content = object.peek(CONTENT).map(RawJson::from);
+        let [summary, content] = [SUMMARY, CONTENT].map(|name| object.peek(name).map(RawJson::from));
         let reasoning = item::decode_reasoning(object, nulls)?;
         let is_content = reasoning.member.as_deref() == Some(CONTENT);
         if !self.told && !reasoning.text.is_empty() {
@@ -680,9 +684,13 @@ impl ReasoningItem {
             tell_piece(self.part, None, sink);
         }
         let mut ext = reasoning.ext;
-        // The part began as a summary, which most reasoning is.
-        if let (true, None, Some(content)) = (is_content, ext.get(CONTENT), content) {
-            ext.0.push((CONTENT.to_owned(), content));
+        // The part began as a summary, which most reasoning is; where there is more, all of it is told.
+        if let Some(content) = content {
+            for (name, raw) in [(SUMMARY, summary), (CONTENT, Some(content))] {
+                if let (None, Some(raw)) = (ext.get(name), raw) {
+                    ext.0.push((name.to_owned(), raw));
+                }
+            }
         }
         tell_changes(self.part, &self.ext, ext, sink);
         if let Some(proof) = reasoning.signature {

@@ -152,12 +152,12 @@ impl TextState {
     pub(super) fn delta(
         &mut self,
         piece: &str,
-        logprobs: Option<RawJson>,
+        logprobs: Option<&RawJson>,
         frames: &mut Frames,
         out: &mut Vec<u8>,
     ) {
         self.text.push_str(piece);
-        if let Some(tokens) = &logprobs {
+        if let Some(tokens) = logprobs {
             let tokens = tokens.text();
             let tokens = tokens.get(1..tokens.len() - 1).unwrap_or_default();
             if !tokens.is_empty() {
@@ -174,7 +174,7 @@ impl TextState {
             w.key("delta").string(piece);
             if !self.refusal {
                 w.key("logprobs");
-                match &logprobs {
+                match logprobs {
                     Some(tokens) => w.raw(tokens),
                     None => w.array(|_| {}),
                 }
@@ -529,6 +529,8 @@ impl ReasoningState {
 pub(super) struct CallState {
     pub(super) place: Place,
     call: ToolCall,
+    /// Whether the arguments were told as a whole.
+    told: bool,
 }
 
 impl CallState {
@@ -546,6 +548,7 @@ impl CallState {
                 output_index,
             },
             call,
+            told: false,
         };
         frames.event(out, "response.output_item.added", |w| {
             w.key("output_index").number(output_index as u64);
@@ -584,10 +587,26 @@ impl CallState {
     }
 
     /// Takes members that only this dialect knows.
-    pub(super) fn members(&mut self, raw: &RawJson) {
+    pub(super) fn members(&mut self, raw: &RawJson, frames: &mut Frames, out: &mut Vec<u8>) {
         for (name, raw) in members_of(raw).0 {
-            set(&mut self.call.ext, &name, raw);
+            if name == PIECE {
+                self.end_arguments(frames, out);
+            } else {
+                set(&mut self.call.ext, &name, raw);
+            }
         }
+    }
+
+    /// Tells the arguments as a whole, once.
+    fn end_arguments(&mut self, frames: &mut Frames, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        frames.event(out, &self.event("done"), |w| {
+            self.place.write(w);
+            w.key(arguments_member(self.call.kind))
+                .string(&self.call.arguments);
+        });
     }
 
     pub(super) fn finish(
@@ -600,11 +619,7 @@ impl CallState {
         if is_foreign && self.call.arguments.is_empty() && arguments_member(self.call.kind) == "arguments" {
             self.call.arguments = "{}".to_owned();
         }
-        frames.event(out, &self.event("done"), |w| {
-            self.place.write(w);
-            w.key(arguments_member(self.call.kind))
-                .string(&self.call.arguments);
-        });
+        self.end_arguments(frames, out);
         let mut item = Vec::new();
         self.write(&mut Writer::new(&mut item), is_foreign.then_some(status));
         item

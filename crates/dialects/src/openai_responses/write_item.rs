@@ -70,7 +70,8 @@ fn item_of(parts: &[Part]) -> Ext {
 fn write_own_message(w: &mut Writer<'_>, parts: &[Part]) {
     let item = item_of(parts);
     w.object(|w| {
-        if item.is_empty() {
+        let is_said = |part: &Part| matches!(part, Part::Text(text) | Part::Refusal(text) if text.ext.get(ITEM).is_some());
+        if !parts.first().is_some_and(is_said) {
             w.key("type").string("message");
         }
         w.key("role").string("assistant");
@@ -96,10 +97,14 @@ pub(crate) fn is_string(text: &Text) -> bool {
 pub(super) fn write_own_reasoning(w: &mut Writer<'_>, reasoning: &Reasoning) {
     let ext = &reasoning.ext;
     let proof = reasoning.signature.as_ref().or(reasoning.redacted.as_ref());
+    let kept = |name: &str| ext.get(name).filter(|raw| !raw.is_blank());
+    let of_content = reasoning.member.as_deref() == Some(CONTENT)
+        || kept(CONTENT).is_some_and(|_| ext.get(SUMMARY).is_some());
+    // A stream begins with an empty summary, whatever follows.
+    let summary = ext.get(SUMMARY).is_none_or(|raw| raw.text() == "[]");
     w.object(|w| {
         w.key("type").string("reasoning");
-        let of_content = reasoning.member.as_deref() == Some(CONTENT);
-        if ext.get(SUMMARY).is_none() {
+        if summary {
             w.key(SUMMARY).array(|w| {
                 if !of_content {
                     write_piece(w, "summary_text", &reasoning.text);
@@ -112,7 +117,7 @@ pub(super) fn write_own_reasoning(w: &mut Writer<'_>, reasoning: &Reasoning) {
         }
         w.optional_string("encrypted_content", proof.map(String::as_str));
         let said_above = |name: &str, raw: &RawJson| match name {
-            SUMMARY => raw.text() == "null",
+            SUMMARY => summary || raw.text() == "null",
             PIECE => true,
             "encrypted_content" => proof.is_some(),
             _ => false,
@@ -142,7 +147,7 @@ fn write_own_call(w: &mut Writer<'_>, call: &ToolCall) {
         w.key("call_id").string(&call.id);
         w.key("name").string(&call.name);
         w.key(arguments_member(call.kind)).string(&call.arguments);
-        w.ext(&call.ext);
+        w.ext(&without(&call.ext, &[PIECE]));
     });
 }
 
