@@ -355,7 +355,16 @@ impl StreamEncoder {
                     _ => PiecePlace::Delta,
                 };
             }
-            (_, Delta::Opaque(_)) => losses.dropped("content[].delta", "belongs to another API"),
+            (_, Delta::Opaque(raw)) => {
+                let mut found = Losses::new();
+                let members = Object::parse(raw.text(), "")
+                    .map(Object::into_ext)
+                    .unwrap_or_default();
+                foreign::report(&members, Place::Answer, self.origin, "", &mut found);
+                if !found.is_empty() {
+                    losses.dropped("content[].delta", "belongs to another API");
+                }
+            }
             (PartState::Text, Delta::Text(text)) => {
                 let piece = std::mem::take(&mut self.waiting.of_piece);
                 self.chunk(choice, None, out, |w| write_text(w, text, &piece));
@@ -404,6 +413,13 @@ impl StreamEncoder {
     /// Keeps a member that only this dialect knows for the chunk it belongs to.
     fn opaque(&mut self, field: &str, raw: &RawJson, losses: &mut Losses, out: &mut Vec<u8>) {
         let logprobs = split_choice(field).is_some_and(|(_, member)| member == "logprobs");
+        // The tier that was used is known at the end only.
+        if field == "service_tier" && !self.own() {
+            if let Some(tier) = service_tier(raw.as_string().as_deref(), self.origin) {
+                self.member_of_chunks(field, &RawJson::string(tier), out);
+            }
+            return;
+        }
         if !self.own() && !logprobs {
             foreign::report_streamed(field, raw, self.origin, losses);
             return;
