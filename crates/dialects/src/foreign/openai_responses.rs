@@ -92,6 +92,7 @@ fn of_tool(name: &str, raw: &RawJson) -> Fate {
 fn of_answer(place: Place, name: &str) -> Fate {
     match name {
         "object"
+        | "service_tier"
         | "status"
         | "error"
         | "incomplete_details"
