@@ -107,6 +107,9 @@ impl<'a> Names<'a> {
     pub(crate) fn within_media(self, path: &str, member: Member, media: &Media) -> String {
         match self.request.origin {
             Dialect::Gemini => format!("{path}.{}", gemini::media_member(member, media)),
+            Dialect::OpenaiResponses if member == Member::MediaSource => {
+                format!("{path}.{}", openai_responses::source(media))
+            }
             _ => self.within(path, member),
         }
     }

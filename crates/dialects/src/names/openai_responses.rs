@@ -3,7 +3,7 @@
 //! A turn of the model is several items of the list; where one begins, its first part says so.
 
 use super::Member;
-use crate::canonical::{ContentForm, Ext, Message, Part, Request, Role};
+use crate::canonical::{ContentForm, Ext, Media, MediaKind, MediaSource, Message, Part, Request, Role};
 use crate::json::RawJson;
 use crate::openai_responses::{INPUT, INSTRUCTIONS, ITEM, is_string};
 
@@ -19,7 +19,8 @@ pub(super) fn option(name: &'static str, request: &Request) -> &'static str {
         "response_format.json_schema.strict" => "text.format.strict",
         "response_format.json_schema.name" => "text.format.name",
         "response_format.json_schema.description" => "text.format.description",
-        "logprobs" => "include",
+        "logprobs" if request.ext.get("include").is_some() => "include",
+        "logprobs" => "top_logprobs",
         name => name,
     }
 }
@@ -34,6 +35,17 @@ pub(super) const fn member(member: Member) -> &'static str {
         Member::MediaSource => "file_data",
         Member::MediaName => "filename",
         Member::MediaDetail => "detail",
+    }
+}
+
+/// Where the bytes of a media part are.
+pub(super) const fn source(media: &Media) -> &'static str {
+    match (media.kind, &media.source) {
+        (_, MediaSource::FileId(_)) => "file_id",
+        (MediaKind::Image, _) => "image_url",
+        (MediaKind::Audio | MediaKind::Video, _) => "input_audio",
+        (MediaKind::Document, MediaSource::Url(_)) => "file_url",
+        (MediaKind::Document, _) => "file_data",
     }
 }
 

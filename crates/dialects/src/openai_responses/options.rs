@@ -180,8 +180,8 @@ pub(super) fn write_foreign(w: &mut Writer<'_>, request: &Request, target: &Targ
     let mut include = Vec::new();
     if request.logprobs == Some(true) {
         include.push(LOGPROBS);
-        w.optional_number("top_logprobs", request.top_logprobs);
     }
+    w.optional_number("top_logprobs", request.top_logprobs);
     if reasons(target.capabilities) {
         include.push(ENCRYPTED);
     }
@@ -253,13 +253,9 @@ fn write_foreign_text(w: &mut Writer<'_>, request: &Request, losses: &mut Losses
         format = None;
     }
     if let Some(ResponseFormat::JsonSchema { ext, strict, .. }) = format {
-        foreign::report(
-            ext,
-            Place::Request,
-            request.origin,
-            "response_format.json_schema",
-            losses,
-        );
+        let path = names.option("response_format.json_schema.schema");
+        let parent = path.trim_end_matches(".schema");
+        foreign::report(ext, Place::Format, request.origin, parent, losses);
         if strict.is_none() && request.origin != crate::Dialect::OpenaiChat {
             losses.approximated(
                 names.option("response_format"),

@@ -131,8 +131,8 @@ fn report_foreign(request: &Request, losses: &mut Losses) {
     let names = Names::new(request);
     for (i, tool) in request.tools.iter().enumerate() {
         let path = names.tool(i);
-        if let ToolKind::Hosted { kind, .. } = &tool.kind {
-            losses.rejected(format!("{path}.{kind}"), "a tool that another provider runs");
+        if let ToolKind::Hosted { .. } = &tool.kind {
+            losses.rejected(path, "a tool that another provider runs");
             continue;
         }
         foreign::report_cache(tool.cache.as_ref(), &path, losses);

@@ -350,9 +350,8 @@ impl<'a> Turns<'a, '_> {
                 self.report(&media.ext, Place::Media, path);
                 self.media(media, path)
             }
-            Part::Opaque { kind, .. } => {
-                self.losses
-                    .rejected(format!("{path}.{kind}"), "belongs to another API");
+            Part::Opaque { .. } => {
+                self.losses.rejected(path, "belongs to another API");
                 None
             }
             Part::Reasoning(_) => {
@@ -379,18 +378,21 @@ impl<'a> Turns<'a, '_> {
     }
 
     fn media(&mut self, media: &'a Media, path: &str) -> Option<Piece<'a>> {
-        let problem = match (media.kind, &media.source) {
+        let field = || self.names.within_media(path, Member::MediaSource, media);
+        let (field, problem) = match (media.kind, &media.source) {
             // OpenAI's two dialects share their files.
             (_, MediaSource::FileId(_)) if self.request.origin != Dialect::OpenaiChat => {
-                "an uploaded file belongs to one provider"
+                (field(), "an uploaded file belongs to one provider")
             }
-            (_, MediaSource::Opaque(_)) => "this kind of source is unknown",
+            (_, MediaSource::Opaque(_)) => (field(), "this kind of source is unknown"),
             (_, MediaSource::Text { data, .. }) => {
                 self.losses
                     .approximated(path, "a document of plain text becomes text");
                 if media.name.is_some() {
-                    self.losses
-                        .dropped(self.names.within(path, Member::MediaName), "text has no title");
+                    self.losses.dropped(
+                        self.names.within_media(path, Member::MediaName, media),
+                        "text has no title",
+                    );
                 }
                 return Some(Piece::Text {
                     text: data,
@@ -399,16 +401,17 @@ impl<'a> Turns<'a, '_> {
             }
             (MediaKind::Image | MediaKind::Document, _) => {
                 if media.kind == MediaKind::Image && media.name.is_some() {
-                    self.losses
-                        .dropped(self.names.within(path, Member::MediaName), "images have no name");
+                    self.losses.dropped(
+                        self.names.within_media(path, Member::MediaName, media),
+                        "images have no name",
+                    );
                 }
                 return Some(Piece::Media(media));
             }
-            (MediaKind::Audio, _) => "the provider takes no audio",
-            (MediaKind::Video, _) => "the provider takes no video",
+            (MediaKind::Audio, _) => (path.to_owned(), "the provider takes no audio"),
+            (MediaKind::Video, _) => (path.to_owned(), "the provider takes no video"),
         };
-        self.losses
-            .rejected(self.names.within(path, Member::MediaSource), problem);
+        self.losses.rejected(field, problem);
         None
     }
 }
@@ -450,7 +453,7 @@ fn write_piece(w: &mut Writer<'_>, piece: &Piece<'_>, kind: &str) {
         }
         Piece::Media(media) => {
             if media.kind == MediaKind::Image {
-                write_image(w, &media.source, Some(media.detail.as_deref().unwrap_or("auto")));
+                write_image(w, &media.source, media.detail.as_deref());
             } else {
                 // A file's data without a name is refused.
                 let needed = match media.source {
