@@ -330,6 +330,7 @@ enum Piece<'a> {
     Image { url: String, detail: Option<&'a str> },
     Audio { data: &'a str, format: &'static str },
     File { data: String, name: &'a str },
+    Uploaded(&'a str),
 }
 
 impl<'a> Piece<'a> {
@@ -363,6 +364,10 @@ impl<'a> Piece<'a> {
 
     fn of_media(media: &'a Media, path: &str, names: Names<'_>, losses: &mut Losses) -> Option<Self> {
         match (media.kind, &media.source) {
+            // OpenAI's two dialects share their files.
+            (MediaKind::Document, MediaSource::FileId(id)) if names.origin() == Dialect::OpenaiResponses => {
+                Some(Piece::Uploaded(id))
+            }
             (_, MediaSource::FileId(_)) => {
                 losses.rejected(
                     names.within_media(path, Member::MediaSource, media),
@@ -465,6 +470,10 @@ fn write_pieces_in_list(w: &mut Writer<'_>, pieces: &[Piece<'_>]) {
                     w.key("data").string(data);
                     w.key("format").string(format);
                 });
+            }
+            Piece::Uploaded(id) => {
+                w.key("type").string("file");
+                w.key("file").object(|w| w.key("file_id").string(id));
             }
             Piece::File { data, name } => {
                 w.key("type").string("file");

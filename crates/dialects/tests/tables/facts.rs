@@ -102,6 +102,15 @@ pub fn of_request(request: &Request) -> Facts {
                 Value::from(description.clone().unwrap_or_default()),
                 parameters.as_ref().map_or_else(no_arguments, schema),
             ]),
+            ToolKind::Custom {
+                name,
+                description,
+                format,
+            } => serde_json::json!({
+                "custom": name,
+                "description": description,
+                "format": format.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.text()).ok()),
+            }),
             other => format!("{other:?}").into(),
         })
         .collect();

@@ -310,12 +310,14 @@ fn explains(loss: &Loss, aspect: &str) -> bool {
                 PLAIN_TEXT,
                 "media of this kind cannot be sent",
                 "the provider takes images and texts only",
+                "the provider takes no audio",
                 "documents are not fetched from an address",
             ],
         ),
         "form" => (
             &[
                 "response_format",
+                "text.format",
                 "output_config.format",
                 "generationConfig.response",
             ],
