@@ -186,14 +186,14 @@ pub async fn choose(
     record: &Record,
 ) -> Result<(), CallError> {
     if let Some(semantic) = &call.plugin.semantic {
-        let choice = semantic
-            .choose(
-                &worker.pools,
-                call.protocol,
-                &call.asked.body,
-                &call.asked.members,
-            )
-            .await;
+        let choice = semantic.choose(
+            &worker.pools,
+            call.protocol,
+            &call.asked.body,
+            &call.asked.members,
+        );
+        // Boxed: calls that ask for no vectors shall not pay for the size of what does.
+        let choice = Box::pin(choice).await;
         choice.tell(&mut call.told);
         clues.order = Some(choice.order);
     }
@@ -207,7 +207,7 @@ pub async fn choose(
 ///
 /// # Errors
 /// No instance could answer.
-pub async fn answer(worker: &Worker, mut call: AiCall, record: &mut Record) -> Result<Answer, CallError> {
+pub async fn answer(worker: &Worker, call: &mut AiCall, record: &mut Record) -> Result<Answer, CallError> {
     record.answer_headers.extend(std::mem::take(&mut call.told));
     let head = Head {
         endpoint: Endpoint::Api(call.protocol),

@@ -19,7 +19,7 @@ use super::attempt::Common;
 use super::begin::{self, Patience, Until};
 use super::choose::Candidate;
 use super::encode::Encoded;
-use super::mask::{masked, masked_error};
+use super::mask::{masked, masked_error, may_tell_error};
 use super::passed::{max_response_bytes, worded};
 use super::record::{Attempt, Record};
 use super::relay::{AnswerBody, Streaming};
@@ -208,7 +208,7 @@ pub async fn whole(
             let text = std::str::from_utf8(&body).unwrap_or_default();
             // OpenRouter tells errors inside a choice.
             if dialect == Dialect::OpenaiChat
-                && memchr::memmem::find(&body, b"\"error\"").is_some()
+                && may_tell_error(&body)
                 && let Some(told) = openai_chat::error_in_answer(text)
             {
                 return Err(error_inside_200(masked_error(&told, &candidate.instance)));

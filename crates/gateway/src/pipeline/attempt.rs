@@ -82,7 +82,10 @@ pub async fn run(
         if let Some(begun) = begun.take() {
             picks.resume(begun);
         }
-        while let Some(pick) = picks.next(record).await? {
+        loop {
+            let Some(pick) = picks.next(record).await? else {
+                break;
+            };
             if let (Some(reason), Some(first)) = (course.again, first)
                 && !may_go_on(&call, first, reason)
             {
@@ -245,14 +248,24 @@ async fn answered(
         return passed::pass(call, protocol, candidate, &encoded, upstream, attempt).await;
     }
     if upstream.status != StatusCode::OK {
-        let dialect = encoded.operation.dialect();
-        return Err(answer::refused(upstream, dialect, candidate, attempt.started).await);
+        return Err(refused(upstream, candidate, &encoded, attempt.started).await);
     }
     if call.asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
         answer::stream(call, candidate, &encoded, upstream, attempt).await
     } else {
         answer::whole(call, candidate, &encoded, upstream, attempt).await
     }
+}
+
+/// What a refusal says. Boxed: calls that are answered shall not pay for its size.
+async fn refused(
+    upstream: UpstreamAnswer,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    started: Instant,
+) -> AttemptError {
+    let dialect = encoded.operation.dialect();
+    Box::pin(answer::refused(upstream, dialect, candidate, started)).await
 }
 
 /// An answer that is passed on as it is, unless the pool's rules make it a failure of the attempt.
@@ -271,8 +284,7 @@ async fn not_diverted(
         return Ok(upstream);
     }
     let (headers, sent) = (upstream.headers.clone(), upstream.sent);
-    let dialect = encoded.operation.dialect();
-    let mut failure = answer::refused(upstream, dialect, candidate, started).await;
+    let mut failure = refused(upstream, candidate, encoded, started).await;
     match &mut failure.error.verbatim {
         Some(verbatim) if !diverted && !retry.diverts_kind(failure.error.kind) => Ok(UpstreamAnswer {
             status,

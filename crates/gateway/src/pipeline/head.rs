@@ -137,13 +137,16 @@ pub fn check_host(request: &Parts) -> Result<(), CallError> {
     let target = request
         .uri
         .authority()
-        .map(|authority| host_name(authority.as_str().as_bytes()));
+        .map(|authority| host_name(authority.as_str()));
     let well_formed = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => match (host_name(host.as_bytes()), target) {
-            (Some(_), None) => true,
-            (Some(host), Some(Some(target))) => host.eq_ignore_ascii_case(&target),
-            (None, _) | (Some(_), Some(None)) => false,
-        },
+        (Some(host), None) => {
+            let host = Authority::try_from(host.as_bytes()).ok();
+            match (host.as_ref().and_then(|host| host_name(host.as_str())), target) {
+                (Some(_), None) => true,
+                (Some(host), Some(Some(target))) => host.eq_ignore_ascii_case(target),
+                (None, _) | (Some(_), Some(None)) => false,
+            }
+        }
         // HTTP/2 names it in `:authority`, HTTP/1.0 need not.
         (None, _) => request.version != Version::HTTP_11 && target != Some(None),
         (Some(_), Some(_)) => false,
@@ -188,16 +191,14 @@ pub fn check_framing(request: &Parts) -> Result<(), CallError> {
 /// The name in a `Host`; `None` if it is none. Routes are found by the name without the port, so what stands for a port must
 /// be one: a server behind us might overlook `:x` and serve a host whose rules were not applied. Like nginx, an empty label
 /// is refused.
-fn host_name(value: &[u8]) -> Option<String> {
-    let authority = Authority::try_from(value).ok()?;
-    let text = authority.as_str();
+fn host_name(text: &str) -> Option<&str> {
     let end = text.rfind(']').map_or(0, |bracket| bracket + 1);
     let (name, port) = match text.get(end..)?.split_once(':') {
         Some((rest, port)) => (text.get(..end + rest.len())?, port),
         None => (text, ""),
     };
     let is_name = !name.is_empty() && !name.contains('@') && !name.contains("..");
-    (is_name && port.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.to_owned())
+    (is_name && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }
 
 /// The path leads nowhere.

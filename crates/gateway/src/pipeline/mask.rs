@@ -1,7 +1,10 @@
 //! Takes the secrets of an instance out of what its provider says. Providers quote keys in errors; a client must not learn
 //! the operator's key from them, and neither must a log.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use tollgate_dialects::canonical::ProviderError;
 
 use crate::snapshot::Instance;
@@ -47,7 +50,8 @@ pub fn masked_error(error: &ProviderError, instance: &Instance) -> ProviderError
 
 /// Whether a text that is passed on without being understood may hold an error.
 pub fn may_tell_error(text: &[u8]) -> bool {
-    memchr::memmem::find(text, b"\"error\"").is_some()
+    static ERROR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"error\""));
+    ERROR.find(text).is_some()
 }
 
 fn replaced(bytes: &[u8], secret: &[u8]) -> Vec<u8> {

@@ -129,16 +129,15 @@ pub async fn answer_call(
     }
     if let Some(call) = &mut call {
         choose(worker, call, plane, route, &body, &mut passing, record).await?;
-    }
-    match (call, &route.upstream) {
-        (Some(call), Some(upstream)) if call.passes_on() => {
-            let answer = ai::answer(worker, call, record).await?;
-            let body = ai::as_request(answer)?;
-            proxy::pass(worker, upstream, route, &passing, body, record).await
+        let answer = ai::answer(worker, call, record).await?;
+        if !call.passes_on() || route.upstream.is_none() {
+            return Ok(answer);
         }
-        (Some(call), _) => ai::answer(worker, call, record).await,
-        (None, Some(upstream)) => proxy::pass(worker, upstream, route, &passing, body, record).await,
-        (None, None) => Err(cannot_serve(
+        body = ai::as_request(answer)?;
+    }
+    match &route.upstream {
+        Some(upstream) => proxy::pass(worker, upstream, route, &passing, body, record).await,
+        None => Err(cannot_serve(
             StatusCode::SERVICE_UNAVAILABLE,
             "missing upstream configuration in Route or Service",
         )),

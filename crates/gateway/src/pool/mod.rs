@@ -160,6 +160,10 @@ impl Pool {
 
     /// The next instance for a call that has tried these; `None` when there is no other.
     pub fn pick(&self, tried: &[usize], clues: &Clues, streams: bool) -> Option<usize> {
+        if self.balancer.is_none() && clues.order.is_none() {
+            // There is one at most.
+            return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
+        }
         let now = Instant::now();
         let well = self.pick_among(tried, clues, streams, now, &|number| self.is_usable(number, now));
         if well.is_some() || !self.rules.last_resort || tried.is_empty() {
@@ -182,9 +186,7 @@ impl Pool {
         if let Some(order) = &clues.order {
             return next_of(order, tried, usable);
         }
-        let (Some(balancer), Some(kept)) = (&self.balancer, &self.kept) else {
-            return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
-        };
+        let (balancer, kept) = (self.balancer.as_ref()?, self.kept.as_ref()?);
         balancer.pick(&Ask {
             tried,
             usable,
@@ -201,14 +203,16 @@ impl Pool {
     /// # Errors
     /// The instance takes no more trial calls at the moment, and there are others that can take the call.
     pub fn account(&self, instance: usize, tried: &[usize], streams: bool) -> Result<Option<Account>, Busy> {
-        let now = Instant::now();
         let health = match self.health(instance) {
             None => None,
-            Some(health) => Some(match health.begin(now) {
-                Some(under_way) => under_way,
-                None if self.has_other(tried, now) => return Err(Busy),
-                None => health.begin_anyway(),
-            }),
+            Some(health) => {
+                let now = Instant::now();
+                Some(match health.begin(now) {
+                    Some(under_way) => under_way,
+                    None if self.has_other(tried, now) => return Err(Busy),
+                    None => health.begin_anyway(),
+                })
+            }
         };
         let in_flight = self
             .balancer

@@ -320,7 +320,8 @@ async fn open_within(
     among: Option<&[SocketAddr]>,
     within: Duration,
 ) -> Result<Connection, AttemptError> {
-    match timeout(within, open(endpoint, among)).await {
+    // Boxed: most requests find a connection, and shall not pay for the size of what makes one.
+    match timeout(within, Box::pin(open(endpoint, among))).await {
         Ok(opened) => opened,
         Err(_) => {
             let detail = format!("no connection to {} in {} ms", endpoint.host, within.as_millis());
