@@ -52,9 +52,30 @@ impl From<Lowered> for Loaded {
 impl Source {
     /// Reads the files, whatever is in them.
     pub fn read(&self) -> Files {
+        self.with_named(self.read_given())
+    }
+
+    /// Reads the files that were read before, to see whether they have changed. Which they are is told anew only if those that
+    /// tell it have changed: a large file must not be parsed twice in a second for that.
+    pub fn read_again(&self, before: &Files) -> Files {
+        let mut files = self.read_given();
+        match before.0.split_at_checked(files.len()) {
+            Some((given, named)) if given == files => {
+                files.extend(named.iter().map(|(path, _)| (path.clone(), read(path))));
+                Files(files)
+            }
+            _ => self.with_named(files),
+        }
+    }
+
+    /// The files of the command line.
+    fn read_given(&self) -> Vec<(PathBuf, Result<String, String>)> {
         let paths = self.config.iter().chain(&self.rbac);
-        let mut files: Vec<_> = paths.map(|path| (path.clone(), read(path))).collect();
-        // A bootstrap file may name another file that holds the objects.
+        paths.map(|path| (path.clone(), read(path))).collect()
+    }
+
+    /// A bootstrap file may name another file that holds the objects.
+    fn with_named(&self, mut files: Vec<(PathBuf, Result<String, String>)>) -> Files {
         if let (None, Some(path), Some((_, Ok(text)))) = (&self.rbac, &self.config, files.first())
             && detect(text) == FileKind::Bootstrap
             && let Ok(bootstrap) = lower_bootstrap(&display(path), text, &env)
@@ -253,4 +274,60 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn display(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_seen_in_the_file_given_and_in_the_one_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, objects) = (
+            folder.path().join("config.yaml"),
+            folder.path().join("apisix.yaml"),
+        );
+        let bootstrap = "deployment: {role: data_plane, role_data_plane: {config_provider: yaml}}\n";
+        fs::write(&config, bootstrap).unwrap();
+        fs::write(&objects, "routes: []\n#END\n").unwrap();
+        let source = Source {
+            config: Some(config.clone()),
+            rbac: None,
+        };
+        let mut before = source.read();
+        assert_eq!(before.0.len(), 2);
+        let mut changes = |expected: bool| {
+            let now = source.read_again(&before);
+            assert_eq!(now != before, expected);
+            assert!(now == source.read());
+            before = now;
+        };
+        changes(false);
+        fs::write(&objects, "routes: [{id: a, uri: /a}]\n#END\n").unwrap();
+        changes(true);
+        changes(false);
+        fs::remove_file(&objects).unwrap();
+        changes(true);
+        fs::write(&config, "deployment: {role: traditional}\n").unwrap();
+        changes(true);
+        fs::write(&config, bootstrap).unwrap();
+        changes(true);
+        assert_eq!(before.0.len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_the_same_is_not_asked_again_what_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.yaml");
+        fs::write(&config, "server: {}\n").unwrap();
+        let source = Source {
+            config: Some(config.clone()),
+            rbac: None,
+        };
+        let mut before = source.read();
+        before.0.push((folder.path().join("named"), Ok(String::new())));
+        assert_eq!(source.read_again(&before).0.len(), 2);
+        fs::write(&config, "server: {} # changed\n").unwrap();
+        assert_eq!(source.read_again(&before).0.len(), 1);
+    }
 }

@@ -170,7 +170,7 @@ async fn supervise(
             _ = signals.hangup.recv() => true,
             _ = ticks.tick() => false,
         };
-        let now = source.read();
+        let now = source.read_again(&files);
         if forced || now != files {
             reload(gateway, source, &now, &mut serving, fixed, file_objects);
             files = now;
