@@ -294,6 +294,21 @@ async fn a_server_that_refuses_is_told_apart_from_one_that_is_gone() {
 }
 
 #[tokio::test]
+async fn a_charge_that_cannot_be_written_takes_no_other_with_it() {
+    let server = RedisServer::start(&[]);
+    let redis = one(&server);
+    let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
+    server.ask(&["RPUSH", "plugin-c:v1:{c:spoilt}", "x"]);
+    for key in ["a", "spoilt", "b", "a"] {
+        counters.add(key, &minute(100), 10, now());
+    }
+    written(&redis).await;
+    assert_eq!(remaining(&counters, "a", 100).await, 80);
+    assert_eq!(remaining(&counters, "b", 100).await, 90);
+    assert_eq!(redis.status().dropped, 1);
+}
+
+#[tokio::test]
 async fn users_passwords_and_databases_are_obeyed() {
     let server = RedisServer::start_with(
         &[

@@ -318,20 +318,27 @@ impl Worker {
             }
         }
         let (mut written, mut is_good) = (0, true);
-        for (_, charges) in groups {
+        while let Some((group, charges)) = groups.pop() {
             let (keys, arguments) = self.lane.script(&charges, self.shared.now_ms());
             match self.ask(&keys, What::Script(&CHARGE, &arguments)).await {
                 Ok(_) => {
                     self.lane.written(&charges);
                     written += charges.len();
                 }
-                // It would be refused again.
-                Err(Unavailable::Failed(error)) if error.starts_with("WRONGTYPE") => {
-                    self.lane.written(&charges);
-                    self.shared
-                        .count_dropped(u64::try_from(charges.len()).unwrap_or(u64::MAX));
+                // Under one of the keys is something else. The others are not given up with it: each by itself then, in their order.
+                Err(Unavailable::Failed(error)) if is_of_another_type(&error) && charges.len() > 1 => {
+                    groups.extend(charges.into_iter().rev().map(|charge| (group, vec![charge])));
                 }
-                Err(_) => is_good = false,
+                // It would be refused again.
+                Err(Unavailable::Failed(error)) if is_of_another_type(&error) => {
+                    self.lane.written(&charges);
+                    self.shared.count_dropped(1);
+                }
+                Err(_) => {
+                    is_good = false;
+                    // A charge that overtakes an older one of its key would be taken for one that is sent twice.
+                    groups.retain(|(other, _)| *other != group);
+                }
             }
         }
         (written, is_good)
@@ -393,6 +400,11 @@ pub(super) async fn write_all(shared: &Arc<Shared>) {
             }
         }
     }
+}
+
+/// Whether a script was refused for what somebody else has put under a key. Redis before 7 tells it within another error.
+fn is_of_another_type(error: &str) -> bool {
+    error.contains("WRONGTYPE")
 }
 
 /// The numbers of an answer: rows of the same length.
