@@ -1,5 +1,6 @@
 //! What is told about the health of instances, in the shape of APISIX's control API with more beside it.
 
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -20,14 +21,10 @@ pub struct ForOwner {
 
 /// The health of all instances in service, by the object that has them. `now` and `wall` are the same moment.
 pub fn status(roster: &Roster, now: Instant, wall: SystemTime) -> Vec<ForOwner> {
-    let mut by_owner: Vec<(String, Vec<_>)> = Vec::new();
+    let mut by_owner: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for one in roster.on_duty() {
-        match by_owner.iter_mut().find(|(owner, _)| *owner == one.owner) {
-            Some((_, instances)) => instances.push(one),
-            None => by_owner.push((one.owner.clone(), vec![one])),
-        }
+        by_owner.entry(one.owner.clone()).or_default().push(one);
     }
-    by_owner.sort_by(|(a, _), (b, _)| a.cmp(b));
     by_owner
         .into_iter()
         .map(|(owner, instances)| {
