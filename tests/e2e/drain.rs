@@ -1,32 +1,12 @@
 //! SIGTERM: open answers end normally, new connections are refused, the process ends with status 0.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 
-use crate::harness::{
-    Connection, Dialect, Gateway, Next, PATIENCE, Request, Setup, Stream, Upstream, answers, post,
-};
+use crate::harness::{Connection, Dialect, Gateway, PATIENCE, Request, Setup, Stream, Upstream, post};
 
 /// A gateway with one open stream that has had its first content, and what lets it end.
 fn streaming(server: &str) -> (Gateway, Stream, Upstream, Sender<()>) {
-    let (proceed, told_to_proceed) = channel();
-    let told_to_proceed = Mutex::new(told_to_proceed);
-    let upstream = Upstream::start(move |asked, peer| {
-        let events = answers::events(asked.dialect(), &["first", "last"]);
-        peer.send(answers::stream_head().as_bytes());
-        peer.send(&answers::chunk(
-            [events.before.concat(), events.content[0].clone()].concat(),
-        ));
-        let _ = told_to_proceed
-            .lock()
-            .expect("not poisoned")
-            .recv_timeout(PATIENCE);
-        peer.send(&answers::chunk(
-            [events.content[1].clone(), events.after.concat()].concat(),
-        ));
-        peer.send(answers::END_OF_CHUNKS);
-        Next::Keep
-    });
+    let (upstream, proceed) = Upstream::paused("first", "last");
     let config = format!(
         "models: {{m: {{provider: p}}}}\nproviders:\n{}",
         Dialect::OpenAi.provider("p", &upstream)

@@ -324,11 +324,7 @@ fn a_length_shorter_than_the_answer() {
         } else {
             answers::whole(asked.dialect(), "never seen")
         };
-        let kind = if asked.stream() {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
+        let kind = answers::media_type(asked);
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             body.len() - 9
@@ -341,11 +337,7 @@ fn a_length_shorter_than_the_answer() {
 #[test]
 fn a_bad_chunk_size() {
     let failing = failing(Next::Keep, |asked| {
-        let kind = if asked.stream() {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
+        let kind = answers::media_type(asked);
         format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{{}}\r\n0\r\n\r\n")
             .into_bytes()
     });
@@ -369,11 +361,7 @@ fn a_compressed_answer_that_nobody_asked_for() {
     let mut gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec();
     gzip.write_all(&[0xab; 64]).expect("memory");
     let failing = failing(Next::Keep, move |asked| {
-        let kind = if asked.stream() {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
+        let kind = answers::media_type(asked);
         answers::answer(
             200,
             &format!("content-type: {kind}\r\ncontent-encoding: gzip\r\n"),
@@ -404,11 +392,7 @@ fn a_page_of_html_with_status_200() {
 #[test]
 fn an_empty_answer_with_status_200() {
     let failing = failing(Next::Keep, |asked| {
-        let kind = if asked.stream() {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
+        let kind = answers::media_type(asked);
         answers::answer(200, &format!("content-type: {kind}\r\n"), b"")
     });
     is_rescued(&failing, ["empty"; 2]);
@@ -461,11 +445,7 @@ fn an_error_inside_an_answer_with_status_200() {
 fn an_error_event_whose_last_line_breaks_are_missing() {
     let failing = failing(Next::Keep, |asked| {
         let event = answers::error_event(asked.dialect(), "never seen");
-        let kind = if asked.stream() {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
+        let kind = answers::media_type(asked);
         answers::answer(
             200,
             &format!("content-type: {kind}\r\n"),

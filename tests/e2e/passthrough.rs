@@ -1,7 +1,7 @@
 //! Same dialect on both sides: the client's bytes reach the provider as they are, but for the named edits, and its headers
 //! stay at the gateway.
 
-use crate::harness::{Dialect, Gateway, Next, Request, Setup, Upstream, answers, post};
+use crate::harness::{Dialect, Gateway, Request, Setup, Upstream, answers, post};
 
 /// A request nobody would format like this, with everything a careless relay would change.
 const ODD: &str = "\t{ \"z\" :1.50,\r\n \"model\"  :  \"m\" , \"a\":{\"b\":[ ] , \"b\" : 2},\
@@ -156,21 +156,7 @@ fn a_streamed_answer_arrives_byte_by_byte() {
 fn the_first_event_does_not_wait_for_the_second() {
     for provider in Dialect::BOTH {
         for client in Dialect::BOTH {
-            let (proceed, told_to_proceed) = std::sync::mpsc::channel();
-            let told_to_proceed = std::sync::Mutex::new(told_to_proceed);
-            let upstream = Upstream::start(move |asked, peer| {
-                let events = answers::events(asked.dialect(), &["one", "two"]);
-                peer.send(answers::stream_head().as_bytes());
-                peer.send(&answers::chunk(
-                    [events.before.concat(), events.content[0].clone()].concat(),
-                ));
-                let _ = told_to_proceed.lock().expect("one thread").recv();
-                peer.send(&answers::chunk(
-                    [events.content[1].clone(), events.after.concat()].concat(),
-                ));
-                peer.send(answers::END_OF_CHUNKS);
-                Next::Keep
-            });
+            let (upstream, proceed) = Upstream::paused("one", "two");
             let config = format!(
                 "models: {{m: {{provider: p}}}}\nproviders:\n{}",
                 provider.provider("p", &upstream)

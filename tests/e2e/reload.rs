@@ -1,9 +1,6 @@
 //! A changed configuration takes effect at once and as a whole; a bad one changes nothing; open streams go on.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
-
-use crate::harness::{Dialect, Gateway, Next, PATIENCE, Setup, Upstream, answers, post};
+use crate::harness::{Dialect, Gateway, PATIENCE, Setup, Upstream, post};
 
 /// A configuration that serves these models from one provider.
 fn serving(models: &[&str], upstream: &Upstream) -> String {
@@ -111,36 +108,9 @@ fn files_that_are_no_configuration_are_refused() {
     }
 }
 
-/// A provider that sends the end of each stream when it is told to.
-fn paused() -> (Upstream, Sender<()>) {
-    let (proceed, told_to_proceed) = channel();
-    let told_to_proceed = Mutex::new(told_to_proceed);
-    let upstream = Upstream::start(move |asked, peer| {
-        if !asked.stream() {
-            peer.send(&answers::good(asked, "whole"));
-            return Next::Keep;
-        }
-        let events = answers::events(asked.dialect(), &["first", "last"]);
-        peer.send(answers::stream_head().as_bytes());
-        peer.send(&answers::chunk(
-            [events.before.concat(), events.content[0].clone()].concat(),
-        ));
-        let _ = told_to_proceed
-            .lock()
-            .expect("not poisoned")
-            .recv_timeout(PATIENCE);
-        peer.send(&answers::chunk(
-            [events.content[1].clone(), events.after.concat()].concat(),
-        ));
-        peer.send(answers::END_OF_CHUNKS);
-        Next::Keep
-    });
-    (upstream, proceed)
-}
-
 #[test]
 fn a_stream_ends_normally_although_its_model_is_gone() {
-    let (upstream, proceed) = paused();
+    let (upstream, proceed) = Upstream::paused("first", "last");
     let other = Upstream::good("served");
     let gateway = Setup::new(serving(&["old"], &upstream)).start();
     let mut stream = gateway.connect().stream(&post(
@@ -166,7 +136,7 @@ fn a_stream_ends_normally_although_its_model_is_gone() {
 
 #[test]
 fn a_stream_ends_normally_although_a_bad_file_was_refused() {
-    let (upstream, proceed) = paused();
+    let (upstream, proceed) = Upstream::paused("first", "last");
     let gateway = Setup::new(serving(&["old"], &upstream)).start();
     let mut stream = gateway.connect().stream(&post(
         "/v1/chat/completions",

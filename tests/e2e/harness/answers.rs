@@ -149,6 +149,15 @@ pub fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
 /// The end of a chunked body.
 pub const END_OF_CHUNKS: &[u8] = b"0\r\n\r\n";
 
+/// The media type of what was asked for.
+pub fn media_type(asked: &Asked) -> &'static str {
+    if asked.stream() {
+        "text/event-stream"
+    } else {
+        "application/json"
+    }
+}
+
 /// An answer of JSON.
 pub fn json_answer(status: u16, body: &str) -> Vec<u8> {
     answer(status, "content-type: application/json\r\n", body.as_bytes())

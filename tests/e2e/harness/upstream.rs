@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -134,6 +134,34 @@ impl Upstream {
             peer.send(&answers::good(asked, text));
             Next::Keep
         })
+    }
+
+    /// A provider that answers properly with `first`, but sends the end of a stream, with `last`, only when it is told to.
+    pub fn paused(first: &'static str, last: &'static str) -> (Upstream, Sender<()>) {
+        let (proceed, told_to_proceed) = channel();
+        let told_to_proceed = Mutex::new(told_to_proceed);
+        let upstream = Upstream::start(move |asked, peer| {
+            if !asked.stream() {
+                peer.send(&answers::good(asked, first));
+                return Next::Keep;
+            }
+            let events = answers::events(asked.dialect(), &[first, last]);
+            peer.send(answers::stream_head().as_bytes());
+            peer.send(&answers::chunk(
+                [events.before.concat(), events.content[0].clone()].concat(),
+            ));
+            // Without a word it goes on all the same: the test has ended by then.
+            let _ = told_to_proceed
+                .lock()
+                .expect("no test has failed")
+                .recv_timeout(PATIENCE);
+            peer.send(&answers::chunk(
+                [events.content[1].clone(), events.after.concat()].concat(),
+            ));
+            peer.send(answers::END_OF_CHUNKS);
+            Next::Keep
+        });
+        (upstream, proceed)
     }
 
     /// A provider that answers every request with these bytes.
