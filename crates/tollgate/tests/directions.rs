@@ -42,7 +42,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates of the network and the clock, and the only ones of ours that may use them.
-const RESERVED: [(&str, &[&str]); 3] = [
+const RESERVED: [(&str, &[&str]); 5] = [
     (
         "tokio",
         &[
@@ -54,7 +54,10 @@ const RESERVED: [(&str, &[&str]); 3] = [
         ],
     ),
     ("hyper", &["tollgate-gateway"]),
-    ("rustls", &["tollgate-gateway"]),
+    // Redis is reached over TLS too.
+    ("rustls", &["tollgate-gateway", "tollgate-store"]),
+    ("tokio-rustls", &["tollgate-gateway", "tollgate-store"]),
+    ("redis", &["tollgate-store"]),
 ];
 
 #[test]
