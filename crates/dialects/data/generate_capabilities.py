@@ -34,6 +34,7 @@ SWITCHES = [
     ("mid-system", False),
     ("native-schema", True),
     ("levels", False),
+    ("claude", False),
     ("json-schema", True),
 ]
 # Models that the list no longer has.
@@ -82,6 +83,8 @@ def capabilities(name, entry):
         ),
         # Since its third generation, Gemini takes levels of thinking; in its first, only its own kind of schema.
         "levels": generation >= 3,
+        # Claude takes its own options wherever it is served.
+        "claude": claude,
         "json-schema": generation != 1,
         "efforts": efforts(entry),
     }

@@ -49,6 +49,7 @@ impl Default for Capabilities {
             mid_conversation_system: false,
             native_structured_output: true,
             thinking_levels: false,
+            claude_options: false,
             json_schema: true,
         }
     }
@@ -100,6 +101,7 @@ fn switch<'c>(capabilities: &'c mut Capabilities, name: &str) -> Option<&'c mut 
         "mid-system" => &mut capabilities.mid_conversation_system,
         "native-schema" => &mut capabilities.native_structured_output,
         "levels" => &mut capabilities.thinking_levels,
+        "claude" => &mut capabilities.claude_options,
         "json-schema" => &mut capabilities.json_schema,
         _ => return None,
     })

@@ -2,13 +2,16 @@
 //! be made by a provider of another.
 
 use crate::canonical::{DecodeError, Request, TokenCount};
-use crate::{Dialect, Losses, Target, anthropic_messages, gemini};
+use crate::{Dialect, Losses, Target, anthropic_messages, bedrock_converse, gemini};
 
 const NO_COUNTING: &str = "this dialect has no call that counts tokens";
 
 /// Whether the dialect has a call that counts tokens.
 pub const fn is_known_to(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::AnthropicMessages | Dialect::Gemini)
+    matches!(
+        dialect,
+        Dialect::AnthropicMessages | Dialect::Gemini | Dialect::BedrockConverse
+    )
 }
 
 /// Reads a request to count tokens. As with requests for answers, the model is empty where it stands in the address.
@@ -19,6 +22,7 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
     match dialect {
         Dialect::AnthropicMessages => anthropic_messages::decode_count_tokens_request(body),
         Dialect::Gemini => gemini::decode_count_tokens_request(body),
+        Dialect::BedrockConverse => bedrock_converse::decode_count_tokens_request(body),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }
 }
@@ -35,6 +39,7 @@ pub fn encode_request(
             anthropic_messages::encode_count_tokens_request(request, target, losses)
         }
         Dialect::Gemini => gemini::encode_count_tokens_request(request, target, losses),
+        Dialect::BedrockConverse => bedrock_converse::encode_count_tokens_request(request, target, losses),
         _ => {
             losses.rejected("", NO_COUNTING);
             Vec::new()
@@ -50,6 +55,7 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<TokenCount, Decod
     match dialect {
         Dialect::AnthropicMessages => anthropic_messages::decode_token_count(body),
         Dialect::Gemini => gemini::decode_token_count(body),
+        Dialect::BedrockConverse => bedrock_converse::decode_token_count(body),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }
 }
@@ -62,6 +68,7 @@ pub fn encode_response(dialect: Dialect, count: &TokenCount) -> Result<Vec<u8>, 
     match dialect {
         Dialect::AnthropicMessages => Ok(anthropic_messages::encode_token_count(count)),
         Dialect::Gemini => Ok(gemini::encode_token_count(count)),
+        Dialect::BedrockConverse => Ok(bedrock_converse::encode_token_count(count)),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }
 }

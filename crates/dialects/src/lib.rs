@@ -29,6 +29,7 @@ pub mod json;
 mod loss;
 pub mod models;
 mod names;
+mod one_at_a_time;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod rerank;

@@ -40,6 +40,9 @@ pub struct Capabilities {
     pub native_structured_output: bool,
     /// Whether thinking is asked for by a level instead of a budget of tokens (Gemini's `thinkingLevel`).
     pub thinking_levels: bool,
+    /// Whether the model takes Claude's options where a dialect has a place for a model's own (Bedrock's
+    /// `additionalModelRequestFields`).
+    pub claude_options: bool,
     /// Whether schemas may be JSON Schema; if not, only the older subset of it is taken (Gemini's `parameters`).
     pub json_schema: bool,
 }

@@ -105,6 +105,9 @@ pub(crate) const OPENAI: Rule = Rule {
     max_bytes: 64,
 };
 
+/// Names that Bedrock takes.
+pub(crate) const BEDROCK: Rule = OPENAI;
+
 /// Names that Anthropic takes.
 pub(crate) const ANTHROPIC: Rule = Rule {
     signs: b"-",

@@ -5,10 +5,10 @@ use crate::canonical::{Delta, Event, Ext, Part, PartKind, Response, Stop, StopRe
 use crate::json::RawJson;
 
 /// The name of the tool. Only requests without tools of their own are bound this way, so it cannot be taken for another.
-pub(super) const NAME: &str = "answer_in_json";
+pub(crate) const NAME: &str = "answer_in_json";
 
 /// The tool that binds an answer to `schema`.
-pub(super) fn tool(schema: &RawJson) -> Tool {
+pub(crate) fn tool(schema: &RawJson) -> Tool {
     Tool {
         kind: ToolKind::Function {
             name: NAME.to_owned(),

@@ -7,7 +7,7 @@ use crate::json::Object;
 use crate::loss::Losses;
 
 /// The breakpoint of a part, or of a tool, of another dialect; what else is in its bag is reported.
-pub(super) fn carry_over(
+pub(crate) fn carry_over(
     cache: Option<&CacheHint>,
     ext: &Ext,
     place: Place,

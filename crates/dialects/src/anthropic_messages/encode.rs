@@ -343,7 +343,7 @@ fn write_empty_schema(w: &mut Writer<'_>) {
     });
 }
 
-fn write_thinking(w: &mut Writer<'_>, thinking: &Thinking) {
+pub(crate) fn write_thinking(w: &mut Writer<'_>, thinking: &Thinking) {
     let (kind, budget, ext) = match thinking {
         Thinking::Enabled { budget_tokens, ext } => ("enabled", Some(*budget_tokens), ext),
         Thinking::Adaptive { ext } => ("adaptive", None, ext),

@@ -25,19 +25,28 @@ mod response;
 mod schema;
 mod stream;
 mod stream_encode;
+mod thinking;
 mod tools;
 mod turns;
 mod usage;
 
 pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
+pub(crate) use answer_tool::{NAME as ANSWER_TOOL, tool as answer_tool};
+pub(crate) use cache::carry_over;
 pub use count_tokens::{
     decode_count_tokens_request, decode_token_count, encode_count_tokens_request, encode_token_count,
 };
+pub(crate) use encode::write_thinking;
 pub use encode::{encode_request, renames};
 pub use error::{decode_error, decode_stream_error, encode_error};
 pub(crate) use frame::{write_delta, write_event, write_frame};
 pub use ids::ENVELOPE_PREFIX;
+pub(crate) use options::{Sampling, fit_sampling, stop, unknown_here};
 pub use request::decode_request;
+pub(crate) use request::take_thinking;
 pub use response::{decode_response, encode_response};
+pub(crate) use schema::close_objects;
 pub use stream::StreamDecoder;
 pub use stream_encode::{StreamEncoder, StreamStyle};
+pub(crate) use thinking::{Thought, nearest_effort, think};
+pub(crate) use tools::{Tools, build as fit_tools};

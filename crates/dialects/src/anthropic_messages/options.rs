@@ -4,23 +4,17 @@
 use std::borrow::Cow;
 
 use super::encode::{Draft, Turn};
+use super::thinking::{Thought, think};
 use super::{answer_tool, schema};
-use crate::canonical::{
-    ContentForm, Effort, Ext, Part, Request, ResponseFormat, Role, Text, Thinking, ToolChoice,
-};
+use crate::canonical::{ContentForm, Ext, Part, Request, ResponseFormat, Role, Text, Thinking, ToolChoice};
 use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson};
 use crate::loss::Losses;
 use crate::names::Names;
 use crate::target::Capabilities;
 
-/// The least budget of thinking tokens the provider takes.
-const LEAST_BUDGET: u64 = 1024;
-/// The most thinking tokens we ask for on behalf of an effort; above that answers outlast most callers' patience.
-const MOST_BUDGET: u64 = 32_000;
-
 /// Texts that end the answer. The provider refuses those of white space only.
-pub(super) fn stop<'a>(request: &'a Request, losses: &mut Losses) -> Vec<&'a str> {
+pub(crate) fn stop<'a>(request: &'a Request, losses: &mut Losses) -> Vec<&'a str> {
     let (blank, kept): (Vec<&str>, Vec<&str>) = request
         .stop
         .iter()
@@ -70,179 +64,16 @@ pub(super) fn reasoning(
     capabilities: &Capabilities,
     losses: &mut Losses,
 ) {
-    let Some(reasoning) = &request.reasoning else {
-        return;
+    let mut thought = Thought {
+        max_tokens: draft.max_tokens,
+        thinking: None,
+        effort: None,
+        in_unsigned_tool_loop: in_unsigned_tool_loop(&draft.turns),
     };
-    let names = Names::new(request);
-    let effort_field = names.option("reasoning_effort");
-    let budget_field = names.option("thinking.budget_tokens");
-    match (&reasoning.effort, &reasoning.thinking) {
-        (Some(effort), Some(Thinking::Disabled { .. })) if *effort != Effort::None => {
-            losses.approximated(effort_field, "without thinking there is no effort");
-        }
-        (Some(_), Some(Thinking::Enabled { .. })) => {
-            losses.approximated(budget_field, "the effort counts, not the budget");
-        }
-        _ => {}
-    }
-    let mut fit = Fit {
-        draft,
-        capabilities,
-        field: effort_field,
-        max_tokens: names.option("max_tokens"),
-        losses,
-    };
-    match (&reasoning.effort, &reasoning.thinking) {
-        (_, Some(Thinking::Disabled { .. })) => fit.effort(&Effort::None),
-        (Some(effort), _) => fit.effort(effort),
-        // Clients of other dialects write this dialect's `thinking` too.
-        (None, Some(Thinking::Enabled { budget_tokens, .. })) => {
-            fit.field = budget_field;
-            fit.budget(*budget_tokens);
-        }
-        (None, Some(Thinking::Adaptive { .. })) => {
-            fit.field = names.option("thinking");
-            fit.adaptive();
-        }
-        (None, Some(Thinking::Other(_))) => fit.losses.rejected(
-            names.option("thinking"),
-            "not a kind of thinking the provider knows",
-        ),
-        (None, None) => {}
-    }
-}
-
-/// Fits thinking to the model.
-struct Fit<'f, 'a> {
-    draft: &'f mut Draft<'a>,
-    capabilities: &'f Capabilities,
-    /// What the client wrote that asks for thinking.
-    field: &'static str,
-    /// The client's name for the most tokens of the answer.
-    max_tokens: &'static str,
-    losses: &'f mut Losses,
-}
-
-impl Fit<'_, '_> {
-    fn effort(&mut self, effort: &Effort) {
-        match effort {
-            Effort::Other(_) => {
-                self.losses
-                    .rejected(self.field, "not an effort the provider knows");
-            }
-            Effort::None if !self.capabilities.reasoning => {}
-            Effort::None if self.capabilities.thinking_always_on => {
-                self.losses.approximated(
-                    self.field,
-                    "the model cannot be kept from thinking; it is asked for the least",
-                );
-                self.draft.effort = Some(nearest_effort(&Effort::Low, self.capabilities));
-            }
-            Effort::None => {
-                self.draft.thinking = Some(Cow::Owned(Thinking::Disabled { ext: Ext::default() }));
-            }
-            _ if !self.capabilities.reasoning => self.losses.dropped(self.field, "the model does not reason"),
-            _ if self.capabilities.adaptive_thinking => {
-                let nearest = nearest_effort(effort, self.capabilities);
-                if nearest != *effort {
-                    self.losses.approximated(
-                        self.field,
-                        "the model does not know this effort; it is asked for the nearest",
-                    );
-                }
-                self.draft.effort = Some(nearest);
-                self.draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
-            }
-            _ if self.capabilities.budget_thinking => {
-                let percent = match effort {
-                    Effort::None | Effort::Minimal => 0,
-                    Effort::Low => 20,
-                    Effort::Medium => 50,
-                    Effort::High => 80,
-                    Effort::Xhigh | Effort::Max | Effort::Other(_) => 95,
-                };
-                let share = self.draft.max_tokens.saturating_mul(percent) / 100;
-                self.enable(share.min(MOST_BUDGET));
-            }
-            _ => self
-                .losses
-                .dropped(self.field, "how much the model thinks cannot be set"),
-        }
-    }
-
-    /// A budget that the client named itself.
-    fn budget(&mut self, budget_tokens: u64) {
-        if self.capabilities.reasoning && self.capabilities.budget_thinking {
-            return self.enable(budget_tokens);
-        }
-        self.losses
-            .approximated(self.field, "a budget of tokens becomes an effort");
-        self.effort(&match budget_tokens {
-            0..2_000 => Effort::Low,
-            2_000..8_000 => Effort::Medium,
-            8_000..24_000 => Effort::High,
-            _ => Effort::Max,
-        });
-    }
-
-    /// Thinking that is left to the model.
-    fn adaptive(&mut self) {
-        if self.capabilities.adaptive_thinking {
-            self.draft.thinking = Some(Cow::Owned(Thinking::Adaptive { ext: Ext::default() }));
-            return;
-        }
-        self.losses
-            .approximated(self.field, "the model does not choose how much it thinks");
-        self.effort(&Effort::Medium);
-    }
-
-    /// Thinking with a budget. `max_tokens` counts thinking too and is raised where the budget does not fit.
-    fn enable(&mut self, budget_tokens: u64) {
-        if in_unsigned_tool_loop(&self.draft.turns) {
-            let reason = "the model thinks within a tool loop only if its earlier thinking is sent back";
-            self.losses.approximated(self.field, reason);
-            return;
-        }
-        let mut budget_tokens = budget_tokens.max(LEAST_BUDGET);
-        if budget_tokens >= self.draft.max_tokens {
-            let raised = self.draft.max_tokens.saturating_add(budget_tokens);
-            let most = self
-                .capabilities
-                .max_output_tokens
-                .unwrap_or(u64::MAX)
-                .max(self.draft.max_tokens);
-            let max_tokens = raised.min(most);
-            budget_tokens = budget_tokens.min(max_tokens.saturating_sub(1));
-            if budget_tokens < LEAST_BUDGET {
-                self.losses
-                    .approximated(self.field, "the model's answers are too short to think");
-                return;
-            }
-            self.draft.max_tokens = max_tokens;
-            self.losses.approximated(
-                self.max_tokens,
-                "raised, because it must exceed the budget of thinking",
-            );
-        }
-        self.draft.thinking = Some(Cow::Owned(Thinking::Enabled {
-            budget_tokens,
-            ext: Ext::default(),
-        }));
-    }
-}
-
-/// The given effort if the model knows it, else the next lower one it knows, else its lowest.
-fn nearest_effort(wanted: &Effort, capabilities: &Capabilities) -> Effort {
-    /// What the models take that do not say.
-    const COMMON: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
-    let known = capabilities.efforts.as_deref().unwrap_or(&COMMON);
-    let thinking = || known.iter().filter(|effort| **effort != Effort::None);
-    thinking()
-        .filter(|effort| *effort <= wanted)
-        .max()
-        .or_else(|| thinking().min())
-        .unwrap_or(&Effort::Low)
-        .clone()
+    think(&mut thought, request, capabilities, losses);
+    draft.max_tokens = thought.max_tokens;
+    draft.thinking = thought.thinking.map(Cow::Owned);
+    draft.effort = thought.effort;
 }
 
 /// Whether the conversation ends with tool results for an assistant turn that does not begin with signed reasoning.
@@ -289,7 +120,7 @@ pub(super) fn forced_choice(
 }
 
 /// Reports what this dialect has no member for.
-pub(super) fn unknown_here(request: &Request, losses: &mut Losses) {
+pub(crate) fn unknown_here(request: &Request, losses: &mut Losses) {
     let names = Names::new(request);
     if request.choices.is_some_and(|choices| choices != 1) {
         losses.rejected(names.option("n"), "the provider gives one answer per call");
@@ -322,8 +153,36 @@ pub(super) fn sampling(
     names: Names<'_>,
     losses: &mut Losses,
 ) {
-    let temperature = draft.temperature.as_deref().and_then(RawJson::as_f64);
-    let top_p = draft.top_p.and_then(RawJson::as_f64);
+    let thinks = thinks(draft);
+    let mut sampling = Sampling {
+        temperature: draft.temperature.take(),
+        top_p: draft.top_p,
+        top_k: draft.top_k,
+    };
+    fit_sampling(&mut sampling, thinks, capabilities, names, losses);
+    draft.temperature = sampling.temperature;
+    draft.top_p = sampling.top_p;
+    draft.top_k = sampling.top_k;
+}
+
+/// How tokens are chosen.
+#[derive(Debug)]
+pub(crate) struct Sampling<'a> {
+    pub(crate) temperature: Option<Cow<'a, RawJson>>,
+    pub(crate) top_p: Option<&'a RawJson>,
+    pub(crate) top_k: Option<&'a RawJson>,
+}
+
+/// Brings temperature, top-p and top-k into what the model takes.
+pub(crate) fn fit_sampling(
+    sampling: &mut Sampling<'_>,
+    thinks: bool,
+    capabilities: &Capabilities,
+    names: Names<'_>,
+    losses: &mut Losses,
+) {
+    let temperature = sampling.temperature.as_deref().and_then(RawJson::as_f64);
+    let top_p = sampling.top_p.and_then(RawJson::as_f64);
     let at_default = temperature == Some(1.0);
     if !capabilities.sampling {
         let mut leave_out = |is_set: bool, field: &'static str| {
@@ -331,15 +190,18 @@ pub(super) fn sampling(
                 losses.approximated(names.option(field), "the model takes no sampling parameters");
             }
         };
-        leave_out(draft.temperature.take().is_some() && !at_default, "temperature");
         leave_out(
-            draft.top_p.take().is_some() && top_p.is_none_or(|top_p| top_p < 0.99),
+            sampling.temperature.take().is_some() && !at_default,
+            "temperature",
+        );
+        leave_out(
+            sampling.top_p.take().is_some() && top_p.is_none_or(|top_p| top_p < 0.99),
             "top_p",
         );
-        leave_out(draft.top_k.take().is_some(), "top_k");
+        leave_out(sampling.top_k.take().is_some(), "top_k");
         return;
     }
-    if thinks(draft) {
+    if thinks {
         let mut leave_out = |is_set: bool, field: &'static str| {
             if is_set {
                 losses.approximated(
@@ -348,10 +210,13 @@ pub(super) fn sampling(
                 );
             }
         };
-        leave_out(draft.temperature.take().is_some() && !at_default, "temperature");
-        leave_out(draft.top_k.take().is_some(), "top_k");
         leave_out(
-            draft
+            sampling.temperature.take().is_some() && !at_default,
+            "temperature",
+        );
+        leave_out(sampling.top_k.take().is_some(), "top_k");
+        leave_out(
+            sampling
                 .top_p
                 .take_if(|_| top_p.is_none_or(|top_p| top_p < 0.95))
                 .is_some(),
@@ -364,15 +229,15 @@ pub(super) fn sampling(
             names.option("temperature"),
             "the provider takes 0 to 1; 1 is used",
         );
-        draft.temperature = Some(Cow::Owned(RawJson::from(1)));
+        sampling.temperature = Some(Cow::Owned(RawJson::from(1)));
     }
     // The provider takes temperature or top-p, not both; one that is at its default says nothing.
-    if draft.temperature.is_some() && draft.top_p.is_some() {
+    if sampling.temperature.is_some() && sampling.top_p.is_some() {
         if at_default && top_p != Some(1.0) {
-            draft.temperature = None;
+            sampling.temperature = None;
             return;
         }
-        draft.top_p = None;
+        sampling.top_p = None;
         if top_p != Some(1.0) {
             losses.approximated(
                 names.option("top_p"),

@@ -259,7 +259,7 @@ fn take_format(config: &mut Object<'_>) -> Result<Option<ResponseFormat>, Decode
     }))
 }
 
-fn take_thinking(object: &mut Object<'_>) -> Result<Option<Thinking>, DecodeError> {
+pub(crate) fn take_thinking(object: &mut Object<'_>) -> Result<Option<Thinking>, DecodeError> {
     let Some(raw) = object.peek("thinking") else {
         return Ok(None);
     };

@@ -10,7 +10,7 @@ use crate::loss::Losses;
 const MAX_DEPTH: usize = 64;
 
 /// Adds `"additionalProperties": false` to every object schema that does not say it. Everything else stays as written.
-pub(super) fn close_objects(schema: &RawJson, path: &str, losses: &mut Losses) -> RawJson {
+pub(crate) fn close_objects(schema: &RawJson, path: &str, losses: &mut Losses) -> RawJson {
     Walk { path, losses }
         .schema(schema.text(), 0)
         .unwrap_or_else(|| schema.clone())

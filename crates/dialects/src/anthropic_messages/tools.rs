@@ -10,14 +10,14 @@ use crate::loss::Losses;
 use crate::names::{Member, Names};
 
 /// Tools and choice in this dialect's shape.
-pub(super) struct Tools<'a> {
-    pub(super) tools: Vec<Cow<'a, Tool>>,
-    pub(super) choice: Option<Cow<'a, ToolChoice>>,
-    pub(super) disable_parallel: Option<bool>,
+pub(crate) struct Tools<'a> {
+    pub(crate) tools: Vec<Cow<'a, Tool>>,
+    pub(crate) choice: Option<Cow<'a, ToolChoice>>,
+    pub(crate) disable_parallel: Option<bool>,
 }
 
 /// Converts the tools and the choice of a request of another dialect.
-pub(super) fn build<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> {
+pub(crate) fn build<'a>(request: &'a Request, losses: &mut Losses) -> Tools<'a> {
     let names = Names::new(request);
     let field = names.option("tool_choice");
     let mut tools: Vec<Cow<'a, Tool>> = request

@@ -1,109 +1,47 @@
-//! Amazon Bedrock Converse, `POST /model/{modelId}/converse` and `…/converse-stream`.
+//! Amazon Bedrock Converse, `POST /model/{modelId}/converse`, `…/converse-stream` and `…/count-tokens`.
+//!
+//! The model and whether to stream stand in the address, not in the body; whoever knows the address says both. Within this
+//! dialect nothing is lost: what the canonical form has no field for travels in its bags and is written back, signatures,
+//! sealed reasoning and arguments byte by byte. Toward this dialect, requests are brought into its order (`system` apart,
+//! alternating turns, results before texts) and into what the model takes.
+//!
+//! Differences between a document and itself decoded and encoded again, all without meaning: empty lists and objects of
+//! options are left out, members that are `null` in a union too; a tool without a schema gets one. In streams, padding and
+//! empty pieces are left out, `messageStop` and `metadata` come at the end in this order, and a call without pieces of arguments gets the piece
+//! `{}`.
 
-use crate::canonical::{DecodeError, ErrorKind, Event, ProviderError, Request, Response};
-use crate::{Losses, Renames, Target};
+mod additional;
+mod answer;
+mod count_tokens;
+mod documents;
+mod encode;
+mod error;
+mod event_stream;
+mod ids;
+mod media;
+mod options;
+mod part;
+mod request;
+mod response;
+mod stop;
+mod stream;
+mod stream_encode;
+mod tools;
+mod turns;
+mod usage;
+mod write_part;
 
-const NOT_YET: &str = "this dialect is not translated yet";
-
-/// Reads a request.
-///
-/// # Errors
-/// Always.
-pub fn decode_request(_body: &str) -> Result<Request, DecodeError> {
-    Err(DecodeError::new("", NOT_YET))
-}
-
-/// Writes a request for a model; what it cannot express is added to `losses`.
-pub fn encode_request(_request: &Request, _target: &Target<'_>, losses: &mut Losses) -> Vec<u8> {
-    losses.rejected("", NOT_YET);
-    Vec::new()
-}
-
-/// The tools of a request that [`encode_request`] sends under another name.
-pub fn renames(_request: &Request) -> Renames {
-    Renames::default()
-}
-
-/// Reads a whole answer.
-///
-/// # Errors
-/// Always.
-pub fn decode_response(_body: &str) -> Result<Response, DecodeError> {
-    Err(DecodeError::new("", NOT_YET))
-}
-
-/// Writes a whole answer; what it cannot express is added to `losses`.
-pub fn encode_response(_response: &Response, losses: &mut Losses) -> Vec<u8> {
-    losses.rejected("", NOT_YET);
-    Vec::new()
-}
-
-/// Reads an error answer, whatever it looks like.
-pub fn decode_error(status: u16, _body: &[u8]) -> ProviderError {
-    ProviderError {
-        status,
-        ..decode_error_inside("")
-    }
-}
-
-/// Reads an error that came inside a stream or an answer with a status of success.
-pub fn decode_error_inside(_document: &str) -> ProviderError {
-    ProviderError {
-        kind: ErrorKind::Server,
-        status: 500,
-        message: NOT_YET.to_owned(),
-        native_type: None,
-        code: None,
-        param: None,
-        raw: None,
-    }
-}
-
-/// Writes an error answer.
-pub fn encode_error(error: &ProviderError) -> Vec<u8> {
-    error.message.clone().into_bytes()
-}
-
-/// Reads a streamed answer from chunks cut anywhere.
-#[derive(Debug)]
-pub struct StreamDecoder;
-
-impl StreamDecoder {
-    /// A decoder at the beginning of a stream. Events above `max_event_bytes` are refused.
-    pub fn new(_max_event_bytes: usize) -> Self {
-        StreamDecoder
-    }
-
-    /// Takes the next bytes and reports the events they complete.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn feed(&mut self, _bytes: &[u8], _sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        Err(DecodeError::new("", NOT_YET))
-    }
-
-    /// The bytes have ended.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn finish(&mut self, _sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        Err(DecodeError::new("", NOT_YET))
-    }
-}
-
-/// Writes a streamed answer.
-#[derive(Debug)]
-pub struct StreamEncoder;
-
-impl StreamEncoder {
-    #[allow(clippy::new_without_default, reason = "a style follows")]
-    /// An encoder at the beginning of a stream.
-    pub fn new() -> Self {
-        StreamEncoder
-    }
-
-    /// Writes one event; what it cannot express is added to `losses`.
-    pub fn encode(&mut self, _event: &Event<'_>, losses: &mut Losses, _out: &mut Vec<u8>) {
-        losses.rejected("", NOT_YET);
-    }
-}
+pub(crate) use additional::{effort_place, top_k_place};
+pub use count_tokens::{
+    decode_count_tokens_request, decode_token_count, encode_count_tokens_request, encode_token_count,
+};
+pub use encode::{encode_request, renames};
+pub use error::{
+    decode_error, decode_error_inside, decode_named_error, encode_error, exception_name, exception_status,
+};
+pub(crate) use part::{CACHE_POINT, CITATIONS, JSON, LEADING_POINT};
+pub(crate) use request::ROLE;
+pub use request::decode_request;
+pub use response::{decode_response, encode_response};
+pub use stream::StreamDecoder;
+pub use stream_encode::StreamEncoder;

@@ -6,6 +6,7 @@
 //! target does have a place for, its encoder takes out of the bag before it reports the rest here.
 
 mod anthropic_messages;
+mod bedrock_converse;
 mod cohere_chat;
 mod gemini;
 mod openai_chat;
@@ -40,6 +41,8 @@ pub(crate) enum Place {
     Thinking,
     /// What is left of the object around the schema of the answer.
     Format,
+    /// An object of options that the model's maker names, not the provider.
+    Model,
     /// A message.
     Message,
     /// A text part, a refusal or reasoning.
@@ -103,7 +106,7 @@ fn fate(name: &str, raw: &RawJson, place: Place, origin: Dialect) -> Fate {
         Dialect::Gemini => gemini::fate(place, name, raw),
         Dialect::CohereChat => cohere_chat::fate(place, name, raw),
         Dialect::OpenaiResponses => openai_responses::fate(place, name, raw),
-        Dialect::BedrockConverse => unknown(place),
+        Dialect::BedrockConverse => bedrock_converse::fate(place, name, raw),
     }
 }
 
@@ -126,6 +129,9 @@ const fn unknown(place: Place) -> Fate {
 /// Reports a cache breakpoint that the target has no place for.
 pub(crate) fn report_cache(cache: Option<&CacheHint>, path: &str, losses: &mut Losses) {
     let Some(cache) = cache else { return };
+    if cache.dialect == Dialect::BedrockConverse {
+        return losses.dropped(bedrock_converse::point_behind(path), CACHES);
+    }
     // Clients of OpenAI's dialect write either.
     let is_breakpoint = Object::parse(cache.raw.text(), "").is_ok_and(|object| object.has("mode"));
     let member = if cache.dialect == Dialect::AnthropicMessages || !is_breakpoint {

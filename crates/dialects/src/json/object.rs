@@ -188,6 +188,14 @@ impl<'a> Object<'a> {
         nulls
     }
 
+    /// The member of an object that has one only; `None` if there are none or several.
+    pub fn only(&self) -> Option<(&str, &'a RawValue)> {
+        match self.members.as_slice() {
+            [(key, raw)] => Some((key, raw)),
+            _ => None,
+        }
+    }
+
     /// The raw JSON of a member that stays where it is.
     pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
         self.members

@@ -4,6 +4,7 @@
 //! asks: its names of options ([`Names::option`]) and of what stands in tools and parts ([`Member`]).
 
 mod anthropic_messages;
+mod bedrock_converse;
 mod cohere_chat;
 mod gemini;
 mod openai_chat;
@@ -60,7 +61,7 @@ impl<'a> Names<'a> {
             Dialect::Gemini => gemini::option(name, self.request),
             Dialect::CohereChat => cohere_chat::option(name),
             Dialect::OpenaiResponses => openai_responses::option(name, self.request),
-            Dialect::BedrockConverse => name,
+            Dialect::BedrockConverse => bedrock_converse::option(name, self.request),
         }
     }
 
@@ -83,10 +84,10 @@ impl<'a> Names<'a> {
                 Some(ToolKind::Hosted { kind, .. }) => format!("tools[].{kind}"),
                 _ => format!("tools[].functionDeclarations[{tool}]"),
             },
+            Dialect::BedrockConverse => bedrock_converse::tool(&self.request.tools, tool),
             Dialect::OpenaiChat
             | Dialect::AnthropicMessages
             | Dialect::OpenaiResponses
-            | Dialect::BedrockConverse
             | Dialect::CohereChat => format!("tools[{tool}]"),
         }
     }
@@ -98,7 +99,8 @@ impl<'a> Names<'a> {
             Dialect::Gemini => gemini::member(member),
             Dialect::CohereChat => cohere_chat::member(member),
             Dialect::OpenaiResponses => openai_responses::member(member),
-            Dialect::OpenaiChat | Dialect::BedrockConverse => openai_chat::member(member),
+            Dialect::OpenaiChat => openai_chat::member(member),
+            Dialect::BedrockConverse => bedrock_converse::member(member),
         };
         format!("{path}.{name}")
     }
@@ -125,18 +127,19 @@ impl<'a> Names<'a> {
             Dialect::OpenaiChat | Dialect::CohereChat => "messages[].tool_calls[]",
             Dialect::Gemini => "contents[].parts[]",
             Dialect::OpenaiResponses => "input[]",
-            Dialect::AnthropicMessages | Dialect::BedrockConverse => "messages[].content[]",
+            Dialect::AnthropicMessages => "messages[].content[]",
+            Dialect::BedrockConverse => "messages[].content[].toolUse",
         };
         self.within(calls, Member::CallName)
     }
 
-    /// A message. The top-level instruction of Anthropic and Gemini is the leading system message of the canonical form.
+    /// A message. The top-level instruction of Anthropic, Bedrock and Gemini is the leading system message of the canonical form.
     pub(crate) fn message(self, message: usize) -> String {
         let instruction = match self.request.origin {
-            Dialect::AnthropicMessages => "system",
+            Dialect::AnthropicMessages | Dialect::BedrockConverse => "system",
             Dialect::Gemini => "systemInstruction",
             Dialect::OpenaiResponses => return openai_responses::message(self.request, message),
-            Dialect::OpenaiChat | Dialect::BedrockConverse | Dialect::CohereChat => {
+            Dialect::OpenaiChat | Dialect::CohereChat => {
                 return format!("messages[{message}]");
             }
         };
@@ -145,7 +148,7 @@ impl<'a> Names<'a> {
             .request
             .messages
             .first()
-            .is_some_and(|first| first.role == Role::System);
+            .is_some_and(|first| first.role == Role::System && !bedrock_converse::is_among_others(first));
         match (leading, message) {
             (true, 0) => instruction.to_owned(),
             (true, _) => format!("{list}[{}]", message - 1),
@@ -162,10 +165,12 @@ impl<'a> Names<'a> {
         match self.request.origin {
             Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
             Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
+            Dialect::BedrockConverse if path == "system" => bedrock_converse::part(&path, found, part),
+            Dialect::BedrockConverse => bedrock_converse::part(&format!("{path}.content"), found, part),
             Dialect::Gemini => gemini::part(&path, &found.parts, part),
             Dialect::CohereChat => cohere_chat::part(&path, found, part),
             Dialect::OpenaiResponses => openai_responses::part(self.request, message, part),
-            Dialect::OpenaiChat | Dialect::BedrockConverse => openai_chat::part(&path, found, part),
+            Dialect::OpenaiChat => openai_chat::part(&path, found, part),
         }
     }
 
@@ -185,6 +190,10 @@ impl<'a> Names<'a> {
             },
             (Dialect::OpenaiResponses, ContentForm::List) => format!("{path}.output[{inner}]"),
             (Dialect::OpenaiResponses, _) => format!("{path}.output"),
+            (Dialect::BedrockConverse, _) => {
+                let kind = bedrock_converse::kind(result.content.get(inner));
+                format!("{path}.content[{inner}]{kind}")
+            }
             (_, ContentForm::List) => format!("{path}.content[{inner}]"),
             (_, ContentForm::String | ContentForm::Null | ContentForm::Absent) => format!("{path}.content"),
         }

@@ -27,7 +27,7 @@ pub(super) const fn member(member: Member) -> &'static str {
         Member::ResultId => "tool_call_id",
         Member::ResultFailed => "is_error",
         Member::MediaSource => "source",
-        Member::MediaName => "filename",
+        Member::MediaName => "file.filename",
         Member::MediaDetail => "image_url.detail",
     }
 }

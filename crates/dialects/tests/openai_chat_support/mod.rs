@@ -40,6 +40,7 @@ pub(crate) fn capabilities() -> Capabilities {
         mid_conversation_system: true,
         native_structured_output: true,
         thinking_levels: false,
+        claude_options: false,
         json_schema: true,
     }
 }

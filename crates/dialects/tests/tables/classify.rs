@@ -135,6 +135,7 @@ pub fn everything() -> Capabilities {
         max_output_tokens: Some(64_000),
         efforts: Some(efforts.map(Effort::from_name).to_vec()),
         mid_conversation_system: true,
+        claude_options: true,
         ..Capabilities::default()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tollgate_dialects::canonical::{
     MediaSource, Message, Part, Request, Response, ResponseFormat, Role, StopReason, ToolChoice, ToolKind,
@@ -299,6 +301,8 @@ fn media(request: &Request) -> Vec<Value> {
                     Some((_, data)) => data.into(),
                     None => address.as_str().into(),
                 },
+                // The same document, as text.
+                MediaSource::Text { data, .. } => STANDARD.encode(data).into(),
                 other => format!("{other:?}").into(),
             }),
             Part::ToolResult(result) => result.content.iter().for_each(|part| of(part, found)),

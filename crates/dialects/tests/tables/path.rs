@@ -1,5 +1,5 @@
-//! Paths of fields: `messages[user].content[text].text`. In brackets stands the kind of an element, its `type` or `role`;
-//! `[*]` and `[]` are any element.
+//! Paths of fields: `messages[user].content[text].text`. In brackets stands the kind of an element, its `type` or `role`, or
+//! a member that it has; `[*]` and `[]` are any element.
 
 use serde_json::{Map, Value};
 
@@ -99,7 +99,7 @@ fn set(place: &mut Value, steps: &[Step<'_>], value: &Value, create: bool) -> bo
 
 fn is_of_kind(element: &Value, kind: &str) -> bool {
     let is = |name: &str| element.get(name).and_then(Value::as_str) == Some(kind);
-    matches!(kind, "" | "*") || is("role") || is("type")
+    matches!(kind, "" | "*") || is("role") || is("type") || element.get(kind).is_some()
 }
 
 /// What stands at a path, in all elements.

@@ -302,7 +302,10 @@ fn explains(loss: &Loss, aspect: &str) -> bool {
         "frequency penalty" => (&["frequency_penalty", "frequencyPenalty"], &[]),
         "most tokens" => (&["max_tokens", "max_completion_tokens", "maxOutputTokens"], &[]),
         "one call at a time" => (&["parallel_tool", "functionCallingConfig"], &[]),
-        "tool choice" => (&["tool_choice", "functionCallingConfig", "tools"], &[]),
+        "tool choice" => (
+            &["tool_choice", "toolChoice", "functionCallingConfig", "tools"],
+            &[],
+        ),
         "instruction" => (&[], &["told to answer with a JSON object"]),
         "media" => (
             &[],
@@ -325,7 +328,11 @@ fn explains(loss: &Loss, aspect: &str) -> bool {
         ),
         "tools" => (
             &["tools"],
-            &["tools that may be called", "the others are left out"],
+            &[
+                "tools that may be called",
+                "the others are left out",
+                "the tools are left out",
+            ],
         ),
         "stop" => (&[], &["malformed"]),
         "calls" => (&[], &["the call is left out"]),
@@ -339,6 +346,8 @@ fn explains(loss: &Loss, aspect: &str) -> bool {
                 "text after a tool call moves",
                 "white space",
                 "without content is left out",
+                "the user begins",
+                "a text beside a document",
             ],
         ),
         _ => (&[], &[]),
