@@ -11,6 +11,12 @@ from fields import sdks
 INVENTORY = pathlib.Path(__file__).resolve().parents[2] / "crates/dialects/data/fields"
 
 
+# What kind an object is shows in its other members.
+KINDS = ("type", "role")
+# What stands in the address of a request.
+ADDRESS = ("modelId",)
+
+
 def steps(path):
     """`a[text].b` as `a`, `[text]`, `b`."""
     return re.findall(r"\[[^\]]*\]|[^.\[\]]+", path)
@@ -18,7 +24,9 @@ def steps(path):
 
 def fits(known, step):
     is_any = known in ("[]", "[*]") and step.startswith("[")
-    return known == step or is_any
+    # Some SDKs do not tell kinds.
+    is_one = step == "[]" and known.startswith("[")
+    return known == step or is_any or is_one
 
 
 def begins(path, beginning):
@@ -38,8 +46,7 @@ def missing(dialect):
     known = list(entries(dialect))
     for path in sorted(sdks.DIALECTS[dialect]()):
         field = steps(path)
-        # What kind an object is shows in its other members.
-        if field[-1] in ("type", "role"):
+        if field[-1] in KINDS or path in ADDRESS:
             continue
         for entry, is_whole in known:
             is_known = len(entry) == len(field) and begins(field, entry)

@@ -14,6 +14,7 @@
 mod classify;
 mod facts;
 mod inventory;
+mod members;
 mod page;
 mod path;
 mod recordings;

@@ -97,7 +97,7 @@ fn recordings_survive_the_way_there_and_back_but_for_what_is_told() {
 }
 
 /// The name of a dialect's folders among the recordings.
-const fn folder(dialect: Dialect) -> &'static str {
+pub const fn folder(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::OpenaiChat => "openai-chat",
         Dialect::OpenaiResponses => "openai-responses",
