@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
-use tollgate_dialects::Dialect;
+use tollgate_dialects::{Dialect, embeddings, rerank};
 use tollgate_policy::balance::Algorithm;
 use tollgate_policy::health::Settings;
 use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
@@ -144,8 +144,10 @@ pub struct Instance {
     pub options: Vec<(String, String)>,
     /// Chat dialects it understands, preferred first.
     pub dialects: Vec<Dialect>,
-    /// Whether it serves embeddings.
-    pub embeddings: bool,
+    /// Dialects of embeddings it understands, preferred first.
+    pub embeddings: Vec<embeddings::Dialect>,
+    /// Dialects of reranking it understands, preferred first.
+    pub reranks: Vec<rerank::Dialect>,
     /// Secrets that must not appear in what a client sees.
     pub secrets: Vec<Secret>,
     /// How an instance of APISIX's AI plugins is called; `None` for those of the configuration's own models.
@@ -471,7 +473,8 @@ impl Compiler<'_> {
             secrets.push(value);
         }
         let mut dialects = Vec::new();
-        let mut embeddings = false;
+        let mut embeddings = Vec::new();
+        let mut reranks = Vec::new();
         for dialect in &instance.dialects {
             match dialect {
                 model::Dialect::OpenaiChat => dialects.push(Dialect::OpenaiChat),
@@ -480,7 +483,18 @@ impl Compiler<'_> {
                 model::Dialect::GeminiGenerate => dialects.push(Dialect::Gemini),
                 model::Dialect::BedrockConverse => dialects.push(Dialect::BedrockConverse),
                 model::Dialect::CohereChat => dialects.push(Dialect::CohereChat),
-                model::Dialect::OpenaiEmbeddings => embeddings = true,
+                model::Dialect::OpenaiEmbeddings => embeddings.push(embeddings::Dialect::Openai),
+                model::Dialect::MistralEmbeddings => embeddings.push(embeddings::Dialect::Mistral),
+                model::Dialect::VoyageEmbeddings => embeddings.push(embeddings::Dialect::Voyage),
+                model::Dialect::GeminiEmbed => embeddings.push(embeddings::Dialect::GeminiBatch),
+                model::Dialect::VertexPredict => embeddings.push(embeddings::Dialect::VertexPredict),
+                model::Dialect::BedrockTitanEmbed => embeddings.push(embeddings::Dialect::BedrockTitan),
+                model::Dialect::BedrockCohereEmbed => embeddings.push(embeddings::Dialect::BedrockCohere),
+                model::Dialect::CohereEmbed => embeddings.push(embeddings::Dialect::Cohere),
+                model::Dialect::CohereRerank => reranks.push(rerank::Dialect::Cohere),
+                model::Dialect::BedrockCohereRerank => reranks.push(rerank::Dialect::BedrockCohere),
+                model::Dialect::JinaRerank => reranks.push(rerank::Dialect::Jina),
+                model::Dialect::VoyageRerank => reranks.push(rerank::Dialect::Voyage),
             }
         }
         Some(Instance {
@@ -497,6 +511,7 @@ impl Compiler<'_> {
                 .collect(),
             dialects,
             embeddings,
+            reranks,
             secrets,
             ai: None,
             health: None,

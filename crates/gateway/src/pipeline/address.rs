@@ -2,8 +2,8 @@
 //! the model and whether to stream.
 
 use http::request::Parts;
-use tollgate_dialects::Dialect;
 use tollgate_dialects::gemini::Framing;
+use tollgate_dialects::{Dialect, embeddings, rerank};
 
 use super::head::Endpoint;
 use crate::plugins::query;
@@ -35,7 +35,9 @@ impl Address {
             return of_bedrock(below);
         }
         match path {
-            "/v2/chat" => Address::plain(Endpoint::Chat(Dialect::CohereChat), Dialect::CohereChat),
+            "/v2/chat" => Address::chat(Dialect::CohereChat),
+            "/v2/embed" => Address::embeddings(embeddings::Dialect::Cohere),
+            "/v2/rerank" => Address::rerank(rerank::Dialect::Cohere),
             _ if path.starts_with("/v2/") => Address::plain(Endpoint::Unknown, Dialect::CohereChat),
             _ => Address::plain(Endpoint::Unknown, Dialect::OpenaiChat),
         }
@@ -52,6 +54,14 @@ impl Address {
 
     fn chat(dialect: Dialect) -> Self {
         Address::plain(Endpoint::Chat(dialect), dialect)
+    }
+
+    fn embeddings(dialect: embeddings::Dialect) -> Self {
+        Address::plain(Endpoint::Embeddings(dialect), dialect.chat())
+    }
+
+    fn rerank(dialect: rerank::Dialect) -> Self {
+        Address::plain(Endpoint::Rerank(dialect), dialect.chat())
     }
 
     /// A call whose model stands in the address.
@@ -74,7 +84,9 @@ fn of_v1(below: &str) -> Address {
             Dialect::AnthropicMessages,
         ),
         "responses" => Address::chat(Dialect::OpenaiResponses),
-        "embeddings" => openai(Endpoint::Embeddings),
+        "embeddings" => Address::embeddings(embeddings::Dialect::Openai),
+        "embed" => Address::embeddings(embeddings::Dialect::CohereV1),
+        "rerank" => Address::rerank(rerank::Dialect::Jina),
         "models" => openai(Endpoint::Models),
         // A route with a prefix pattern (the NGINX demo's) takes longer paths too.
         _ if below.starts_with("chat/completions") => Address::chat(Dialect::OpenaiChat),
@@ -104,6 +116,8 @@ fn of_gemini(below: &str) -> Option<Address> {
         "generateContent" => (Endpoint::Chat(gemini), false),
         "streamGenerateContent" => (Endpoint::Chat(gemini), true),
         "countTokens" => (Endpoint::CountTokens(gemini), false),
+        "embedContent" => (Endpoint::Embeddings(embeddings::Dialect::GeminiSingle), false),
+        "batchEmbedContents" => (Endpoint::Embeddings(embeddings::Dialect::GeminiBatch), false),
         _ if name.is_empty() => return None,
         _ => return Some(Address::plain(Endpoint::Model(name.to_owned()), gemini)),
     };
@@ -119,6 +133,7 @@ fn of_bedrock(below: &str) -> Address {
         "converse" => (Endpoint::Chat(bedrock), false),
         "converse-stream" => (Endpoint::Chat(bedrock), true),
         "count-tokens" => (Endpoint::CountTokens(bedrock), false),
+        "invoke" => (Endpoint::Invoke, false),
         _ => (Endpoint::Unknown, false),
     };
     Address::named(endpoint, bedrock, percent_decoded(id), stream)

@@ -12,7 +12,7 @@ use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::{
-    Dialect, Losses, anthropic_messages, apisix, codec, count_tokens, openai_chat, scan,
+    Dialect, Losses, anthropic_messages, apisix, codec, count_tokens, embeddings, openai_chat, scan,
 };
 
 use super::attempt::Common;
@@ -25,6 +25,7 @@ use super::record::{Attempt, Record};
 use super::relay::{AnswerBody, Streaming};
 use super::send::UpstreamAnswer;
 use super::transform::Transform;
+use super::vectors;
 use crate::error::{AttemptError, CallError, TOLD_BY_PROVIDER, Verbatim};
 use crate::manners::Manners;
 use crate::pool::retry_after_of;
@@ -185,7 +186,7 @@ pub async fn whole(
     }
     let members = scan::scan(&body).map_err(|error| garbled(format!("the answer is not JSON: {error}")))?;
     let dialect = encoded.operation.dialect();
-    if tells_error(&members, &body) {
+    if has_error(&members, &body) {
         let body = masked(body, &candidate.instance);
         // APISIX keeps the status of such an answer.
         if call.record.manners == Manners::ApisixStrict
@@ -249,8 +250,12 @@ pub async fn whole(
                 translated.into()
             }
         }
-        Operation::Embeddings => {
+        Operation::Embeddings(embeddings::Dialect::Openai) => {
             attempt.embedded(embeddings_usage(members.value(&body, "usage")));
+            body
+        }
+        Operation::Embeddings(_) | Operation::Rerank(_) => {
+            attempt.embedded(vectors::told_usage(encoded.operation, &body));
             body
         }
         Operation::CountTokens(dialect) if dialect == call.head.dialect => body,
@@ -329,8 +334,7 @@ pub async fn stream(
             &candidate.instance,
         );
         let dialect = encoded.operation.dialect();
-        let is_error = scan::scan(&body).is_ok_and(|members| tells_error(&members, &body));
-        return Err(if is_error {
+        return Err(if tells_error(&body) {
             error_inside_200(told_inside(dialect, &body))
         } else {
             AttemptError::garbled(
@@ -403,12 +407,17 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     }
 }
 
-fn tells_error(members: &scan::Members, body: &[u8]) -> bool {
+/// Whether a whole answer is an error.
+pub(super) fn tells_error(body: &[u8]) -> bool {
+    scan::scan(body).is_ok_and(|members| has_error(&members, body))
+}
+
+fn has_error(members: &scan::Members, body: &[u8]) -> bool {
     members.value(body, "error").is_some_and(|error| error != "null")
 }
 
 /// An error that came in an answer with a status of success.
-fn told_inside(dialect: Dialect, body: &[u8]) -> ProviderError {
+pub(super) fn told_inside(dialect: Dialect, body: &[u8]) -> ProviderError {
     match dialect {
         Dialect::OpenaiChat | Dialect::AnthropicMessages => codec::decode_error(dialect, 500, body),
         _ => codec::decode_error_inside(dialect, &String::from_utf8_lossy(body)),

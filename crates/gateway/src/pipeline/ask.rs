@@ -1,10 +1,12 @@
 //! What the body of a request asks for, found by scanning, not by building a tree.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::StatusCode;
-use tollgate_dialects::Dialect;
+use http::{HeaderMap, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{Members, nested, scan};
+use tollgate_dialects::{Dialect, embeddings, rerank};
 use tollgate_resources::model::Compat;
 
 use super::head::{Endpoint, Head};
@@ -65,7 +67,7 @@ impl Asked {
             | Endpoint::CountTokens(Dialect::AnthropicMessages) => {
                 require_array(&members, &body, "messages")?;
             }
-            Endpoint::Embeddings if members.value(&body, "input").is_none() => {
+            Endpoint::Embeddings(embeddings::Dialect::Openai) if members.value(&body, "input").is_none() => {
                 return Err(bad_request(
                     "input_missing",
                     "`input` is missing; give a text or a list of texts",
@@ -91,6 +93,67 @@ impl Asked {
         // The scan has checked that it is UTF-8; an empty text would be refused by every decoder.
         std::str::from_utf8(&self.body).unwrap_or_default()
     }
+}
+
+/// The head with the endpoint that the body tells more precisely: several APIs share an address.
+///
+/// # Errors
+/// 400 for a call of a model on Bedrock in a format we do not know.
+pub fn told_by_body<'a>(
+    head: &'a Head,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Cow<'a, Head>, CallError> {
+    let has = |names: &[&str]| names.iter().any(|name| asked.members.has(&asked.body, name));
+    let endpoint = match head.endpoint {
+        Endpoint::Embeddings(embeddings::Dialect::Openai) if has(&["input_type", "truncation"]) => {
+            Endpoint::Embeddings(embeddings::Dialect::Voyage)
+        }
+        Endpoint::Embeddings(embeddings::Dialect::Openai) if has(&["output_dimension", "output_dtype"]) => {
+            Endpoint::Embeddings(embeddings::Dialect::Mistral)
+        }
+        Endpoint::Rerank(rerank::Dialect::Jina) if has(&["top_k", "truncation"]) => {
+            Endpoint::Rerank(rerank::Dialect::Voyage)
+        }
+        Endpoint::Rerank(rerank::Dialect::Jina)
+            if has(&["rank_fields", "max_chunks_per_doc"]) || is_cohere(headers) =>
+        {
+            Endpoint::Rerank(rerank::Dialect::CohereV1)
+        }
+        Endpoint::Invoke if has(&["inputText", "inputImage"]) => {
+            Endpoint::Embeddings(embeddings::Dialect::BedrockTitan)
+        }
+        Endpoint::Invoke if has(&["query"]) && has(&["documents"]) => {
+            Endpoint::Rerank(rerank::Dialect::BedrockCohere)
+        }
+        Endpoint::Invoke if has(&["texts", "images", "inputs"]) => {
+            Endpoint::Embeddings(embeddings::Dialect::BedrockCohere)
+        }
+        Endpoint::Invoke => {
+            return Err(bad_request(
+                "unsupported_endpoint",
+                "this body is for none of the models that are served here; use Converse for chat",
+            ));
+        }
+        _ => return Ok(Cow::Borrowed(head)),
+    };
+    let dialect = match &endpoint {
+        Endpoint::Embeddings(dialect) => dialect.chat(),
+        Endpoint::Rerank(dialect) => dialect.chat(),
+        _ => head.dialect,
+    };
+    Ok(Cow::Owned(Head {
+        endpoint,
+        dialect,
+        ..head.clone()
+    }))
+}
+
+/// Whether Cohere's own SDK calls.
+fn is_cohere(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-fern-sdk-name")
+        .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"cohere"))
 }
 
 fn named_model(members: &Members, body: &[u8], demo: bool) -> Result<String, CallError> {
@@ -134,6 +197,6 @@ fn wrong_type(name: &'static str, expected: &str) -> CallError {
     bad_request("invalid_type", format!("`{name}` must be {expected}")).at(name)
 }
 
-fn bad_request(code: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> CallError {
+fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> CallError {
     CallError::client(StatusCode::BAD_REQUEST, ErrorKind::BadRequest, code, message)
 }

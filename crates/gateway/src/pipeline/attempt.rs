@@ -13,7 +13,7 @@ use super::head::{Endpoint, Head};
 use super::picks::{Pick, Picks};
 use super::record::{Attempt, Record, Slot};
 use super::send::{UpstreamAnswer, send};
-use super::{Worker, encode_ai, hedge, local, passed};
+use super::{Worker, encode_ai, hedge, local, passed, vectors};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
 use crate::pool::{Reason, Signal, retry_after_in};
@@ -249,6 +249,9 @@ async fn answered(
     }
     if upstream.status != StatusCode::OK {
         return Err(refused(upstream, candidate, &encoded, attempt.started).await);
+    }
+    if let Some(inquiry) = &encoded.inquiry {
+        return vectors::answer(call, candidate, &encoded, inquiry, upstream, attempt).await;
     }
     if call.asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
         answer::stream(call, candidate, &encoded, upstream, attempt).await

@@ -13,6 +13,7 @@ use super::ask::Asked;
 use super::attempt::Common;
 use super::choose::Candidate;
 use super::head::Endpoint;
+use super::vectors::{self, Inquiry};
 use crate::ai::protocol::Protocol;
 use crate::error::{AttemptError, CallError};
 use crate::providers::Operation;
@@ -36,6 +37,8 @@ pub struct Encoded {
     pub renames: Renames,
     /// Where an instance of an AI plugin is asked, and with which headers; `None`: where the operation says.
     pub target: Option<Target>,
+    /// What has to be known to write the answer to a request for vectors or an order that was written anew.
+    pub inquiry: Option<Inquiry>,
     /// The answer is passed on as it is, read only for accounting as one of this protocol; `None`: it is decoded.
     pub passed_as: Option<Protocol>,
 }
@@ -52,6 +55,7 @@ impl Encoded {
             answer_by_tool: false,
             renames: Renames::default(),
             target: None,
+            inquiry: None,
             passed_as: None,
         }
     }
@@ -118,8 +122,9 @@ pub fn encode(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, Attem
             }
             Operation::CountTokens(client)
         }
-        Endpoint::Embeddings if instance.embeddings => Operation::Embeddings,
-        _ => return Err(unsupported("embeddings")),
+        Endpoint::Embeddings(client) => return vectors::encode_embeddings(client, asked, candidate),
+        Endpoint::Rerank(client) => return vectors::encode_rerank(client, asked, candidate),
+        _ => return Err(unsupported("this call")),
     };
     Ok(forward(operation, asked, candidate))
 }
@@ -132,7 +137,7 @@ fn holds_reasoning_of_others(dialect: Dialect, body: &[u8]) -> bool {
 }
 
 /// Same dialect on both sides: the original bytes, with only the members replaced that the gateway owns.
-fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
+pub(super) fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
     let mut edits = Vec::new();
     if candidate.upstream_model() != asked.model {
         edits.extend(named(operation, asked, candidate.upstream_model()));
@@ -189,11 +194,9 @@ pub(super) fn translate(
     let capabilities = Capabilities::of(candidate.upstream_model());
     let target = target(candidate, &capabilities);
     let mut losses = Losses::new();
-    let mut body = codec::encode_request(dialect, request, &target, &mut losses);
+    let body = codec::encode_request(dialect, request, &target, &mut losses);
     check_losses(&losses, candidate.model.on_loss, candidate)?;
-    if !candidate.instance.options.is_empty() {
-        body = with_options(body, &candidate.instance.options);
-    }
+    let body = with_options(body, &candidate.instance.options);
     Ok(Encoded {
         losses,
         legacy_functions: openai_chat::uses_legacy_functions(request),
@@ -233,7 +236,7 @@ fn target<'a>(candidate: &'a Candidate, capabilities: &'a Capabilities) -> tollg
     }
 }
 
-fn invalid(error: &DecodeError) -> CallError {
+pub(super) fn invalid(error: &DecodeError) -> CallError {
     CallError::client(
         StatusCode::BAD_REQUEST,
         ErrorKind::BadRequest,
@@ -245,7 +248,7 @@ fn invalid(error: &DecodeError) -> CallError {
 
 /// Lenient: what would change the answer's shape, safety or price is refused, hints are left out and told. Strict: every
 /// loss is refused.
-fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Result<(), AttemptError> {
+pub(super) fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Result<(), AttemptError> {
     let mut refused_fields: Vec<_> = losses.rejections().collect();
     if on_loss == OnLoss::Strict {
         refused_fields = losses.iter().collect();
@@ -284,7 +287,10 @@ pub(super) fn edited(document: &Bytes, members: &scan::Members, edits: &[Edit<'_
     body
 }
 
-fn with_options(body: Vec<u8>, options: &[(String, String)]) -> Vec<u8> {
+pub(super) fn with_options(body: Vec<u8>, options: &[(String, String)]) -> Vec<u8> {
+    if options.is_empty() {
+        return body;
+    }
     let document = Bytes::from(body);
     // Our own encoder wrote it; if it were not JSON the provider would say so.
     let Ok(members) = scan::scan(&document) else {
@@ -320,7 +326,7 @@ fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn unsupported(what: &str) -> AttemptError {
+pub(super) fn unsupported(what: &str) -> AttemptError {
     refused(CallError::client(
         StatusCode::BAD_REQUEST,
         ErrorKind::BadRequest,

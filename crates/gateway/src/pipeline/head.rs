@@ -6,9 +6,9 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Version};
-use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::gemini::Framing;
+use tollgate_dialects::{Dialect, embeddings, rerank};
 
 use super::address::{self, Address};
 use crate::ai::protocol::Protocol;
@@ -22,8 +22,12 @@ pub enum Endpoint {
     Chat(Dialect),
     /// Token counting in this dialect.
     CountTokens(Dialect),
-    /// OpenAI's embeddings.
-    Embeddings,
+    /// Embeddings in this dialect.
+    Embeddings(embeddings::Dialect),
+    /// Reranking in this dialect.
+    Rerank(rerank::Dialect),
+    /// A call of a model on Bedrock in the model's own format, which its body tells.
+    Invoke,
     /// A call of an AI plugin, in this API.
     Api(Protocol),
     /// The list of models.
@@ -69,7 +73,7 @@ impl Head {
     /// The dialect of a call that is not for the native models: APISIX's plugins know two.
     pub fn dialect_of_objects(&self, request: &Parts) -> Dialect {
         match (&self.endpoint, self.dialect) {
-            (Endpoint::Chat(_) | Endpoint::Embeddings, Dialect::OpenaiChat) => Dialect::OpenaiChat,
+            (Endpoint::Chat(_) | Endpoint::Embeddings(_), Dialect::OpenaiChat) => Dialect::OpenaiChat,
             (_, Dialect::AnthropicMessages) => Dialect::AnthropicMessages,
             _ => by_version_header(request),
         }
@@ -117,7 +121,11 @@ pub fn route<'a>(
         }
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
-        Endpoint::Chat(_) | Endpoint::CountTokens(_) | Endpoint::Embeddings => request.method == Method::POST,
+        Endpoint::Chat(_)
+        | Endpoint::CountTokens(_)
+        | Endpoint::Embeddings(_)
+        | Endpoint::Rerank(_)
+        | Endpoint::Invoke => request.method == Method::POST,
         Endpoint::Api(_) | Endpoint::Unknown => return Err(not_found()),
     };
     if allowed {

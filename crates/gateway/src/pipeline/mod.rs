@@ -33,6 +33,7 @@ mod relay;
 mod relayed;
 mod send;
 mod transform;
+mod vectors;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -165,9 +166,15 @@ async fn answer_call(
     match &head.endpoint {
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
         Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
-        Endpoint::Chat(_) | Endpoint::CountTokens(_) | Endpoint::Embeddings => {
+        Endpoint::Chat(_)
+        | Endpoint::CountTokens(_)
+        | Endpoint::Embeddings(_)
+        | Endpoint::Rerank(_)
+        | Endpoint::Invoke => {
             let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
             let asked = ask::Asked::read(head, &route, bytes)?;
+            let head = &*ask::told_by_body(head, &asked, &record.request.headers)?;
+            record.dialect = head.dialect;
             record.asked(&asked, &head.endpoint);
             let mut plan = choose::plan(&route, &caller, &asked)?;
             attempt::run(worker, head, &mut plan, &asked, record).await

@@ -158,7 +158,8 @@ pub(super) fn instance(
         credentials: Credentials::default(),
         options: Vec::new(),
         dialects: Vec::new(),
-        embeddings: false,
+        embeddings: Vec::new(),
+        reranks: Vec::new(),
         secrets: secrets(&conf.auth),
         ai: Some(Arc::new(AiInstance {
             conf,

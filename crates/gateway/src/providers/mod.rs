@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, InvalidHeaderValue};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
-use tollgate_dialects::Dialect;
+use tollgate_dialects::{Dialect, embeddings, rerank};
 use tollgate_resources::Secret;
 use tollgate_resources::model::Provider;
 
@@ -41,8 +41,10 @@ pub enum Operation {
     Chat(Dialect),
     /// Token counting in this dialect.
     CountTokens(Dialect),
-    /// OpenAI's embeddings.
-    Embeddings,
+    /// Embeddings in this dialect.
+    Embeddings(embeddings::Dialect),
+    /// Reranking in this dialect.
+    Rerank(rerank::Dialect),
 }
 
 /// How a provider knows who asks, beside headers that never change.
@@ -99,7 +101,20 @@ impl Operation {
             Operation::Chat(Dialect::CohereChat) => "/chat",
             Operation::CountTokens(Dialect::OpenaiResponses) => "/responses/input_tokens",
             Operation::CountTokens(_) => "/messages/count_tokens",
-            Operation::Embeddings => "/embeddings",
+            Operation::Embeddings(dialect) => match dialect {
+                embeddings::Dialect::Openai | embeddings::Dialect::Mistral | embeddings::Dialect::Voyage => {
+                    "/embeddings"
+                }
+                embeddings::Dialect::GeminiSingle => return of_gemini(model, "embedContent"),
+                embeddings::Dialect::GeminiBatch => return of_gemini(model, "batchEmbedContents"),
+                embeddings::Dialect::VertexPredict => return of_gemini(model, "predict"),
+                embeddings::Dialect::BedrockTitan | embeddings::Dialect::BedrockCohere => {
+                    return of_bedrock(model, "invoke");
+                }
+                embeddings::Dialect::CohereV1 | embeddings::Dialect::Cohere => "/embed",
+            },
+            Operation::Rerank(rerank::Dialect::BedrockCohere) => return of_bedrock(model, "invoke"),
+            Operation::Rerank(_) => "/rerank",
         };
         Ok(Cow::Borrowed(fixed))
     }
@@ -108,7 +123,8 @@ impl Operation {
     pub fn dialect(self) -> Dialect {
         match self {
             Operation::Chat(dialect) | Operation::CountTokens(dialect) => dialect,
-            Operation::Embeddings => Dialect::OpenaiChat,
+            Operation::Embeddings(dialect) => dialect.chat(),
+            Operation::Rerank(dialect) => dialect.chat(),
         }
     }
 

@@ -160,11 +160,19 @@ impl Provider {
                 Dialect::OpenaiResponses,
                 Dialect::OpenaiEmbeddings,
             ],
-            Provider::OpenAiCompatible => &[Dialect::OpenaiChat, Dialect::OpenaiEmbeddings],
+            Provider::OpenAiCompatible => {
+                &[Dialect::OpenaiChat, Dialect::OpenaiEmbeddings, Dialect::JinaRerank]
+            }
             Provider::Anthropic => &[Dialect::AnthropicMessages],
-            Provider::Gemini | Provider::Vertex => &[Dialect::GeminiGenerate],
-            Provider::Bedrock => &[Dialect::BedrockConverse],
-            Provider::Cohere => &[Dialect::CohereChat],
+            Provider::Gemini => &[Dialect::GeminiGenerate, Dialect::GeminiEmbed],
+            Provider::Vertex => &[Dialect::GeminiGenerate, Dialect::VertexPredict],
+            Provider::Bedrock => &[
+                Dialect::BedrockConverse,
+                Dialect::BedrockTitanEmbed,
+                Dialect::BedrockCohereEmbed,
+                Dialect::BedrockCohereRerank,
+            ],
+            Provider::Cohere => &[Dialect::CohereChat, Dialect::CohereEmbed, Dialect::CohereRerank],
             Provider::Simulated => &[
                 Dialect::OpenaiChat,
                 Dialect::AnthropicMessages,
@@ -173,6 +181,10 @@ impl Provider {
                 Dialect::BedrockConverse,
                 Dialect::CohereChat,
                 Dialect::OpenaiEmbeddings,
+                Dialect::GeminiEmbed,
+                Dialect::CohereEmbed,
+                Dialect::JinaRerank,
+                Dialect::CohereRerank,
             ],
         }
     }
@@ -196,6 +208,28 @@ pub enum Dialect {
     CohereChat,
     /// OpenAI Embeddings, `POST <endpoint>/embeddings`.
     OpenaiEmbeddings,
+    /// Mistral's embeddings, `POST <endpoint>/embeddings`.
+    MistralEmbeddings,
+    /// Voyage's embeddings, `POST <endpoint>/embeddings`.
+    VoyageEmbeddings,
+    /// Gemini's embeddings, `POST <endpoint>/models/{model}:embedContent` and `:batchEmbedContents`.
+    GeminiEmbed,
+    /// Vertex AI's embeddings, `POST <endpoint>/models/{model}:predict`.
+    VertexPredict,
+    /// Amazon Titan's embeddings, `POST <endpoint>/model/{modelId}/invoke`.
+    BedrockTitanEmbed,
+    /// Cohere's embeddings on Bedrock, `POST <endpoint>/model/{modelId}/invoke`.
+    BedrockCohereEmbed,
+    /// Cohere's embeddings, `POST <endpoint>/embed`.
+    CohereEmbed,
+    /// Cohere's reranking, `POST <endpoint>/rerank`.
+    CohereRerank,
+    /// Cohere's reranking on Bedrock, `POST <endpoint>/model/{modelId}/invoke`.
+    BedrockCohereRerank,
+    /// Reranking as Jina and most others have it, `POST <endpoint>/rerank`.
+    JinaRerank,
+    /// Voyage's reranking, `POST <endpoint>/rerank`.
+    VoyageRerank,
 }
 
 impl Dialect {
@@ -209,6 +243,17 @@ impl Dialect {
             Dialect::BedrockConverse => "bedrock_converse",
             Dialect::CohereChat => "cohere_chat",
             Dialect::OpenaiEmbeddings => "openai_embeddings",
+            Dialect::MistralEmbeddings => "mistral_embeddings",
+            Dialect::VoyageEmbeddings => "voyage_embeddings",
+            Dialect::GeminiEmbed => "gemini_embed",
+            Dialect::VertexPredict => "vertex_predict",
+            Dialect::BedrockTitanEmbed => "bedrock_titan_embed",
+            Dialect::BedrockCohereEmbed => "bedrock_cohere_embed",
+            Dialect::CohereEmbed => "cohere_embed",
+            Dialect::CohereRerank => "cohere_rerank",
+            Dialect::BedrockCohereRerank => "bedrock_cohere_rerank",
+            Dialect::JinaRerank => "jina_rerank",
+            Dialect::VoyageRerank => "voyage_rerank",
         }
     }
 }

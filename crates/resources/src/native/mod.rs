@@ -40,16 +40,20 @@ pub const QUICKSTART_NAME: &str = "quickstart.yaml";
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Paths a native configuration serves.
-const URIS: [&str; 10] = [
+const URIS: [&str; 14] = [
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/embeddings",
+    "/v1/embed",
+    "/v1/rerank",
     "/v1/models",
     "/v1/models/*",
     "/v1beta/*",
     "/v2/chat",
+    "/v2/embed",
+    "/v2/rerank",
     "/model/*",
 ];
 

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn other_apis_name_no_user() {
         for endpoint in [
-            Endpoint::Embeddings,
+            Endpoint::Embeddings(tollgate_dialects::embeddings::Dialect::Openai),
             Endpoint::Api(Protocol::Passthrough),
             Endpoint::Api(Protocol::BedrockConverse),
         ] {

@@ -2,69 +2,64 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde::Deserialize;
-use serde_json::json;
-use tollgate_dialects::estimate;
+use tollgate_dialects::Losses;
+use tollgate_dialects::canonical::{Ext, Usage};
+use tollgate_dialects::embeddings::{
+    Dialect, Input, Item, Kind, Piece, Response, Values, Vector, Wanted, decode_request, encode_response,
+};
+use tollgate_dialects::json::RawJson;
 
 const DEFAULT_DIMENSIONS: usize = 64;
 
-/// Most texts of a request, as at OpenAI.
-const MAX_INPUTS: usize = 2048;
+/// Most numbers of a vector.
+const MAX_DIMENSIONS: usize = 4096;
 
-#[derive(Deserialize)]
-struct EmbeddingsRequest {
-    model: String,
-    input: Input,
-    dimensions: Option<usize>,
-    encoding_format: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    One(String),
-    Many(Vec<String>),
-    Tokens(Vec<u64>),
-    ManyTokens(Vec<Vec<u64>>),
-}
-
-/// Answers an embeddings request.
+/// Answers a request in a dialect. `model` is the one that the address names, if it does.
 ///
 /// # Errors
 /// What is wrong with the request.
-pub fn answer(body: &str) -> Result<Vec<u8>, String> {
-    let request: EmbeddingsRequest = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    let dimensions = request.dimensions.unwrap_or(DEFAULT_DIMENSIONS).clamp(1, 4096);
-    let texts: Vec<String> = match request.input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
-        Input::Tokens(tokens) => vec![format!("{tokens:?}")],
-        Input::ManyTokens(lists) => lists.iter().map(|tokens| format!("{tokens:?}")).collect(),
-    };
-    if texts.len() > MAX_INPUTS {
-        return Err(format!("`input` has more than {MAX_INPUTS} elements"));
+pub fn answer(dialect: Dialect, model: &str, body: &str) -> Result<Vec<u8>, String> {
+    let request = decode_request(dialect, body).map_err(|error| error.to_string())?;
+    let dimensions = request.dimensions.as_ref().and_then(|raw| raw.text().parse().ok());
+    let dimensions = dimensions.unwrap_or(DEFAULT_DIMENSIONS).clamp(1, MAX_DIMENSIONS);
+    if request.inputs.len() > dialect.most_inputs() {
+        return Err(format!("there are more than {} inputs", dialect.most_inputs()));
     }
-    let as_base64 = request.encoding_format.as_deref() == Some("base64");
-    let data: Vec<_> = texts
+    let floats = [Wanted::FLOATS];
+    let wanted = if request.wanted.is_empty() { &floats[..] } else { &request.wanted };
+    let items = request
+        .inputs
         .iter()
-        .enumerate()
-        .map(|(index, text)| {
-            let vector = vector(text, dimensions);
-            let embedding = if as_base64 {
-                json!(base64(&vector))
-            } else {
-                json!(vector)
-            };
-            json!({ "object": "embedding", "index": index, "embedding": embedding })
+        .map(|input| {
+            let vector = vector(&text(input), dimensions);
+            Item {
+                vectors: wanted.iter().map(|wanted| written(&vector, &wanted.kind)).collect(),
+                ..Item::default()
+            }
         })
         .collect();
-    let tokens: u64 = texts.iter().map(|text| estimate::tokens(text)).sum();
-    let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
-    Ok(
-        json!({ "object": "list", "data": data, "model": request.model, "usage": usage })
-            .to_string()
-            .into_bytes(),
-    )
+    let response = Response {
+        origin: dialect,
+        id: Some("sim-embedding".to_owned()),
+        model: if request.model.is_empty() { model.to_owned() } else { request.model.clone() },
+        items,
+        usage: Some(Usage {
+            input: request.estimated_tokens(),
+            ..Usage::default()
+        }),
+        ext: Ext::default(),
+    };
+    encode_response(dialect, &response, &request, &mut Losses::new()).map_err(|error| error.to_string())
+}
+
+/// What is hashed of an input.
+fn text(input: &Input) -> String {
+    let pieces = input.pieces.iter().map(|piece| match piece {
+        Piece::Text(text) | Piece::ImageUrl(text) => text.as_str(),
+        Piece::Tokens(raw) | Piece::Opaque(raw) => raw.text(),
+        Piece::Image { data, .. } => data.as_str(),
+    });
+    pieces.collect::<Vec<_>>().join("\n")
 }
 
 fn vector(text: &str, dimensions: usize) -> Vec<f32> {
@@ -84,47 +79,50 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     raw.iter().map(|value| value / length).collect()
 }
 
-/// Little-endian floats in base64, as OpenAI sends them.
-fn base64(vector: &[f32]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let mut bits = 0u32;
-        for place in 0..3 {
-            bits = bits << 8 | u32::from(group.get(place).copied().unwrap_or(0));
-        }
-        for place in 0..4 {
-            if place <= group.len() {
-                let index = (bits >> (18 - 6 * place)) & 63;
-                text.push(char::from(ALPHABET[index as usize]));
-            } else {
-                text.push('=');
-            }
-        }
+/// The vector in numbers of a kind.
+fn written(vector: &[f32], kind: &Kind) -> Vector {
+    let numbers: Vec<String> = match kind {
+        Kind::Float | Kind::Other(_) => vector.iter().map(f32::to_string).collect(),
+        Kind::Int8 => vector.iter().map(|value| ((value * 127.0) as i8).to_string()).collect(),
+        Kind::Uint8 => vector.iter().map(|value| ((value * 127.0 + 127.0) as u8).to_string()).collect(),
+        Kind::Bits => vector.iter().map(|value| u8::from(*value > 0.0).to_string()).collect(),
+        Kind::Ubinary => vector.chunks(8).map(|eight| bits(eight).to_string()).collect(),
+        Kind::Binary => vector.chunks(8).map(|eight| (i16::from(bits(eight)) - 128).to_string()).collect(),
+    };
+    Vector {
+        kind: kind.clone(),
+        values: Values::Numbers(RawJson::array(numbers.iter().map(String::as_str))),
     }
-    text
+}
+
+fn bits(values: &[f32]) -> u8 {
+    values.iter().fold(0, |bits, value| bits << 1 | u8::from(*value > 0.0))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{answer, base64};
-
-    #[test]
-    fn floats_are_written_as_openai_writes_them() {
-        // 1.0f32 is 00 00 80 3f.
-        assert_eq!(base64(&[1.0]), "AACAPw==");
-        assert_eq!(base64(&[1.0, 1.0, 1.0]), "AACAPwAAgD8AAIA/");
-    }
+    use super::{Dialect, answer};
 
     #[test]
     fn equal_texts_have_equal_vectors_and_usage_is_told() {
-        let body = answer(r#"{"model":"e","input":["a","b","a"],"dimensions":4}"#).unwrap();
+        let body = r#"{"model":"e","input":["a","b","a"],"dimensions":4}"#;
+        let body = answer(Dialect::Openai, "", body).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["data"][0]["embedding"], body["data"][2]["embedding"]);
         assert_ne!(body["data"][0]["embedding"], body["data"][1]["embedding"]);
-        let many = serde_json::json!({ "model": "e", "input": vec!["a"; super::MAX_INPUTS + 1] });
-        assert!(answer(&many.to_string()).is_err());
+        assert_eq!(body["data"][0]["embedding"].as_array().unwrap().len(), 4);
+        assert_eq!(body["model"], "e");
         assert!(body["usage"]["prompt_tokens"].as_u64().unwrap() >= 3);
+        let many = serde_json::json!({ "model": "e", "input": vec!["a"; 2049] });
+        assert!(answer(Dialect::Openai, "", &many.to_string()).is_err());
+    }
+
+    #[test]
+    fn numbers_come_in_the_kinds_that_are_asked_for() {
+        let body = r#"{"model":"e","input_type":"search_query","texts":["a"],"embedding_types":["float","int8","ubinary"]}"#;
+        let body = answer(Dialect::Cohere, "", body).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let length = |kind: &str| body["embeddings"][kind][0].as_array().map(Vec::len);
+        assert_eq!((length("float"), length("int8"), length("ubinary")), (Some(64), Some(64), Some(8)));
     }
 }

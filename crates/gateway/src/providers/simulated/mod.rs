@@ -1,4 +1,4 @@
-//! The built-in provider: answers all chat dialects and embeddings without a network, deterministically, with plausible
+//! The built-in provider: answers all chat dialects, embeddings and reranking without a network, deterministically, with plausible
 //! usage, and with faults on request. For the first run, demos, examples, load and fault tests.
 //!
 //! It is configured by the query of its address (`simulated:?latency_ms=200&fail=429`); see [`Profile`]. It asks for no
@@ -7,6 +7,7 @@
 mod embedding;
 mod profile;
 mod reply;
+mod rerank;
 mod schema;
 mod script;
 mod serve;
@@ -96,16 +97,8 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
     }
     let text = std::str::from_utf8(asked.body).unwrap_or_default();
     let chat = match operation {
-        Operation::Embeddings => {
-            return match embedding::answer(text) {
-                Ok(body) => (StatusCode::OK, false, vec![body]),
-                Err(problem) => (
-                    StatusCode::BAD_REQUEST,
-                    false,
-                    vec![error_body(dialect, 400, &problem, "invalid_request")],
-                ),
-            };
-        }
+        Operation::Embeddings(kind) => return made_up(dialect, embedding::answer(kind, asked.model, text)),
+        Operation::Rerank(kind) => return made_up(dialect, rerank::answer(kind, asked.model, text)),
         Operation::CountTokens(_) => count_tokens::decode_request(dialect, text),
         Operation::Chat(_) => codec::decode_request(dialect, text),
     };
@@ -152,6 +145,17 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
             _ => codec::encode_response(dialect, &reply.response(), &style, &mut Losses::new()),
         };
         (StatusCode::OK, false, vec![body])
+    }
+}
+
+fn made_up(dialect: Dialect, answer: Result<Vec<u8>, String>) -> (StatusCode, bool, Vec<Vec<u8>>) {
+    match answer {
+        Ok(body) => (StatusCode::OK, false, vec![body]),
+        Err(problem) => (
+            StatusCode::BAD_REQUEST,
+            false,
+            vec![error_body(dialect, 400, &problem, "invalid_request")],
+        ),
     }
 }
 

@@ -63,8 +63,9 @@ async fn respond(
     let operation = match address.endpoint {
         Endpoint::Chat(dialect) => Operation::Chat(dialect),
         Endpoint::CountTokens(dialect) => Operation::CountTokens(dialect),
-        Endpoint::Embeddings => Operation::Embeddings,
-        Endpoint::Api(_) | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
+        Endpoint::Embeddings(dialect) => Operation::Embeddings(dialect),
+        Endpoint::Rerank(dialect) => Operation::Rerank(dialect),
+        Endpoint::Api(_) | Endpoint::Invoke | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
             let mut response = Response::new(ScriptBody(None));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
