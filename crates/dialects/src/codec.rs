@@ -3,8 +3,8 @@
 use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
 use crate::unsaid::{Step, Unsaid};
 use crate::{
-    Dialect, Losses, Renames, Target, anthropic_messages, apisix, bedrock_converse, cohere_chat, gemini,
-    openai_chat, openai_responses, unsaid,
+    Dialect, Losses, Renames, Target, anthropic_messages, apisix, bedrock_converse, cohere_chat, completions,
+    envelope, gemini, openai_chat, openai_responses, unsaid,
 };
 
 /// Whose manners a translation has where both are possible.
@@ -43,6 +43,8 @@ pub struct AnswerStyle {
     pub echo: openai_responses::Echo,
     /// Tools that were sent under another name; see [`renames`].
     pub renames: Renames,
+    /// How an OpenAI client is answered that asked for a completion from before chats; `None` for a chat.
+    pub completion: Option<completions::Style>,
 }
 
 impl AnswerStyle {
@@ -92,10 +94,12 @@ pub fn encode_request(
 /// `None` for dialects whose requests are never searched for one.
 pub fn envelope_prefix(dialect: Dialect) -> Option<&'static str> {
     match dialect {
-        Dialect::AnthropicMessages => Some(anthropic_messages::ENVELOPE_PREFIX),
+        Dialect::AnthropicMessages
+        | Dialect::OpenaiResponses
+        | Dialect::BedrockConverse
+        | Dialect::CohereChat => Some(envelope::PREFIX),
         Dialect::Gemini => Some(gemini::ENVELOPE_PREFIX),
-        Dialect::CohereChat => Some(cohere_chat::ENVELOPE_PREFIX),
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => None,
+        Dialect::OpenaiChat => None,
     }
 }
 
@@ -142,6 +146,9 @@ pub fn encode_response(
     }
     let response = &*response;
     let response = &*unsaid::leave_out(response, dialect);
+    if let (Dialect::OpenaiChat, Some(style)) = (dialect, &style.completion) {
+        return completions::encode_response(response, style, losses);
+    }
     match dialect {
         Dialect::OpenaiChat => {
             let style = openai_chat::ResponseStyle {
@@ -296,12 +303,17 @@ enum Encoder {
     CohereChat(cohere_chat::StreamEncoder),
     /// Anthropic Messages in APISIX's manners.
     Apisix(apisix::StreamEncoder),
+    /// OpenAI's completions from before chats.
+    Completion(completions::StreamEncoder),
 }
 
 impl StreamEncoder {
     /// An encoder at the beginning of a stream.
     pub fn new(dialect: Dialect, style: &AnswerStyle) -> Self {
         let encoder = match dialect {
+            Dialect::OpenaiChat if style.completion.is_some() => Encoder::Completion(
+                completions::StreamEncoder::new(style.completion.clone().unwrap_or_default()),
+            ),
             Dialect::OpenaiChat => {
                 Encoder::OpenaiChat(openai_chat::StreamEncoder::new(openai_chat::StreamStyle {
                     include_usage: style.include_usage,
@@ -385,6 +397,7 @@ impl StreamEncoder {
             Encoder::BedrockConverse(encoder) => encoder.encode(event, losses, out),
             Encoder::CohereChat(encoder) => encoder.encode(event, losses, out),
             Encoder::Apisix(encoder) => encoder.encode(event, out),
+            Encoder::Completion(encoder) => encoder.encode(event, losses, out),
         }
     }
 }

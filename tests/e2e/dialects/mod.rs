@@ -1,7 +1,9 @@
 //! Every dialect on both sides: clients of each, providers of each, and what goes wrong between them.
 
 mod gemini;
+mod older;
 mod pairs;
+mod vectors;
 
 use serde_json::{Value, json};
 
@@ -13,10 +15,11 @@ pub enum Wire {
     Openai,
     Anthropic,
     Gemini,
+    Cohere,
 }
 
 impl Wire {
-    pub const ALL: [Wire; 3] = [Wire::Openai, Wire::Anthropic, Wire::Gemini];
+    pub const ALL: [Wire; 4] = [Wire::Openai, Wire::Anthropic, Wire::Gemini, Wire::Cohere];
 
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
@@ -24,6 +27,7 @@ impl Wire {
             Wire::Openai => "openai_chat",
             Wire::Anthropic => "anthropic_messages",
             Wire::Gemini => "gemini_generate",
+            Wire::Cohere => "cohere_chat",
         }
     }
 
@@ -32,6 +36,7 @@ impl Wire {
         match self {
             Wire::Openai => "/v1/chat/completions".to_owned(),
             Wire::Anthropic => "/v1/messages".to_owned(),
+            Wire::Cohere => "/v2/chat".to_owned(),
             Wire::Gemini if stream => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
             Wire::Gemini => format!("/v1beta/models/{model}:generateContent"),
         }
@@ -42,7 +47,9 @@ impl Wire {
         let schema =
             json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
         let mut body = match self {
-            Wire::Openai => json!({"model": model, "messages": [{"role": "user", "content": prompt}]}),
+            Wire::Openai | Wire::Cohere => {
+                json!({"model": model, "messages": [{"role": "user", "content": prompt}]})
+            }
             Wire::Anthropic => {
                 json!({"model": model, "max_tokens": 256, "messages": [{"role": "user", "content": prompt}]})
             }
@@ -53,7 +60,7 @@ impl Wire {
         }
         if tool {
             body["tools"] = match self {
-                Wire::Openai => {
+                Wire::Openai | Wire::Cohere => {
                     json!([{"type": "function", "function": {"name": "get_weather", "parameters": schema}}])
                 }
                 Wire::Anthropic => json!([{"name": "get_weather", "input_schema": schema}]),
@@ -68,7 +75,7 @@ impl Wire {
     /// The same with a key, where a client of this dialect puts it.
     pub fn with_key(self, request: Request, key: &str) -> Request {
         match self {
-            Wire::Openai => request.header("authorization", &format!("Bearer {key}")),
+            Wire::Openai | Wire::Cohere => request.header("authorization", &format!("Bearer {key}")),
             Wire::Anthropic => request.header("x-api-key", key),
             Wire::Gemini => request.header("x-goog-api-key", key),
         }
@@ -93,6 +100,17 @@ impl Wire {
                 said.stop = text(&body["stop_reason"]);
             }
             Wire::Gemini => said.gemini(body),
+            Wire::Cohere => {
+                for part in body["message"]["content"].as_array().into_iter().flatten() {
+                    said.text.push_str(part["text"].as_str().unwrap_or_default());
+                }
+                let call = &body["message"]["tool_calls"][0]["function"];
+                if let Some(name) = call["name"].as_str() {
+                    let arguments = serde_json::from_str(&text(&call["arguments"])).expect("JSON");
+                    said.call = Some((name.to_owned(), arguments));
+                }
+                said.stop = text(&body["finish_reason"]);
+            }
         }
         said
     }
@@ -139,6 +157,20 @@ impl Wire {
                     said.gemini(&event);
                     ended = !said.stop.is_empty();
                 }
+                Wire::Cohere => {
+                    let message = &event["delta"]["message"];
+                    said.text
+                        .push_str(message["content"]["text"].as_str().unwrap_or_default());
+                    let call = &message["tool_calls"]["function"];
+                    if let Some(name) = call["name"].as_str() {
+                        said.call = Some((name.to_owned(), Value::Null));
+                    }
+                    arguments.push_str(call["arguments"].as_str().unwrap_or_default());
+                    if let Some(stop) = event["delta"]["finish_reason"].as_str() {
+                        stop.clone_into(&mut said.stop);
+                        ended = true;
+                    }
+                }
             }
         }
         assert!(ended, "{self:?}: no end: {stream}");
@@ -163,6 +195,7 @@ impl Wire {
                 assert!(error["status"].is_string(), "{body}");
                 assert_eq!(error["code"], response.status(), "{body}");
             }
+            Wire::Cohere => return text(&body["message"]),
         }
         text(&error["message"])
     }
@@ -174,6 +207,7 @@ impl Wire {
             Wire::Anthropic => ("end_turn", "tool_use"),
             // Google has no word for calls.
             Wire::Gemini => ("STOP", "STOP"),
+            Wire::Cohere => ("COMPLETE", "TOOL_CALL"),
         }
     }
 }

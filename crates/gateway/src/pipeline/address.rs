@@ -84,6 +84,11 @@ fn of_v1(below: &str) -> Address {
             Dialect::AnthropicMessages,
         ),
         "responses" => Address::chat(Dialect::OpenaiResponses),
+        "responses/input_tokens" => Address::plain(
+            Endpoint::CountTokens(Dialect::OpenaiResponses),
+            Dialect::OpenaiResponses,
+        ),
+        "completions" => openai(Endpoint::Completions),
         "embeddings" => Address::embeddings(embeddings::Dialect::Openai),
         "embed" => Address::embeddings(embeddings::Dialect::CohereV1),
         "rerank" => Address::rerank(rerank::Dialect::Jina),

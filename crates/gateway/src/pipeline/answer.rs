@@ -227,7 +227,7 @@ pub async fn whole(
                 ));
             }
             attempt.answered(&response);
-            if dialect == call.head.dialect {
+            if dialect == call.head.dialect && encoded.completion.is_none() {
                 body
             } else {
                 let mut losses = Losses::new();
@@ -483,6 +483,7 @@ fn style(record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerSty
         },
         model: Some(candidate.upstream_model().to_owned()).filter(|model| !model.is_empty()),
         renames: encoded.renames.clone(),
+        completion: encoded.completion.clone(),
         ..AnswerStyle::default()
     }
 }

@@ -9,7 +9,7 @@ use tollgate_dialects::scan::{Members, nested, scan};
 use tollgate_dialects::{Dialect, embeddings, rerank};
 use tollgate_resources::model::Compat;
 
-use super::head::{Endpoint, Head};
+use super::head::{Endpoint, Head, is_cohere};
 use crate::error::CallError;
 use crate::snapshot::Route;
 
@@ -83,7 +83,7 @@ impl Asked {
             body,
             members,
             model,
-            stream: stream && matches!(head.endpoint, Endpoint::Chat(_)),
+            stream: stream && matches!(head.endpoint, Endpoint::Chat(_) | Endpoint::Completions),
             include_usage,
         })
     }
@@ -147,13 +147,6 @@ pub fn told_by_body<'a>(
         dialect,
         ..head.clone()
     }))
-}
-
-/// Whether Cohere's own SDK calls.
-fn is_cohere(headers: &HeaderMap) -> bool {
-    headers
-        .get("x-fern-sdk-name")
-        .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"cohere"))
 }
 
 fn named_model(members: &Members, body: &[u8], demo: bool) -> Result<String, CallError> {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Renames, codec, count_tokens, openai_chat};
+use tollgate_dialects::{
+    Capabilities, Dialect, Losses, Renames, codec, completions, count_tokens, openai_chat,
+};
 use tollgate_resources::model::OnLoss;
 
 use super::ask::Asked;
@@ -33,6 +35,8 @@ pub struct Encoded {
     pub legacy_functions: bool,
     /// Whether the answer may be bound to a schema by a tool, whose call must become text.
     pub answer_by_tool: bool,
+    /// How the answer to a completion from before chats is written; `None` for everything else.
+    pub completion: Option<completions::Style>,
     /// Tools that are sent under another name, because the provider does not take their own.
     pub renames: Renames,
     /// Where an instance of an AI plugin is asked, and with which headers; `None`: where the operation says.
@@ -53,6 +57,7 @@ impl Encoded {
             hide_usage: false,
             legacy_functions: false,
             answer_by_tool: false,
+            completion: None,
             renames: Renames::default(),
             target: None,
             inquiry: None,
@@ -122,6 +127,7 @@ pub fn encode(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, Attem
             }
             Operation::CountTokens(client)
         }
+        Endpoint::Completions => return encode_completion(call, candidate),
         Endpoint::Embeddings(client) => return vectors::encode_embeddings(client, asked, candidate),
         Endpoint::Rerank(client) => return vectors::encode_rerank(client, asked, candidate),
         _ => return Err(unsupported("this call")),
@@ -208,6 +214,28 @@ pub(super) fn translate(
     })
 }
 
+/// A completion from before chats becomes a chat.
+fn encode_completion(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded, AttemptError> {
+    let Some(dialect) = candidate.instance.dialects.first().copied() else {
+        return Err(unsupported("completions"));
+    };
+    let mut losses = Losses::new();
+    let asked = completions::decode_request(call.asked.text(), &mut losses)
+        .map_err(|error| refused(invalid(&error)))?;
+    let capabilities = Capabilities::of(candidate.upstream_model());
+    let target = target(candidate, &capabilities);
+    let mut of_chat = Losses::new();
+    let body = codec::encode_request(dialect, &asked.chat, &target, &mut of_chat);
+    losses.extend(completions::respelled(&of_chat));
+    check_losses(&losses, candidate.model.on_loss, candidate)?;
+    let body = with_options(body, &candidate.instance.options);
+    Ok(Encoded {
+        losses,
+        completion: Some(asked.style(call.record.created_s())),
+        ..Encoded::of(Operation::Chat(dialect), body.into())
+    })
+}
+
 /// A request to count tokens, for a provider of another dialect.
 fn translate_count(
     client: Dialect,
@@ -248,7 +276,11 @@ pub(super) fn invalid(error: &DecodeError) -> CallError {
 
 /// Lenient: what would change the answer's shape, safety or price is refused, hints are left out and told. Strict: every
 /// loss is refused.
-pub(super) fn check_losses(losses: &Losses, on_loss: OnLoss, candidate: &Candidate) -> Result<(), AttemptError> {
+pub(super) fn check_losses(
+    losses: &Losses,
+    on_loss: OnLoss,
+    candidate: &Candidate,
+) -> Result<(), AttemptError> {
     let mut refused_fields: Vec<_> = losses.rejections().collect();
     if on_loss == OnLoss::Strict {
         refused_fields = losses.iter().collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::{Dialect, embeddings, rerank};
@@ -22,6 +22,8 @@ pub enum Endpoint {
     Chat(Dialect),
     /// Token counting in this dialect.
     CountTokens(Dialect),
+    /// OpenAI's completions from before chats.
+    Completions,
     /// Embeddings in this dialect.
     Embeddings(embeddings::Dialect),
     /// Reranking in this dialect.
@@ -86,10 +88,27 @@ fn told_in(address: &Address, request: &Parts) -> Dialect {
         Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown
             if address.dialect == Dialect::OpenaiChat =>
         {
-            by_version_header(request)
+            by_headers(request)
         }
         _ => address.dialect,
     }
+}
+
+fn by_headers(request: &Parts) -> Dialect {
+    if request.headers.contains_key("x-goog-api-key") {
+        Dialect::Gemini
+    } else if is_cohere(&request.headers) {
+        Dialect::CohereChat
+    } else {
+        by_version_header(request)
+    }
+}
+
+/// Whether Cohere's own SDK calls.
+pub fn is_cohere(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-fern-sdk-name")
+        .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"cohere"))
 }
 
 fn by_version_header(request: &Parts) -> Dialect {
@@ -122,6 +141,7 @@ pub fn route<'a>(
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
         Endpoint::Chat(_)
+        | Endpoint::Completions
         | Endpoint::CountTokens(_)
         | Endpoint::Embeddings(_)
         | Endpoint::Rerank(_)

@@ -1,9 +1,8 @@
 //! What the gateway answers by itself: the models a caller may use, and token counts where the provider has none.
 
 use http::{HeaderValue, StatusCode};
-use serde_json::{Value, json};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Ext, TokenCount};
-use tollgate_dialects::{Dialect, count_tokens, estimate};
+use tollgate_dialects::{Dialect, count_tokens, estimate, models};
 
 use super::answer::Answer;
 use super::ask::Asked;
@@ -15,25 +14,14 @@ use crate::snapshot::Route;
 
 /// The models this caller may use. Names with `*` stand for too many to list.
 pub fn list_models(route: &Route, caller: &Caller, head: &Head) -> Answer {
-    let names = route
+    let models: Vec<models::Model<'_>> = route
         .models
         .names
         .iter()
-        .filter(|name| !name.contains('*') && caller.access_to(name).is_some());
-    let models: Vec<Value> = names.map(|name| model(route, head.dialect, name)).collect();
-    let body = match head.dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
-            json!({ "object": "list", "data": models })
-        }
-        Dialect::AnthropicMessages => json!({
-            "first_id": models.first().map(|model| model["id"].clone()),
-            "last_id": models.last().map(|model| model["id"].clone()),
-            "has_more": false,
-            "data": models,
-        }),
-        Dialect::Gemini | Dialect::CohereChat => json!({ "models": models }),
-    };
-    Answer::json(StatusCode::OK, body.to_string())
+        .filter(|name| !name.contains('*') && caller.access_to(name).is_some())
+        .map(|name| model(route, name))
+        .collect();
+    Answer::json(StatusCode::OK, models::write_list(listed_in(head), &models))
 }
 
 /// One model, if this caller may use it.
@@ -46,32 +34,37 @@ pub fn show_model(route: &Route, caller: &Caller, head: &Head, id: &str) -> Resu
     }
     Ok(Answer::json(
         StatusCode::OK,
-        model(route, head.dialect, id).to_string(),
+        models::write_model(listed_in(head), &model(route, id)),
     ))
 }
 
-fn model(route: &Route, dialect: Dialect, name: &str) -> Value {
+/// How the client's dialect lists models. Amazon's has no address for that here.
+fn listed_in(head: &Head) -> models::Dialect {
+    models::Dialect::of(head.dialect).unwrap_or(models::Dialect::Openai)
+}
+
+fn model<'a>(route: &Route, name: &'a str) -> models::Model<'a> {
     let owner = route
         .models
         .find(name)
         .and_then(|model| model.pool.instances().first())
         .map_or("tollgate", |instance| instance.provider);
-    match dialect {
-        // Providers' own creation times are not known here; the field is required, and SDKs read 0 as "unknown".
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::BedrockConverse => {
-            json!({ "id": name, "object": "model", "created": 0, "owned_by": owner })
-        }
-        Dialect::CohereChat => json!({ "name": name, "endpoints": ["chat"], "finetuned": false }),
-        Dialect::AnthropicMessages => {
-            json!({
-                "type": "model",
-                "id": name,
-                "display_name": name,
-                "created_at": "1970-01-01T00:00:00Z",
-                "lifecycle": "active",
-            })
-        }
-        Dialect::Gemini => json!({ "name": format!("models/{name}"), "displayName": name }),
+    models::Model {
+        name,
+        owner,
+        used_for: use_of(name),
+        ..models::Model::default()
+    }
+}
+
+/// What a model does, as far as its name tells it: vendors name theirs so.
+fn use_of(name: &str) -> models::Use {
+    if name.contains("embed") {
+        models::Use::Embeddings
+    } else if name.contains("rerank") {
+        models::Use::Rerank
+    } else {
+        models::Use::Chat
     }
 }
 

@@ -167,6 +167,7 @@ async fn answer_call(
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
         Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
         Endpoint::Chat(_)
+        | Endpoint::Completions
         | Endpoint::CountTokens(_)
         | Endpoint::Embeddings(_)
         | Endpoint::Rerank(_)

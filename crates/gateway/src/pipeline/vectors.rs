@@ -10,8 +10,8 @@ use super::answer::{Answer, Content, collect, passed_headers, refused, tells_err
 use super::ask::Asked;
 use super::attempt::Common;
 use super::choose::Candidate;
-use super::encode::{Encoded, check_losses, forward, invalid, unsupported, with_options};
 use super::encode;
+use super::encode::{Encoded, check_losses, forward, invalid, unsupported, with_options};
 use super::record::Attempt;
 use super::send::{UpstreamAnswer, send};
 use crate::error::AttemptError;
@@ -47,7 +47,12 @@ pub fn encode_embeddings(
     candidate: &Candidate,
 ) -> Result<Encoded, AttemptError> {
     let model = candidate.upstream_model();
-    let mut known = candidate.instance.embeddings.iter().copied().filter(|dialect| embeds(*dialect, model));
+    let mut known = candidate
+        .instance
+        .embeddings
+        .iter()
+        .copied()
+        .filter(|dialect| embeds(*dialect, model));
     let Some(preferred) = known.clone().next() else {
         return Err(unsupported("embeddings"));
     };
@@ -56,8 +61,8 @@ pub fn encode_embeddings(
     if known.any(|dialect| is_same(client, dialect)) && !is_named_within {
         return Ok(forward(Operation::Embeddings(client), asked, candidate));
     }
-    let mut request = embeddings::decode_request(client, asked.text())
-        .map_err(|error| encode::refused(invalid(&error)))?;
+    let mut request =
+        embeddings::decode_request(client, asked.text()).map_err(|error| encode::refused(invalid(&error)))?;
     request.model.clone_from(&asked.model);
     let dialect = match preferred {
         embeddings::Dialect::GeminiBatch if request.inputs.len() == 1 => embeddings::Dialect::GeminiSingle,
@@ -66,7 +71,9 @@ pub fn encode_embeddings(
     let mut losses = Losses::new();
     let bodies = embeddings::encode_request(dialect, &request, model, &mut losses);
     check_losses(&losses, candidate.model.on_loss, candidate)?;
-    let mut bodies = bodies.into_iter().map(|body| with_options(body, &candidate.instance.options));
+    let mut bodies = bodies
+        .into_iter()
+        .map(|body| with_options(body, &candidate.instance.options));
     let first = bodies.next().unwrap_or_default();
     let more = bodies.map(Bytes::from).collect();
     Ok(Encoded {
@@ -96,8 +103,8 @@ pub fn encode_rerank(
     if known.contains(&client) {
         return Ok(forward(Operation::Rerank(client), asked, candidate));
     }
-    let mut request = rerank::decode_request(client, asked.text())
-        .map_err(|error| encode::refused(invalid(&error)))?;
+    let mut request =
+        rerank::decode_request(client, asked.text()).map_err(|error| encode::refused(invalid(&error)))?;
     request.model.clone_from(&asked.model);
     let mut losses = Losses::new();
     let body = rerank::encode_request(dialect, &request, candidate.upstream_model(), &mut losses);
@@ -150,7 +157,11 @@ pub async fn answer(
     let first = body(candidate, encoded, upstream, attempt).await?;
     let mut losses = Losses::new();
     let (written, usage) = match inquiry {
-        Inquiry::Embeddings { client, request, more } => {
+        Inquiry::Embeddings {
+            client,
+            request,
+            more,
+        } => {
             let Operation::Embeddings(dialect) = encoded.operation else {
                 return Err(garbled("another operation was asked for"));
             };
@@ -160,7 +171,9 @@ pub async fn answer(
                 let next = Encoded::of(encoded.operation, next.clone().into());
                 let upstream = send(call, candidate, &next, attempt).await?;
                 if upstream.status != StatusCode::OK {
-                    return Err(refused(upstream, encoded.operation.dialect(), candidate, attempt.started).await);
+                    return Err(
+                        refused(upstream, encoded.operation.dialect(), candidate, attempt.started).await,
+                    );
                 }
                 parts.push(read(&body(candidate, encoded, upstream, attempt).await?)?);
             }

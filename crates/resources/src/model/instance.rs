@@ -160,9 +160,11 @@ impl Provider {
                 Dialect::OpenaiResponses,
                 Dialect::OpenaiEmbeddings,
             ],
-            Provider::OpenAiCompatible => {
-                &[Dialect::OpenaiChat, Dialect::OpenaiEmbeddings, Dialect::JinaRerank]
-            }
+            Provider::OpenAiCompatible => &[
+                Dialect::OpenaiChat,
+                Dialect::OpenaiEmbeddings,
+                Dialect::JinaRerank,
+            ],
             Provider::Anthropic => &[Dialect::AnthropicMessages],
             Provider::Gemini => &[Dialect::GeminiGenerate, Dialect::GeminiEmbed],
             Provider::Vertex => &[Dialect::GeminiGenerate, Dialect::VertexPredict],

@@ -40,9 +40,11 @@ pub const QUICKSTART_NAME: &str = "quickstart.yaml";
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Paths a native configuration serves.
-const URIS: [&str; 14] = [
+const URIS: [&str; 16] = [
     "/v1/chat/completions",
+    "/v1/completions",
     "/v1/responses",
+    "/v1/responses/input_tokens",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/embeddings",

@@ -47,7 +47,9 @@ impl Understood {
     /// The beginning of a stream.
     pub fn new(provider: Dialect, client: Dialect, hide_usage: bool, style: &AnswerStyle) -> Self {
         let output = match client {
-            _ if provider != client => Output::Translated(Box::new(StreamEncoder::new(client, style))),
+            _ if provider != client || style.completion.is_some() => {
+                Output::Translated(Box::new(StreamEncoder::new(client, style)))
+            }
             Dialect::Gemini if style.framing == Framing::Array => {
                 Output::Array(AsArray::new(MAX_EVENT_BYTES))
             }

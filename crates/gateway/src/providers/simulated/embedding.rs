@@ -20,20 +20,30 @@ const MAX_DIMENSIONS: usize = 4096;
 /// What is wrong with the request.
 pub fn answer(dialect: Dialect, model: &str, body: &str) -> Result<Vec<u8>, String> {
     let request = decode_request(dialect, body).map_err(|error| error.to_string())?;
-    let dimensions = request.dimensions.as_ref().and_then(|raw| raw.text().parse().ok());
+    let dimensions = request
+        .dimensions
+        .as_ref()
+        .and_then(|raw| raw.text().parse().ok());
     let dimensions = dimensions.unwrap_or(DEFAULT_DIMENSIONS).clamp(1, MAX_DIMENSIONS);
     if request.inputs.len() > dialect.most_inputs() {
         return Err(format!("there are more than {} inputs", dialect.most_inputs()));
     }
     let floats = [Wanted::FLOATS];
-    let wanted = if request.wanted.is_empty() { &floats[..] } else { &request.wanted };
+    let wanted = if request.wanted.is_empty() {
+        &floats[..]
+    } else {
+        &request.wanted
+    };
     let items = request
         .inputs
         .iter()
         .map(|input| {
             let vector = vector(&text(input), dimensions);
             Item {
-                vectors: wanted.iter().map(|wanted| written(&vector, &wanted.kind)).collect(),
+                vectors: wanted
+                    .iter()
+                    .map(|wanted| written(&vector, &wanted.kind))
+                    .collect(),
                 ..Item::default()
             }
         })
@@ -41,7 +51,11 @@ pub fn answer(dialect: Dialect, model: &str, body: &str) -> Result<Vec<u8>, Stri
     let response = Response {
         origin: dialect,
         id: Some("sim-embedding".to_owned()),
-        model: if request.model.is_empty() { model.to_owned() } else { request.model.clone() },
+        model: if request.model.is_empty() {
+            model.to_owned()
+        } else {
+            request.model.clone()
+        },
         items,
         usage: Some(Usage {
             input: request.estimated_tokens(),
@@ -83,11 +97,23 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
 fn written(vector: &[f32], kind: &Kind) -> Vector {
     let numbers: Vec<String> = match kind {
         Kind::Float | Kind::Other(_) => vector.iter().map(f32::to_string).collect(),
-        Kind::Int8 => vector.iter().map(|value| ((value * 127.0) as i8).to_string()).collect(),
-        Kind::Uint8 => vector.iter().map(|value| ((value * 127.0 + 127.0) as u8).to_string()).collect(),
-        Kind::Bits => vector.iter().map(|value| u8::from(*value > 0.0).to_string()).collect(),
+        Kind::Int8 => vector
+            .iter()
+            .map(|value| ((value * 127.0) as i8).to_string())
+            .collect(),
+        Kind::Uint8 => vector
+            .iter()
+            .map(|value| ((value * 127.0 + 127.0) as u8).to_string())
+            .collect(),
+        Kind::Bits => vector
+            .iter()
+            .map(|value| u8::from(*value > 0.0).to_string())
+            .collect(),
         Kind::Ubinary => vector.chunks(8).map(|eight| bits(eight).to_string()).collect(),
-        Kind::Binary => vector.chunks(8).map(|eight| (i16::from(bits(eight)) - 128).to_string()).collect(),
+        Kind::Binary => vector
+            .chunks(8)
+            .map(|eight| (i16::from(bits(eight)) - 128).to_string())
+            .collect(),
     };
     Vector {
         kind: kind.clone(),
@@ -96,7 +122,9 @@ fn written(vector: &[f32], kind: &Kind) -> Vector {
 }
 
 fn bits(values: &[f32]) -> u8 {
-    values.iter().fold(0, |bits, value| bits << 1 | u8::from(*value > 0.0))
+    values
+        .iter()
+        .fold(0, |bits, value| bits << 1 | u8::from(*value > 0.0))
 }
 
 #[cfg(test)]
@@ -123,6 +151,9 @@ mod tests {
         let body = answer(Dialect::Cohere, "", body).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let length = |kind: &str| body["embeddings"][kind][0].as_array().map(Vec::len);
-        assert_eq!((length("float"), length("int8"), length("ubinary")), (Some(64), Some(64), Some(8)));
+        assert_eq!(
+            (length("float"), length("int8"), length("ubinary")),
+            (Some(64), Some(64), Some(8))
+        );
     }
 }

@@ -46,7 +46,11 @@ pub fn answer(dialect: Dialect, model: &str, body: &str) -> Result<Vec<u8>, Stri
     let response = Response {
         origin: dialect,
         id: Some("sim-rerank".to_owned()),
-        model: if request.model.is_empty() { model.to_owned() } else { request.model.clone() },
+        model: if request.model.is_empty() {
+            model.to_owned()
+        } else {
+            request.model.clone()
+        },
         results,
         usage: Some(Usage {
             input: request.estimated_tokens(),

@@ -65,7 +65,12 @@ async fn respond(
         Endpoint::CountTokens(dialect) => Operation::CountTokens(dialect),
         Endpoint::Embeddings(dialect) => Operation::Embeddings(dialect),
         Endpoint::Rerank(dialect) => Operation::Rerank(dialect),
-        Endpoint::Api(_) | Endpoint::Invoke | Endpoint::Models | Endpoint::Model(_) | Endpoint::Unknown => {
+        Endpoint::Api(_)
+        | Endpoint::Completions
+        | Endpoint::Invoke
+        | Endpoint::Models
+        | Endpoint::Model(_)
+        | Endpoint::Unknown => {
             let mut response = Response::new(ScriptBody(None));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
