@@ -54,6 +54,8 @@ pub struct Native {
     pub max_body_bytes: u64,
     /// How long a client may take to send a request body.
     pub body_timeout: Duration,
+    /// How long a client of a stream may get nothing.
+    pub keep_alive: Duration,
     /// Whether there are routes at all.
     pub has_routes: bool,
     /// Whether calls come in all dialects, so that even an unknown path is told so in the dialect it looks like.
@@ -180,6 +182,7 @@ impl Native {
             keys: KeyIndex::new(pepper),
             max_body_bytes: resources.server.max_body_bytes,
             body_timeout: Duration::from_millis(resources.server.body_timeout_ms),
+            keep_alive: Duration::from_millis(resources.server.keep_alive_ms),
             has_routes: !resources.routes.is_empty(),
             serves_all_dialects: resources.routes.iter().any(|route| {
                 let models = route.plugins.ai_models.as_ref();

@@ -18,6 +18,7 @@ use tollgate_dialects::{
 use super::attempt::Common;
 use super::begin::{self, Patience, Until};
 use super::choose::Candidate;
+use super::early;
 use super::encode::Encoded;
 use super::mask::{masked, masked_error, may_tell_error};
 use super::passed::{max_response_bytes, worded};
@@ -365,14 +366,14 @@ pub async fn stream(
         .await
         .map_err(|failure| worded(failure, limit))?;
     let mut headers = passed_headers(&upstream.headers);
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(stream_type(call.head.dialect, call.head.framing)),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Buffering proxies in front of us (nginx) pass the stream on as it comes.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    stream_headers(call.head.dialect, call.head.framing, &mut headers);
     let mut streaming = Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
+    if !call.record.manners.is_apisix()
+        && !call.record.manners.is_demo()
+        && let Some(sign) = early::sign_for(call.head.dialect, call.head.framing)
+    {
+        streaming.keep_alive(sign, call.record.keep_alive);
+    }
     streaming.limit(limit.map(|limit| limit.saturating_sub(begun.received)));
     Ok(Answer {
         status: StatusCode::OK,
@@ -386,6 +387,17 @@ pub(super) fn is_coded(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_ENCODING)
         .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// The headers of every stream.
+pub(super) fn stream_headers(client: Dialect, framing: Framing, headers: &mut HeaderMap) {
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(stream_type(client, framing)),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Buffering proxies in front of us (nginx) pass the stream on as it comes.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
 /// The media type of a stream for a client.

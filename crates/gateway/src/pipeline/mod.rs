@@ -16,6 +16,7 @@ mod begin;
 mod body;
 mod chain;
 mod choose;
+mod early;
 mod encode;
 mod encode_ai;
 mod head;
@@ -61,6 +62,7 @@ use crate::proxy::Tunnels;
 use crate::server::Activity;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
+use early::{Terms, Waiting};
 pub(crate) use head::Endpoint;
 use head::Head;
 
@@ -115,18 +117,21 @@ pub async fn serve(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
     let mut record = Record::new(worker.clone(), peer, parts);
-    let snapshot = worker.gateway.snapshot();
-    let head = Head::read(&record.request);
-    record.dialect = if snapshot.native.serves_all_dialects {
-        head.dialect
-    } else {
-        head.dialect_of_objects(&record.request)
-    };
+    let waiting = Waiting::default();
+    let told = waiting.clone();
     // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.
-    match Box::pin(answer_call(&worker, &snapshot, &head, body, &mut record)).await {
-        Ok(answer) => Ok(answer.into_response(record)),
-        Err(error) => Ok(refuse::refuse(&error, record)),
-    }
+    let call = Box::pin(async move {
+        let snapshot = worker.gateway.snapshot();
+        let head = Head::read(&record.request);
+        record.dialect = if snapshot.native.serves_all_dialects {
+            head.dialect
+        } else {
+            head.dialect_of_objects(&record.request)
+        };
+        let outcome = answer_call(&worker, &snapshot, &head, body, &mut record, &told).await;
+        (record, outcome)
+    });
+    Ok(early::answer(call, &waiting).await)
 }
 
 async fn answer_call(
@@ -135,6 +140,7 @@ async fn answer_call(
     head: &Head,
     body: Incoming,
     record: &mut Record,
+    waiting: &Waiting,
 ) -> Result<Answer, CallError> {
     let route = head::route(&snapshot.native, &record.request, &head.endpoint).cloned();
     let is_ours = route.is_ok() || (snapshot.native.has_routes && snapshot.plane.is_empty());
@@ -155,6 +161,7 @@ async fn answer_call(
     };
     record.route = Some(route.id.clone());
     record.manners = route.manners();
+    record.keep_alive = snapshot.native.keep_alive;
     let caller = identify::identify(
         &snapshot.native,
         &route,
@@ -178,6 +185,9 @@ async fn answer_call(
             record.dialect = head.dialect;
             record.asked(&asked, &head.endpoint);
             let mut plan = choose::plan(&route, &caller, &asked)?;
+            if asked.stream {
+                waiting.replace(Terms::of(head, record));
+            }
             attempt::run(worker, head, &mut plan, &asked, record).await
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),

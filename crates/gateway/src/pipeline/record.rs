@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::VARY;
 use http::request::Parts;
@@ -58,6 +58,8 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     /// Whose manners its answers have.
     pub manners: Manners,
+    /// How long its client may get nothing of a stream.
+    pub keep_alive: Duration,
     /// The address as the client wrote it, where a plugin has changed it.
     pub original_uri: Option<http::Uri>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
@@ -108,6 +110,7 @@ impl Record {
             started: Instant::now(),
             route: None,
             manners: Manners::default(),
+            keep_alive: Duration::ZERO,
             original_uri: None,
             answer_headers: HeaderMap::new(),
             admission: Admission::default(),
@@ -257,14 +260,7 @@ impl Record {
             .last()
             .is_some_and(|attempt| attempt.asks.model().is_none());
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
-            // Each dialect's SDK looks for the id under its own name.
-            let name = match self.dialect {
-                Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat => {
-                    HeaderName::from_static("x-request-id")
-                }
-                Dialect::BedrockConverse => HeaderName::from_static("x-amzn-requestid"),
-                Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
-            };
+            let name = request_id_header(self.dialect);
             // What a server answers by itself keeps its own id.
             if !passed_on {
                 headers.insert(name, id.clone());
@@ -330,6 +326,17 @@ impl Drop for Record {
         if self.request.version != Version::HTTP_2 {
             self.peer.activity.call_ends();
         }
+    }
+}
+
+/// The header under which the SDK of a dialect looks for the id of a call.
+pub const fn request_id_header(dialect: Dialect) -> HeaderName {
+    match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat => {
+            HeaderName::from_static("x-request-id")
+        }
+        Dialect::BedrockConverse => HeaderName::from_static("x-amzn-requestid"),
+        Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
     }
 }
 

@@ -5,8 +5,9 @@ mod apisix;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tollgate_dialects::canonical::ErrorKind;
-use tollgate_dialects::{Dialect, codec};
+use tollgate_dialects::canonical::{ErrorKind, Event};
+use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
+use tollgate_dialects::{Dialect, Losses, codec};
 
 use super::answer::{Answer, Content};
 use super::record::Record;
@@ -15,19 +16,8 @@ use crate::error::{CallError, Fault, INVALID_FRAMING};
 
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
-    record.error_code = Some(error.code.clone());
+    note(error, &mut record);
     let demo = record.manners.is_demo();
-    match error.fault {
-        Fault::Client => {
-            tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused")
-        }
-        Fault::Upstream => {
-            tracing::warn!(request_id = %record.request_id, code = %error.code, detail = error.detail, "no provider could answer");
-        }
-        Fault::Gateway => {
-            tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")
-        }
-    }
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(value) = &error.retry_after {
@@ -77,6 +67,40 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         content: Content::Whole(body),
     }
     .into_response(record)
+}
+
+/// Tells an error in a stream that has begun with nothing, and whose status has been told.
+pub fn within_stream(error: &CallError, client: Dialect, mut record: Record) -> Response<AnswerBody> {
+    note(error, &mut record);
+    let style = AnswerStyle {
+        request_id: Some(record.request_id.clone()),
+        ..AnswerStyle::default()
+    };
+    let mut out = Vec::new();
+    let event = Event::Error(error.to_provider_error());
+    StreamEncoder::new(client, &style).encode(&event, &mut Losses::new(), &mut out);
+    Answer {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        content: Content::Whole(out.into()),
+    }
+    .into_response(record)
+}
+
+/// Notes an error where operators look.
+fn note(error: &CallError, record: &mut Record) {
+    record.error_code = Some(error.code.clone());
+    match error.fault {
+        Fault::Client => {
+            tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused")
+        }
+        Fault::Upstream => {
+            tracing::warn!(request_id = %record.request_id, code = %error.code, detail = error.detail, "no provider could answer");
+        }
+        Fault::Gateway => {
+            tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")
+        }
+    }
 }
 
 /// Where Amazon's SDKs look for the kind of an error.

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::choose::Candidate;
+use super::early::{Early, Given, Sign};
 use super::mask::{masked, masked_error, may_tell_error};
 use super::record::Record;
 use super::transform::Transform;
@@ -45,6 +46,8 @@ enum Inner {
         passed: Box<Passed>,
         record: Record,
     },
+    /// There is no answer yet.
+    Early(Box<Early>),
     None,
 }
 
@@ -64,6 +67,10 @@ pub struct Streaming {
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
+    /// The sign of life for a client that gets nothing, and how long it may get nothing; `None` where it waits in silence.
+    sign: Option<(Sign, Duration)>,
+    /// When the client was last given something.
+    last_told: Instant,
     /// Bytes that the provider may still send; `None` is no limit.
     bytes_left: Option<u64>,
     total: Duration,
@@ -91,6 +98,8 @@ impl Streaming {
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
+            sign: None,
+            last_told: now,
             bytes_left: None,
             total: limits.total,
             deadline,
@@ -105,6 +114,24 @@ impl Streaming {
     /// Allows at most so many bytes from the provider; more are a failure.
     pub fn limit(&mut self, bytes: Option<u64>) {
         self.bytes_left = bytes;
+    }
+
+    /// Gives the client a sign of life whenever it has got nothing for so long.
+    pub fn keep_alive(&mut self, sign: Sign, patience: Duration) {
+        self.sign = Some((sign, patience));
+        if !self.transform.seen().ended {
+            let limits = self.limits();
+            self.timer.as_mut().reset(limits);
+        }
+    }
+
+    /// When the next limit is over, or the next sign of life is due.
+    fn limits(&self) -> Instant {
+        let limit = self.deadline.min(self.last_bytes + self.silence);
+        match self.sign {
+            Some((_, patience)) => limit.min(self.last_told + patience),
+            None => limit,
+        }
     }
 
     /// The provider's end mark has come; only the end of the connection is missing.
@@ -125,7 +152,12 @@ impl Streaming {
         self.last_bytes = Instant::now();
         let ended_before = self.transform.seen().ended;
         match self.transform.feed(bytes) {
-            Ok(out) => self.push(self.without_keys(out)),
+            Ok(out) => {
+                if !out.is_empty() {
+                    self.last_told = self.last_bytes;
+                }
+                self.push(self.without_keys(out));
+            }
             // What follows the provider's end mark takes nothing from the answer.
             Err(_) if self.transform.seen().ended => return self.ended(record),
             Err(error) => {
@@ -220,8 +252,15 @@ impl Streaming {
         }
         let silent_until = self.last_bytes + self.silence;
         if now < silent_until.min(self.deadline) {
+            if let Some((sign, patience)) = self.sign
+                && now >= self.last_told + patience
+            {
+                self.last_told = now;
+                self.push(Bytes::from_static(sign));
+            }
             // The timer is set anew only when it fires, not for every chunk.
-            return self.timer.as_mut().reset(silent_until.min(self.deadline));
+            let limits = self.limits();
+            return self.timer.as_mut().reset(limits);
         }
         let failure = if now >= self.deadline {
             AttemptError::timeout("total_timeout", self.total)
@@ -294,6 +333,21 @@ impl AnswerBody {
         AnswerBody(Inner::Passed { passed, record })
     }
 
+    /// A stream that begins without an answer.
+    pub(super) fn early(early: Box<Early>) -> Self {
+        AnswerBody(Inner::Early(early))
+    }
+
+    /// So many bytes have gone to the client before this body.
+    pub(super) fn sent_before(&mut self, bytes: usize) {
+        match &mut self.0 {
+            Inner::Whole { record, .. } | Inner::Stream { record, .. } | Inner::Passed { record, .. } => {
+                record.sent(bytes);
+            }
+            Inner::Early(_) | Inner::None => {}
+        }
+    }
+
     /// Nothing, and no record either.
     pub(super) fn none() -> Self {
         AnswerBody(Inner::None)
@@ -305,8 +359,16 @@ impl Body for AnswerBody {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Inner::Early(early) = &mut self.0 {
+            match early.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Given::Sign(sign)) => return Poll::Ready(Some(Ok(Frame::data(sign)))),
+                Poll::Ready(Given::Body(body)) => *self = body,
+            }
+        }
         match &mut self.0 {
-            Inner::None => Poll::Ready(None),
+            // What follows an early body is none.
+            Inner::Early(_) | Inner::None => Poll::Ready(None),
             Inner::Passed { passed, record } => passed.poll_frame(cx, record),
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
@@ -333,7 +395,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Inner::Stream { .. } => false,
+            Inner::Stream { .. } | Inner::Early(_) => false,
             Inner::Passed { passed, .. } => passed.is_end_stream(),
             Inner::None => true,
         }
@@ -344,7 +406,7 @@ impl Body for AnswerBody {
             Inner::Whole { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Inner::Stream { .. } => SizeHint::default(),
+            Inner::Stream { .. } | Inner::Early(_) => SizeHint::default(),
             Inner::Passed { passed, .. } => passed.size_hint(),
             Inner::None => SizeHint::with_exact(0),
         }

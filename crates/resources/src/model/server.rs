@@ -29,6 +29,8 @@ pub struct Server {
     pub body_timeout_ms: u64,
     /// How long a connection may stay open between two requests, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// How long a client of a stream may get nothing before it is told that the answer is still to come, in milliseconds.
+    pub keep_alive_ms: u64,
     /// How long calls in flight may go on after the process was told to stop, in milliseconds.
     pub drain_ms: u64,
     /// Number of worker threads; `None` is one per core.
@@ -99,6 +101,8 @@ impl Server {
     /// Longer than the sixty seconds after which common load balancers close, so that they close first and no request
     /// is sent into a connection that is going away.
     pub const DEFAULT_IDLE_TIMEOUT_MS: u64 = 75_000;
+    /// Well below the shortest time after which proxies on the way give up: common are thirty and sixty seconds.
+    pub const DEFAULT_KEEP_ALIVE_MS: u64 = 15_000;
     /// Kubernetes kills a pod thirty seconds after it was told to stop.
     pub const DEFAULT_DRAIN_MS: u64 = 30_000;
 }
@@ -115,6 +119,7 @@ impl Default for Server {
             header_timeout_ms: Server::DEFAULT_HEADER_TIMEOUT_MS,
             body_timeout_ms: Server::DEFAULT_BODY_TIMEOUT_MS,
             idle_timeout_ms: Server::DEFAULT_IDLE_TIMEOUT_MS,
+            keep_alive_ms: Server::DEFAULT_KEEP_ALIVE_MS,
             drain_ms: Server::DEFAULT_DRAIN_MS,
             workers: None,
             access_log: AccessLog::default(),

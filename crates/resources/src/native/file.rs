@@ -216,6 +216,8 @@ pub(crate) struct ServerEntry {
     pub(crate) body_timeout: Option<Duration>,
     /// How long a connection may stay open between two requests. Default: `75s`.
     pub(crate) idle_timeout: Option<Duration>,
+    /// How long a client of a stream may get nothing before it is told that the answer is still to come. Default: `15s`.
+    pub(crate) keep_alive: Option<Duration>,
     /// How long calls in flight may go on after the process was told to stop. Default: `30s`.
     pub(crate) drain: Option<Duration>,
     /// Number of worker threads. Default: one per core.

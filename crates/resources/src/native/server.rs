@@ -60,6 +60,7 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
             .map_or(default.header_timeout_ms, Measure::value),
         body_timeout_ms: entry.body_timeout.map_or(default.body_timeout_ms, Measure::value),
         idle_timeout_ms: entry.idle_timeout.map_or(default.idle_timeout_ms, Measure::value),
+        keep_alive_ms: entry.keep_alive.map_or(default.keep_alive_ms, Measure::value),
         drain_ms: entry.drain.map_or(default.drain_ms, Measure::value),
         workers: entry.workers.and_then(|workers| usize::try_from(workers).ok()),
         access_log: lower_access_log(entry.access_log.as_ref(), &path.key("access_log"), report),
