@@ -4,6 +4,7 @@ mod gemini;
 mod older;
 mod pairs;
 mod vectors;
+mod waiting;
 
 use serde_json::{Value, json};
 
