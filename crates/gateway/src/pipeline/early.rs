@@ -134,7 +134,7 @@ pub enum Given {
     /// A sign of life.
     Sign(Bytes),
     /// The call has ended: its own body follows.
-    Body(AnswerBody),
+    Body(Box<AnswerBody>),
 }
 
 impl Early {
@@ -143,7 +143,7 @@ impl Early {
         if let Poll::Ready(outcome) = self.call.as_mut().poll(cx) {
             let mut body = finished(outcome, Some(self.terms.dialect)).into_body();
             body.sent_before(self.told);
-            return Poll::Ready(Given::Body(body));
+            return Poll::Ready(Given::Body(Box::new(body)));
         }
         if self.timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;

@@ -363,7 +363,7 @@ impl Body for AnswerBody {
             match early.poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Given::Sign(sign)) => return Poll::Ready(Some(Ok(Frame::data(sign)))),
-                Poll::Ready(Given::Body(body)) => *self = body,
+                Poll::Ready(Given::Body(body)) => *self = *body,
             }
         }
         match &mut self.0 {

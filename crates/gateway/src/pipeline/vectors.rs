@@ -165,7 +165,9 @@ pub async fn answer(
             let Operation::Embeddings(dialect) = encoded.operation else {
                 return Err(garbled("another operation was asked for"));
             };
-            let read = |body: &Bytes| embeddings::decode_response(dialect, text(body)).map_err(unreadable);
+            let read = |body: &Bytes| {
+                embeddings::decode_response(dialect, text(body)).map_err(|error| unreadable(&error))
+            };
             let mut parts = vec![read(&first)?];
             for next in more {
                 let next = Encoded::of(encoded.operation, next.clone().into());
@@ -179,15 +181,16 @@ pub async fn answer(
             }
             let response = embeddings::Response::join(parts).ok_or_else(|| garbled("there is no answer"))?;
             let written = embeddings::encode_response(*client, &response, request, &mut losses);
-            (written.map_err(unreadable)?, response.usage)
+            (written.map_err(|error| unreadable(&error))?, response.usage)
         }
         Inquiry::Rerank { client, request } => {
             let Operation::Rerank(dialect) = encoded.operation else {
                 return Err(garbled("another operation was asked for"));
             };
-            let response = rerank::decode_response(dialect, text(&first)).map_err(unreadable)?;
+            let response =
+                rerank::decode_response(dialect, text(&first)).map_err(|error| unreadable(&error))?;
             let written = rerank::encode_response(*client, &response, request, &mut losses);
-            (written.map_err(unreadable)?, response.usage)
+            (written.map_err(|error| unreadable(&error))?, response.usage)
         }
     };
     attempt.losses.extend(losses.within("answer"));
@@ -234,7 +237,7 @@ fn text(body: &Bytes) -> &str {
     std::str::from_utf8(body).unwrap_or_default()
 }
 
-fn unreadable(error: DecodeError) -> AttemptError {
+fn unreadable(error: &DecodeError) -> AttemptError {
     garbled(&error.to_string())
 }
 
