@@ -251,7 +251,11 @@ async fn answered(
         return Err(refused(upstream, candidate, &encoded, attempt.started).await);
     }
     if let Some(inquiry) = &encoded.inquiry {
-        return vectors::answer(call, candidate, &encoded, inquiry, upstream, attempt).await;
+        // Boxed: few calls pay for its size.
+        return Box::pin(vectors::answer(
+            call, candidate, &encoded, inquiry, upstream, attempt,
+        ))
+        .await;
     }
     if call.asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
         answer::stream(call, candidate, &encoded, upstream, attempt).await

@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn the_state_of_a_call_is_small() {
-        fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, E) -> F) -> usize {
-            size_of::<F>()
+        fn size<A, B, C, D, E, F, G: Future>(_: fn(A, B, C, D, E, F) -> G) -> usize {
+            size_of::<G>()
         }
         // It is copied for every call. What few calls need, such as a new connection, is boxed.
         let bytes = size(answer_call);

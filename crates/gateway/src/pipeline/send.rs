@@ -11,7 +11,7 @@ use super::choose::Candidate;
 use super::encode::{Encoded, refused};
 use super::record::Attempt;
 use crate::error::{AttemptError, CallError};
-use crate::providers::{UnusableName, add_headers, simulated};
+use crate::providers::{Credentials, UnusableName, add_headers, simulated};
 use crate::upstream::{Endpoint, RequestBody, Scheme, SendError, UpstreamBody};
 
 /// How we introduce ourselves to providers.
@@ -87,7 +87,10 @@ pub async fn send(
                 "application/json"
             }),
         );
-        authorize(call, candidate, encoded, attempt, &mut headers).await?;
+        if !matches!(instance.credentials, Credentials::Headers) {
+            // Boxed: few calls pay for its size.
+            Box::pin(authorize(call, candidate, encoded, attempt, &mut headers)).await?;
+        }
     }
     let uri: Uri = attempt
         .uri
