@@ -10,11 +10,12 @@ use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, rerank};
 
-const DIALECTS: [Dialect; 4] = [
+const DIALECTS: [Dialect; 5] = [
     Dialect::OpenaiChat,
     Dialect::AnthropicMessages,
     Dialect::Gemini,
     Dialect::CohereChat,
+    Dialect::OpenaiResponses,
 ];
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
@@ -38,6 +39,10 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "gemini_response" => response(Dialect::Gemini, bytes),
         "gemini_stream" => stream(Dialect::Gemini, bytes),
         "gemini_error" => error(Dialect::Gemini, bytes),
+        "responses_request" => request(Dialect::OpenaiResponses, bytes),
+        "responses_response" => response(Dialect::OpenaiResponses, bytes),
+        "responses_stream" => stream(Dialect::OpenaiResponses, bytes),
+        "responses_error" => error(Dialect::OpenaiResponses, bytes),
         "cohere_request" => request(Dialect::CohereChat, bytes),
         "cohere_response" => response(Dialect::CohereChat, bytes),
         "cohere_stream" => stream(Dialect::CohereChat, bytes),

@@ -25,10 +25,14 @@ const GEMINI_FORMAT: &str = "google-gemini-v1";
 /// The `format` of entries that hold Cohere's thinking and its plans for tools.
 const COHERE_FORMAT: &str = "cohere-chat-v2";
 
+/// The `format` of entries that hold items of OpenAI's other dialect.
+const RESPONSES_FORMAT: &str = "openai-responses-v1";
+
 /// The `format` of entries that hold the reasoning of a provider of this dialect.
 pub(super) const fn format_of(origin: Dialect) -> &'static str {
     match origin {
         Dialect::Gemini => GEMINI_FORMAT,
+        Dialect::OpenaiResponses => RESPONSES_FORMAT,
         Dialect::CohereChat => COHERE_FORMAT,
         _ => ANTHROPIC_FORMAT,
     }
@@ -74,6 +78,8 @@ impl Detail {
             Dialect::AnthropicMessages
         } else if format.starts_with("google") {
             Dialect::Gemini
+        } else if format == RESPONSES_FORMAT {
+            Dialect::OpenaiResponses
         } else if format.starts_with("cohere") {
             Dialect::CohereChat
         } else {

@@ -12,8 +12,11 @@
 mod support;
 
 mod cross;
+mod errors;
 mod order;
 mod recordings;
+mod streams;
+mod turns;
 
 use serde_json::Value;
 use support::{Decoded, Recording, decode_pieces, json, recordings_of, target};
