@@ -56,6 +56,15 @@ impl Entry {
         path::without_kinds(&self.field)
     }
 
+    /// The field for readers: kinds only where they tell something.
+    pub fn shown(&self) -> String {
+        if self.kinds.is_empty() {
+            self.field.replace("[*]", "[]")
+        } else {
+            self.plain()
+        }
+    }
+
     /// What else a request must say for the entry to hold, beside messages and tools.
     pub fn beside(&self) -> Vec<&str> {
         let said = self.without.as_object().into_iter().flat_map(Map::keys);

@@ -91,17 +91,21 @@ fn page(asks: Dialect, wrong: &mut String) -> String {
     let mut stale = Vec::new();
     for entry in entries.iter().filter(|entry| entry.model.is_none()) {
         let mut cells = String::new();
-        let mut used = Vec::new();
+        let (mut used, mut classes) = (Vec::new(), Vec::new());
         for (toward, counts) in others.iter().zip(&mut counts) {
             let found = outcome_of(entry, *toward, &mut used);
-            counts[found.class as usize] += 1;
+            classes.push((counts, found.class as usize));
             let _ = write!(cells, " {} |", cell(&found, &mut notes));
         }
         let says_silent = others.iter().any(|toward| entry.silent(*toward).is_some());
         if says_silent && !used.contains(&Class::Silent) {
             stale.push(entry.name());
         }
-        let _ = writeln!(table, "| `{}` | {} |{cells}", entry.plain(), shown(entry));
+        let row = format!("| `{}` | {} |{cells}\n", entry.shown(), shown(entry));
+        if !table.contains(&row) {
+            table.push_str(&row);
+            classes.into_iter().for_each(|(counts, class)| counts[class] += 1);
+        }
     }
 
     let mut models = String::new();
@@ -116,7 +120,7 @@ fn page(asks: Dialect, wrong: &mut String) -> String {
         let _ = writeln!(
             models,
             "| `{}` | {} | {}, `{model}` | {} |",
-            entry.plain(),
+            entry.shown(),
             shown(entry),
             title(*toward),
             cell(&found, &mut notes)
@@ -161,10 +165,10 @@ fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
             .to_owned()
     };
     let roots: Vec<String> = entries.iter().map(root).collect();
-    let fields: Vec<String> = entries.iter().map(Entry::plain).collect();
+    let fields: Vec<String> = entries.iter().map(Entry::shown).collect();
     let first = |list: &[String], wanted: &String| list.iter().position(|one| one == wanted);
     let mut entries = entries;
-    entries.sort_by_cached_key(|entry| (first(&roots, &root(entry)), first(&fields, &entry.plain())));
+    entries.sort_by_cached_key(|entry| (first(&roots, &root(entry)), first(&fields, &entry.shown())));
     entries
 }
 
@@ -175,7 +179,8 @@ fn head(asks: Dialect) -> String {
          Each row is a field with a value, translated by the code for a model that accepts everything. A name is the member of the\n\
          provider's request in which the field shows. *approximated*, *dropped* and *rejected* are told in `x-tollgate-loss` and in\n\
          the log; [Dialects](../dialects.md) says what they mean. *says nothing*: there is nothing to send, because what it asks for is\n\
-         the case anyway. To a provider of the same dialect every field goes as it was written. A field in no table is dropped and told.\n",
+         the case anyway. In brackets stands the kind of an element, its `type` or `role`; small numbers are those of the notes at the\n\
+         end. To a provider of the same dialect every field goes as it was written. A field in no table is dropped and told.\n",
         title(asks)
     )
 }
