@@ -10,12 +10,13 @@ use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
 use tollgate_dialects::{Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, rerank};
 
-const DIALECTS: [Dialect; 5] = [
+const DIALECTS: [Dialect; 6] = [
     Dialect::OpenaiChat,
     Dialect::AnthropicMessages,
     Dialect::Gemini,
     Dialect::CohereChat,
     Dialect::OpenaiResponses,
+    Dialect::BedrockConverse,
 ];
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
@@ -47,6 +48,10 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "cohere_response" => response(Dialect::CohereChat, bytes),
         "cohere_stream" => stream(Dialect::CohereChat, bytes),
         "cohere_error" => error(Dialect::CohereChat, bytes),
+        "bedrock_request" => request(Dialect::BedrockConverse, bytes),
+        "bedrock_response" => response(Dialect::BedrockConverse, bytes),
+        "bedrock_stream" => bedrock_stream(bytes),
+        "bedrock_error" => error(Dialect::BedrockConverse, bytes),
         "embeddings" => embeddings(bytes),
         "rerank" => rerank(bytes),
         "completions" => completions(bytes),
@@ -198,9 +203,61 @@ fn stream(dialect: Dialect, bytes: &[u8]) {
             "chunks of {step} bytes differ"
         );
     }
-    for written in streams {
-        assert_stream_is_json(&written);
+    for (dialect, written) in DIALECTS.into_iter().zip(streams) {
+        if dialect == Dialect::BedrockConverse {
+            let mut decoder = StreamDecoder::new(dialect, usize::MAX);
+            let result = decoder.feed(&written, &mut |_| {});
+            assert_eq!(result, Ok(()), "our own frames cannot be read");
+        } else {
+            assert_stream_is_json(&written);
+        }
     }
+}
+
+/// Bytes as they are, which the checksums refuse, and as the lines `event payload` of a stream that they accept.
+fn bedrock_stream(bytes: &[u8]) {
+    stream(Dialect::BedrockConverse, bytes);
+    let framed: Vec<u8> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .flat_map(|line| {
+            let kind = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+            let (kind, payload) = line.split_at(kind.min(200));
+            amazon_frame(kind, payload)
+        })
+        .collect();
+    stream(Dialect::BedrockConverse, &framed);
+}
+
+/// A frame with an event, or with an exception if its name says so.
+fn amazon_frame(kind: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (name, message): (&[u8], &[u8]) = if kind.ends_with(b"Exception") {
+        (b":exception-type", b"exception")
+    } else {
+        (b":event-type", b"event")
+    };
+    let mut headers = Vec::new();
+    for (name, value) in [(name, kind), (b":message-type".as_slice(), message)] {
+        headers.push(u8::try_from(name.len()).expect("names are short"));
+        headers.extend_from_slice(name);
+        headers.push(7);
+        headers.extend_from_slice(
+            &u16::try_from(value.len())
+                .expect("values are short")
+                .to_be_bytes(),
+        );
+        headers.extend_from_slice(value);
+    }
+    let lengths = [16 + headers.len() + payload.len(), headers.len()];
+    let mut out: Vec<u8> = lengths
+        .into_iter()
+        .flat_map(|length| u32::try_from(length).expect("frames are short").to_be_bytes())
+        .collect();
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out.extend_from_slice(&headers);
+    out.extend_from_slice(payload);
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out
 }
 
 fn assert_stream_is_json(written: &[u8]) {
