@@ -11,9 +11,12 @@
 mod cross;
 mod errors;
 mod frames;
+mod options;
 mod order;
+mod properties;
 mod recordings;
 mod requests;
+mod streams;
 
 #[path = "../support/mod.rs"]
 mod support;
