@@ -30,7 +30,8 @@ pub struct AnswerStyle {
     pub answer_by_tool: bool,
     /// Whether an OpenAI stream ends with a chunk of usage.
     pub include_usage: bool,
-    /// The id that an Anthropic error event tells.
+    /// The gateway's id of the call: told by an Anthropic error event, and the base of an answer's id where the provider gave
+    /// none.
     pub request_id: Option<String>,
     /// Whose manners the answer to an Anthropic client has.
     pub manners: Manners,
@@ -138,6 +139,12 @@ pub fn encode_response(
     losses: &mut Losses,
 ) -> Vec<u8> {
     let mut response = style.renames.restore(response);
+    if response.id.is_empty()
+        && response.origin != dialect
+        && let Some(id) = made_id(dialect, style)
+    {
+        response.to_mut().id = id;
+    }
     if let Some(model) = &style.model
         && response.model.is_empty()
         && response.origin != dialect
@@ -173,6 +180,21 @@ pub fn encode_response(
         Dialect::BedrockConverse => bedrock_converse::encode_response(response, losses),
         Dialect::CohereChat => cohere_chat::encode_response(response, losses),
     }
+}
+
+/// An id for an answer whose provider gives none, as ids look in the dialect.
+fn made_id(dialect: Dialect, style: &AnswerStyle) -> Option<String> {
+    let call = style
+        .request_id
+        .as_deref()
+        .filter(|_| style.manners == Manners::Own)?;
+    Some(match dialect {
+        Dialect::OpenaiChat if style.completion.is_some() => format!("cmpl-{call}"),
+        Dialect::OpenaiChat => format!("chatcmpl-{call}"),
+        Dialect::AnthropicMessages => format!("msg_{call}"),
+        Dialect::OpenaiResponses => format!("resp_{call}"),
+        Dialect::Gemini | Dialect::BedrockConverse | Dialect::CohereChat => call.to_owned(),
+    })
 }
 
 /// Reads an error answer, whatever it looks like.
@@ -290,6 +312,8 @@ pub struct StreamEncoder {
     renames: Renames,
     /// Named where the provider names none.
     model: Option<String>,
+    /// Told where the provider tells none.
+    id: Option<String>,
     unsaid: Unsaid,
 }
 
@@ -350,11 +374,13 @@ impl StreamEncoder {
             encoder,
             renames: style.renames.clone(),
             model: style.model.clone(),
+            id: made_id(dialect, style),
             unsaid: Unsaid::new(dialect),
         }
     }
 
-    /// The start of an answer whose provider does not name the model, with the one that was asked; `None` for all other events.
+    /// The start of an answer whose provider does not name it or the model, with an id of ours and the model that was asked;
+    /// `None` for all other events.
     fn named(&self, event: &Event<'_>) -> Option<Event<'static>> {
         match event {
             Event::Start {
@@ -364,14 +390,20 @@ impl StreamEncoder {
                 created,
                 service_tier,
                 ext,
-            } if model.is_empty() && *origin != self.dialect => Some(Event::Start {
-                origin: *origin,
-                id: id.clone(),
-                model: self.model.clone()?,
-                created: *created,
-                service_tier: service_tier.clone(),
-                ext: ext.clone(),
-            }),
+            } if (model.is_empty() || id.is_empty()) && *origin != self.dialect => {
+                let given = |told: &String, ours: &Option<String>| match ours {
+                    Some(ours) if told.is_empty() => ours.clone(),
+                    _ => told.clone(),
+                };
+                Some(Event::Start {
+                    origin: *origin,
+                    id: given(id, &self.id),
+                    model: given(model, &self.model),
+                    created: *created,
+                    service_tier: service_tier.clone(),
+                    ext: ext.clone(),
+                })
+            }
             _ => None,
         }
     }

@@ -82,6 +82,8 @@ pub struct Verbatim {
     pub dialect: Option<Dialect>,
     /// Its content type.
     pub content_type: Option<http::HeaderValue>,
+    /// What Amazon calls the error (`x-amzn-errortype`).
+    pub error_type: Option<http::HeaderValue>,
     /// Its body.
     pub body: Bytes,
 }

@@ -1,5 +1,6 @@
 //! Every dialect on both sides: clients of each, providers of each, and what goes wrong between them.
 
+mod bedrock;
 mod gemini;
 mod older;
 mod pairs;
@@ -17,10 +18,19 @@ pub enum Wire {
     Anthropic,
     Gemini,
     Cohere,
+    Responses,
+    Bedrock,
 }
 
 impl Wire {
-    pub const ALL: [Wire; 4] = [Wire::Openai, Wire::Anthropic, Wire::Gemini, Wire::Cohere];
+    pub const ALL: [Wire; 6] = [
+        Wire::Openai,
+        Wire::Anthropic,
+        Wire::Gemini,
+        Wire::Cohere,
+        Wire::Responses,
+        Wire::Bedrock,
+    ];
 
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
@@ -29,6 +39,8 @@ impl Wire {
             Wire::Anthropic => "anthropic_messages",
             Wire::Gemini => "gemini_generate",
             Wire::Cohere => "cohere_chat",
+            Wire::Responses => "openai_responses",
+            Wire::Bedrock => "bedrock_converse",
         }
     }
 
@@ -38,6 +50,9 @@ impl Wire {
             Wire::Openai => "/v1/chat/completions".to_owned(),
             Wire::Anthropic => "/v1/messages".to_owned(),
             Wire::Cohere => "/v2/chat".to_owned(),
+            Wire::Responses => "/v1/responses".to_owned(),
+            Wire::Bedrock if stream => format!("/model/{model}/converse-stream"),
+            Wire::Bedrock => format!("/model/{model}/converse"),
             Wire::Gemini if stream => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
             Wire::Gemini => format!("/v1beta/models/{model}:generateContent"),
         }
@@ -55,12 +70,19 @@ impl Wire {
                 json!({"model": model, "max_tokens": 256, "messages": [{"role": "user", "content": prompt}]})
             }
             Wire::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": prompt}]}]}),
+            Wire::Responses => json!({"model": model, "input": prompt}),
+            Wire::Bedrock => json!({"messages": [{"role": "user", "content": [{"text": prompt}]}]}),
         };
-        if stream && self != Wire::Gemini {
+        if stream && !matches!(self, Wire::Gemini | Wire::Bedrock) {
             body["stream"] = json!(true);
         }
-        if tool {
+        if tool && self == Wire::Bedrock {
+            let spec = json!({"name": "get_weather", "inputSchema": {"json": schema}});
+            body["toolConfig"] = json!({"tools": [{"toolSpec": spec}]});
+        } else if tool {
             body["tools"] = match self {
+                Wire::Responses => json!([{"type": "function", "name": "get_weather", "parameters": schema}]),
+                Wire::Bedrock => Value::Null,
                 Wire::Openai | Wire::Cohere => {
                     json!([{"type": "function", "function": {"name": "get_weather", "parameters": schema}}])
                 }
@@ -76,7 +98,9 @@ impl Wire {
     /// The same with a key, where a client of this dialect puts it.
     pub fn with_key(self, request: Request, key: &str) -> Request {
         match self {
-            Wire::Openai | Wire::Cohere => request.header("authorization", &format!("Bearer {key}")),
+            Wire::Openai | Wire::Cohere | Wire::Responses | Wire::Bedrock => {
+                request.header("authorization", &format!("Bearer {key}"))
+            }
             Wire::Anthropic => request.header("x-api-key", key),
             Wire::Gemini => request.header("x-goog-api-key", key),
         }
@@ -101,6 +125,16 @@ impl Wire {
                 said.stop = text(&body["stop_reason"]);
             }
             Wire::Gemini => said.gemini(body),
+            Wire::Responses => said.responses(body),
+            Wire::Bedrock => {
+                for part in body["output"]["message"]["content"].as_array().expect("content") {
+                    said.text.push_str(part["text"].as_str().unwrap_or_default());
+                    if let Some(name) = part["toolUse"]["name"].as_str() {
+                        said.call = Some((name.to_owned(), part["toolUse"]["input"].clone()));
+                    }
+                }
+                said.stop = text(&body["stopReason"]);
+            }
             Wire::Cohere => {
                 for part in body["message"]["content"].as_array().into_iter().flatten() {
                     said.text.push_str(part["text"].as_str().unwrap_or_default());
@@ -118,7 +152,11 @@ impl Wire {
 
     /// What a stream says; asserts that it is complete.
     #[track_caller]
-    pub fn said_in_stream(self, stream: &str) -> Said {
+    pub fn said_in_stream(self, stream: &[u8]) -> Said {
+        if self == Wire::Bedrock {
+            return Said::of_frames(stream);
+        }
+        let stream = std::str::from_utf8(stream).expect("text");
         let mut said = Said::default();
         let mut arguments = String::new();
         let mut ended = false;
@@ -158,6 +196,17 @@ impl Wire {
                     said.gemini(&event);
                     ended = !said.stop.is_empty();
                 }
+                Wire::Responses => {
+                    assert_ne!(event["type"], "error", "{stream}");
+                    if matches!(
+                        event["type"].as_str(),
+                        Some("response.completed" | "response.incomplete")
+                    ) {
+                        said.responses(&event["response"]);
+                        ended = true;
+                    }
+                }
+                Wire::Bedrock => {}
                 Wire::Cohere => {
                     let message = &event["delta"]["message"];
                     said.text
@@ -196,6 +245,11 @@ impl Wire {
                 assert!(error["status"].is_string(), "{body}");
                 assert_eq!(error["code"], response.status(), "{body}");
             }
+            Wire::Responses => assert!(error["type"].is_string(), "{body}"),
+            Wire::Bedrock => {
+                assert!(response.header("x-amzn-errortype").is_some(), "{body}");
+                return text(&body["message"]);
+            }
             Wire::Cohere => return text(&body["message"]),
         }
         text(&error["message"])
@@ -209,6 +263,9 @@ impl Wire {
             // Google has no word for calls.
             Wire::Gemini => ("STOP", "STOP"),
             Wire::Cohere => ("COMPLETE", "TOOL_CALL"),
+            // It says how the answer ended, not why.
+            Wire::Responses => ("completed", "completed"),
+            Wire::Bedrock => ("end_turn", "tool_use"),
         }
     }
 }
@@ -231,6 +288,46 @@ impl Said {
         self.stop = text(stop);
     }
 
+    fn responses(&mut self, body: &Value) {
+        for item in body["output"].as_array().expect("items") {
+            for part in item["content"].as_array().into_iter().flatten() {
+                self.text.push_str(part["text"].as_str().unwrap_or_default());
+            }
+            if item["type"] == "function_call" {
+                let arguments = serde_json::from_str(&text(&item["arguments"])).expect("JSON");
+                self.call = Some((text(&item["name"]), arguments));
+            }
+        }
+        self.stop = text(&body["status"]);
+    }
+
+    /// What Amazon's frames say; asserts that the answer is complete.
+    #[track_caller]
+    fn of_frames(stream: &[u8]) -> Said {
+        let mut said = Said::default();
+        let mut arguments = String::new();
+        for (kind, payload) in frames(stream) {
+            let event: Value = serde_json::from_slice(&payload).expect("JSON");
+            match kind.as_str() {
+                "contentBlockStart" => {
+                    said.call = Some((text(&event["start"]["toolUse"]["name"]), Value::Null));
+                }
+                "contentBlockDelta" => {
+                    said.text
+                        .push_str(event["delta"]["text"].as_str().unwrap_or_default());
+                    arguments.push_str(event["delta"]["toolUse"]["input"].as_str().unwrap_or_default());
+                }
+                "messageStop" => said.stop = text(&event["stopReason"]),
+                _ => {}
+            }
+        }
+        assert!(!said.stop.is_empty(), "no end");
+        if let Some((_, value)) = &mut said.call {
+            *value = serde_json::from_str(&arguments).unwrap_or_else(|error| panic!("{error}: {arguments}"));
+        }
+        said
+    }
+
     fn gemini(&mut self, document: &Value) {
         let candidate = &document["candidates"][0];
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
@@ -243,6 +340,31 @@ impl Said {
             stop.clone_into(&mut self.stop);
         }
     }
+}
+
+/// Amazon's frames: the kind of each, of an event or an exception, and its payload.
+#[track_caller]
+pub fn frames(mut stream: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize;
+    let mut frames = Vec::new();
+    while !stream.is_empty() {
+        let (length, headers) = (number(&stream[..4]), number(&stream[4..8]));
+        let (frame, rest) = stream.split_at(length);
+        let mut kind = String::new();
+        let mut fields = &frame[12..12 + headers];
+        while let Some((name_length, tail)) = fields.split_first() {
+            let (name, tail) = tail.split_at(usize::from(*name_length));
+            let value_length = usize::from(u16::from_be_bytes([tail[1], tail[2]]));
+            let (value, tail) = tail[3..].split_at(value_length);
+            if matches!(name, b":event-type" | b":exception-type") {
+                kind = String::from_utf8(value.to_vec()).expect("text");
+            }
+            fields = tail;
+        }
+        frames.push((kind, frame[12 + headers..length - 4].to_vec()));
+        stream = rest;
+    }
+    frames
 }
 
 #[track_caller]

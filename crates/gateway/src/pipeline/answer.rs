@@ -12,7 +12,8 @@ use tollgate_dialects::canonical::{ErrorKind, ProviderError, Usage};
 use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::{
-    Dialect, Losses, anthropic_messages, apisix, codec, count_tokens, embeddings, openai_chat, scan,
+    Dialect, Losses, anthropic_messages, apisix, bedrock_converse, codec, count_tokens, embeddings,
+    openai_chat, scan,
 };
 
 use super::attempt::Common;
@@ -38,6 +39,9 @@ const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Largest error answer that is read, in bytes; the rest is cut.
 const MAX_ERROR_BYTES: usize = 256 * 1024;
+
+/// Where Amazon's SDKs look for the kind of an error.
+pub(super) const ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// How long the body of an error answer is waited for. Its status has told what matters; another attempt shall not wait.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
@@ -108,7 +112,14 @@ pub async fn refused(
     let until = (Instant::now() + ERROR_PATIENCE).min(started + candidate.model.timeouts.total);
     let (body, whole) = error_body(&mut upstream, until).await;
     let body = masked(body, &candidate.instance);
-    let told = codec::decode_error(dialect, upstream.status.as_u16(), &body);
+    let error_type = upstream.headers.get(ERROR_TYPE).cloned();
+    let told = match dialect {
+        Dialect::BedrockConverse => {
+            let name = error_type.as_ref().and_then(|name| name.to_str().ok());
+            bedrock_converse::decode_named_error(upstream.status.as_u16(), name, &body)
+        }
+        _ => codec::decode_error(dialect, upstream.status.as_u16(), &body),
+    };
     let status = if upstream.status.is_client_error() || upstream.status.is_server_error() {
         upstream.status
     } else {
@@ -132,6 +143,7 @@ pub async fn refused(
         error.verbatim = Some(Box::new(Verbatim {
             dialect: Some(dialect),
             content_type,
+            error_type,
             body,
         }));
     }
@@ -348,7 +360,6 @@ pub async fn stream(
     let mut style = style(call.record, candidate, encoded);
     style.include_usage = call.asked.include_usage;
     style.framing = call.head.framing;
-    style.request_id = Some(call.record.request_id.clone());
     let mut transform = Transform::new(
         encoded.operation.dialect(),
         call.head.dialect,
@@ -468,7 +479,7 @@ pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     for (name, value) in upstream {
         let name = name.as_str();
         let passed = match name {
-            "x-request-id" | "request-id" => "x-upstream-request-id".to_owned(),
+            "x-request-id" | "request-id" | "x-amzn-requestid" => "x-upstream-request-id".to_owned(),
             _ if name.starts_with("x-ratelimit-") => format!("x-upstream-{}", &name[2..]),
             _ if name.starts_with("anthropic-ratelimit-") => {
                 format!("x-upstream-{}", &name["anthropic-".len()..])
@@ -486,6 +497,7 @@ fn style(record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerSty
     AnswerStyle {
         created_s: record.created_s(),
         native_finish_reason: record.manners.is_demo(),
+        request_id: Some(record.request_id.clone()),
         legacy_functions: encoded.legacy_functions,
         answer_by_tool: encoded.answer_by_tool,
         manners: if record.manners == Manners::ApisixStrict {
@@ -496,6 +508,7 @@ fn style(record: &Record, candidate: &Candidate, encoded: &Encoded) -> AnswerSty
         model: Some(candidate.upstream_model().to_owned()).filter(|model| !model.is_empty()),
         renames: encoded.renames.clone(),
         completion: encoded.completion.clone(),
+        echo: encoded.echo.clone().unwrap_or_default(),
         ..AnswerStyle::default()
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tollgate_dialects::canonical::{DecodeError, ErrorKind, Request, ResponseFormat};
 use tollgate_dialects::scan::{self, Edit, Piece};
 use tollgate_dialects::{
-    Capabilities, Dialect, Losses, Renames, codec, completions, count_tokens, openai_chat,
+    Capabilities, Dialect, Losses, Renames, codec, completions, count_tokens, openai_chat, openai_responses,
 };
 use tollgate_resources::model::OnLoss;
 
@@ -35,6 +35,8 @@ pub struct Encoded {
     pub legacy_functions: bool,
     /// Whether the answer may be bound to a schema by a tool, whose call must become text.
     pub answer_by_tool: bool,
+    /// What an answer for a client of Responses repeats of its request.
+    pub echo: Option<openai_responses::Echo>,
     /// How the answer to a completion from before chats is written; `None` for everything else.
     pub completion: Option<completions::Style>,
     /// Tools that are sent under another name, because the provider does not take their own.
@@ -57,6 +59,7 @@ impl Encoded {
             hide_usage: false,
             legacy_functions: false,
             answer_by_tool: false,
+            echo: None,
             completion: None,
             renames: Renames::default(),
             target: None,
@@ -209,6 +212,7 @@ pub(super) fn translate(
         answer_by_tool: dialect == Dialect::AnthropicMessages
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
+        echo: (client == Dialect::OpenaiResponses).then(|| openai_responses::Echo::of(request)),
         renames: codec::renames(dialect, request),
         ..Encoded::of(Operation::Chat(dialect), body.into())
     })

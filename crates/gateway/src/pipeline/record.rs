@@ -137,7 +137,7 @@ impl Record {
             RequestType::AiChat
         };
         self.request_model = Some(shortened(&asked.model)).filter(|model| !model.is_empty());
-        self.tool_count = request::tool_count(asked);
+        self.tool_count = request::tool_count(asked, endpoint);
         self.end_user = request::end_user(asked, endpoint);
         // The body itself is not kept: a stream may last for minutes.
         self.estimated_input = match endpoint {

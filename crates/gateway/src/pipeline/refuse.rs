@@ -5,11 +5,11 @@ mod apisix;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tollgate_dialects::canonical::{ErrorKind, Event};
+use tollgate_dialects::canonical::Event;
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses, codec};
+use tollgate_dialects::{Dialect, Losses, bedrock_converse, codec};
 
-use super::answer::{Answer, Content};
+use super::answer::{Answer, Content, ERROR_TYPE};
 use super::record::Record;
 use super::relay::AnswerBody;
 use crate::error::{CallError, Fault, INVALID_FRAMING};
@@ -46,7 +46,12 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
         .into(),
     };
     if record.dialect == Dialect::BedrockConverse && !record.manners.is_apisix() {
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(amazon_name(error.kind)));
+        let told = error
+            .verbatim
+            .as_ref()
+            .and_then(|verbatim| verbatim.error_type.clone());
+        let name = || HeaderValue::from_static(bedrock_converse::exception_name(&error.to_provider_error()));
+        headers.insert(ERROR_TYPE, told.unwrap_or_else(name));
     }
     if error.code == INVALID_FRAMING {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -100,28 +105,6 @@ fn note(error: &CallError, record: &mut Record) {
         Fault::Gateway => {
             tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")
         }
-    }
-}
-
-/// Where Amazon's SDKs look for the kind of an error.
-const ERROR_TYPE: &str = "x-amzn-errortype";
-
-/// What Amazon calls an error of a kind.
-const fn amazon_name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::BadRequest
-        | ErrorKind::ContextTooLong
-        | ErrorKind::ContentPolicy
-        | ErrorKind::TooLarge => "ValidationException",
-        ErrorKind::Authentication => "UnrecognizedClientException",
-        ErrorKind::Permission => "AccessDeniedException",
-        ErrorKind::Billing => "ServiceQuotaExceededException",
-        ErrorKind::NotFound => "ResourceNotFoundException",
-        ErrorKind::RateLimit => "ThrottlingException",
-        ErrorKind::Overloaded => "ServiceUnavailableException",
-        ErrorKind::Timeout => "ModelTimeoutException",
-        ErrorKind::Conflict => "ConflictException",
-        ErrorKind::Server => "InternalServerException",
     }
 }
 

@@ -1,21 +1,42 @@
 //! What the log tells of a request's body beside its model: the tools it offers and who it is for. Found by scanning. The
 //! client's word is passed on, not checked: a member of a type it must not have counts as missing.
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tollgate_dialects::Dialect;
-use tollgate_dialects::scan::{Members, scan};
+use tollgate_dialects::scan::{Members, nested, scan};
 
 use crate::ai::protocol::Protocol;
 use crate::pipeline::ask::Asked;
 use crate::pipeline::head::Endpoint;
 
-/// The number of `tools` that the client offers.
-pub fn tool_count(asked: &Asked) -> u64 {
-    let Some(tools) = asked.members.value(&asked.body, "tools") else {
+/// The number of `tools` that the client offers, where its API has them. Google's hold functions, which are counted.
+pub fn tool_count(asked: &Asked, endpoint: &Endpoint) -> u64 {
+    let config = asked.members.value(&asked.body, "toolConfig");
+    let tools = match endpoint {
+        Endpoint::Chat(Dialect::BedrockConverse) => config.and_then(|config| nested(config, "tools")),
+        _ => asked.members.value(&asked.body, "tools"),
+    };
+    let Some(tools) = tools else {
         return 0;
     };
+    if *endpoint == Endpoint::Chat(Dialect::Gemini) {
+        return function_count(tools);
+    }
     // The elements have no size, so nothing is allocated for them.
     serde_json::from_str::<Vec<IgnoredAny>>(tools).map_or(0, |tools| tools.len() as u64)
+}
+
+fn function_count(tools: &str) -> u64 {
+    #[derive(Deserialize)]
+    struct Tool {
+        #[serde(alias = "function_declarations", rename = "functionDeclarations", default)]
+        functions: Vec<IgnoredAny>,
+    }
+    // A tool without functions is one that Google runs.
+    serde_json::from_str::<Vec<Tool>>(tools).map_or(0, |tools| {
+        tools.iter().map(|tool| tool.functions.len().max(1) as u64).sum()
+    })
 }
 
 /// Who uses the application that calls, by the name its API has for that; at most [`MAX_END_USER_BYTES`] of it.
@@ -59,6 +80,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn google_s_functions_and_amazon_s_tools_are_counted_where_they_stand() {
+        let google = r#"{"tools":[{"functionDeclarations":[{},{}]},{"googleSearch":{}}]}"#;
+        assert_eq!(tool_count(&asked(google), &Endpoint::Chat(Dialect::Gemini)), 3);
+        let amazon = r#"{"toolConfig":{"tools":[{"toolSpec":{}},{"toolSpec":{}}]}}"#;
+        assert_eq!(
+            tool_count(&asked(amazon), &Endpoint::Chat(Dialect::BedrockConverse)),
+            2
+        );
+    }
+
     fn user(endpoint: &Endpoint, body: &str) -> Option<String> {
         end_user(&asked(body), endpoint)
     }
@@ -79,7 +111,11 @@ mod tests {
                 3,
             ),
         ] {
-            assert_eq!(tool_count(&asked(body)), count, "{body}");
+            assert_eq!(
+                tool_count(&asked(body), &Endpoint::Chat(Dialect::OpenaiChat)),
+                count,
+                "{body}"
+            );
         }
     }
 

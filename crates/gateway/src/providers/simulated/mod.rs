@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Event, Ext, ProviderError, TokenCount};
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
-use tollgate_dialects::{Dialect, Losses, codec, count_tokens, estimate};
+use tollgate_dialects::{Dialect, Losses, codec, count_tokens, estimate, openai_responses};
 
 pub use profile::{Fault, Profile, ProfileError};
 pub use script::Script;
@@ -129,9 +129,15 @@ fn respond(profile: &Profile, asked: &Asked<'_>) -> (StatusCode, bool, Vec<Vec<u
         let body = count_tokens::encode_response(dialect, &count).unwrap_or_default();
         return (StatusCode::OK, false, vec![body]);
     }
-    let reply = Reply::new(dialect, &request, profile);
+    // Answers of Responses repeat much of their request, which the translation into them does.
+    let made_in = match dialect {
+        Dialect::OpenaiResponses => Dialect::OpenaiChat,
+        own => own,
+    };
+    let reply = Reply::new(made_in, &request, profile);
     let style = AnswerStyle {
         created_s: now_s(),
+        echo: openai_responses::Echo::of(&request),
         include_usage: request.include_usage == Some(true),
         ..AnswerStyle::default()
     };

@@ -378,17 +378,22 @@ fn tool_call(dialect: Dialect, request: &Request, prompt: &str) -> Option<ToolCa
     })
 }
 
-/// Thinks aloud when Anthropic's thinking is on.
+/// Thinks aloud when thinking is on, in dialects that tell thoughts with their proof.
 fn thought(dialect: Dialect, request: &Request, prompt: &str) -> Option<Reasoning> {
     let reasoning = request.reasoning.as_ref()?;
     let off = matches!(reasoning.thinking, None | Some(Thinking::Disabled { .. }))
         || reasoning.effort == Some(Effort::None);
-    if off || dialect != Dialect::AnthropicMessages {
+    let thinks = matches!(
+        dialect,
+        Dialect::AnthropicMessages | Dialect::Gemini | Dialect::BedrockConverse | Dialect::CohereChat
+    );
+    if off || !thinks {
         return None;
     }
     Some(Reasoning {
         text: format!("The person says: {}", quote(prompt)),
-        signature: Some("c2ltdWxhdGVkLXNpZ25hdHVyZQ==".to_owned()),
+        // Cohere proves nothing.
+        signature: (dialect != Dialect::CohereChat).then(|| "c2ltdWxhdGVkLXNpZ25hdHVyZQ==".to_owned()),
         origin: Some(dialect),
         ..Reasoning::default()
     })
