@@ -2,7 +2,7 @@
 //! be made by a provider of another.
 
 use crate::canonical::{DecodeError, Request, TokenCount};
-use crate::{Dialect, Losses, Target, anthropic_messages, bedrock_converse, gemini};
+use crate::{Dialect, Losses, Target, anthropic_messages, bedrock_converse, gemini, openai_responses};
 
 const NO_COUNTING: &str = "this dialect has no call that counts tokens";
 
@@ -10,7 +10,7 @@ const NO_COUNTING: &str = "this dialect has no call that counts tokens";
 pub const fn is_known_to(dialect: Dialect) -> bool {
     matches!(
         dialect,
-        Dialect::AnthropicMessages | Dialect::Gemini | Dialect::BedrockConverse
+        Dialect::AnthropicMessages | Dialect::Gemini | Dialect::OpenaiResponses | Dialect::BedrockConverse
     )
 }
 
@@ -22,6 +22,7 @@ pub fn decode_request(dialect: Dialect, body: &str) -> Result<Request, DecodeErr
     match dialect {
         Dialect::AnthropicMessages => anthropic_messages::decode_count_tokens_request(body),
         Dialect::Gemini => gemini::decode_count_tokens_request(body),
+        Dialect::OpenaiResponses => openai_responses::decode_input_tokens_request(body),
         Dialect::BedrockConverse => bedrock_converse::decode_count_tokens_request(body),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }
@@ -39,6 +40,7 @@ pub fn encode_request(
             anthropic_messages::encode_count_tokens_request(request, target, losses)
         }
         Dialect::Gemini => gemini::encode_count_tokens_request(request, target, losses),
+        Dialect::OpenaiResponses => openai_responses::encode_input_tokens_request(request, target, losses),
         Dialect::BedrockConverse => bedrock_converse::encode_count_tokens_request(request, target, losses),
         _ => {
             losses.rejected("", NO_COUNTING);
@@ -55,6 +57,7 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<TokenCount, Decod
     match dialect {
         Dialect::AnthropicMessages => anthropic_messages::decode_token_count(body),
         Dialect::Gemini => gemini::decode_token_count(body),
+        Dialect::OpenaiResponses => openai_responses::decode_token_count(body),
         Dialect::BedrockConverse => bedrock_converse::decode_token_count(body),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }
@@ -68,6 +71,7 @@ pub fn encode_response(dialect: Dialect, count: &TokenCount) -> Result<Vec<u8>, 
     match dialect {
         Dialect::AnthropicMessages => Ok(anthropic_messages::encode_token_count(count)),
         Dialect::Gemini => Ok(gemini::encode_token_count(count)),
+        Dialect::OpenaiResponses => Ok(openai_responses::encode_token_count(count)),
         Dialect::BedrockConverse => Ok(bedrock_converse::encode_token_count(count)),
         _ => Err(DecodeError::new("", NO_COUNTING)),
     }

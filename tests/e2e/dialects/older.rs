@@ -88,3 +88,47 @@ fn models_are_listed_for_whoever_asks() {
     }
     gateway.stop();
 }
+
+#[test]
+fn tokens_are_counted_for_every_client_that_can_ask() {
+    let gateway = simulated("");
+    for provider in Wire::ALL {
+        let model = provider.name();
+        let message = json!([{"role": "user", "content": [{"text": "Hello there"}]}]);
+        for (path, body, pointer) in [
+            (
+                "/v1/messages/count_tokens".to_owned(),
+                json!({"model": model, "messages": [{"role": "user", "content": "Hello there"}]}),
+                "/input_tokens",
+            ),
+            (
+                format!("/v1beta/models/{model}:countTokens"),
+                json!({"contents": [{"role": "user", "parts": [{"text": "Hello there"}]}]}),
+                "/totalTokens",
+            ),
+            (
+                "/v1/responses/input_tokens".to_owned(),
+                json!({"model": model, "input": "Hello there"}),
+                "/input_tokens",
+            ),
+            (
+                format!("/model/{model}/count-tokens"),
+                json!({"input": {"converse": {"messages": message}}}),
+                "/inputTokens",
+            ),
+        ] {
+            let response = gateway.send(&post(&path, body.to_string()).header("x-api-key", KEY));
+            assert_eq!(response.status(), 200, "{path}: {}", response.text());
+            let count = response.json().pointer(pointer).and_then(Value::as_u64);
+            assert!(
+                count.is_some_and(|count| count > 2),
+                "{path}: {}",
+                response.text()
+            );
+            let counts = !matches!(provider, Wire::Openai | Wire::Cohere);
+            let estimated = response.header("x-tollgate-estimated").is_some();
+            assert_ne!(estimated, counts, "{path} from {provider:?}");
+        }
+    }
+    gateway.stop();
+}
