@@ -159,7 +159,7 @@ fn an_error_of_amazon_s_keeps_its_name_for_its_clients_and_its_meaning_for_other
 }
 
 #[test]
-fn a_signed_request_is_told_how_to_send_the_key_instead() {
+fn a_signed_request_brings_the_key_as_its_session_token() {
     let upstream = Upstream::good("never");
     let gateway = gateway(&upstream, "key: provider-key-1");
     let signed = post("/model/m/converse", BODY).header(
@@ -178,5 +178,13 @@ fn a_signed_request_is_told_how_to_send_the_key_instead() {
         response.text()
     );
     upstream.was_not_asked();
+    let wrong = gateway.send(&signed.clone().header("x-amz-security-token", "another-key"));
+    assert_eq!(wrong.status(), 403);
+    upstream.was_not_asked();
+    let right = gateway.send(&signed.header("x-amz-security-token", KEY));
+    assert_ne!(right.status(), 403, "the session token is the key");
+    let asked = upstream.asked();
+    assert_eq!(asked.header("authorization"), Some("Bearer provider-key-1"));
+    assert_eq!(asked.header("x-amz-security-token"), None);
     gateway.stop();
 }

@@ -102,13 +102,12 @@ fn by_key(
     for name in names {
         for value in headers.get_all(name) {
             let text = value.to_str().map_err(|_| invalid_key())?;
-            let key = if *name == AUTHORIZATION.as_str() {
-                bearer(text).ok_or_else(|| match dialect {
-                    Dialect::BedrockConverse if text.starts_with("AWS4-") => signed(),
-                    _ => invalid_key(),
-                })?
-            } else {
-                text.trim()
+            let key = match (*name == AUTHORIZATION.as_str(), dialect) {
+                (true, Dialect::BedrockConverse) if text.starts_with("AWS4-") => {
+                    session_token(headers).ok_or_else(signed)?
+                }
+                (true, _) => bearer(text).ok_or_else(invalid_key)?,
+                (false, _) => text.trim(),
             };
             match found {
                 // Two different keys leave open who is to pay.
@@ -130,6 +129,16 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
+/// The key of an Amazon client that signs: beside the signature, which cannot be checked here, stands the session token as it
+/// was given to the SDK.
+fn session_token(headers: &HeaderMap) -> Option<&str> {
+    let mut tokens = headers.get_all("x-amz-security-token").iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) => token.to_str().ok(),
+        _ => None,
+    }
+}
+
 fn missing_key() -> CallError {
     unauthorized(
         "missing_api_key",
@@ -146,7 +155,8 @@ fn invalid_key() -> CallError {
 fn signed() -> CallError {
     unauthorized(
         "invalid_api_key",
-        "requests signed with AWS keys are not accepted; give the SDK your key for this gateway as AWS_BEARER_TOKEN_BEDROCK",
+        "a signature with AWS keys says nothing here; give the SDK your key for this gateway as AWS_BEARER_TOKEN_BEDROCK, or as \
+         the session token of any AWS key",
     )
 }
 
