@@ -5,6 +5,7 @@ mod apisix;
 mod bad_input;
 mod client_gone;
 mod command_line;
+mod conversations;
 mod dialects;
 mod drain;
 mod edges;

@@ -14,6 +14,7 @@ use crate::forwarding::Forwarding;
 use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::plugins::SharedState;
+use crate::responses::{Places, Responses, ResponsesError};
 use crate::secret_managers::{Agent, Timing, Wanted};
 use crate::secrets::{Env, Secrets};
 use crate::snapshot::{CompileError, Native, Snapshot};
@@ -30,6 +31,7 @@ pub struct Gateway {
     /// State of models that outlives snapshots.
     states: Arc<SharedState>,
     health_agent: OnceLock<health::Agent>,
+    responses: OnceLock<Responses>,
     pepper: [u8; 32],
     access_log: AccessLog,
     forwarding: Forwarding,
@@ -117,6 +119,7 @@ impl Gateway {
             secret_agent: OnceLock::new(),
             states,
             health_agent: OnceLock::new(),
+            responses: OnceLock::new(),
             pepper: setting.pepper,
             access_log: setting.access_log,
             forwarding: setting.forwarding,
@@ -205,6 +208,28 @@ impl Gateway {
             health::Names::default(),
         )?);
         Ok(())
+    }
+
+    /// Opens where conversations are kept. Without it they are kept in memory.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn keep_responses(
+        &self,
+        config: &tollgate_resources::model::Responses,
+        places: Places,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), ResponsesError> {
+        let responses = Responses::open(config, places, env, self.states.metrics())?;
+        // If there is one already, the new one ends at once.
+        let _ = self.responses.set(responses);
+        Ok(())
+    }
+
+    /// What becomes of conversations.
+    pub fn responses(&self) -> &Responses {
+        self.responses
+            .get_or_init(|| Responses::in_memory(self.states.metrics()))
     }
 
     /// Keeps what managers of secrets have told, and compiles the objects again that name what is new. References are

@@ -17,6 +17,7 @@ pub mod plugins;
 mod pool;
 pub mod providers;
 pub mod proxy;
+pub mod responses;
 pub mod secret_managers;
 mod secrets;
 pub mod server;

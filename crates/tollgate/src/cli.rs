@@ -92,7 +92,7 @@ pub struct RunArguments {
     /// Serve the Admin API here too, such as 127.0.0.1:9180; a configuration file of APISIX says so by itself
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// Folder for what the gateway keeps: objects of the Admin API, their key, a generated admin key
+    /// Folder for what the gateway keeps: objects of the Admin API, conversations, their key, a generated admin key
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
 }

@@ -4,6 +4,7 @@ mod administration;
 mod banner;
 mod check;
 mod cli;
+mod conversations;
 mod convert;
 mod dump;
 mod file_objects;

@@ -21,7 +21,7 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env, log_format};
-use crate::{administration, banner, observation, trust};
+use crate::{administration, banner, conversations, observation, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -62,6 +62,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
+    conversations::keep(&gateway, &resources.responses, arguments, &deployment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -123,6 +124,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     stop(running, &runtime, &mut signals);
     // What the last calls have used; tells the log what is left.
     let _ = counters::write_pending(CHARGES_TIME);
+    conversations::finish(&gateway);
     access_log.flush_and_stop();
     Ok(())
 }
@@ -203,6 +205,10 @@ fn reload(
                 tracing::warn!(
                     "a change of `server` other than `max_body` and `body_timeout` takes effect after a restart"
                 );
+            }
+            if resources.responses != serving.responses {
+                tracing::warn!("a change of `responses` takes effect after a restart");
+                resources.responses.clone_from(&serving.responses);
             }
             if Fixed(lowered.admin, lowered.deployment) != *fixed {
                 tracing::warn!(

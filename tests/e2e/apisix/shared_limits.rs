@@ -4,13 +4,10 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
-use self::redis::RedisServer;
 use super::node::{CHAT, chat_route};
 use super::{Node, NodeSetup};
+use crate::harness::redis::{self, RedisServer};
 use crate::harness::{Connection, Next, Request, Response, Upstream, answers, post};
-
-#[path = "../../servers/redis.rs"]
-pub mod redis;
 
 /// A route to a provider, with this configuration of a plugin.
 fn limited(node: &Node, upstream: &Upstream, plugin: &str, conf: &Value) {

@@ -14,6 +14,7 @@ pub struct Setup {
     config: String,
     server: String,
     rbac: Option<String>,
+    arguments: Vec<String>,
     env: Vec<(String, String)>,
 }
 
@@ -32,6 +33,7 @@ impl Setup {
             config: config.into(),
             server: String::new(),
             rbac: None,
+            arguments: Vec::new(),
             env: Vec::new(),
         };
         setup.server("access_log: {format: json}")
@@ -43,6 +45,7 @@ impl Setup {
             config: config.into(),
             server: String::new(),
             rbac: Some(rbac.into()),
+            arguments: Vec::new(),
             env: Vec::new(),
         }
     }
@@ -67,6 +70,12 @@ impl Setup {
     /// One worker thread, so that all calls share one pool of connections to providers.
     pub fn single(self) -> Setup {
         self.server("workers: 1")
+    }
+
+    /// Adds an argument with its value.
+    pub fn argument(mut self, name: &str, value: &str) -> Setup {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
     }
 
     /// Sets an environment variable.
@@ -94,6 +103,7 @@ impl Setup {
             fs::write(&rbac, text).expect("a file can be written");
             arguments.extend(["--rbac", rbac.to_str().expect("text")]);
         }
+        arguments.extend(self.arguments.iter().map(String::as_str));
         let env: Vec<(&str, &str)> = self
             .env
             .iter()
@@ -170,6 +180,13 @@ impl Gateway {
     #[track_caller]
     pub fn stop(self) -> Finished {
         self.process.stop()
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    #[track_caller]
+    pub fn kill(self) {
+        self.process.signal("KILL");
+        self.process.finish();
     }
 
     /// Waits for an end that was asked for before.

@@ -7,6 +7,8 @@ mod client;
 mod files;
 mod gateway;
 mod process;
+#[path = "../../servers/redis.rs"]
+pub mod redis;
 mod tls;
 mod upstream;
 

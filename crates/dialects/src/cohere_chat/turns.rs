@@ -12,7 +12,7 @@ use crate::canonical::{
     ContentForm, Ext, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Role, ToolCall,
     ToolCallKind, ToolResult,
 };
-use crate::foreign::{self, NOT_A_CALLER, Place};
+use crate::foreign::{self, Place};
 use crate::json::{Object, Writer};
 use crate::loss::Losses;
 use crate::names::{Member, Names};
@@ -110,13 +110,8 @@ impl<'a> Builder<'a, '_> {
         self.close_calls();
         let mut parts = Vec::new();
         for (j, part) in message.parts.iter().enumerate() {
-            let path = self.names.part(i, j);
-            match part {
-                Part::ToolResult(_) => {}
-                Part::ToolCall(_) if message.role != Role::Assistant => {
-                    self.losses.rejected(path, NOT_A_CALLER);
-                }
-                _ => parts.extend(self.part(part, message.role, &path)),
+            if !matches!(part, Part::ToolResult(_)) {
+                parts.extend(self.part(part, message.role, &self.names.part(i, j)));
             }
         }
         if parts.is_empty() {

@@ -47,12 +47,6 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
         // A system message among the others is told by its role.
         (Place::Message, "role") => Silent,
         (Place::Text, "json") => Silent,
-        // The whole of an answer that cites nothing.
-        (Place::Text, "citations")
-            if Object::parse(raw.text(), "").is_ok_and(|whole| !whole.has("citations")) =>
-        {
-            Silent
-        }
         (Place::Text, "citations") => Lost(Dropped, "citations of earlier answers cannot be repeated"),
         (Place::Media, "format") => Silent,
         (Place::Media, "citations") if is_off(raw) => Silent,

@@ -61,8 +61,6 @@ pub(crate) enum Place {
 
 /// Why a mark of what to cache is left out.
 pub(crate) const CACHES: &str = "the provider finds cached prompts by itself";
-/// Why a call in the message of anybody else is refused.
-pub(crate) const NOT_A_CALLER: &str = "only the model calls tools";
 /// Why a stop reason is another one.
 pub(crate) const NOT_MALFORMED: &str = "the answer cannot say that its tool call was malformed";
 /// Why the id of the end user is left out.

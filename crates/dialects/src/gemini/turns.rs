@@ -10,7 +10,7 @@ use crate::canonical::{
     Ext, Media, MediaSource, Message, Part, Reasoning, Request, Role, Text, ToolCall, ToolCallKind,
     ToolResult,
 };
-use crate::foreign::{self, NOT_A_CALLER, Place};
+use crate::foreign::{self, Place};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
 use crate::names::{Member, Names};
@@ -134,13 +134,8 @@ impl Builder<'_, '_> {
         self.close_calls();
         let mut parts = Vec::new();
         for (j, part) in message.parts.iter().enumerate() {
-            let path = self.names.part(i, j);
-            match part {
-                Part::ToolResult(_) => {}
-                Part::ToolCall(_) if message.role != Role::Assistant => {
-                    self.losses.rejected(path, NOT_A_CALLER);
-                }
-                _ => parts.extend(self.part(part, &path)),
+            if !matches!(part, Part::ToolResult(_)) {
+                parts.extend(self.part(part, &self.names.part(i, j)));
             }
         }
         let has_results = message

@@ -7,6 +7,7 @@ use tollgate_dialects::{Dialect, embeddings, rerank};
 
 use super::head::Endpoint;
 use crate::plugins::query;
+use crate::responses::serve::Question;
 
 /// An address, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,11 @@ fn of_v1(below: &str) -> Address {
             Endpoint::CountTokens(Dialect::OpenaiResponses),
             Dialect::OpenaiResponses,
         ),
+        _ if below.starts_with("responses/") => {
+            let question = below.strip_prefix("responses/").and_then(Question::read);
+            let endpoint = question.map_or(Endpoint::Unknown, Endpoint::Response);
+            Address::plain(endpoint, Dialect::OpenaiResponses)
+        }
         "completions" => openai(Endpoint::Completions),
         "embeddings" => Address::embeddings(embeddings::Dialect::Openai),
         "embed" => Address::embeddings(embeddings::Dialect::CohereV1),

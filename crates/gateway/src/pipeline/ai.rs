@@ -239,6 +239,7 @@ fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {
         stream: protocol::is_streaming(protocol, &body, &members),
         model,
         include_usage,
+        is_kept: false,
         members,
         body,
     }

@@ -29,6 +29,8 @@ pub struct Asked {
     pub stream: bool,
     /// Whether the client asked for usage in an OpenAI stream.
     pub include_usage: bool,
+    /// Whether the gateway keeps the answer, so that the conversation can go on anywhere.
+    pub is_kept: bool,
 }
 
 impl Asked {
@@ -85,7 +87,23 @@ impl Asked {
             model,
             stream: stream && matches!(head.endpoint, Endpoint::Chat(_) | Endpoint::Completions),
             include_usage,
+            is_kept: false,
         })
+    }
+
+    /// Goes on with another body, which says the same about model and stream.
+    ///
+    /// # Errors
+    /// It is no JSON object.
+    pub fn replace(&mut self, body: Bytes) -> Result<(), CallError> {
+        self.members = scan(&body).map_err(|error| {
+            bad_request(
+                "invalid_json",
+                format!("the request with its conversation is not valid JSON: {error}"),
+            )
+        })?;
+        self.body = body;
+        Ok(())
     }
 
     /// The body as text.

@@ -160,6 +160,14 @@ pub(super) fn forward(operation: Operation, asked: &Asked, candidate: &Candidate
             value: Some(with_usage(options)),
         });
     }
+    // Reasoning can go on anywhere only if it is told whole: the provider is asked to store nothing.
+    if operation == Operation::Chat(Dialect::OpenaiResponses)
+        && asked.is_kept
+        && Capabilities::of(candidate.upstream_model()).reasoning
+    {
+        let include = asked.members.value(&asked.body, "include");
+        edits.extend(with_sealed_reasoning(include));
+    }
     for (name, value) in &candidate.instance.options {
         edits.push(Edit {
             key: name,
@@ -356,6 +364,23 @@ fn with_usage(options: Option<&str>) -> String {
             String::from_utf8(edited(&document, &members, &edits).to_bytes().into()).ok()
         });
     inner.unwrap_or_else(|| r#"{"include_usage":true}"#.to_owned())
+}
+
+/// `include` with sealed reasoning asked for, and everything else as the client wrote it.
+fn with_sealed_reasoning(include: Option<&str>) -> Option<Edit<'static>> {
+    const SEALED: &str = "\"reasoning.encrypted_content\"";
+    let inner = include
+        .and_then(|list| list.strip_prefix('[')?.strip_suffix(']'))
+        .map_or("", str::trim);
+    let value = match inner {
+        _ if inner.contains(SEALED) => return None,
+        "" => format!("[{SEALED}]"),
+        _ => format!("[{inner},{SEALED}]"),
+    };
+    Some(Edit {
+        key: "include",
+        value: Some(value),
+    })
 }
 
 fn json_string(text: &str) -> String {

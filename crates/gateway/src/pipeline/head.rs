@@ -13,6 +13,7 @@ use tollgate_dialects::{Dialect, embeddings, rerank};
 use super::address::{self, Address};
 use crate::ai::protocol::Protocol;
 use crate::error::{CallError, INVALID_FRAMING};
+use crate::responses::serve::Question;
 use crate::snapshot::{Native, Route, RouteMiss};
 
 /// What the caller wants.
@@ -30,6 +31,8 @@ pub enum Endpoint {
     Rerank(rerank::Dialect),
     /// A call of a model on Bedrock in the model's own format, which its body tells.
     Invoke,
+    /// A response that was kept.
+    Response(Question),
     /// A call of an AI plugin, in this API.
     Api(Protocol),
     /// The list of models.
@@ -138,6 +141,7 @@ pub fn route<'a>(
         Endpoint::Models | Endpoint::Model(_) => {
             request.method == Method::GET || request.method == Method::HEAD
         }
+        Endpoint::Response(question) => question.allows(&request.method),
         // The demo hands every method to its script, which then finds no JSON in the body.
         Endpoint::Chat(_) if route.models.compat == tollgate_resources::model::Compat::NginxDemo => true,
         Endpoint::Chat(_)

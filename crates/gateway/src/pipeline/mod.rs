@@ -16,6 +16,7 @@ mod begin;
 mod body;
 mod chain;
 mod choose;
+mod conversation;
 mod early;
 mod encode;
 mod encode_ai;
@@ -171,6 +172,7 @@ async fn answer_call(
     )?;
     record.consumer = caller.name().cloned();
     match &head.endpoint {
+        Endpoint::Response(question) => conversation::serve(worker, &caller, question, record).await,
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
         Endpoint::Model(id) => local::show_model(&route, &caller, head, id),
         Endpoint::Chat(_)
@@ -180,15 +182,18 @@ async fn answer_call(
         | Endpoint::Rerank(_)
         | Endpoint::Invoke => {
             let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
-            let asked = ask::Asked::read(head, &route, bytes)?;
+            let mut asked = ask::Asked::read(head, &route, bytes)?;
             let head = &*ask::told_by_body(head, &asked, &record.request.headers)?;
             record.dialect = head.dialect;
             record.asked(&asked, &head.endpoint);
+            let kept =
+                conversation::expand(worker, &snapshot.native, &caller, head, &mut asked, record).await?;
             let mut plan = choose::plan(&route, &caller, &asked)?;
             if asked.stream {
                 waiting.replace(Terms::of(head, record));
             }
-            attempt::run(worker, head, &mut plan, &asked, record).await
+            let answer = attempt::run(worker, head, &mut plan, &asked, record).await?;
+            Ok(kept.answer(worker, answer))
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }

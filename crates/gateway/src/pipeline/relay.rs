@@ -21,6 +21,7 @@ use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
 use crate::proxy::Passed;
+use crate::responses::Tap;
 use crate::snapshot::Instance;
 use crate::upstream::UpstreamBody;
 
@@ -62,6 +63,8 @@ pub struct Streaming {
     /// Length of all of them.
     ready_bytes: usize,
     transform: Transform,
+    /// What looks at the client's bytes; `None` for most streams.
+    tap: Option<Tap>,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
     instance: Arc<Instance>,
@@ -94,6 +97,7 @@ impl Streaming {
             ready_bytes: ready.iter().map(Bytes::len).sum(),
             ready: ready.into(),
             transform,
+            tap: None,
             upstream: Some(upstream),
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
@@ -109,6 +113,15 @@ impl Streaming {
             streaming.expect_end();
         }
         streaming
+    }
+
+    /// Lets something look at all bytes on their way to the client.
+    pub fn look_with(&mut self, tap: Tap) {
+        self.tap = Some(tap);
+        self.ready_bytes = 0;
+        for bytes in std::mem::take(&mut self.ready) {
+            self.push(bytes);
+        }
     }
 
     /// Allows at most so many bytes from the provider; more are a failure.
@@ -210,6 +223,9 @@ impl Streaming {
             Ok(out) => {
                 let failed = self.told_failure(record);
                 self.push(self.without_keys(out));
+                if let Some(mut tap) = self.tap.take() {
+                    self.push(tap.finish());
+                }
                 if !failed && let Some(reason) = self.transform.is_not_translatable() {
                     // The encoder has told the client that its dialect cannot say this answer.
                     record.failed_midway("not_translatable", "upstream_bad_answer".into(), Some(reason));
@@ -238,6 +254,10 @@ impl Streaming {
     }
 
     fn push(&mut self, bytes: Bytes) {
+        let bytes = match &mut self.tap {
+            Some(tap) => tap.feed(&bytes),
+            None => bytes,
+        };
         if !bytes.is_empty() {
             self.ready_bytes += bytes.len();
             self.ready.push_back(bytes);

@@ -44,7 +44,7 @@ const URIS: [&str; 16] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
-    "/v1/responses/input_tokens",
+    "/v1/responses/*",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/embeddings",

@@ -98,6 +98,7 @@ impl Embedded {
         for change in changes {
             sealed.push(match change {
                 Change::Put { name, record, .. } => {
+                    // Records with an id before them that is too long are refused when they are taken in.
                     let plain = record.encode().ok_or(StoreError::Cryptography)?;
                     Some(self.sealing.seal(name, &plain)?)
                 }

@@ -126,6 +126,9 @@ pub enum ResponseStoreError {
     /// It was not kept.
     #[error("not kept: {}", .0.name())]
     Refused(Refusal),
+    /// The system gives no thread.
+    #[error("the thread that writes cannot be started: {0}")]
+    Thread(std::io::Error),
     /// The thread that writes has ended.
     #[error("the store is closed")]
     Closed,
@@ -221,7 +224,7 @@ impl ResponseStore {
 
     fn with_writer(home: Home, settings: Settings) -> Result<Self, ResponseStoreError> {
         let shared = Shared::new(home, settings);
-        let writer = Writer::start(shared.clone()).map_err(StoreError::io(Path::new("a thread")))?;
+        let writer = Writer::start(shared.clone()).map_err(ResponseStoreError::Thread)?;
         Ok(ResponseStore {
             shared,
             writer: Some(writer),

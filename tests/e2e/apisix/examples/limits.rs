@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::{DEEPSEEK, HOSTS, OPENAI, deepseek, headers, node, openai, run, run_with, said, statuses};
 use crate::apisix::node::CHAT;
-use crate::apisix::shared_limits::redis::RedisServer;
 use crate::apisix::vendors::Vendors;
+use crate::harness::redis::RedisServer;
 use crate::harness::{Asked, post};
 
 #[expect(

@@ -77,6 +77,7 @@ mod tests {
             model: String::new(),
             stream: false,
             include_usage: false,
+            is_kept: false,
         }
     }
 

@@ -70,6 +70,7 @@ async fn respond(
         | Endpoint::Invoke
         | Endpoint::Models
         | Endpoint::Model(_)
+        | Endpoint::Response(_)
         | Endpoint::Unknown => {
             let mut response = Response::new(ScriptBody(None));
             *response.status_mut() = StatusCode::NOT_FOUND;
