@@ -7,7 +7,7 @@ import pytest
 
 # The SDKs take keys and addresses from the environment; these tests are to be the same on every machine.
 for name in list(os.environ):
-    if name.startswith(("OPENAI_", "ANTHROPIC_")) or name.lower().endswith("_proxy"):
+    if name.startswith(("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "CO_", "COHERE_", "AWS_")) or name.lower().endswith("_proxy"):
         del os.environ[name]
 
 import anthropic  # noqa: E402
@@ -24,7 +24,7 @@ models:
   an-adaptive: {{provider: anthropic, model: claude-opus-5}}
   sim: {{provider: simulated}}
 providers:
-  openai: {{endpoint: "{url}/v1", key: openai-upstream-key}}
+  openai: {{endpoint: "{url}/v1", key: openai-upstream-key, dialects: [openai_chat, openai_embeddings]}}
   anthropic: {{endpoint: "{url}/v1", key: anthropic-upstream-key}}
 consumers:
   everything: {{key: client-key, models: ["*"]}}
