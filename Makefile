@@ -27,6 +27,7 @@ test-rust:
 
 test-sdk: ## the official Python SDKs against the binary
 	$(CARGO) build --locked -p tollgate
+	$(CARGO) build --locked -p tollgate-dialects --example translate_recordings
 	tests/sdk/run $(TARGET)/debug/tollgate
 
 lint: deny ## formatting, lints, dependencies
