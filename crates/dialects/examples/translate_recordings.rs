@@ -140,12 +140,20 @@ fn stream(bytes: &[u8], from: Dialect, to: Dialect) -> Value {
     let mut encoder = StreamEncoder::new(to, &style);
     let (mut losses, mut out) = (Losses::new(), Vec::new());
     let mut decoder = StreamDecoder::new(from, MAX_EVENT_BYTES);
-    let mut sink = |event: Event<'_>| encoder.encode(&event, &mut losses, &mut out);
+    let mut ended = false;
+    let mut sink = |event: Event<'_>| {
+        ended |= matches!(event, Event::End);
+        encoder.encode(&event, &mut losses, &mut out);
+    };
     if let Err(error) = decoder
         .feed(bytes, &mut sink)
         .and_then(|()| decoder.finish(&mut sink))
     {
         return unreadable(&error);
+    }
+    if !ended {
+        // Some providers are complete without an end mark, as the gateway knows too.
+        encoder.encode(&Event::End, &mut losses, &mut out);
     }
     match String::from_utf8(out) {
         Ok(text) if to != Dialect::BedrockConverse => json!({ "text": text, "losses": told(&losses) }),

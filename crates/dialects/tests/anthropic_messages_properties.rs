@@ -74,8 +74,8 @@ proptest! {
         prop_assert_eq!(again.total(), usage.total());
         let numbers = |usage: &Usage| {
             let or_zero = |count: Option<u64>| count.unwrap_or(0);
-            (usage.input, usage.output, or_zero(usage.cache_read), or_zero(usage.cache_write), usage.cache_write_5m,
-             usage.cache_write_1h, usage.reasoning)
+            (usage.input, usage.output, or_zero(usage.cache_read), or_zero(usage.cache_write),
+             or_zero(usage.cache_write_5m), or_zero(usage.cache_write_1h), usage.reasoning)
         };
         prop_assert_eq!(numbers(&again), numbers(&usage));
         if !foreign {

@@ -78,8 +78,8 @@ pub(super) fn encode(w: &mut Writer<'_>, usage: &Usage, service_tier: Option<&st
             && (counts.cache_write_5m.is_some() || counts.cache_write_1h.is_some())
         {
             w.key("cache_creation").object(|w| {
-                w.optional_number("ephemeral_5m_input_tokens", counts.cache_write_5m);
-                w.optional_number("ephemeral_1h_input_tokens", counts.cache_write_1h);
+                w.optional_number("ephemeral_5m_input_tokens", said(counts.cache_write_5m));
+                w.optional_number("ephemeral_1h_input_tokens", said(counts.cache_write_1h));
             });
         }
         member(w, "output_tokens", Some(counts.output));

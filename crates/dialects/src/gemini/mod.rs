@@ -7,7 +7,7 @@
 //!
 //! Differences between a document and itself decoded and encoded again, all without meaning: `snake_case` becomes
 //! `camelCase`, words such as `none` and `low` capital letters, a single object where a list belongs a list; a `role`,
-//! `index` or `args` that was missing is added; a `model` in the body is left out; all functions stand in one tool and each
+//! `index` or `args` that was missing is added; base64 of media is in the standard alphabet; a `model` in the body is left out; all functions stand in one tool and each
 //! tool of the provider in one of its own; empty lists and objects of options are left out. In streams, texts are not cut
 //! at the same places, and why the answer ended stands in a document of its own.
 

@@ -291,6 +291,18 @@ fn read_response(response: &str) -> (String, bool) {
 }
 
 /// Reads `inlineData` or `fileData`.
+/// Base64 in the alphabet that every dialect knows. Google takes the one for addresses as well, with or without padding.
+fn standard_base64(data: String) -> String {
+    if memchr::memchr2(b'-', b'_', data.as_bytes()).is_none() && data.len().is_multiple_of(4) {
+        return data;
+    }
+    let mut standard = data.replace('-', "+").replace('_', "/");
+    while standard.len() % 4 > 1 {
+        standard.push('=');
+    }
+    standard
+}
+
 fn decode_media(name: &str, mut object: Object<'_>, nulls: Ext) -> Result<Media, DecodeError> {
     let Some((mut data, data_nulls)) = take_object(&mut object, name)? else {
         return Err(DecodeError::new(object.path_of(name), "expected an object"));
@@ -300,7 +312,7 @@ fn decode_media(name: &str, mut object: Object<'_>, nulls: Ext) -> Result<Media,
     let mut ext = leftover(object, nulls);
     let (kind, source) = if name == "inlineData" {
         let media_type = media_type.unwrap_or_default();
-        let data = data.require_string("data")?;
+        let data = standard_base64(data.require_string("data")?);
         (kind_of(&media_type), MediaSource::Base64 { media_type, data })
     } else {
         let address = data.require_string("fileUri")?;

@@ -22,6 +22,9 @@ const ANTHROPIC_FORMAT: &str = "anthropic-claude-v1";
 /// The `format` of entries that hold Gemini's thoughts and signatures.
 const GEMINI_FORMAT: &str = "google-gemini-v1";
 
+/// The `format` of entries that hold the blocks of models at Amazon Bedrock.
+const BEDROCK_FORMAT: &str = "bedrock-converse-v1";
+
 /// The `format` of entries that hold Cohere's thinking and its plans for tools.
 const COHERE_FORMAT: &str = "cohere-chat-v2";
 
@@ -34,6 +37,7 @@ pub(super) const fn format_of(origin: Dialect) -> &'static str {
         Dialect::Gemini => GEMINI_FORMAT,
         Dialect::OpenaiResponses => RESPONSES_FORMAT,
         Dialect::CohereChat => COHERE_FORMAT,
+        Dialect::BedrockConverse => BEDROCK_FORMAT,
         _ => ANTHROPIC_FORMAT,
     }
 }
@@ -74,12 +78,15 @@ impl Detail {
         let mut string = |name: &str| object.take_string(name).ok().flatten();
         let kind = string("type")?;
         let format = string("format").unwrap_or_default();
+        // Clients that put the pieces of a stream together repeat the name.
         let origin = if format.starts_with("anthropic") {
             Dialect::AnthropicMessages
         } else if format.starts_with("google") {
             Dialect::Gemini
-        } else if format == RESPONSES_FORMAT {
+        } else if format.starts_with(RESPONSES_FORMAT) {
             Dialect::OpenaiResponses
+        } else if format.starts_with(BEDROCK_FORMAT) {
+            Dialect::BedrockConverse
         } else if format.starts_with("cohere") {
             Dialect::CohereChat
         } else {

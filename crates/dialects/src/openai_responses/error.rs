@@ -1,6 +1,6 @@
 //! Errors: OpenAI's shape, and the events that tell an error within a stream.
 
-use crate::canonical::ProviderError;
+use crate::canonical::{ErrorKind, ProviderError};
 use crate::json::{Object, RawJson, Writer};
 use crate::openai_chat;
 
@@ -48,10 +48,31 @@ pub fn encode_error(error: &ProviderError) -> Vec<u8> {
 pub(super) fn write_inner(w: &mut Writer<'_>, error: &ProviderError) {
     let document = encode_error(error);
     let code = std::str::from_utf8(&document).ok().and_then(code_of);
+    let known = code.as_deref().filter(|code| CODES.contains(code));
     w.object(|w| {
-        w.key("code").string(code.as_deref().unwrap_or("server_error"));
+        w.key("code")
+            .string(known.unwrap_or_else(|| code_for(error.kind)));
         w.key("message").string(&error.message);
     });
+}
+
+/// Codes of failed answers that clients know: those of the official type, and two that OpenAI sends beyond it.
+const CODES: [&str; 6] = [
+    "server_error",
+    "rate_limit_exceeded",
+    "invalid_prompt",
+    "image_content_policy_violation",
+    "context_length_exceeded",
+    "insufficient_quota",
+];
+
+/// The code for an error whose own code clients do not know.
+const fn code_for(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::RateLimit => "rate_limit_exceeded",
+        ErrorKind::BadRequest | ErrorKind::ContentPolicy | ErrorKind::TooLarge => "invalid_prompt",
+        _ => "server_error",
+    }
 }
 
 /// The code of an error document, or else its type.

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::canonical::Reasoning;
+
 /// How many bytes of a hash an id has, as hex digits.
 const HASH_BYTES: usize = 16;
 
@@ -20,8 +22,18 @@ pub(super) const CUSTOM_CALL: &str = "ctc_";
 
 /// The id of the item at `index` of an answer.
 pub(super) fn item(prefix: &str, answer: &str, index: usize) -> String {
+    hashed(prefix, &format!("{answer}\n{index}"))
+}
+
+/// The id of reasoning that comes back through a client whose dialect carries no ids of it: the same for the same reasoning.
+pub(super) fn reasoning(reasoning: &Reasoning) -> String {
+    let proof = reasoning.redacted.as_ref().or(reasoning.signature.as_ref());
+    hashed(REASONING, proof.unwrap_or(&reasoning.text))
+}
+
+fn hashed(prefix: &str, text: &str) -> String {
     let mut id = prefix.to_owned();
-    let hash = digest(&SHA256, format!("{answer}\n{index}").as_bytes());
+    let hash = digest(&SHA256, text.as_bytes());
     for byte in hash.as_ref().iter().take(HASH_BYTES) {
         id.push_str(&format!("{byte:02x}"));
     }

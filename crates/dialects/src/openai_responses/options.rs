@@ -166,6 +166,17 @@ fn write_format(w: &mut Writer<'_>, format: &ResponseFormat, own: bool) {
     }
 }
 
+/// The tiers of OpenAI; vendors compatible with Chat Completions have others.
+pub(super) const TIERS: [&str; 7] = [
+    "auto",
+    "default",
+    "flex",
+    "scale",
+    "priority",
+    "fast",
+    "ultrafast",
+];
+
 /// Writes `reasoning`, `text`, the user, the tier and `include` for a request of another dialect.
 pub(super) fn write_foreign(w: &mut Writer<'_>, request: &Request, target: &Target<'_>, losses: &mut Losses) {
     write_foreign_reasoning(w, request, target.capabilities, losses);
@@ -176,7 +187,11 @@ pub(super) fn write_foreign(w: &mut Writer<'_>, request: &Request, target: &Targ
         "safety_identifier"
     };
     w.optional_string(user_member, request.user.as_deref());
-    w.optional_string("service_tier", service_tier(request, losses));
+    match service_tier(request, losses) {
+        Some(tier) if TIERS.contains(&tier) => w.key("service_tier").string(tier),
+        Some(_) => losses.dropped("service_tier", "the provider has no such tier"),
+        None => {}
+    }
     let mut include = Vec::new();
     if request.logprobs == Some(true) {
         include.push(LOGPROBS);

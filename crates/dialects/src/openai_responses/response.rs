@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::echo::Echo;
+use super::options::TIERS;
 use super::stop::{self, Contains};
 use super::write_item::{
     split_message, write_call, write_message, write_output_text, write_own, write_reasoning, write_refusal,
@@ -205,13 +206,18 @@ impl Head<'_> {
             w.key("model").string(self.model);
             rest(w);
             w.key("service_tier");
-            match self.service_tier {
-                Some("standard") => w.string("default"),
-                Some(tier) => w.string(tier),
-                None => w.string("default"),
-            }
+            // What the tiers of other providers are called is reported where the answer begins.
+            let known = self.service_tier.filter(|tier| TIERS.contains(tier));
+            w.string(known.unwrap_or("default"));
             w.ext(self.echo.members());
         });
+    }
+}
+
+/// Reports a tier that clients of this dialect do not know.
+pub(super) fn report_tier(tier: Option<&str>, losses: &mut Losses) {
+    if tier.is_some_and(|tier| !matches!(tier, "" | "standard") && !TIERS.contains(&tier)) {
+        losses.dropped("service_tier", "the dialect has no such tier");
     }
 }
 
@@ -222,6 +228,7 @@ fn write_foreign_response(
     losses: &mut Losses,
 ) {
     foreign::report(&response.ext, Place::Answer, response.origin, "", losses);
+    report_tier(response.service_tier.as_deref(), losses);
     let head = Head {
         id: &response.id,
         model: &response.model,

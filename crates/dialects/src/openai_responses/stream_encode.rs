@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::echo::Echo;
 use super::error::write_inner;
-use super::response::{Head, unwrap_logprobs};
+use super::response::{Head, report_tier, unwrap_logprobs};
 use super::stop;
 use super::stream::PROGRESS;
 use super::stream_parts::{CallState, MessageState, ReasoningState, TextState};
@@ -138,6 +138,7 @@ impl StreamEncoder {
                     self.members = ext.clone();
                 } else {
                     foreign::report(ext, foreign::Place::Answer, self.origin, "", losses);
+                    report_tier(service_tier.as_deref(), losses);
                 }
                 self.start(out);
             }

@@ -55,7 +55,7 @@ fn write_counts(w: &mut Writer<'_>, usage: &Usage) {
     w.key("input_tokens").number(usage.input_total());
     w.key("input_tokens_details").object(|w| {
         w.key("cached_tokens").number(usage.cache_read.unwrap_or(0));
-        w.optional_number("cache_write_tokens", usage.cache_write);
+        w.key("cache_write_tokens").number(usage.cache_write.unwrap_or(0));
         w.optional_number("audio_tokens", usage.input_audio);
     });
     w.key("output_tokens").number(usage.output);

@@ -6,15 +6,17 @@
 use std::collections::HashSet;
 
 use super::content::{is_breakpoint, text_kind, write_cache, write_file, write_image, write_own_part};
+use super::ids;
 use super::input::{INPUT, INSTRUCTIONS, is_item};
 use super::item::arguments_member;
 use super::write_item::{call_kind, is_own, write_own, write_own_reasoning};
 use crate::Dialect;
 use crate::canonical::{
-    CacheHint, ContentForm, Media, MediaKind, MediaSource, Message, Part, Request, Role, ToolCall,
+    CacheHint, ContentForm, Ext, Media, MediaKind, MediaSource, Message, Part, Request, Role, ToolCall,
     ToolCallKind, ToolResult,
 };
 use crate::foreign::{self, Place};
+use crate::json::RawJson;
 use crate::json::Writer;
 use crate::loss::Losses;
 use crate::names::{Member, Names};
@@ -297,7 +299,11 @@ impl<'a> Turns<'a, '_> {
                 Part::Reasoning(reasoning) if is_own(reasoning) => {
                     flush(&mut texts, w);
                     let mut reasoning = reasoning.clone();
-                    reasoning.ext = crate::canonical::Ext::default();
+                    // Other dialects do not carry the id, which the type of an item demands.
+                    reasoning.ext = Ext(vec![(
+                        "id".to_owned(),
+                        RawJson::string(&ids::reasoning(&reasoning)),
+                    )]);
                     write_own_reasoning(w, &reasoning);
                 }
                 Part::Reasoning(_) => self.losses.dropped(path, FOREIGN_REASONING),
@@ -366,7 +372,7 @@ impl<'a> Turns<'a, '_> {
         }
     }
 
-    fn report(&mut self, ext: &crate::canonical::Ext, place: Place, path: &str) {
+    fn report(&mut self, ext: &Ext, place: Place, path: &str) {
         // A media address may be wrapped in an object that says nothing more.
         foreign::report(ext, place, self.request.origin, path, self.losses);
     }
@@ -453,7 +459,9 @@ fn write_piece(w: &mut Writer<'_>, piece: &Piece<'_>, kind: &str) {
         }
         Piece::Media(media) => {
             if media.kind == MediaKind::Image {
-                write_image(w, &media.source, media.detail.as_deref());
+                // The type of an image demands it, and "auto" is what leaving it out means.
+                let detail = media.detail.as_deref().or(Some("auto"));
+                write_image(w, &media.source, detail);
             } else {
                 // A file's data without a name is refused.
                 let needed = match media.source {

@@ -74,7 +74,7 @@ proptest! {
             prop_assert_eq!(again.output, before.output, "{}", other);
             if other == Dialect::AnthropicMessages {
                 prop_assert_eq!(again.cache_write.unwrap_or(0), before.cache_write.unwrap_or(0));
-                prop_assert_eq!(again.cache_write_1h, before.cache_write_1h);
+                prop_assert_eq!(again.cache_write_1h.unwrap_or(0), before.cache_write_1h.unwrap_or(0));
             }
         }
     }

@@ -27,9 +27,30 @@ fn a_recorded_request_comes_back_equal() {
     assert!(seen > 80 || recordings().is_empty(), "{seen}");
 }
 
+/// Base64 of media in the standard alphabet, with padding.
+fn standard_base64(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(standard_base64),
+        Value::Object(members) => {
+            if let Some(Value::String(data)) = members
+                .get_mut("inlineData")
+                .and_then(|media| media.get_mut("data"))
+            {
+                *data = data.replace('-', "+").replace('_', "/");
+                while data.len() % 4 > 1 {
+                    data.push('=');
+                }
+            }
+            members.values_mut().for_each(standard_base64);
+        }
+        _ => {}
+    }
+}
+
 /// A request as this dialect writes it: one spelling, lists where lists belong, one tool with all functions.
 fn usual(request: Value) -> Value {
     let mut request = camel(request);
+    standard_base64(&mut request);
     let members = request.as_object_mut().unwrap();
     members.remove("model");
     for content in members["contents"].as_array_mut().unwrap() {

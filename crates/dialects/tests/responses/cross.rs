@@ -252,7 +252,7 @@ fn an_answer_of_another_dialect_is_a_whole_answer_that_repeats_its_request() {
              "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": "Yes."}]},
             {"type": "function_call", "status": "completed", "call_id": "call_1", "name": "f", "arguments": "{\"a\": 1e2}"}
         ],
-        "usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 3}, "output_tokens": 4,
+        "usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 0}, "output_tokens": 4,
                   "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 13},
         "service_tier": "default", "instructions": "Be brief.", "background": false, "max_output_tokens": 5,
         "max_tool_calls": null, "metadata": {"a": "b"}, "parallel_tool_calls": true, "previous_response_id": null,

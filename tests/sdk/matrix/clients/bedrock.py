@@ -20,9 +20,10 @@ class BedrockConversation(Conversation):
             "bedrock-runtime",
             region_name="us-east-1",
             endpoint_url=self.url,
-            # A bearer token it would send over TLS only. The gateway's key goes where it is sent: the secret never is.
-            aws_access_key_id=self.key,
+            # A bearer token it would send over TLS only, a session token always.
+            aws_access_key_id="unused",
             aws_secret_access_key="unused",
+            aws_session_token=self.key,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
         )
 
