@@ -58,15 +58,17 @@ impl Default for Capabilities {
 impl Capabilities {
     /// What the model of this name accepts.
     ///
-    /// Looked up are, in this order and without regard to case: the name as it is; without what the provider puts in front
+    /// Looked up are, in this order and without regard to case: the name as it is, or that of the model which was tuned
+    /// (`ft:gpt-4o-2024-08-06:team::id`); without what the provider puts in front
     /// (`openai/`, `us.anthropic.`); without version and date (`-v1:0`, `-20250929`, `@20250929`, `-2025-08-07`,
     /// `-latest`); with `-` for `.` (`claude-haiku-4.5`). A name that is not found has the default capabilities.
     pub fn of(model: &str) -> Self {
         let name = model.to_ascii_lowercase();
-        let bare = without_provider(&name);
+        let name = without_tuning(&name);
+        let bare = without_provider(name);
         let undated = without_date(bare);
         let dashed = undated.replace('.', "-");
-        let words = [&name, bare, undated, &dashed]
+        let words = [name, bare, undated, &dashed]
             .into_iter()
             .find_map(|name| MODELS.get(name));
         words.map(|words| parse(words)).unwrap_or_default()
@@ -105,6 +107,12 @@ fn switch<'c>(capabilities: &'c mut Capabilities, name: &str) -> Option<&'c mut 
         "json-schema" => &mut capabilities.json_schema,
         _ => return None,
     })
+}
+
+/// The model that a tuned one is made of.
+fn without_tuning(name: &str) -> &str {
+    let tuned = name.strip_prefix("ft:").and_then(|tuned| tuned.split(':').next());
+    tuned.unwrap_or(name)
 }
 
 /// Takes off a path in front, and Bedrock's region and maker.
@@ -219,6 +227,7 @@ mod tests {
     #[test]
     fn a_model_without_reasoning_is_known_as_such() {
         assert!(!Capabilities::of("gpt-4o").reasoning);
+        assert!(!Capabilities::of("ft:gpt-4o-2024-08-06:team:suffix:id").reasoning);
         assert!(!Capabilities::of("claude-3-5-sonnet-20240620").reasoning);
         assert!(Capabilities::of("gpt-5").reasoning);
     }

@@ -19,6 +19,8 @@ pub mod counters;
 mod database;
 mod disk;
 mod error;
+#[cfg(test)]
+mod faulty;
 mod file;
 mod index;
 mod key;

@@ -1,16 +1,10 @@
 //! A disk that fails: at every single operation of a write, once or for a while.
 
-use std::cell::Cell;
-use std::fs::File;
-use std::io;
-use std::ops::Bound;
-
-use redb::backends::FileBackend;
-use redb::{BackendError, Database, DatabaseError, StorageBackend};
 use serde_json::{Map, Value, json};
 use tempfile::tempdir;
 
 use super::*;
+use crate::faulty::{faulty_database, refuse, refused_operations};
 
 #[test]
 fn a_write_that_the_disk_refuses_once_changes_nothing_and_the_next_one_works() {
@@ -89,11 +83,9 @@ fn refusable_operations() -> u64 {
     let directory = tempdir().unwrap();
     let store = open(directory.path());
     seed(&store);
-    let mut operations = 0;
-    refuse(u64::MAX, 0);
-    store.write(changes(), 0).unwrap();
-    COUNTDOWN.with(|(countdown, _)| operations = u64::MAX - countdown.get());
-    refuse(0, 0);
+    let operations = refused_operations(|| {
+        store.write(changes(), 0).unwrap();
+    });
     assert!(operations >= 2, "a durable write writes and syncs: {operations}");
     operations
 }
@@ -151,77 +143,4 @@ fn assert_next_write_takes_unused_revisions(store: &Store, before: &[(ObjectKey,
             .all(|(_, _, revision)| *revision < first.modified_index)
     );
     assert_eq!(store.list(Kind::Route).len(), 6);
-}
-
-/// Refuses some operations of the disk, on this thread, beginning with the given one; 0 for none.
-fn refuse(first: u64, times: u64) {
-    COUNTDOWN.with(|(countdown, left)| {
-        countdown.set(first);
-        left.set(times);
-    });
-}
-
-thread_local! {
-    static COUNTDOWN: (Cell<u64>, Cell<u64>) = const { (Cell::new(0), Cell::new(0)) };
-}
-
-fn faulty_database(file: File) -> Result<Database, DatabaseError> {
-    Database::builder().create_with_backend(FaultyDisk(FileBackend::new(file)?))
-}
-
-#[derive(Debug)]
-struct FaultyDisk(FileBackend);
-
-impl FaultyDisk {
-    fn may_fail(&self) -> io::Result<()> {
-        COUNTDOWN.with(|(countdown, left)| {
-            match countdown.get() {
-                0 => return Ok(()),
-                1 if left.get() > 0 => left.set(left.get() - 1),
-                1 => return Ok(()),
-                before => {
-                    countdown.set(before - 1);
-                    return Ok(());
-                }
-            }
-            Err(io::Error::from(io::ErrorKind::StorageFull))
-        })
-    }
-}
-
-impl StorageBackend for FaultyDisk {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.may_fail()?;
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.may_fail()?;
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.may_fail()?;
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.unlock_range(start, end)
-    }
 }

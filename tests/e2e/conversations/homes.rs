@@ -130,8 +130,9 @@ fn without_redis_calls_are_served_but_no_conversation_goes_on() {
         server.port
     ));
     let first = begun(&gateway);
-    // It is written, not only about to be.
-    server.wait_for(&["DBSIZE"], |size| size.parse::<u64>().is_ok_and(|size| size > 0));
+    // The turn and its item are written, not only about to be, and the gateway knows: what comes next has been done too.
+    server.wait_for(&["DBSIZE"], |size| size == "2");
+    assert_eq!(gateway.send(&question("DELETE", KEY_A, "resp_0")).status(), 404);
     server.kill();
     let fresh = turn(&gateway, KEY_A, &json!({"model": "chat", "input": "Hello"}));
     assert_eq!(said(&fresh), "from chat");

@@ -254,3 +254,46 @@ fn with_passthrough_the_provider_gets_what_the_client_wrote_and_off_refuses() {
     assert_eq!(refused.json()["error"]["param"], "previous_response_id");
     gateway.stop();
 }
+
+#[test]
+fn reasoning_comes_back_to_its_maker_only_across_changes_of_provider() {
+    let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "c2lnbmF0dXJl+/=="});
+    let thought = json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+        "content": [thinking, {"type": "text", "text": "from anthropic"}],
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 11, "output_tokens": 7},
+    });
+    let providers = Providers {
+        anthropic: Upstream::saying(answers::json_answer(200, &thought.to_string())),
+        ..Providers::start()
+    };
+    let gateway = providers.gateway("");
+    let mut previous = json!(null);
+    for model in ["anthropic", "responses", "anthropic", "responses"] {
+        let body = json!({"model": model, "input": "Hello", "reasoning": {"effort": "low"}, "previous_response_id": previous});
+        previous = json!(id(&turn(&gateway, KEY_A, &body)));
+    }
+    let to_anthropic = |_| providers.anthropic.asked();
+    let to_responses = |_| providers.responses.asked();
+    let [_, back_at_anthropic] = [0, 1].map(to_anthropic);
+    let [first_at_responses, back_at_responses] = [0, 1].map(to_responses);
+    let sent = back_at_anthropic.json();
+    assert_eq!(sent["messages"][1]["content"][0], thinking, "{sent}");
+    assert!(!back_at_anthropic.text().contains("sealed=="), "{sent}");
+    assert!(
+        !first_at_responses.text().contains("c2lnbmF0dXJl"),
+        "{}",
+        first_at_responses.text()
+    );
+    assert!(
+        back_at_responses.text().contains("sealed=="),
+        "{}",
+        back_at_responses.text()
+    );
+    assert!(
+        !back_at_responses.text().contains("c2lnbmF0dXJl"),
+        "{}",
+        back_at_responses.text()
+    );
+    gateway.stop();
+}

@@ -15,7 +15,7 @@ use super::memory::Cost;
 use super::record::{Key, Name, Place, Record, Sealing, key_at, place, places_before};
 use super::totals::Totals;
 use crate::cipher::Cipher;
-use crate::database::{DatabaseFile, transact};
+use crate::database::{DatabaseFile, OpenDatabase, transact};
 use crate::disk;
 use crate::error::StoreError;
 use crate::key::StoreKey;
@@ -56,6 +56,15 @@ pub(super) struct Done {
 impl Embedded {
     /// Opens the file of a directory, or creates it.
     pub(super) fn open(directory: &Path, key: StoreKey, max_bytes: u64) -> Result<Self, StoreError> {
+        Self::open_with(directory, key, max_bytes, open_database)
+    }
+
+    fn open_with(
+        directory: &Path,
+        key: StoreKey,
+        max_bytes: u64,
+        open_database: OpenDatabase,
+    ) -> Result<Self, StoreError> {
         disk::create_directory(directory).map_err(StoreError::io(directory))?;
         let embedded = Embedded {
             file: DatabaseFile::new(directory, disk::RESPONSES_FILE, open_database),
@@ -92,7 +101,8 @@ impl Embedded {
         }
     }
 
-    /// Makes changes in one durable transaction: all or none. Blocks for the disk; only one thread may call it.
+    /// Makes changes in one durable transaction: all or none, also after an error. Blocks for the disk; only one thread may
+    /// call it.
     pub(super) fn apply(&self, changes: &[Change<'_>], now_s: u64) -> Result<Done, StoreError> {
         let mut sealed = Vec::with_capacity(changes.len());
         for change in changes {
@@ -359,3 +369,75 @@ const KNOWN_FORMAT: u64 = 1;
 const OVERHEAD: u64 = 256;
 /// Enough for inner pages and a few conversations; the operating system caches the file as well.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+    use crate::faulty::{faulty_database, refuse, refused_operations};
+
+    fn open(directory: &TempDir) -> Embedded {
+        let key = StoreKey::parse(&"5a".repeat(32)).unwrap();
+        Embedded::open_with(directory.path(), key, 100_000, faulty_database).unwrap()
+    }
+
+    fn put(embedded: &Embedded, id: &str, length: usize) -> Result<Done, StoreError> {
+        let record = Record {
+            previous: None,
+            body: vec![b'x'; length],
+        };
+        let change = Change::Put {
+            name: &Name::new("a", id),
+            record: &record,
+            expires_s: 100,
+        };
+        embedded.apply(&[change], 0)
+    }
+
+    fn length(embedded: &Embedded, id: &str) -> Option<usize> {
+        let record = embedded.get(&Name::new("a", id), 0).unwrap();
+        record.map(|record| record.body.len())
+    }
+
+    #[test]
+    fn a_write_that_the_disk_refuses_is_there_whole_or_not_and_the_store_goes_on_when_it_works_again() {
+        let operations = {
+            let directory = tempdir().unwrap();
+            let embedded = open(&directory);
+            put(&embedded, "1", 10).unwrap();
+            refused_operations(|| drop(put(&embedded, "1", 60_000).unwrap()))
+        };
+        assert!(operations >= 2, "a durable write writes and syncs: {operations}");
+        for refused in 1..=operations {
+            let directory = tempdir().unwrap();
+            let embedded = open(&directory);
+            put(&embedded, "1", 10).unwrap();
+            refuse(refused, u64::MAX);
+            assert!(put(&embedded, "1", 60_000).is_err(), "operation {refused}");
+            assert!(
+                put(&embedded, "2", 10).is_err(),
+                "operation {refused}, still broken"
+            );
+            refuse(0, 0);
+            // If the disk failed at the very end, the write may be there all the same, but whole.
+            let found = length(&embedded, "1");
+            assert!(
+                matches!(found, Some(10 | 60_000)),
+                "operation {refused}: {found:?}"
+            );
+            put(&embedded, "1", 60_000).unwrap();
+            put(&embedded, "2", 10).unwrap();
+            let after = embedded.cost();
+            drop(embedded);
+            let embedded = open(&directory);
+            assert_eq!(
+                length(&embedded, "1"),
+                Some(60_000),
+                "operation {refused}, reopened"
+            );
+            assert_eq!(length(&embedded, "2"), Some(10), "operation {refused}, reopened");
+            assert_eq!(embedded.cost(), after, "operation {refused}, reopened");
+        }
+    }
+}
