@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk lint deny demo help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz lint deny demo help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -16,7 +16,7 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: prepare test-rust test-sdk ## install what the tests need, run every test
+test: prepare test-rust test-sdk test-fuzz ## install what the tests need, run every test
 
 prepare:
 	@tests/prepare
@@ -29,6 +29,9 @@ test-sdk: ## the official Python SDKs against the binary
 	$(CARGO) build --locked -p tollgate
 	$(CARGO) build --locked -p tollgate-dialects --example translate_recordings
 	tests/sdk/run $(TARGET)/debug/tollgate
+
+test-fuzz: ## random bytes for the parsers of all wire formats, for a bounded time
+	fuzz/bounded $(FUZZ_SECONDS)
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check

@@ -55,7 +55,49 @@ pub(crate) fn run(target: &str, bytes: &[u8]) {
         "embeddings" => embeddings(bytes),
         "rerank" => rerank(bytes),
         "completions" => completions(bytes),
+        "wire_formats" => wire_formats(bytes),
         other => panic!("no fuzz target is called {other}"),
+    }
+}
+
+/// The targets that `wire_formats` chooses from, in the order of their names.
+const WIRE_FORMATS: [&str; 29] = [
+    "anthropic_messages_error",
+    "anthropic_messages_request",
+    "anthropic_messages_response",
+    "anthropic_messages_stream",
+    "bedrock_error",
+    "bedrock_request",
+    "bedrock_response",
+    "bedrock_stream",
+    "cohere_error",
+    "cohere_request",
+    "cohere_response",
+    "cohere_stream",
+    "completions",
+    "embeddings",
+    "gemini_error",
+    "gemini_request",
+    "gemini_response",
+    "gemini_stream",
+    "openai_chat_error",
+    "openai_chat_request",
+    "openai_chat_response",
+    "openai_chat_stream",
+    "rerank",
+    "responses_error",
+    "responses_request",
+    "responses_response",
+    "responses_stream",
+    "scan",
+    "sse",
+];
+
+/// All of the others in one: the first byte, counted from `A`, chooses which.
+fn wire_formats(bytes: &[u8]) {
+    if let Some((which, rest)) = bytes.split_first() {
+        let index = usize::from(which.wrapping_sub(b'A')) % WIRE_FORMATS.len();
+        run(WIRE_FORMATS[index], rest);
     }
 }
 
