@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod ext;
 mod from_responses;
 mod messages;
+mod plain;
 mod reasoning;
 mod request;
 mod response;

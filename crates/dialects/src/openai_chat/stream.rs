@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::error::{decode_error, decode_unnumbered};
 use super::response::{take_created, take_finish_reason, take_usage};
 use super::stream_choice::ChoiceDecoder;
-use super::usage;
+use super::{plain, usage};
 use crate::Dialect;
 use crate::canonical::{DecodeError, Event, Ext, Usage};
 use crate::json::{Object, RawJson};
@@ -134,6 +134,9 @@ impl Answer {
     }
 
     fn chunk(&mut self, text: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        if self.piece(text, sink) {
+            return Ok(());
+        }
         let mut chunk = Object::parse(text, "")?;
         chunk.take_nulls();
         if chunk.has("error") {
@@ -165,6 +168,26 @@ impl Answer {
             }
         }
         Ok(())
+    }
+
+    /// Reports a chunk that is nothing but the next piece of a text; says `false` for any other, of which it reports nothing.
+    fn piece(&mut self, text: &str, sink: &mut dyn FnMut(Event<'_>)) -> bool {
+        let Some(piece) = plain::read(text).filter(|_| self.started) else {
+            return false;
+        };
+        let same_tier = piece.service_tier.is_none() || piece.service_tier == self.service_tier.as_deref();
+        let same_server = piece.system_fingerprint.is_none_or(|raw| {
+            let known = self.members.get("system_fingerprint");
+            known.is_some_and(|known| known.text() == raw.get())
+        });
+        let choice = self.choices.get_mut(&piece.index);
+        match choice.filter(|choice| same_tier && same_server && !choice.is_stopped()) {
+            Some(choice) => {
+                choice.text(piece.text, sink);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Reports the start, or what changed since. A first chunk that tells neither who answers nor anything of the answer

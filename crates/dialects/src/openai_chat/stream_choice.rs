@@ -134,6 +134,13 @@ impl ChoiceDecoder {
         Ok(())
     }
 
+    /// A delta with nothing but a piece of text, which is not empty.
+    pub(super) fn text(&mut self, text: Cow<'_, str>, sink: Sink<'_>) {
+        let part = self.text_part(sink);
+        self.piece(part, Delta::Text(text), sink);
+        self.start_calls(false, sink);
+    }
+
     /// The choice has ended: closes what is open and tells why.
     pub(super) fn stop(&mut self, native: Option<String>, sink: Sink<'_>) {
         if self.stopped {
