@@ -14,7 +14,7 @@ from gateway import Gateway
 from matrix.clients import CLIENTS, Conversation
 from matrix.providers import PROVIDERS, Provider
 from matrix.talk import PNG, Asked, Call, Refused, Reply, Usage
-from upstream import End, Upstream
+from upstream import Answer, End, Received, Upstream
 
 #: How each kind of provider is configured; `{url}` is the mock's address.
 SETTINGS: dict[str, dict] = {
@@ -24,6 +24,12 @@ SETTINGS: dict[str, dict] = {
     "gemini": {"kind": "gemini", "endpoint": "{url}/v1beta"},
     "bedrock": {"kind": "bedrock", "endpoint": "{url}"},
     "cohere": {"kind": "cohere", "endpoint": "{url}/v2"},
+}
+
+#: Models that know no schemas of answers.
+WITHOUT_SCHEMAS = {
+    "anthropic": "claude-3-haiku-20240307",
+    "bedrock": "anthropic.claude-3-haiku-20240307-v1:0",
 }
 
 WEATHER = {
@@ -56,7 +62,8 @@ def matrix_gateway(
     """A gateway that knows one model of each kind of provider."""
     url = f"http://127.0.0.1:{shared_upstream.port}"
     config = {
-        "models": {f"at-{name}": {"provider": name, "model": provider.model} for name, provider in PROVIDERS.items()},
+        "models": {f"at-{name}": {"provider": name, "model": provider.model} for name, provider in PROVIDERS.items()}
+        | {f"older-at-{name}": {"provider": name, "model": model} for name, model in WITHOUT_SCHEMAS.items()},
         "providers": {
             name: settings | {"endpoint": settings["endpoint"].format(url=url), "key": "upstream-key"}
             for name, settings in SETTINGS.items() if name in PROVIDERS
@@ -193,6 +200,32 @@ def test_an_answer_follows_a_schema(
         assert talk.ask(stream) == expected(reply, client, provider)
     (request,) = asked(upstream, provider, stream)
     assert request.schema == ANSWER
+
+
+# What is sent in the provider's own dialect is not changed.
+@pytest.mark.parametrize(
+    ("client", "name"), [(client, name) for client in CLIENTS for name in WITHOUT_SCHEMAS if client != name]
+)
+@streams
+def test_a_model_without_schemas_is_bound_by_a_tool_that_the_client_does_not_see(
+    matrix_gateway: Gateway, upstream: Upstream, client: str, name: str, stream: bool
+) -> None:
+    provider = PROVIDERS[name]
+    told: list[Asked] = []
+
+    def answer(received: Received) -> Answer:
+        told.append(provider.asked(received))
+        (tool,) = told[0].tools
+        reply = Reply(calls=(Call(tool, {"city": "Bern", "population": 134794}, "call_1"),))
+        return provider.stream(reply) if stream else provider.answer(reply)
+
+    upstream.answer_with(answer)
+    with CLIENTS[client](matrix_gateway.url, f"older-at-{name}", schema=ANSWER) as talk:
+        talk.user("The capital.")
+        heard = talk.ask(stream)
+    assert json.loads(heard.text) == {"city": "Bern", "population": 134794}
+    assert not heard.calls
+    assert told[0].tools[next(iter(told[0].tools))] == ANSWER
 
 
 @clients

@@ -217,7 +217,7 @@ pub(super) fn translate(
     Ok(Encoded {
         losses,
         legacy_functions: openai_chat::uses_legacy_functions(request),
-        answer_by_tool: dialect == Dialect::AnthropicMessages
+        answer_by_tool: matches!(dialect, Dialect::AnthropicMessages | Dialect::BedrockConverse)
             && request.tools.is_empty()
             && matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. })),
         echo: (client == Dialect::OpenaiResponses).then(|| openai_responses::Echo::of(request)),
