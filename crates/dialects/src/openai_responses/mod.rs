@@ -26,6 +26,7 @@ mod stream;
 mod stream_encode;
 mod stream_items;
 mod stream_parts;
+mod stream_reasoning;
 mod tools;
 mod usage;
 mod write_input;

@@ -9,18 +9,18 @@ use serde_json::value::RawValue;
 
 use super::item::{self, CONTENT, SUMMARY};
 use super::response::wrap_logprobs;
-use super::write_item::PIECE;
-use super::{BETWEEN_PIECES, ITEM, ITEM_END};
+use super::stream_reasoning::{ReasoningItem, tell_piece};
+use super::{ITEM, ITEM_END};
 use crate::canonical::{
     DecodeError, Delta, Event, Ext, Part, PartKind, Reasoning, Text, ToolCall, ToolCallKind,
 };
 use crate::json::{Object, RawJson};
-use crate::openai_chat::ext::{leftover, mark, open};
+use crate::openai_chat::ext::{leftover, open};
 
 /// How many items may be open at once.
 const MAX_OPEN: usize = 256;
 
-type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
+pub(super) type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
 
 /// The items that are open, by their `output_index`.
 #[derive(Debug, Default)]
@@ -63,17 +63,6 @@ struct OpenText {
     refusal: bool,
     told: bool,
     annotations: usize,
-}
-
-#[derive(Debug, Default)]
-struct ReasoningItem {
-    part: usize,
-    ext: Ext,
-    /// Whether a piece of the text is open.
-    open: bool,
-    /// Whether any of the text was told, and whether any of the open piece.
-    told: bool,
-    piece_told: bool,
 }
 
 impl Items {
@@ -354,7 +343,7 @@ fn begin(parts: &mut usize, kind: PartKind, sink: Sink<'_>) -> usize {
 }
 
 /// Tells a piece of a part; an empty one says nothing.
-fn tell(part: usize, delta: Delta<'_>, sink: Sink<'_>) {
+pub(super) fn tell(part: usize, delta: Delta<'_>, sink: Sink<'_>) {
     let is_empty = match &delta {
         Delta::Text(text) | Delta::Reasoning(text) | Delta::Signature(text) | Delta::Arguments(text) => {
             text.is_empty()
@@ -371,7 +360,7 @@ fn tell(part: usize, delta: Delta<'_>, sink: Sink<'_>) {
     });
 }
 
-fn stop(part: usize, sink: Sink<'_>) {
+pub(super) fn stop(part: usize, sink: Sink<'_>) {
     sink(Event::PartStop { choice: 0, part });
 }
 
@@ -403,7 +392,7 @@ fn call_event(
 }
 
 /// Tells members that differ from what was told before.
-fn tell_changes(part: usize, before: &Ext, after: Ext, sink: Sink<'_>) {
+pub(super) fn tell_changes(part: usize, before: &Ext, after: Ext, sink: Sink<'_>) {
     let changed: Vec<(String, RawJson)> = after
         .0
         .into_iter()
@@ -593,110 +582,4 @@ fn tell_annotations(part: usize, annotations: &[&RawValue], sink: Sink<'_>) {
     let list = RawJson::array(annotations.iter().map(|raw| raw.get()));
     let members = Ext(vec![("annotations".to_owned(), list)]);
     tell(part, Delta::Opaque(RawJson::object(&members)), sink);
-}
-
-/// Tells that a piece of reasoning begins, with the event that said so or the member it is in; or that it has ended.
-fn tell_piece(part: usize, begins: Option<&RawJson>, sink: Sink<'_>) {
-    let mut members = Ext::default();
-    match begins {
-        Some(raw) => members.0.push((PIECE.to_owned(), raw.clone())),
-        None => mark(&mut members, PIECE),
-    }
-    tell(part, Delta::Opaque(RawJson::object(&members)), sink);
-}
-
-impl ReasoningItem {
-    fn event(&mut self, kind: &str, mut event: Object<'_>, sink: Sink<'_>) -> Result<bool, DecodeError> {
-        match kind {
-            "response.reasoning_summary_part.added"
-            | "response.content_part.added"
-            | "response.reasoning_part.added" => {
-                for name in ["sequence_number", "item_id"] {
-                    event.take(name);
-                }
-                let mut members = Ext(vec![("type".to_owned(), RawJson::string(kind))]);
-                members.0.extend(event.into_ext().0);
-                self.begin(&RawJson::object(&members), sink);
-            }
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                self.opened(kind, sink);
-                let text = event.take_as("delta", "a string")?.unwrap_or_default();
-                self.told = true;
-                self.piece_told = true;
-                tell(self.part, Delta::Reasoning(text), sink);
-            }
-            "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
-                self.opened(kind, sink);
-                let text = event.take_string("text")?.filter(|text| !text.is_empty());
-                if let (false, Some(text)) = (self.piece_told, text) {
-                    self.told = true;
-                    tell(self.part, Delta::Reasoning(text.into()), sink);
-                }
-                self.stop_piece(sink);
-            }
-            "response.reasoning_summary_part.done"
-            | "response.content_part.done"
-            | "response.reasoning_part.done" => self.stop_piece(sink),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn begin(&mut self, how: &RawJson, sink: Sink<'_>) {
-        self.stop_piece(sink);
-        if self.told {
-            tell(self.part, Delta::Reasoning(BETWEEN_PIECES.into()), sink);
-        }
-        self.open = true;
-        self.piece_told = false;
-        tell_piece(self.part, Some(how), sink);
-    }
-
-    /// Begins a piece if none is open, as the kind of its text says.
-    fn opened(&mut self, kind: &str, sink: Sink<'_>) {
-        if !self.open {
-            let member = if kind.starts_with("response.reasoning_summary") {
-                SUMMARY
-            } else {
-                CONTENT
-            };
-            self.begin(&RawJson::string(member), sink);
-        }
-    }
-
-    fn stop_piece(&mut self, sink: Sink<'_>) {
-        if std::mem::take(&mut self.open) {
-            tell_piece(self.part, None, sink);
-        }
-    }
-
-    fn done(mut self, raw: &RawValue, sink: Sink<'_>) -> Result<(), DecodeError> {
-        self.stop_piece(sink);
-        let (mut object, nulls) = open(raw.get(), "item")?;
-        object.take("type");
-        let [summary, content] = [SUMMARY, CONTENT].map(|name| object.peek(name).map(RawJson::from));
-        let reasoning = item::decode_reasoning(object, nulls)?;
-        let is_content = reasoning.member.as_deref() == Some(CONTENT);
-        if !self.told && !reasoning.text.is_empty() {
-            let member = if is_content { CONTENT } else { SUMMARY };
-            tell_piece(self.part, Some(&RawJson::string(member)), sink);
-            tell(self.part, Delta::Reasoning(reasoning.text.into()), sink);
-            tell_piece(self.part, None, sink);
-        }
-        let mut ext = reasoning.ext;
-        // The part began as a summary, which most reasoning is; where there is more, all of it is told.
-        if let Some(content) = content {
-            for (name, raw) in [(SUMMARY, summary), (CONTENT, Some(content))] {
-                if let (None, Some(raw)) = (ext.get(name), raw) {
-                    ext.0.push((name.to_owned(), raw));
-                }
-            }
-        }
-        tell_changes(self.part, &self.ext, ext, sink);
-        if let Some(proof) = reasoning.signature {
-            tell(self.part, Delta::Signature(proof.into()), sink);
-        }
-        stop(self.part, sink);
-        Ok(())
-    }
 }
