@@ -15,5 +15,5 @@ mod record;
 pub use access_log::{AccessLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use metrics::Metrics;
-pub use prices::{LongPrompt, Price, Rates, Usd, cost, load_prices, price_of};
+pub use prices::{Cost, LongPrompt, Price, PriceState, Rates, Usd, cost, load_prices, price_of};
 pub use record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};

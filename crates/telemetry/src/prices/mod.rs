@@ -4,19 +4,16 @@
 //! discounts, batch or priority tiers, nor fees that are not per token. A model it does not know has no price, which is
 //! something else than costing nothing.
 
+mod cost;
+mod usd;
+
 use std::collections::HashMap;
-use std::fmt;
-use std::iter::Sum;
-use std::ops::Add;
 use std::sync::LazyLock;
 
-use crate::record::TokenUsage;
+pub use cost::{Cost, PriceState};
+pub use usd::Usd;
 
-/// An amount of money in whole pico-dollars (1e-12 US dollars).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Usd {
-    pico: u128,
-}
+use crate::record::TokenUsage;
 
 /// A model's list price.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +82,7 @@ pub fn cost(price: &Price, usage: &TokenUsage) -> Usd {
         (usage.completion, rates.output),
     ]
     .into_iter()
-    .map(|(tokens, pico)| Usd {
-        pico: u128::from(tokens) * u128::from(pico),
-    })
+    .map(|(tokens, pico)| Usd::from_pico(u128::from(pico)).times(tokens))
     .sum()
 }
 
@@ -96,49 +91,6 @@ impl Price {
     pub fn rates_for(&self, prompt: u64) -> &Rates {
         let long = self.long_prompts.iter().rev().find(|long| prompt > long.above);
         long.map_or(&self.rates, |long| &long.rates)
-    }
-}
-
-impl Usd {
-    /// No money.
-    pub const ZERO: Usd = Usd { pico: 0 };
-
-    /// An amount of pico-dollars.
-    pub const fn from_pico(pico: u128) -> Usd {
-        Usd { pico }
-    }
-
-    /// The amount in pico-dollars.
-    pub const fn pico(self) -> u128 {
-        self.pico
-    }
-}
-
-impl Add for Usd {
-    type Output = Usd;
-
-    /// Sums stop at 3e26 dollars instead of overflowing.
-    fn add(self, other: Usd) -> Usd {
-        Usd {
-            pico: self.pico.saturating_add(other.pico),
-        }
-    }
-}
-
-impl Sum for Usd {
-    fn sum<I: Iterator<Item = Usd>>(amounts: I) -> Usd {
-        amounts.fold(Usd::ZERO, Add::add)
-    }
-}
-
-impl fmt::Display for Usd {
-    /// Dollars, exact, without trailing zeros: `0.00040625`, `3`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dollars, rest) = (self.pico / PICO_PER_DOLLAR, self.pico % PICO_PER_DOLLAR);
-        match rest {
-            0 => write!(f, "{dollars}"),
-            _ => write!(f, "{dollars}.{}", format!("{rest:012}").trim_end_matches('0')),
-        }
     }
 }
 
@@ -163,7 +115,7 @@ fn without_date(model: &str) -> Option<&str> {
 }
 
 static TABLE: LazyLock<HashMap<&'static str, Price>> = LazyLock::new(|| {
-    include_str!("../data/prices.tsv")
+    include_str!("../../data/prices.tsv")
         .lines()
         .filter_map(parse_row)
         .collect()
@@ -206,8 +158,6 @@ impl Rates {
     }
 }
 
-const PICO_PER_DOLLAR: u128 = 1_000_000_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +177,10 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_is_read_and_no_price_is_zero() {
-        assert_eq!(load_prices(), include_str!("../data/prices.tsv").lines().count());
+        assert_eq!(
+            load_prices(),
+            include_str!("../../data/prices.tsv").lines().count()
+        );
         for (model, price) in TABLE.iter() {
             assert!(price.rates.input > 0 && price.rates.cache_read > 0, "{model}");
             assert!(price.long_prompts.is_sorted_by_key(|long| long.above), "{model}");
@@ -330,19 +283,5 @@ mod tests {
             ..TokenUsage::default()
         };
         assert!(cost(price_of("claude-sonnet-4-5").unwrap(), &most) > Usd::ZERO);
-    }
-
-    #[test]
-    fn money_is_written_exactly() {
-        for (pico, text) in [
-            (0, "0"),
-            (1, "0.000000000001"),
-            (PICO_PER_DOLLAR, "1"),
-            (12_345_678_900_000_000, "12345.6789"),
-        ] {
-            assert_eq!(Usd::from_pico(pico).to_string(), text);
-        }
-        let million: Usd = std::iter::repeat_n(Usd::from_pico(1), 1_000_000).sum();
-        assert_eq!(million.to_string(), "0.000001");
     }
 }
