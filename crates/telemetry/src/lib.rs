@@ -5,6 +5,7 @@
 //! HTTP, dialects or configuration files.
 
 mod access_log;
+pub mod delivery;
 #[cfg(test)]
 mod fixture;
 mod format;
