@@ -1,8 +1,8 @@
 //! What is told about calls after they are done: the access log and what a call cost; and numbers about all of them.
 //!
 //! The gateway fills one [`CallRecord`] per finished call and hands it to the [`AccessLog`], which never blocks it:
-//! queues are bounded and count what they drop. This crate knows log formats, files and prices. It does not know
-//! HTTP, dialects or configuration files.
+//! queues are bounded and count what they drop. This crate knows log formats, files and prices, and how records reach other
+//! servers. It does not know how calls are served, dialects or configuration files.
 
 mod access_log;
 pub mod delivery;
@@ -10,6 +10,7 @@ pub mod delivery;
 mod fixture;
 mod format;
 pub mod metrics;
+pub mod outbound;
 mod prices;
 mod record;
 

@@ -53,10 +53,17 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "tollgate",
         ],
     ),
-    ("hyper", &["tollgate-gateway"]),
+    // Collectors, log servers and brokers are reached over HTTP and TLS.
+    ("hyper", &["tollgate-gateway", "tollgate-telemetry"]),
     // Redis is reached over TLS too.
-    ("rustls", &["tollgate-gateway", "tollgate-store"]),
-    ("tokio-rustls", &["tollgate-gateway", "tollgate-store"]),
+    (
+        "rustls",
+        &["tollgate-gateway", "tollgate-store", "tollgate-telemetry"],
+    ),
+    (
+        "tokio-rustls",
+        &["tollgate-gateway", "tollgate-store", "tollgate-telemetry"],
+    ),
     ("redis", &["tollgate-store"]),
 ];
 
