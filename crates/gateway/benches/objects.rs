@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tollgate_gateway::{Change, Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
-use tollgate_telemetry::{AccessLog, Format, Target};
+use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 const ROUNDS: u32 = 2000;
 
@@ -49,7 +49,7 @@ fn measure(routes: u64) {
 fn gateway() -> Gateway {
     let setting = Setting {
         pepper: [7; 32],
-        access_log: AccessLog::start(Target::Off, Format::Json).expect("no file is opened"),
+        telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).expect("no file is opened")),
         env: Box::new(|_| None),
         strict_apisix: false,
         plugins: None,

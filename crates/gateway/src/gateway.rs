@@ -8,7 +8,7 @@ use serde_json::Value;
 use tollgate_resources::model::TlsVersion;
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
-use tollgate_telemetry::{AccessLog, Metrics};
+use tollgate_telemetry::{Metrics, Telemetry};
 
 use crate::forwarding::Forwarding;
 use crate::health::{self, Roster};
@@ -33,7 +33,7 @@ pub struct Gateway {
     health_agent: OnceLock<health::Agent>,
     responses: OnceLock<Responses>,
     pepper: [u8; 32],
-    access_log: AccessLog,
+    telemetry: Telemetry,
     forwarding: Forwarding,
 }
 
@@ -41,8 +41,8 @@ pub struct Gateway {
 pub struct Setting {
     /// Random; hides client keys in memory.
     pub pepper: [u8; 32],
-    /// The access log.
-    pub access_log: AccessLog,
+    /// Who is told of calls that have ended.
+    pub telemetry: Telemetry,
     /// Looks up the environment variables that objects of the Admin API refer to.
     pub env: Env,
     /// Whether routes written with APISIX's plugins behave as in APISIX to the letter.
@@ -100,7 +100,7 @@ impl Gateway {
         env: &dyn Fn(&str) -> Option<String>,
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
-        let states = Arc::new(SharedState::default());
+        let states = Arc::new(SharedState::new(setting.telemetry.metrics().clone()));
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(
@@ -121,7 +121,7 @@ impl Gateway {
             health_agent: OnceLock::new(),
             responses: OnceLock::new(),
             pepper: setting.pepper,
-            access_log: setting.access_log,
+            telemetry: setting.telemetry,
             forwarding: setting.forwarding,
         })
     }
@@ -371,9 +371,9 @@ impl Gateway {
         self.states.metrics()
     }
 
-    /// The access log.
-    pub fn access_log(&self) -> &AccessLog {
-        &self.access_log
+    /// Who is told of calls that have ended.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 }
 
@@ -385,7 +385,7 @@ mod tests {
     use serde_json::{Value, json};
     use tollgate_resources::Resources;
     use tollgate_resources::objects::{Kind, Object, ObjectKey};
-    use tollgate_telemetry::{AccessLog, Format, Target};
+    use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
     use super::{Gateway, Setting};
     use crate::forwarding::Forwarding;
@@ -394,7 +394,7 @@ mod tests {
     fn gateway() -> Gateway {
         let setting = Setting {
             pepper: [7; 32],
-            access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
+            telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).unwrap()),
             env: Box::new(|_| None),
             strict_apisix: false,
             plugins: None,

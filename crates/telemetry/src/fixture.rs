@@ -1,17 +1,56 @@
 //! A finished call for tests: the one of the NGINX demo's README, to be changed field by field.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
+use http::HeaderMap;
+
+use crate::prices::{Cost, PriceState, Usd};
 use crate::record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
 
 pub(crate) const ATTEMPTS: &[Attempt<'static>] = &[Attempt {
     instance: "openai-main",
+    provider: Some("openai"),
+    model: Some("gpt-5"),
+    response_model: Some("gpt-5-2025-08-07"),
+    dialect: Some("openai_chat"),
+    started: Duration::from_millis(2),
     upstream_addr: Some("api.openai.com:443"),
     status: Some(200),
     outcome: "ok",
     duration: Duration::from_millis(2858),
+    first_byte: Some(Duration::from_micros(2_858_400)),
+    usage: Some(USAGE),
+    usage_object: r#"{"prompt_tokens":13,"completion_tokens":39,"total_tokens":52}"#,
+    service_tier: None,
+    cost: Cost {
+        usd: Usd::ZERO,
+        price: PriceState::Nothing,
+        estimated: false,
+    },
+    losses: "",
 }];
+
+const USAGE: TokenUsage = TokenUsage {
+    prompt: 13,
+    completion: 39,
+    total: 52,
+    cached: 0,
+    cache_write: 0,
+    cache_write_1h: 0,
+    audio_input: 0,
+    audio_output: 0,
+    image_input: 0,
+    image_output: 0,
+    video_input: 0,
+    tool_input: 0,
+    reasoning: 0,
+    estimated: false,
+};
+
+/// No headers.
+pub(crate) static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 /// A successful model call of 2.9 s that ended at 2026-11-21T00:30:39Z.
 pub(crate) fn call<'a>() -> CallRecord<'a> {
@@ -32,10 +71,19 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         referer: None,
         user_agent: Some("curl/8.6.0"),
         x_forwarded_for: None,
-        header: &|_| None,
+        request_headers: &NO_HEADERS,
+        request_bytes: 120,
+        request_body: None,
+        response_headers: None,
+        response_body: None,
         request_id: "5c5e0b95f8d303cb81e4dc456a4b12d9",
         route: Some("chat"),
+        service: None,
+        matched_uri: "",
         consumer: Some("user-a"),
+        credential: None,
+        operation: Some("chat"),
+        client_dialect: Some("openai_chat"),
         request_type: RequestType::AiChat,
         request_model: Some("gpt-5"),
         upstream_model: Some("gpt-5"),
@@ -49,12 +97,9 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         attempts: ATTEMPTS,
         time_to_first_token: Some(Duration::from_micros(2_858_400)),
         upstream_response_time: Some(Duration::from_millis(2858)),
-        usage: Some(TokenUsage {
-            prompt: 13,
-            completion: 39,
-            total: 52,
-            ..TokenUsage::default()
-        }),
+        usage: Some(USAGE),
+        cost: Cost::default(),
+        price_pack: "",
         llm_tokens: LlmTokens::Inclusive,
         losses: "",
         error_code: None,

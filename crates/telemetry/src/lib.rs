@@ -1,6 +1,6 @@
 //! What is told about calls after they are done: the access log and what a call cost; and numbers about all of them.
 //!
-//! The gateway fills one [`CallRecord`] per finished call and hands it to the [`AccessLog`], which never blocks it:
+//! The gateway fills one [`CallRecord`] per finished call and hands it to [`Telemetry`], which never blocks it:
 //! queues are bounded and count what they drop. This crate knows log formats, files and prices, and how records reach other
 //! servers. It does not know how calls are served, dialects or configuration files.
 
@@ -13,9 +13,11 @@ pub mod metrics;
 pub mod outbound;
 mod prices;
 mod record;
+mod telemetry;
 
 pub use access_log::{AccessLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use metrics::Metrics;
 pub use prices::{Cost, LongPrompt, Price, PriceState, Rates, Usd, cost, load_prices, price_of};
-pub use record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
+pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, RequestType, TokenUsage};
+pub use telemetry::{CallSink, RouteLogger, Telemetry, Wants};

@@ -1,7 +1,11 @@
-//! One finished call as the gateway describes it: borrowed, filled once, read by the access log.
+//! One finished call as the gateway describes it: borrowed, filled once, read by everything that is told of calls.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+
+use crate::prices::Cost;
 
 /// Everything known about one finished call.
 ///
@@ -40,14 +44,35 @@ pub struct CallRecord<'a> {
     pub user_agent: Option<&'a str>,
     /// The `X-Forwarded-For` header.
     pub x_forwarded_for: Option<&'a str>,
-    /// Looks up any other request header by its lower-case name (`x-team`), for `$http_<name>`.
-    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// The headers of the request. Credentials may be among them.
+    pub request_headers: &'a HeaderMap,
+    /// Bytes of the body of the request; 0 if it was not read.
+    pub request_bytes: u64,
+    /// The body of the request, cut at the limit of the logger that wants most of it; `None` if no logger of the call wants
+    /// it, or if it was not read.
+    pub request_body: Option<Excerpt<'a>>,
+    /// The headers of the answer as the client was given them; `None` if no logger of the call wants them, or if the client
+    /// left before there was an answer.
+    pub response_headers: Option<&'a HeaderMap>,
+    /// The body of the answer as the client was given it, as [`CallRecord::request_body`].
+    pub response_body: Option<Excerpt<'a>>,
     /// The call's unique id.
     pub request_id: &'a str,
     /// The id of the matched route.
     pub route: Option<&'a str>,
+    /// The id of the service that the route belongs to.
+    pub service: Option<&'a str>,
+    /// The pattern of the route that the path fits, as it was written; empty if there is none.
+    pub matched_uri: &'a str,
     /// The name of the consumer the caller was recognised as.
     pub consumer: Option<&'a str>,
+    /// The id of the credential that proved it, where it has one. Never the credential itself.
+    pub credential: Option<&'a str>,
+    /// What was asked for: `chat`, `text_completion`, `embeddings`, `rerank`, `count_tokens`, ...; `None` for calls that are not
+    /// about models, and for those refused before that was known.
+    pub operation: Option<&'a str>,
+    /// The dialect of the client, such as `openai_chat`; `None` for calls that are not about models.
+    pub client_dialect: Option<&'a str>,
     /// What kind of call it was.
     pub request_type: RequestType,
     /// The model the client asked for.
@@ -76,6 +101,10 @@ pub struct CallRecord<'a> {
     pub upstream_response_time: Option<Duration>,
     /// What the answer used; `None` if unknown.
     pub usage: Option<TokenUsage>,
+    /// What all attempts together cost.
+    pub cost: Cost,
+    /// The version of the prices by which that was found; empty where no price was asked for.
+    pub price_pack: &'a str,
     /// How the `$llm_*_tokens` variables tell it. Nothing else depends on this: not the JSON lines, not what a call cost.
     pub llm_tokens: LlmTokens,
     /// The losses of translation in one line (`$.n: unsupported; ...`); empty if there were none.
@@ -92,11 +121,30 @@ pub struct CallRecord<'a> {
     pub client_gone: bool,
 }
 
+/// A part of a body, from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excerpt<'a> {
+    /// The bytes that were kept.
+    pub bytes: &'a [u8],
+    /// Whether there were more.
+    pub is_cut: bool,
+}
+
 /// One try of one instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
     /// The instance's name.
     pub instance: &'a str,
+    /// The provider, such as `openai`; `None` for servers that are no providers.
+    pub provider: Option<&'a str>,
+    /// The model it was asked for, by the provider's name for it.
+    pub model: Option<&'a str>,
+    /// The model that answered, by its own word.
+    pub response_model: Option<&'a str>,
+    /// The dialect spoken with the provider, such as `anthropic_messages`.
+    pub dialect: Option<&'a str>,
+    /// When it began, from the beginning of the call.
+    pub started: Duration,
     /// Where it was sent, `host:port`; `None` if it failed before an address was chosen.
     pub upstream_addr: Option<&'a str>,
     /// The status answered; `None` if there was none.
@@ -105,6 +153,18 @@ pub struct Attempt<'a> {
     pub outcome: &'static str,
     /// From its start to its end.
     pub duration: Duration,
+    /// From its start to the first byte of its answer; `None` if there was none.
+    pub first_byte: Option<Duration>,
+    /// What it used; `None` if unknown. Attempts that failed or were left may have used something too.
+    pub usage: Option<TokenUsage>,
+    /// The provider's own usage object, verbatim JSON; empty if it told none. Gathered only for those who want it.
+    pub usage_object: &'a str,
+    /// The tier at which it was served by the provider's word, such as `flex`.
+    pub service_tier: Option<&'a str>,
+    /// What it cost.
+    pub cost: Cost,
+    /// What the translation of its request and answer could not carry over, as [`CallRecord::losses`].
+    pub losses: &'a str,
 }
 
 /// What kind of call it was, by APISIX's names.
@@ -168,6 +228,18 @@ pub struct TokenUsage {
     pub cache_write: u64,
     /// Of `cache_write`, those kept one hour (which cost more).
     pub cache_write_1h: u64,
+    /// Of `prompt`, audio.
+    pub audio_input: u64,
+    /// Of `completion`, audio.
+    pub audio_output: u64,
+    /// Of `prompt`, images.
+    pub image_input: u64,
+    /// Of `completion`, images.
+    pub image_output: u64,
+    /// Of `prompt`, video.
+    pub video_input: u64,
+    /// Of `prompt`, brought in by tools of the provider, such as results of a search.
+    pub tool_input: u64,
     /// Of `completion`, spent on reasoning.
     pub reasoning: u64,
     /// Whether the numbers are our estimate because the provider gave none.

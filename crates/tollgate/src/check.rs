@@ -4,7 +4,7 @@ use std::io::Write;
 
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::objects::Kind;
-use tollgate_telemetry::{AccessLog, Format, Target};
+use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
@@ -24,7 +24,7 @@ pub fn check(source: &Source) -> Result<(), Failure> {
     trust::reach(&lowered.deployment)?.establish();
     let setting = Setting {
         pepper: [0; 32],
-        access_log: log,
+        telemetry: Telemetry::new(log),
         env: Box::new(env),
         strict_apisix: lowered.deployment.strict,
         plugins: lowered.deployment.plugins.clone(),

@@ -13,6 +13,7 @@ mod observation;
 mod run;
 mod simulate;
 mod sync;
+mod telemetry;
 mod trial;
 mod trust;
 

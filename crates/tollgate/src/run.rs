@@ -11,17 +11,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
-use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogPath, Server};
+use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
-use tollgate_telemetry::{AccessLog, Target};
 use tracing_subscriber::EnvFilter;
 
 use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
-use crate::load::{Files, Loaded, env, log_format};
-use crate::{administration, banner, conversations, observation, trust};
+use crate::load::{Files, Loaded, env};
+use crate::{administration, banner, conversations, observation, telemetry, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -29,6 +28,9 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long writing what calls have used of limits in Redis may take at the end.
 const CHARGES_TIME: Duration = Duration::from_secs(2);
+
+/// How long handing on what is told of the last calls may take at the end.
+const TELEMETRY_TIME: Duration = Duration::from_secs(5);
 
 /// How long workers may take to close their calls when nothing is waited for any more.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
@@ -49,10 +51,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
     trust::reach(&deployment)?.establish();
-    let access_log = open_access_log(&resources.server)?;
+    let telemetry = telemetry::start(&resources)?;
     let setting = Setting {
         pepper: pepper()?,
-        access_log: access_log.clone(),
+        telemetry: telemetry.clone(),
         env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
         plugins: deployment.plugins.clone(),
@@ -125,7 +127,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     // What the last calls have used; tells the log what is left.
     let _ = counters::write_pending(CHARGES_TIME);
     conversations::finish(&gateway);
-    access_log.flush_and_stop();
+    telemetry.flush_and_stop(TELEMETRY_TIME);
     Ok(())
 }
 
@@ -166,7 +168,7 @@ async fn supervise(
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.reopen.recv() => {
-                gateway.access_log().reopen();
+                gateway.telemetry().reopen();
                 continue;
             }
             _ = signals.hangup.recv() => true,
@@ -360,21 +362,6 @@ fn start_own_log() {
         .with_target(false);
     // Fails only if there is one already.
     let _ = log.try_init();
-}
-
-fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {
-    let target = match &server.access_log.path {
-        LogPath::Stdout => Target::Stdout,
-        LogPath::Off => Target::Off,
-        LogPath::File(path) => Target::File(path.into()),
-    };
-    let format = log_format(&server.access_log.format).map_err(Failure::new)?;
-    AccessLog::start(target, format).map_err(|error| {
-        Failure::new(format!(
-            "server.access_log.path: cannot open {}: {error}",
-            server.access_log.path.as_str()
-        ))
-    })
 }
 
 /// Opens all sockets. Gives them by worker, and where they are, with the scheme of each.

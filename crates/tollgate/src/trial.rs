@@ -233,6 +233,7 @@ fn price(model: &str, usage: &Usage) -> String {
         cache_write_1h: usage.cache_write_1h.unwrap_or(0),
         reasoning: usage.reasoning.unwrap_or(0),
         estimated: usage.estimated,
+        ..TokenUsage::default()
     };
     format!("{}", cost(price, &used))
 }

@@ -40,6 +40,19 @@ impl Protocol {
             Protocol::Passthrough => "passthrough",
         }
     }
+
+    /// Our own name of the dialect, as logs tell it.
+    pub fn dialect_name(self) -> &'static str {
+        match self {
+            Protocol::OpenaiChat => "openai_chat",
+            Protocol::OpenaiResponses => "openai_responses",
+            Protocol::OpenaiEmbeddings => "openai_embeddings",
+            Protocol::AnthropicMessages => "anthropic_messages",
+            Protocol::BedrockConverse => "bedrock_converse",
+            Protocol::VertexPredict => "vertex_predict",
+            Protocol::Passthrough => "passthrough",
+        }
+    }
 }
 
 /// The API that a request speaks; `None` if its body says nothing (an empty object). `path` is without query.

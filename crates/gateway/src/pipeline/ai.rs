@@ -121,6 +121,7 @@ pub async fn read(
     let bytes = body::read_into(body, limit, snapshot.native.body_timeout)
         .await
         .map_err(|error| worded(error, limit))?;
+    record.read_body(&bytes);
     if bytes.is_empty() {
         return Err(
             bad_request("empty_body", "could not get body: request body is empty").told_as(Key::Message),

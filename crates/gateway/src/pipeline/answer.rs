@@ -85,6 +85,7 @@ impl Answer {
         record.status = self.status.as_u16();
         let mut headers = self.headers;
         record.add_headers(&mut headers);
+        record.answers_with(&headers);
         let body = match self.content {
             Content::Whole(bytes) => AnswerBody::whole(bytes, record),
             Content::Stream(streaming) => AnswerBody::stream(streaming, record),

@@ -72,13 +72,13 @@ impl Passing {
         &mut self,
         step: &Step,
         plane: &Plane,
-        route: &ObjectRoute,
+        route: Option<&ObjectRoute>,
         body: Option<&Bytes>,
         record: &mut Record,
     ) -> bool {
         match &step.filter {
             None => true,
-            Some(filter) => self.lend(plane, Some(route), body, record, |call| {
+            Some(filter) => self.lend(plane, route, body, record, |call| {
                 filter.eval(&CallVariables::new(call))
             }),
         }

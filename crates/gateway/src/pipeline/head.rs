@@ -43,6 +43,26 @@ pub enum Endpoint {
     Unknown,
 }
 
+impl Endpoint {
+    /// What is asked for, in one word, as logs tell it.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Endpoint::Chat(_) => "chat",
+            Endpoint::CountTokens(_) => "count_tokens",
+            Endpoint::Completions => "text_completion",
+            Endpoint::Embeddings(_) => "embeddings",
+            Endpoint::Rerank(_) => "rerank",
+            Endpoint::Invoke => "invoke",
+            Endpoint::Response(_) => "response",
+            Endpoint::Api(Protocol::OpenaiEmbeddings | Protocol::VertexPredict) => "embeddings",
+            Endpoint::Api(Protocol::Passthrough) => "passthrough",
+            Endpoint::Api(_) => "chat",
+            Endpoint::Models | Endpoint::Model(_) => "models",
+            Endpoint::Unknown => "unknown",
+        }
+    }
+}
+
 /// The head of a request, understood.
 #[derive(Clone, Debug)]
 pub struct Head {

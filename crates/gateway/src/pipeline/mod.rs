@@ -45,7 +45,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tollgate_dialects::Dialect;
-use tollgate_telemetry::AccessLog;
+use tollgate_telemetry::Telemetry;
 
 pub(crate) use address::Address;
 pub(crate) use answer::Answer;
@@ -73,8 +73,8 @@ pub struct Worker {
     pub gateway: Arc<Gateway>,
     /// Idle connections to providers.
     pub pools: Pools,
-    /// This worker's handle of the access log.
-    pub access_log: AccessLog,
+    /// Who is told of calls that have ended.
+    pub telemetry: Telemetry,
     /// Open tunnels.
     pub tunnels: Tunnels,
 }
@@ -82,11 +82,11 @@ pub struct Worker {
 impl Worker {
     /// A worker without connections.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let access_log = gateway.access_log().clone();
+        let telemetry = gateway.telemetry().clone();
         Worker {
             gateway,
             pools: Pools::default(),
-            access_log,
+            telemetry,
             tunnels: Tunnels::default(),
         }
     }

@@ -43,10 +43,16 @@ pub async fn answer_call(
     let mut passing = Passing::default();
     let route = find(snapshot, &mut body, &mut passing, record).await?;
     record.route = route.as_ref().map(|route| route.id.clone());
+    record.service = route.as_ref().and_then(|route| route.service_id.clone());
     // Only we say who calls.
     auth::clear_client_claims(&mut record.request.headers);
     let route = route.as_deref();
     let global = || plane.global.iter().flat_map(|chain| chain.steps());
+    note_loggers(global(), None, plane, route, &body, &mut passing, record);
+    if let Some(route) = route {
+        let own = route.chain.steps().iter();
+        note_loggers(own, Some(route), plane, Some(route), &body, &mut passing, record);
+    }
     run(
         global(),
         Phase::Rewrite,
@@ -78,6 +84,15 @@ pub async fn answer_call(
     let merged = with_consumer(route, &mut passing, record)?;
     let steps = merged.as_ref().map_or(own, Chain::steps);
     if merged.is_some() {
+        note_loggers(
+            steps.iter(),
+            Some(route),
+            plane,
+            Some(route),
+            &body,
+            &mut passing,
+            record,
+        );
         let added = steps
             .iter()
             .filter(|step| !step.is_auth && !route.chain.has(step.name));
@@ -106,7 +121,9 @@ pub async fn answer_call(
     for step in steps {
         match step.plugin.ai() {
             // The plugins behind it know which model is meant, and those before it have refused what they refuse.
-            Some(plugin) if call.is_none() && passing.is_meant(step, plane, route, body.bytes(), record) => {
+            Some(plugin)
+                if call.is_none() && passing.is_meant(step, plane, Some(route), body.bytes(), record) =>
+            {
                 let read = ai::read(snapshot, plugin, &mut body, record).await?;
                 let limits = token_limits(steps, plane, route, &body, &mut passing, record);
                 if !limits.is_empty() {
@@ -141,6 +158,26 @@ pub async fn answer_call(
             StatusCode::SERVICE_UNAVAILABLE,
             "missing upstream configuration in Route or Service",
         )),
+    }
+}
+
+/// Notes those who are told of the call when it has ended. Done before any plugin runs, so that refusals are told too.
+/// `of` is the route whose plugins these are; without one they are those of global rules.
+fn note_loggers<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    of: Option<&ObjectRoute>,
+    plane: &Plane,
+    route: Option<&ObjectRoute>,
+    body: &ClientBody,
+    passing: &mut Passing,
+    record: &mut Record,
+) {
+    for step in steps {
+        if let Some(logger) = step.plugin.logger()
+            && passing.is_meant(step, plane, route, body.bytes(), record)
+        {
+            record.log_to(of.map(|_| step.name), logger);
+        }
     }
 }
 
@@ -197,7 +234,7 @@ fn token_limits(
     let mut holding = Vec::new();
     for step in global.chain(own) {
         if let Some(limits) = step.plugin.token_limits()
-            && passing.is_meant(step, plane, route, body.bytes(), record)
+            && passing.is_meant(step, plane, Some(route), body.bytes(), record)
         {
             let replaced_by = step.error_response.clone();
             holding.push(passing.lend(plane, Some(route), body.bytes(), record, |call| {
@@ -218,6 +255,7 @@ fn with_consumer(
         return Ok(None);
     };
     record.consumer = Some(attached.consumer.name.clone());
+    record.credential.clone_from(&attached.credential_id);
     if attached.consumer.group_missing {
         return Err(cannot_serve(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -254,11 +292,12 @@ async fn find(
                     }
                     route.condition.is_none() || route.condition_holds(&CallVariables::new(call))
                 })
-                .map(|found| (found.route.clone(), found.params))
+                .map(|found| (found.route.clone(), found.params, found.pattern.to_owned()))
         });
         if !body_is_missing {
-            return Ok(found.map(|(route, parameters)| {
+            return Ok(found.map(|(route, parameters, pattern)| {
                 passing.path_parameters = parameters;
+                record.matched_uri = pattern;
                 route
             }));
         }

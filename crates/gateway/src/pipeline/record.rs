@@ -2,6 +2,7 @@
 //! call that ends in the middle is told too.
 
 mod attempt;
+mod capture;
 mod end;
 mod line;
 mod request;
@@ -13,16 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
-use tollgate_telemetry::RequestType;
+use tollgate_telemetry::{RequestType, RouteLogger, Wants};
 use uuid::Uuid;
 
 use attempt::Asks;
 pub use attempt::{Attempt, Slot};
+use capture::Capture;
 
 use super::admit::Admission;
 use super::ask::{Asked, MAX_MODEL_BYTES};
@@ -56,6 +59,10 @@ pub struct Record {
     started: Instant,
     /// Id of the route, once found.
     pub route: Option<Arc<str>>,
+    /// Id of the service that the route belongs to.
+    pub service: Option<Arc<str>>,
+    /// The pattern of the route that the path fits, as it was written; empty if there is none.
+    pub matched_uri: String,
     /// Whose manners its answers have.
     pub manners: Manners,
     /// How long its client may get nothing of a stream.
@@ -70,6 +77,17 @@ pub struct Record {
     pub at_end: Vec<Box<dyn AtEnd>>,
     /// The consumer, once known.
     pub consumer: Option<Arc<str>>,
+    /// Id of the credential that proved it, where it has one.
+    pub credential: Option<Arc<str>>,
+    /// Those who are told of the call when it has ended, beside those who are told of all calls. With the name of the
+    /// plugin, where a consumer's takes the place of the route's.
+    loggers: Vec<(Option<&'static str>, Arc<dyn RouteLogger>)>,
+    /// What is kept for them; `None` for most calls.
+    capture: Option<Box<Capture>>,
+    /// What is asked for, such as `chat`; `None` where it is nothing of a model.
+    operation: Option<&'static str>,
+    /// Bytes of the request's body.
+    request_bytes: u64,
     kind: RequestType,
     request_model: Option<String>,
     /// The tools that the client's request offers.
@@ -109,6 +127,8 @@ impl Record {
             time: SystemTime::now(),
             started: Instant::now(),
             route: None,
+            service: None,
+            matched_uri: String::new(),
             manners: Manners::default(),
             keep_alive: Duration::ZERO,
             original_uri: None,
@@ -116,6 +136,11 @@ impl Record {
             admission: Admission::default(),
             at_end: Vec::new(),
             consumer: None,
+            credential: None,
+            loggers: Vec::new(),
+            capture: None,
+            operation: None,
+            request_bytes: 0,
             kind: RequestType::TraditionalHttp,
             request_model: None,
             tool_count: 0,
@@ -136,6 +161,8 @@ impl Record {
         } else {
             RequestType::AiChat
         };
+        self.operation = Some(endpoint.operation());
+        self.read_body(&asked.body);
         self.request_model = Some(shortened(&asked.model)).filter(|model| !model.is_empty());
         self.tool_count = request::tool_count(asked, endpoint);
         self.end_user = request::end_user(asked, endpoint);
@@ -144,6 +171,31 @@ impl Record {
             Endpoint::CountTokens(_) => 0,
             _ => estimate::body_tokens(&asked.body),
         };
+    }
+
+    /// A logger is to be told of the call when it has ended. What it wants is kept from now on. It takes the place of an
+    /// earlier one of the same name.
+    pub fn log_to(&mut self, name: Option<&'static str>, logger: Arc<dyn RouteLogger>) {
+        let wants = logger.wants();
+        if wants != Wants::default() {
+            self.capture.get_or_insert_default().want(wants);
+        }
+        let earlier = self
+            .loggers
+            .iter_mut()
+            .find(|(earlier, _)| name.is_some() && *earlier == name);
+        match earlier {
+            Some((_, place)) => *place = logger,
+            None => self.loggers.push((name, logger)),
+        }
+    }
+
+    /// The body of the request has been read.
+    pub fn read_body(&mut self, body: &Bytes) {
+        self.request_bytes = body.len() as u64;
+        if let Some(capture) = &mut self.capture {
+            capture.request(body);
+        }
     }
 
     /// Our estimate of the tokens of the request; 0 where none are billed.
@@ -238,9 +290,24 @@ impl Record {
         }
     }
 
-    /// Bytes of the body were handed to the client's connection.
-    pub fn sent(&mut self, bytes: usize) {
+    /// These bytes of the body were handed to the client's connection.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        self.sent_unseen(bytes.len());
+        if let Some(capture) = &mut self.capture {
+            capture.response(bytes);
+        }
+    }
+
+    /// So many bytes were handed to the client's connection that no logger may see.
+    pub fn sent_unseen(&mut self, bytes: usize) {
         self.bytes_sent += bytes as u64;
+    }
+
+    /// These are the headers that the client is given.
+    pub fn answers_with(&mut self, headers: &HeaderMap) {
+        if let Some(capture) = &mut self.capture {
+            capture.headers(headers);
+        }
     }
 
     /// The whole answer was handed to the client's connection.
@@ -320,7 +387,7 @@ impl Drop for Record {
             }
             attempt.end(&self.request_id, outcome, None, None);
         }
-        self.write();
+        self.tell();
         self.tell_end();
         // On HTTP/2 many calls share the connection, and frames come at any time.
         if self.request.version != Version::HTTP_2 {

@@ -362,7 +362,7 @@ impl AnswerBody {
     pub(super) fn sent_before(&mut self, bytes: usize) {
         match &mut self.0 {
             Inner::Whole { record, .. } | Inner::Stream { record, .. } | Inner::Passed { record, .. } => {
-                record.sent(bytes);
+                record.sent_unseen(bytes);
             }
             Inner::Early(_) | Inner::None => {}
         }
@@ -392,7 +392,7 @@ impl Body for AnswerBody {
             Inner::Passed { passed, record } => passed.poll_frame(cx, record),
             Inner::Whole { bytes, record } => {
                 let bytes = bytes.take();
-                record.sent(bytes.as_ref().map_or(0, Bytes::len));
+                record.sent(bytes.as_deref().unwrap_or_default());
                 record.complete();
                 Poll::Ready(
                     bytes
@@ -403,7 +403,7 @@ impl Body for AnswerBody {
             Inner::Stream { streaming, record } => {
                 let polled = streaming.poll(cx, record);
                 match &polled {
-                    Poll::Ready(Some(bytes)) => record.sent(bytes.len()),
+                    Poll::Ready(Some(bytes)) => record.sent(bytes),
                     Poll::Ready(None) => record.complete(),
                     Poll::Pending => {}
                 }

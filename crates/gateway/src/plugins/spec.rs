@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
-use tollgate_telemetry::Metrics;
+use tollgate_telemetry::{Metrics, RouteLogger};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
@@ -94,6 +94,12 @@ pub trait Plugin: Send + Sync + Any {
         None
     }
 
+    /// Who is told of the calls of the plugin's place when they have ended, if the plugin is a logger. Calls that other plugins
+    /// refuse are told too.
+    fn logger(&self) -> Option<Arc<dyn RouteLogger>> {
+        None
+    }
+
     /// The plugin as one that limits tokens, if it is one.
     fn token_limits(&self) -> Option<&Arc<TokenLimits>> {
         None
@@ -123,6 +129,14 @@ pub struct SharedState {
 }
 
 impl SharedState {
+    /// No state yet; what counts, counts in `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        SharedState {
+            metrics,
+            ..SharedState::default()
+        }
+    }
+
     /// The state of a name, made when it is not there yet. Choose names that begin with the plugin's.
     pub fn of<T: Default + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
         let mut states = self.named.lock().unwrap_or_else(PoisonError::into_inner);

@@ -64,7 +64,7 @@ impl Passed {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waits_since = None;
-                record.sent(frame.data_ref().map_or(0, Bytes::len));
+                record.sent(frame.data_ref().map_or(&[], |bytes| bytes));
                 // A client that has its last byte may leave without asking whether there is more.
                 if self.body.is_end_stream() {
                     self.ended(record);

@@ -106,7 +106,7 @@ impl Tunnel {
         let mut server = Watched::new(server, &moved);
         let mut client = Watched::new(client, &moved);
         let ended = copy_until_silent(&mut client, &mut server, &moved, silence).await;
-        record.sent(server.read);
+        record.sent_unseen(server.read);
         let outcome = match ended {
             Ok(()) => "ok",
             Err(_) => "cut",

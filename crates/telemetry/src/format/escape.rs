@@ -4,7 +4,12 @@
 ///
 /// Bytes of UTF-8 sequences are escaped as well: they may carry line separators and direction marks.
 pub(super) fn write(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
+    write_bytes(text.as_bytes(), out);
+}
+
+/// As [`write`], of bytes that may be no text.
+pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut rest = bytes;
     // Nearly always nothing is to be escaped; a check without early exit is one the compiler can vectorise.
     if !rest.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
         out.extend_from_slice(rest);

@@ -39,8 +39,14 @@ impl Variable {
     pub(super) fn write(&self, record: &CallRecord<'_>, zone: Zone, out: &mut Vec<u8>) {
         match self {
             Variable::Known(known) => known.write(record, zone, out),
-            Variable::Header(name) => text_or_dash((record.header)(name), out),
-            Variable::SecretHeader(name) => text_or_dash((record.header)(name).map(|_| mask::MASK), out),
+            Variable::Header(name) => match record.request_headers.get(&**name) {
+                Some(value) => escape::write_bytes(value.as_bytes(), out),
+                None => out.push(b'-'),
+            },
+            Variable::SecretHeader(name) => {
+                let is_there = record.request_headers.contains_key(&**name);
+                text_or_dash(is_there.then_some(mask::MASK), out);
+            }
         }
     }
 }

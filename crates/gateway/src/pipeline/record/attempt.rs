@@ -122,6 +122,10 @@ pub struct Attempt {
     pub(super) first_byte: Option<Duration>,
     pub(super) usage: Option<Usage>,
     pub(super) answered_model: Option<String>,
+    /// The dialect spoken with the provider, once decided.
+    pub dialect: Option<&'static str>,
+    /// The tier at which it was served, by the provider's word.
+    pub(super) service_tier: Option<String>,
     pub(super) has_tool_calls: bool,
     /// Whether limits of tokens have charged it.
     pub(super) is_charged: bool,
@@ -151,6 +155,8 @@ impl Attempt {
             first_byte: None,
             usage: None,
             answered_model: None,
+            dialect: None,
+            service_tier: None,
             has_tool_calls: false,
             is_charged: false,
             estimated_input: record.estimated_input,
@@ -246,6 +252,7 @@ impl Attempt {
     /// Notes the model and usage of a whole answer.
     pub fn answered(&mut self, response: &Response) {
         self.answered_model = Some(response.model.clone());
+        self.service_tier.clone_from(&response.service_tier);
         self.has_tool_calls = response
             .choices
             .iter()
@@ -282,6 +289,7 @@ impl Attempt {
         self.losses.extend(transform.take_losses().within("answer"));
         let seen = transform.seen();
         self.answered_model = seen.model.clone();
+        self.service_tier.clone_from(&seen.service_tier);
         self.has_tool_calls = seen.tool_calls;
         let mut usage = seen.usage.clone();
         if transform.is_estimated() {
@@ -302,6 +310,11 @@ impl Attempt {
             });
         }
         self.usage = usage;
+    }
+
+    /// The model that answered, by its own word.
+    pub(super) fn answered_model(&self) -> Option<&str> {
+        self.answered_model.as_deref().filter(|model| !model.is_empty())
     }
 
     /// How its tokens are told.

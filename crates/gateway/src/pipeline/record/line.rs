@@ -2,29 +2,51 @@
 
 use http::Version;
 use tollgate_dialects::canonical::Usage;
-use tollgate_telemetry::{Attempt, CallRecord, LlmTokens, TokenUsage};
+use tollgate_dialects::json::RawJson;
+use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, TokenUsage};
 
+use super::capture::Capture;
 use super::{Record, loss_header};
 use crate::manners::Manners;
 
 impl Record {
-    /// Hands the line of this call to the access log.
-    pub(super) fn write(&self) {
+    /// Tells everybody of this call who is to be told.
+    pub(super) fn tell(&self) {
         let made = self.attempts.borrow();
         let last = made.last();
-        let losses = last
-            .map(|attempt| &attempt.losses)
-            .filter(|losses| !losses.is_empty())
-            .map_or_else(String::new, loss_header);
+        let telemetry = &self.worker.telemetry;
+        let is_wanted = telemetry.has_sinks() || !self.loggers.is_empty();
+        let texts: Vec<(String, String)> = made
+            .iter()
+            .map(|attempt| {
+                let losses = match attempt.losses.is_empty() {
+                    true => String::new(),
+                    false => loss_header(&attempt.losses),
+                };
+                (losses, usage_object(attempt.usage.as_ref().filter(|_| is_wanted)))
+            })
+            .collect();
         let attempts: Vec<Attempt<'_>> = made
             .iter()
-            .map(|attempt| Attempt {
+            .zip(&texts)
+            .map(|(attempt, (losses, usage_object))| Attempt {
                 instance: attempt.asks.name(),
+                provider: attempt.asks.provider(),
+                model: attempt.asks.model().filter(|model| !model.is_empty()),
+                response_model: attempt.answered_model(),
+                dialect: attempt.dialect,
+                started: attempt.started.saturating_duration_since(self.started),
                 upstream_addr: attempt.address.as_deref(),
                 status: attempt.status,
                 // When this is written, every attempt has ended.
                 outcome: attempt.outcome.unwrap_or("cancelled"),
                 duration: attempt.duration,
+                first_byte: attempt.first_byte,
+                usage: attempt.usage.as_ref().map(token_usage),
+                usage_object,
+                service_tier: attempt.service_tier.as_deref(),
+                cost: Cost::default(),
+                losses,
             })
             .collect();
         let upstream_model = last
@@ -34,12 +56,13 @@ impl Record {
         // tells nothing then.
         let by_route = upstream_model.filter(|_| self.manners == Manners::Apisix);
         let headers = &self.request.headers;
+        let capture = self.capture.as_deref();
         let lookup = |name: &str| {
             headers
                 .get(name)
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
-        self.worker.access_log.log(&CallRecord {
+        let call = CallRecord {
             remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
             server_addr: None,
@@ -65,16 +88,23 @@ impl Record {
             referer: lookup("referer"),
             user_agent: lookup("user-agent"),
             x_forwarded_for: lookup("x-forwarded-for"),
-            header: &lookup,
+            request_headers: headers,
+            request_bytes: self.request_bytes,
+            request_body: capture.and_then(Capture::told_request),
+            response_headers: capture.and_then(Capture::told_headers),
+            response_body: capture.and_then(Capture::told_response),
             request_id: &self.request_id,
             route: self.route.as_deref(),
+            service: self.service.as_deref(),
+            matched_uri: &self.matched_uri,
             consumer: self.consumer.as_deref(),
+            credential: self.credential.as_deref(),
+            operation: self.operation,
+            client_dialect: self.operation.map(|_| self.dialect.name()),
             request_type: self.kind,
             request_model: self.request_model.as_deref().or(by_route),
             upstream_model,
-            response_model: last
-                .and_then(|attempt| attempt.answered_model.as_deref())
-                .filter(|model| !model.is_empty()),
+            response_model: last.and_then(super::Attempt::answered_model),
             end_user: self.end_user.as_deref(),
             tool_count: self.tool_count,
             has_tool_calls: last.is_some_and(|attempt| attempt.has_tool_calls),
@@ -85,8 +115,10 @@ impl Record {
             time_to_first_token: last.and_then(|attempt| attempt.first_byte),
             upstream_response_time: last.map(|attempt| attempt.duration),
             usage: last.and_then(|attempt| attempt.usage.as_ref()).map(token_usage),
+            cost: Cost::default(),
+            price_pack: "",
             llm_tokens: last.map_or(LlmTokens::Inclusive, super::Attempt::llm_tokens),
-            losses: &losses,
+            losses: texts.last().map_or("", |(losses, _)| losses),
             error_code: self.error_code.as_deref(),
             upstream_scheme: last.map(|attempt| attempt.asks.scheme()),
             upstream_host: last.and_then(|attempt| attempt.asks.host()),
@@ -94,7 +126,19 @@ impl Record {
                 .map(|attempt| attempt.uri.as_str())
                 .filter(|uri| !uri.is_empty()),
             client_gone: !self.complete,
-        });
+        };
+        telemetry.call(&call);
+        for (_, logger) in &self.loggers {
+            logger.call(&call);
+        }
+    }
+}
+
+/// The provider's own words about what an answer used; empty if there are none.
+fn usage_object(usage: Option<&Usage>) -> String {
+    match usage {
+        Some(usage) if !usage.ext.is_empty() => RawJson::object(&usage.ext).text().to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -107,6 +151,12 @@ pub(super) fn token_usage(usage: &Usage) -> TokenUsage {
         cached: usage.cache_read.unwrap_or(0),
         cache_write: usage.cache_write.unwrap_or(0),
         cache_write_1h: usage.cache_write_1h.unwrap_or(0),
+        audio_input: usage.input_audio.unwrap_or(0),
+        audio_output: usage.output_audio.unwrap_or(0),
+        image_input: usage.input_image.unwrap_or(0),
+        image_output: usage.output_image.unwrap_or(0),
+        video_input: usage.input_video.unwrap_or(0),
+        tool_input: usage.input_tool_use.unwrap_or(0),
         reasoning: usage.reasoning.unwrap_or(0),
         estimated: usage.estimated,
     }

@@ -33,6 +33,8 @@ pub struct Seen {
     pub usage: Option<Usage>,
     /// The model that answers, as the provider names it.
     pub model: Option<String>,
+    /// The tier at which the answer is served, by the provider's word.
+    pub service_tier: Option<String>,
     /// Whether tools are called.
     pub tool_calls: bool,
     /// Whether there was an event that could not be read, which is told once.

@@ -274,7 +274,12 @@ fn unwrapped<'a>(unwrapper: &mut Option<AnswerUnwrapper>, event: Event<'a>) -> E
 
 fn note(event: &Event<'_>, seen: &mut Seen) {
     match event {
-        Event::Start { model, .. } => seen.model = Some(model.clone()),
+        Event::Start {
+            model, service_tier, ..
+        } => {
+            seen.model = Some(model.clone());
+            seen.service_tier.clone_from(service_tier);
+        }
         Event::PartStart {
             kind: PartKind::ToolCall { name, .. },
             ..

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tollgate_resources::Resources;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
-use tollgate_telemetry::{AccessLog, Format, Target};
+use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 use super::{Moment, Timing};
 use crate::objects::Change;
@@ -39,7 +39,7 @@ impl Bench {
     fn without_agent() -> Self {
         let setting = Setting {
             pepper: [7; 32],
-            access_log: AccessLog::start(Target::Off, Format::Json).unwrap(),
+            telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).unwrap()),
             env: Box::new(|name| (name == "VAULT_TOKEN").then(|| "root".to_owned())),
             strict_apisix: false,
             tls_versions: Vec::new(),

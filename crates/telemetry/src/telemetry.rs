@@ -1,0 +1,180 @@
+//! Everything that is told of finished calls, and in which order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::access_log::AccessLog;
+use crate::metrics::Metrics;
+use crate::record::CallRecord;
+
+/// Something that is told of finished calls.
+///
+/// It runs on the thread that served the call, so it must not block, and must not take long.
+pub trait CallSink: Send + Sync {
+    /// A call has ended.
+    fn call(&self, call: &CallRecord<'_>);
+
+    /// Files may have been moved away: they are to be opened anew.
+    fn reopen(&self) {}
+
+    /// Hands on what waits, for at most so long; returns whether nothing was lost. The process is about to end.
+    fn flush_and_stop(&self, _wait: Duration) -> bool {
+        true
+    }
+}
+
+/// A sink of the calls of some routes only.
+pub trait RouteLogger: CallSink {
+    /// What it wants to be kept of a call while the call is under way.
+    fn wants(&self) -> Wants;
+}
+
+/// What is to be kept of a call for those who are told of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Bytes of the request's body.
+    pub request_body: usize,
+    /// Bytes of the answer's body.
+    pub response_body: usize,
+    /// The headers of the answer.
+    pub response_headers: bool,
+}
+
+impl Wants {
+    /// What both want.
+    #[must_use]
+    pub fn and(self, other: Wants) -> Wants {
+        Wants {
+            request_body: self.request_body.max(other.request_body),
+            response_body: self.response_body.max(other.response_body),
+            response_headers: self.response_headers || other.response_headers,
+        }
+    }
+}
+
+/// The access log and all sinks that hear of every call. Clones are cheap and share them.
+#[derive(Clone)]
+pub struct Telemetry {
+    access_log: AccessLog,
+    metrics: Arc<Metrics>,
+    sinks: Arc<[Arc<dyn CallSink>]>,
+}
+
+impl Telemetry {
+    /// The access log and nothing else.
+    pub fn new(access_log: AccessLog) -> Telemetry {
+        Telemetry::with_sinks(access_log, Arc::default(), Vec::new())
+    }
+
+    /// The access log and sinks, which are told in this order. `metrics` is where they and the gateway count.
+    pub fn with_sinks(
+        access_log: AccessLog,
+        metrics: Arc<Metrics>,
+        sinks: Vec<Arc<dyn CallSink>>,
+    ) -> Telemetry {
+        Telemetry {
+            access_log,
+            metrics,
+            sinks: sinks.into(),
+        }
+    }
+
+    /// The numbers that are told to Prometheus.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether somebody beside the access log hears of calls.
+    pub fn has_sinks(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
+    /// A call has ended: tells everybody. Never blocks.
+    pub fn call(&self, call: &CallRecord<'_>) {
+        self.access_log.log(call);
+        for sink in self.sinks.iter() {
+            sink.call(call);
+        }
+    }
+
+    /// The access log.
+    pub fn access_log(&self) -> &AccessLog {
+        &self.access_log
+    }
+
+    /// Asks for files to be opened anew, as after a rotation; returns at once.
+    pub fn reopen(&self) {
+        self.access_log.reopen();
+        for sink in self.sinks.iter() {
+            sink.reopen();
+        }
+    }
+
+    /// Hands on what waits, for at most about so long; returns whether nothing was lost. Calls that end afterwards are
+    /// counted as dropped.
+    pub fn flush_and_stop(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        let mut all = self.access_log.flush_and_stop();
+        for sink in self.sinks.iter() {
+            all &= sink.flush_and_stop(until.saturating_duration_since(Instant::now()));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::access_log::Target;
+    use crate::fixture;
+    use crate::format::Format;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl CallSink for Kept {
+        fn call(&self, call: &CallRecord<'_>) {
+            self.0.lock().unwrap().push(call.request_id.to_owned());
+        }
+
+        fn flush_and_stop(&self, _: Duration) -> bool {
+            self.0.lock().unwrap().is_empty()
+        }
+    }
+
+    #[test]
+    fn every_sink_hears_of_a_call_and_one_that_loses_something_is_told() {
+        let (first, second) = (Arc::new(Kept::default()), Arc::new(Kept::default()));
+        let log = AccessLog::start(Target::Off, Format::Json).unwrap();
+        let telemetry = Telemetry::with_sinks(log, Arc::default(), vec![first.clone(), second.clone()]);
+        assert!(telemetry.flush_and_stop(Duration::ZERO));
+        telemetry.call(&fixture::call());
+        for kept in [&first, &second] {
+            assert_eq!(*kept.0.lock().unwrap(), ["5c5e0b95f8d303cb81e4dc456a4b12d9"]);
+        }
+        first.0.lock().unwrap().clear();
+        assert!(!telemetry.flush_and_stop(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_two_want_is_enough_for_both() {
+        let one = Wants {
+            request_body: 10,
+            ..Wants::default()
+        };
+        let other = Wants {
+            request_body: 3,
+            response_body: 5,
+            response_headers: true,
+        };
+        let both = Wants {
+            request_body: 10,
+            response_body: 5,
+            response_headers: true,
+        };
+        assert_eq!(one.and(other), both);
+        assert_eq!(other.and(one), both);
+    }
+}
