@@ -242,10 +242,7 @@ async fn answered(
         _ => encode(call, candidate)?,
     };
     attempt.losses = encoded.losses.clone();
-    attempt.dialect = Some(match encoded.passed_as {
-        Some(protocol) => protocol.dialect_name(),
-        None => encoded.operation.dialect().name(),
-    });
+    attempt.dialect = Some(encoded.operation.dialect());
     let upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
         let upstream = not_diverted(upstream, candidate, &encoded, attempt.started).await?;

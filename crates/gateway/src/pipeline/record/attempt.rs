@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Part, Response, Usage};
-use tollgate_dialects::{Losses, estimate};
+use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::LlmTokens;
 
 use super::Record;
@@ -122,10 +122,10 @@ pub struct Attempt {
     pub(super) first_byte: Option<Duration>,
     pub(super) usage: Option<Usage>,
     pub(super) answered_model: Option<String>,
-    /// The dialect spoken with the provider, once decided.
-    pub dialect: Option<&'static str>,
+    /// The dialect spoken with the provider, once decided; only if its answer is not passed on.
+    pub dialect: Option<Dialect>,
     /// The tier at which it was served, by the provider's word.
-    pub(super) service_tier: Option<String>,
+    pub(super) service_tier: Option<Box<str>>,
     pub(super) has_tool_calls: bool,
     /// Whether limits of tokens have charged it.
     pub(super) is_charged: bool,
@@ -252,7 +252,7 @@ impl Attempt {
     /// Notes the model and usage of a whole answer.
     pub fn answered(&mut self, response: &Response) {
         self.answered_model = Some(response.model.clone());
-        self.service_tier.clone_from(&response.service_tier);
+        self.service_tier = response.service_tier.as_deref().map(Box::from);
         self.has_tool_calls = response
             .choices
             .iter()
@@ -289,7 +289,7 @@ impl Attempt {
         self.losses.extend(transform.take_losses().within("answer"));
         let seen = transform.seen();
         self.answered_model = seen.model.clone();
-        self.service_tier.clone_from(&seen.service_tier);
+        self.service_tier = seen.service_tier.as_deref().map(Box::from);
         self.has_tool_calls = seen.tool_calls;
         let mut usage = seen.usage.clone();
         if transform.is_estimated() {
@@ -315,6 +315,12 @@ impl Attempt {
     /// The model that answered, by its own word.
     pub(super) fn answered_model(&self) -> Option<&str> {
         self.answered_model.as_deref().filter(|model| !model.is_empty())
+    }
+
+    /// The name of the dialect spoken with the provider, once decided.
+    pub(super) fn dialect_name(&self) -> Option<&'static str> {
+        let passed = self.passed_as.map(Protocol::dialect_name);
+        passed.or_else(|| self.dialect.map(Dialect::name))
     }
 
     /// How its tokens are told.

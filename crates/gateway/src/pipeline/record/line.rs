@@ -34,7 +34,7 @@ impl Record {
                 provider: attempt.asks.provider(),
                 model: attempt.asks.model().filter(|model| !model.is_empty()),
                 response_model: attempt.answered_model(),
-                dialect: attempt.dialect,
+                dialect: attempt.dialect_name(),
                 started: attempt.started.saturating_duration_since(self.started),
                 upstream_addr: attempt.address.as_deref(),
                 status: attempt.status,
