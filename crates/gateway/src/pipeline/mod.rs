@@ -97,8 +97,8 @@ impl Worker {
 pub struct Peer {
     /// The client's address.
     pub address: SocketAddr,
-    /// The port it connected to.
-    pub server_port: u16,
+    /// The address and port it connected to; `None` if the system does not know.
+    pub server: Option<SocketAddr>,
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// What its handshake has settled, where certificates go by names.

@@ -232,7 +232,7 @@ impl Record {
 
     /// The port the client connected to.
     pub fn server_port(&self) -> u16 {
-        self.peer.server_port
+        self.peer.server.map_or(0, |server| server.port())
     }
 
     /// An attempt to pass the call on to a server begins. `name` is its address as configured, `host` the `Host` it is sent,

@@ -234,7 +234,7 @@ async fn connection(
     let _ = tcp.set_nodelay(true);
     let mut peer = Peer {
         address,
-        server_port: tcp.local_addr().map_or(0, |address| address.port()),
+        server: tcp.local_addr().ok(),
         tls: !matches!(tls, Tls::Off),
         handshake: None,
         activity: Activity::default(),

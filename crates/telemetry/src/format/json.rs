@@ -13,6 +13,7 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     let uri = mask::uri(record.request_uri);
     let referer = record.referer.map(mask::uri);
     let is_model_call = record.request_type != RequestType::TraditionalHttp;
+    let last = record.attempts.last();
     let line = Line {
         time: Timestamp::try_from(record.time).unwrap_or_default(),
         request_id: record.request_id,
@@ -27,14 +28,19 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
         user_agent: record.user_agent,
         x_forwarded_for: record.x_forwarded_for,
         status: record.status,
+        request_bytes: record.request_bytes,
         body_bytes_sent: record.body_bytes_sent,
         latency_ms: millis(record.request_time),
         outcome: variables::outcome(record),
         error_code: record.error_code,
         route: record.route,
+        service: record.service,
         consumer: record.consumer,
+        credential: record.credential,
         end_user: record.end_user,
         request_type: record.request_type.as_str(),
+        operation: record.operation,
+        dialect: record.client_dialect,
         request_model: record.request_model,
         model: record.response_model.or(record.upstream_model),
         provider: record.provider,
@@ -43,6 +49,7 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
         time_to_first_token_ms: record.time_to_first_token.map(millis),
         upstream_latency_ms: record.upstream_response_time.map(millis),
         usage: record.usage,
+        service_tier: last.and_then(|attempt| attempt.service_tier),
         tool_count: is_model_call.then_some(record.tool_count),
         has_tool_calls: is_model_call.then_some(record.has_tool_calls),
         losses: record.losses,
@@ -75,6 +82,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     x_forwarded_for: Option<&'a str>,
     status: u16,
+    request_bytes: u64,
     body_bytes_sent: u64,
     latency_ms: f64,
     outcome: &'a str,
@@ -83,10 +91,18 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     consumer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_user: Option<&'a str>,
     request_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +120,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "usage")]
     usage: Option<TokenUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_tool_calls: Option<bool>,
@@ -115,11 +133,18 @@ struct Line<'a> {
 struct AttemptLine<'a> {
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dialect: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_addr: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     outcome: &'a str,
     latency_ms: f64,
+    /// Of attempts before the last one, whose usage is that of the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageLine>,
 }
 
 #[derive(Serialize)]
@@ -134,18 +159,31 @@ struct UsageLine {
 }
 
 fn attempts<S: Serializer>(attempts: &&[Attempt<'_>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(attempts.iter().map(|attempt| AttemptLine {
-        instance: attempt.instance,
-        upstream_addr: attempt.upstream_addr,
-        status: attempt.status,
-        outcome: attempt.outcome,
-        latency_ms: millis(attempt.duration),
+    let before_last = attempts.len().saturating_sub(1);
+    serializer.collect_seq(attempts.iter().enumerate().map(|(number, attempt)| {
+        AttemptLine {
+            instance: attempt.instance,
+            model: attempt.model,
+            dialect: attempt.dialect,
+            upstream_addr: attempt.upstream_addr,
+            status: attempt.status,
+            outcome: attempt.outcome,
+            latency_ms: millis(attempt.duration),
+            usage: attempt
+                .usage
+                .filter(|_| number < before_last)
+                .map(UsageLine::from),
+        }
     }))
 }
 
 fn usage<S: Serializer>(usage: &Option<TokenUsage>, serializer: S) -> Result<S::Ok, S::Error> {
-    usage
-        .map(|usage| UsageLine {
+    usage.map(UsageLine::from).serialize(serializer)
+}
+
+impl From<TokenUsage> for UsageLine {
+    fn from(usage: TokenUsage) -> Self {
+        UsageLine {
             prompt_tokens: usage.prompt,
             completion_tokens: usage.completion,
             total_tokens: usage.total,
@@ -153,8 +191,8 @@ fn usage<S: Serializer>(usage: &Option<TokenUsage>, serializer: S) -> Result<S::
             cache_write_tokens: usage.cache_write,
             reasoning_tokens: usage.reasoning,
             estimated: usage.estimated,
-        })
-        .serialize(serializer)
+        }
+    }
 }
 
 fn rfc3339_millis<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

@@ -317,6 +317,16 @@ impl Attempt {
         self.answered_model.as_deref().filter(|model| !model.is_empty())
     }
 
+    /// The tier at which it was served, by the provider's word: beside the answer, or in what it tells of usage.
+    pub(super) fn tier(&self) -> Option<&str> {
+        let in_usage = || {
+            let members = &self.usage.as_ref()?.ext.0;
+            let (_, tier) = members.iter().find(|(name, _)| name == "service_tier")?;
+            tier.text().strip_prefix('"')?.strip_suffix('"')
+        };
+        self.service_tier.as_deref().or_else(in_usage)
+    }
+
     /// The name of the dialect spoken with the provider, once decided.
     pub(super) fn dialect_name(&self) -> Option<&'static str> {
         let passed = self.passed_as.map(Protocol::dialect_name);

@@ -44,7 +44,7 @@ impl Record {
                 first_byte: attempt.first_byte,
                 usage: attempt.usage.as_ref().map(token_usage),
                 usage_object,
-                service_tier: attempt.service_tier.as_deref(),
+                service_tier: attempt.tier(),
                 cost: Cost::default(),
                 losses,
             })
@@ -65,7 +65,7 @@ impl Record {
         let call = CallRecord {
             remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
-            server_addr: None,
+            server_addr: self.peer.server,
             scheme: if self.peer.tls { "https" } else { "http" },
             time: self.time,
             method: self.request.method.as_str(),
