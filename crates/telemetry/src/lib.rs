@@ -9,6 +9,7 @@ pub mod delivery;
 #[cfg(test)]
 mod fixture;
 mod format;
+pub mod kafka;
 pub mod metrics;
 pub mod outbound;
 mod prices;
