@@ -18,8 +18,6 @@ mod record;
 mod scram;
 mod sender;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 pub use error::KafkaError;

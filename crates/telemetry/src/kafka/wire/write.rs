@@ -70,10 +70,6 @@ impl Writer {
         self.raw(&[zigzag as u8]);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
