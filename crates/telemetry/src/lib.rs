@@ -6,6 +6,7 @@
 
 mod access_log;
 pub mod delivery;
+pub mod entry;
 #[cfg(test)]
 mod fixture;
 mod format;
@@ -20,5 +21,5 @@ pub use access_log::{AccessLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use metrics::Metrics;
 pub use prices::{Cost, LongPrompt, Price, PriceState, Rates, Usd, cost, load_prices, price_of};
-pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, RequestType, TokenUsage};
+pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, Part, Payload, RequestType, TokenUsage};
 pub use telemetry::{CallSink, RouteLogger, Telemetry, Wants};

@@ -46,6 +46,9 @@ pub struct CallRecord<'a> {
     pub x_forwarded_for: Option<&'a str>,
     /// The headers of the request. Credentials may be among them.
     pub request_headers: &'a HeaderMap,
+    /// Names of the headers, in lower case, and arguments of the query in which plugins look for credentials, beside those
+    /// whose names say so.
+    pub secret_names: &'a [&'a str],
     /// Bytes of the body of the request; 0 if it was not read.
     pub request_bytes: u64,
     /// The body of the request, cut at the limit of the logger that wants most of it; `None` if no logger of the call wants
@@ -56,6 +59,10 @@ pub struct CallRecord<'a> {
     pub response_headers: Option<&'a HeaderMap>,
     /// The body of the answer as the client was given it, as [`CallRecord::request_body`].
     pub response_body: Option<Excerpt<'a>>,
+    /// Whether log entries tell what the model call used.
+    pub is_summarised: bool,
+    /// What the client and the model said, where log entries tell that.
+    pub payload: Option<Payload<'a>>,
     /// The call's unique id.
     pub request_id: &'a str,
     /// The id of the matched route.
@@ -127,6 +134,24 @@ pub struct Excerpt<'a> {
     /// The bytes that were kept.
     pub bytes: &'a [u8],
     /// Whether there were more.
+    pub is_cut: bool,
+}
+
+/// What was said in a model call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payload<'a> {
+    /// The `messages` or the `input` of the request, as JSON; `None` if it has none.
+    pub messages: Option<Part<'a>>,
+    /// The text of the answer; `None` if there was none.
+    pub text: Option<Part<'a>>,
+}
+
+/// A part of what was said, from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// What was kept. JSON is not whole where it was cut.
+    pub text: &'a str,
+    /// Whether there was more.
     pub is_cut: bool,
 }
 

@@ -45,6 +45,14 @@ pub struct Shown {
     pub arguments: Vec<String>,
 }
 
+impl Shown {
+    /// The names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().map(HeaderName::as_str);
+        headers.chain(self.arguments.iter().map(String::as_str))
+    }
+}
+
 /// Notes where an auth plugin looks for credentials.
 pub(super) fn note_shown(call: &mut Call<'_>, header: Option<&HeaderName>, argument: Option<&str>) {
     let shown = call.request.extensions.get_or_insert_default::<Shown>();

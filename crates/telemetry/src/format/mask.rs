@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 /// What is written instead of a credential.
-pub(super) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Whether a header or query parameter of this name carries a credential. `_` and `-` are the same here.
-pub(super) fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let plain: String = name
         .chars()
         .filter(|c| !matches!(c, '-' | '_'))
@@ -16,21 +16,31 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 /// Masks the values of the secret parameters in the query of `uri`.
-pub(super) fn uri(uri: &str) -> Cow<'_, str> {
+pub(crate) fn uri(uri: &str) -> Cow<'_, str> {
+    uri_with(uri, &[])
+}
+
+/// As [`uri`], and those of these names too.
+pub(crate) fn uri_with<'u>(uri: &'u str, more: &[&str]) -> Cow<'u, str> {
     let Some((path, query)) = uri.split_once('?') else {
         return Cow::Borrowed(uri);
     };
-    match self::query(query) {
+    match query_with(query, more) {
         Cow::Borrowed(_) => Cow::Borrowed(uri),
         Cow::Owned(masked) => Cow::Owned(format!("{path}?{masked}")),
     }
 }
 
 /// Masks the values of the secret parameters in `query`, the text after `?`.
-pub(super) fn query(query: &str) -> Cow<'_, str> {
+pub(crate) fn query(query: &str) -> Cow<'_, str> {
+    query_with(query, &[])
+}
+
+/// As [`query`], and those of these names too.
+pub(crate) fn query_with<'q>(query: &'q str, more: &[&str]) -> Cow<'q, str> {
     if !query
         .split(['&', ';', '?', '#'])
-        .any(|pair| secret_parameter(pair).is_some())
+        .any(|pair| secret_parameter(pair, more).is_some())
     {
         return Cow::Borrowed(query);
     }
@@ -38,7 +48,7 @@ pub(super) fn query(query: &str) -> Cow<'_, str> {
     for piece in query.split_inclusive(['&', ';', '?', '#']) {
         let separator_at = piece.trim_end_matches(['&', ';', '?', '#']).len();
         let (pair, separator) = piece.split_at(separator_at);
-        match secret_parameter(pair) {
+        match secret_parameter(pair, more) {
             Some(name) => {
                 masked.push_str(name);
                 masked.push('=');
@@ -52,13 +62,14 @@ pub(super) fn query(query: &str) -> Cow<'_, str> {
 }
 
 /// The name of the parameter `name=value` if it is a secret one with a value.
-fn secret_parameter(pair: &str) -> Option<&str> {
+fn secret_parameter<'p>(pair: &'p str, more: &[&str]) -> Option<&'p str> {
     let (name, value) = pair.split_once('=')?;
-    (!value.is_empty() && is_secret(&percent_decoded(name))).then_some(name)
+    let plain = percent_decoded(name);
+    (!value.is_empty() && (more.contains(&&*plain) || is_secret(&plain))).then_some(name)
 }
 
 /// The text with `%XX` resolved, so that an encoded name does not escape the mask.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

@@ -5,11 +5,11 @@
 
 mod escape;
 mod json;
-mod mask;
+pub(crate) mod mask;
 mod suggest;
 mod template;
-mod time;
-mod variables;
+pub(crate) mod time;
+pub(crate) mod variables;
 
 use crate::record::CallRecord;
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 /// The zone of the times in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Zone {
+pub(crate) enum Zone {
     /// The machine's.
     Local,
     /// Fixed, so that tests know what to expect.

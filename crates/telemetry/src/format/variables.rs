@@ -24,8 +24,8 @@ pub(super) enum Variable {
 impl Variable {
     /// The variable of that name (without `$`).
     pub(super) fn named(name: &str) -> Option<Variable> {
-        if let Some((_, known)) = TABLE.iter().find(|(known, _)| *known == name) {
-            return Some(Variable::Known(*known));
+        if let Some(known) = known(name) {
+            return Some(Variable::Known(known));
         }
         let header = name.strip_prefix("http_").filter(|header| !header.is_empty())?;
         let header: Box<str> = header.to_ascii_lowercase().replace('_', "-").into();
@@ -51,6 +51,12 @@ impl Variable {
     }
 }
 
+/// The variable of a fixed name.
+pub(crate) fn known(name: &str) -> Option<Known> {
+    let (_, known) = TABLE.iter().find(|(known, _)| *known == name)?;
+    Some(*known)
+}
+
 /// The names of all variables but `$http_<name>`.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
@@ -58,7 +64,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// A variable with a fixed name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(crate) enum Known {
     ApisixUpstreamResponseTime,
     Args,
     BodyBytesSent,
@@ -191,7 +197,7 @@ const TABLE: &[(&str, Known)] = &[
 ];
 
 impl Known {
-    fn write(self, record: &CallRecord<'_>, zone: Zone, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, record: &CallRecord<'_>, zone: Zone, out: &mut Vec<u8>) {
         match self {
             Known::ApisixUpstreamResponseTime => apisix_upstream_response_time(record, out),
             Known::Args => match record.request_uri.split_once('?') {

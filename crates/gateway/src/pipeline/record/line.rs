@@ -8,6 +8,7 @@ use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, TokenUsage};
 use super::capture::Capture;
 use super::{Record, loss_header};
 use crate::manners::Manners;
+use crate::plugins::auth::Shown;
 
 impl Record {
     /// Tells everybody of this call who is to be told.
@@ -62,6 +63,8 @@ impl Record {
                 .get(name)
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
+        let shown = self.request.extensions.get::<Shown>().filter(|_| is_wanted);
+        let secret_names: Vec<&str> = shown.map(Shown::names).into_iter().flatten().collect();
         let call = CallRecord {
             remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
@@ -89,10 +92,13 @@ impl Record {
             user_agent: lookup("user-agent"),
             x_forwarded_for: lookup("x-forwarded-for"),
             request_headers: headers,
+            secret_names: &secret_names,
             request_bytes: self.request_bytes,
             request_body: capture.and_then(Capture::told_request),
             response_headers: capture.and_then(Capture::told_headers),
             response_body: capture.and_then(Capture::told_response),
+            is_summarised: false,
+            payload: None,
             request_id: &self.request_id,
             route: self.route.as_deref(),
             service: self.service.as_deref(),
