@@ -13,13 +13,15 @@ mod format;
 pub mod kafka;
 pub mod metrics;
 pub mod outbound;
+mod outlets;
 mod prices;
 mod record;
 mod telemetry;
 
-pub use access_log::{AccessLog, Target};
+pub use access_log::{AccessLog, LineLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use metrics::Metrics;
+pub use outlets::Outlets;
 pub use prices::{Cost, LongPrompt, Price, PriceState, Rates, Usd, cost, load_prices, price_of};
 pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, Part, Payload, RequestType, TokenUsage};
 pub use telemetry::{CallSink, RouteLogger, Telemetry, Wants};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::access_log::AccessLog;
 use crate::metrics::Metrics;
+use crate::outlets::Outlets;
 use crate::record::CallRecord;
 
 /// Something that is told of finished calls.
@@ -56,7 +57,7 @@ impl Wants {
 #[derive(Clone)]
 pub struct Telemetry {
     access_log: AccessLog,
-    metrics: Arc<Metrics>,
+    outlets: Outlets,
     sinks: Arc<[Arc<dyn CallSink>]>,
 }
 
@@ -72,16 +73,26 @@ impl Telemetry {
         metrics: Arc<Metrics>,
         sinks: Vec<Arc<dyn CallSink>>,
     ) -> Telemetry {
+        Telemetry::with_outlets(access_log, Outlets::new(metrics), sinks)
+    }
+
+    /// The access log and sinks, which are told in this order. `outlets` is where loggers of routes write.
+    pub fn with_outlets(access_log: AccessLog, outlets: Outlets, sinks: Vec<Arc<dyn CallSink>>) -> Telemetry {
         Telemetry {
             access_log,
-            metrics,
+            outlets,
             sinks: sinks.into(),
         }
     }
 
+    /// Where loggers of routes write.
+    pub fn outlets(&self) -> &Outlets {
+        &self.outlets
+    }
+
     /// The numbers that are told to Prometheus.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        self.outlets.metrics()
     }
 
     /// Whether somebody beside the access log hears of calls.
@@ -108,6 +119,7 @@ impl Telemetry {
         for sink in self.sinks.iter() {
             sink.reopen();
         }
+        self.outlets.reopen();
     }
 
     /// Hands on what waits, for at most about so long; returns whether nothing was lost. Calls that end afterwards are
@@ -118,6 +130,9 @@ impl Telemetry {
         for sink in self.sinks.iter() {
             all &= sink.flush_and_stop(until.saturating_duration_since(Instant::now()));
         }
+        all &= self
+            .outlets
+            .flush_and_stop(until.saturating_duration_since(Instant::now()));
         all
     }
 }

@@ -4,6 +4,7 @@
 //! other; the writer thread takes the shards' contents and writes them. A slow or full disk fills the shards up to
 //! their limit, then lines are dropped and counted. The caller is never delayed by the file and never told of its errors.
 
+mod lines;
 mod output;
 mod report;
 mod shards;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::lines::LineLog;
 use self::output::Output;
 use self::writer::Writer;
 use crate::format::Format;

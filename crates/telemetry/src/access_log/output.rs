@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// An open file to append to.
 #[derive(Debug)]
 pub(super) struct Output {
-    file: File,
+    /// `None`: it is opened when there is something to write.
+    file: Option<File>,
     /// Where it was opened, and which file it was; `None` for what has no name, such as standard output.
     origin: Option<Origin>,
 }
@@ -36,7 +37,10 @@ impl Output {
 
     /// A file that is never opened anew.
     pub(super) fn unnamed(file: File) -> Output {
-        Output { file, origin: None }
+        Output {
+            file: Some(file),
+            origin: None,
+        }
     }
 
     /// Opens or creates the file at `path` for appending.
@@ -44,9 +48,18 @@ impl Output {
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         let identity = Identity::of(&file.metadata()?);
         Ok(Output {
-            file,
+            file: Some(file),
             origin: Some(Origin { path, identity }),
         })
+    }
+
+    /// The file at `path`, which is opened or created when there is something to write.
+    pub(super) fn later(path: PathBuf) -> Output {
+        let identity = Identity { device: 0, inode: 0 };
+        Output {
+            file: None,
+            origin: Some(Origin { path, identity }),
+        }
     }
 
     /// Opens the path anew. On an error the old file stays in use.
@@ -59,7 +72,9 @@ impl Output {
 
     /// Whether the path no longer names this file: it was renamed, deleted or replaced.
     pub(super) fn was_moved(&self) -> bool {
-        let Some(origin) = &self.origin else { return false };
+        let Some(origin) = self.origin.as_ref().filter(|_| self.file.is_some()) else {
+            return false;
+        };
         match std::fs::metadata(&origin.path) {
             Ok(metadata) => Identity::of(&metadata) != origin.identity,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -68,7 +83,13 @@ impl Output {
 
     /// Writes some of `bytes` and returns how many.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        if self.file.is_none() {
+            self.reopen()?;
+        }
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 }
 

@@ -77,8 +77,8 @@ impl Writer {
         Ok(Writer { shared })
     }
 
-    /// Queues a whole line.
-    pub(super) fn append(&self, line: &[u8]) {
+    /// Queues a whole line; returns whether there was room.
+    pub(super) fn append(&self, line: &[u8]) -> bool {
         let appended = self.shared.shards.append(line);
         let wakes = match appended {
             Appended::Dropped => false,
@@ -91,6 +91,7 @@ impl Writer {
             self.shared.is_asleep.store(false, Ordering::Relaxed);
             self.shared.ask(|requests| requests.round = true);
         }
+        appended != Appended::Dropped
     }
 
     /// Asks for the file to be opened anew.

@@ -73,7 +73,7 @@ impl Counters {
         let dropped = |reason: Reason| {
             metrics.counter(
                 "tollgate_delivery_dropped_total",
-                "Entries that were lost: the queue was full, they could not be sent, were too large, or the gateway stopped.",
+                DROPPED_HELP,
                 SINK_AND_REASON,
                 &[sink, reason.as_str()],
             )
@@ -133,6 +133,9 @@ pub(super) fn number(count: usize) -> u64 {
 pub(super) fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
+
+/// What `tollgate_delivery_dropped_total` is.
+pub(crate) const DROPPED_HELP: &str = "Entries that were lost: the queue was full, they could not be sent, were too large, or the gateway stopped.";
 
 const SINK: &[&str] = &["sink"];
 const SINK_AND_REASON: &[&str] = &["sink", "reason"];

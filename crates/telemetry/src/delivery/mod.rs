@@ -17,6 +17,7 @@ mod shared;
 mod sink;
 mod waiting;
 
+pub(crate) use counters::DROPPED_HELP;
 pub use counters::{Reason, Tally};
 pub use hub::Hub;
 pub use limits::Limits;

@@ -19,9 +19,9 @@ fn written(entry: &Entry, call: &CallRecord<'_>, bodies: Bodies) -> Value {
     serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&out)))
 }
 
-fn formatted(format: Value, call: &CallRecord<'_>) -> Value {
+fn formatted(format: &Value, call: &CallRecord<'_>) -> Value {
     let entry = Entry {
-        log_format: Some(LogFormat::read(&format)),
+        log_format: Some(LogFormat::read(format)),
         ..Entry::default()
     };
     written(&entry, call, ALL)
@@ -156,7 +156,7 @@ fn a_format_names_members_nests_and_says_nothing_of_what_is_not_there() {
         ..fixture::call()
     };
     let told = formatted(
-        json!({
+        &json!({
             "host": "$host",
             "client_ip": "$remote_addr",
             "status": "$status",
@@ -300,7 +300,7 @@ fn what_a_model_call_used_is_summarised_with_apisix_types() {
     let told = written(&Entry::default(), &call, ALL);
     assert_eq!(told["llm_summary"], expected);
     assert!(told.get("llm_request").is_none());
-    assert_eq!(formatted(json!({"x": 1}), &call)["llm_summary"], expected);
+    assert_eq!(formatted(&json!({"x": 1}), &call)["llm_summary"], expected);
     let refused = CallRecord {
         attempts: &[],
         usage: None,
