@@ -29,6 +29,9 @@ pub(crate) const ATTEMPTS: &[Attempt<'static>] = &[Attempt {
         price: PriceState::Nothing,
         estimated: false,
     },
+    response_id: None,
+    finish_reason: None,
+    span: None,
     losses: "",
 }];
 
@@ -110,5 +113,6 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         upstream_host: Some("api.openai.com"),
         upstream_uri: Some("/v1/chat/completions"),
         client_gone: false,
+        trace: None,
     }
 }

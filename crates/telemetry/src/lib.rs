@@ -12,11 +12,13 @@ mod fixture;
 mod format;
 pub mod kafka;
 pub mod metrics;
+pub mod otlp;
 pub mod outbound;
 mod outlets;
 mod prices;
 mod record;
 mod telemetry;
+pub mod traces;
 
 pub use access_log::{AccessLog, LineLog, Target};
 pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};

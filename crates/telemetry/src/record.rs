@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use crate::prices::Cost;
+use crate::traces::{CallTrace, SpanId};
 
 /// Everything known about one finished call.
 ///
@@ -126,6 +127,8 @@ pub struct CallRecord<'a> {
     pub upstream_uri: Option<&'a str>,
     /// Whether the client left before it had the whole answer.
     pub client_gone: bool,
+    /// Its place in a trace; `None` if calls are not traced.
+    pub trace: Option<&'a CallTrace>,
 }
 
 /// A part of a body, from its beginning.
@@ -188,6 +191,12 @@ pub struct Attempt<'a> {
     pub service_tier: Option<&'a str>,
     /// What it cost.
     pub cost: Cost,
+    /// The provider's id of the answer.
+    pub response_id: Option<&'a str>,
+    /// Why the answer ended.
+    pub finish_reason: Option<&'a str>,
+    /// Its span in the trace of the call.
+    pub span: Option<SpanId>,
     /// What the translation of its request and answer could not carry over, as [`CallRecord::losses`].
     pub losses: &'a str,
 }

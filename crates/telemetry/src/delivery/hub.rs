@@ -94,7 +94,7 @@ impl Hub {
     }
 
     /// A hub whose queues are served by a runtime that somebody else runs.
-    pub(super) fn on(runtime: Runtime, metrics: Arc<Metrics>) -> Hub {
+    pub(crate) fn on(runtime: Runtime, metrics: Arc<Metrics>) -> Hub {
         Hub {
             inner: Arc::new(Inner {
                 runtime,

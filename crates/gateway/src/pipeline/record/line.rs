@@ -47,6 +47,9 @@ impl Record {
                 usage_object,
                 service_tier: attempt.tier(),
                 cost: Cost::default(),
+                response_id: None,
+                finish_reason: None,
+                span: None,
                 losses,
             })
             .collect();
@@ -132,6 +135,7 @@ impl Record {
                 .map(|attempt| attempt.uri.as_str())
                 .filter(|uri| !uri.is_empty()),
             client_gone: !self.complete,
+            trace: None,
         };
         telemetry.call(&call);
         for (_, logger) in &self.loggers {
