@@ -15,9 +15,9 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
-    ProducerId, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-    SaslHandshakeResponse,
+    ApiKey, ApiVersionsResponse, BrokerId, MetadataRequest, MetadataResponse, ProduceRequest,
+    ProduceResponse, ProducerId, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer,
@@ -45,7 +45,7 @@ pub struct Nature {
     pub partitions: i32,
     pub tls: Option<TlsAcceptor>,
     pub login: Option<Login>,
-    /// After so many milliseconds a client has to sign in again.
+    /// After so many milliseconds a client has to sign in again, as the broker says. It does not insist on it.
     pub lifetime: i64,
     /// Versions of requests it does not know.
     pub highest: HashMap<i16, i16>,
@@ -59,6 +59,8 @@ pub struct Login {
     pub password: String,
     pub cheat: Option<Cheat>,
     pub iterations: u32,
+    /// Whether the exchange has to be that of the RFC to the letter. Kafka's need not.
+    pub is_strict: bool,
 }
 
 /// How a broker cheats while a client signs in.
@@ -87,6 +89,8 @@ pub enum Mischief {
     WrongId,
     /// They are stored, and the answer says nothing of them.
     Silence,
+    /// They are stored and answered for, and the connection is closed.
+    AnswerAndClose,
     /// The broker has forgotten all producers.
     ForgetProducers,
 }
@@ -97,6 +101,7 @@ struct State {
     stored: Vec<Stored>,
     mischief: VecDeque<Mischief>,
     connections: usize,
+    closed: usize,
     /// By producer and partition: the numbers of the last batch's first record and of the one after its last.
     sequences: HashMap<(i64, i32), (i32, i32)>,
     next_producer: i64,
@@ -165,6 +170,12 @@ impl TestBroker {
         lock(&self.state).connections
     }
 
+    /// Connections that are over.
+    pub fn closed(&self) -> usize {
+        lock(&self.state).closed
+    }
+
+    /// Batches that were recognised as stored before.
     pub fn repeated(&self) -> usize {
         lock(&self.state).repeated
     }
@@ -219,21 +230,26 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16, state
         is_signed_in: login.is_none(),
         login,
         scram: None,
-        expires: None,
         port,
         state,
+        is_over: false,
     };
     while let Some(frame) = read_frame(&mut stream).await {
-        let Some(answer) = session.answer(frame) else { break };
-        if stream.write_all(&answer).await.is_err() {
+        let Some(answer) = session.answer(frame) else {
+            break;
+        };
+        if stream.write_all(&answer).await.is_err() || session.is_over {
             break;
         }
     }
+    drop(stream);
+    lock(&session.state).closed += 1;
 }
 
 async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
     let length = stream.read_i32().await.ok()?;
-    let mut frame = vec![0; usize::try_from(length).ok()?];
+    let length = usize::try_from(length).ok().filter(|length| *length < 64 << 20)?;
+    let mut frame = vec![0; length];
     stream.read_exact(&mut frame).await.ok()?;
     Some(frame.into())
 }
@@ -242,9 +258,9 @@ struct Session {
     login: Option<Login>,
     is_signed_in: bool,
     scram: Option<Server>,
-    expires: Option<tokio::time::Instant>,
     port: u16,
     state: Arc<Mutex<State>>,
+    is_over: bool,
 }
 
 impl Session {
@@ -264,9 +280,6 @@ impl Session {
         if !is_signing_in && !self.is_signed_in {
             return None;
         }
-        if self.expires.is_some_and(|expires| tokio::time::Instant::now() >= expires) {
-            return None;
-        }
         match key {
             ApiKey::ApiVersions => Some(framed(id, version, &self.api_versions())),
             ApiKey::SaslHandshake => {
@@ -275,7 +288,11 @@ impl Session {
             }
             ApiKey::SaslAuthenticate => {
                 let request = SaslAuthenticateRequest::decode(&mut frame, version).unwrap();
-                Some(framed(id, version, &self.authenticate(&request.auth_bytes, version)))
+                Some(framed(
+                    id,
+                    version,
+                    &self.authenticate(&request.auth_bytes, version),
+                ))
             }
             ApiKey::Metadata => {
                 let request = MetadataRequest::decode(&mut frame, version).unwrap();
@@ -289,7 +306,9 @@ impl Session {
                     .with_producer_epoch(0);
                 Some(framed(id, version, &answer))
             }
-            ApiKey::Produce => self.produce(&ProduceRequest::decode(&mut frame, version).unwrap(), id, version),
+            ApiKey::Produce => {
+                self.produce(&ProduceRequest::decode(&mut frame, version).unwrap(), id, version)
+            }
             _ => None,
         }
     }
@@ -299,6 +318,8 @@ impl Session {
         // As of Kafka 3.9.
         let known = [
             (ApiKey::Produce, 3, 8),
+            // It is not answered, but librdkafka infers from it which format of batches the broker knows.
+            (ApiKey::Fetch, 4, 11),
             (ApiKey::Metadata, 0, 12),
             (ApiKey::SaslHandshake, 0, 1),
             (ApiKey::ApiVersions, 0, 4),
@@ -353,11 +374,7 @@ impl Session {
         let lifetime = lock(&self.state).nature.lifetime;
         let answer = SaslAuthenticateResponse::default().with_auth_bytes(reply.into());
         match self.is_signed_in && version >= 1 && lifetime > 0 {
-            true => {
-                let lasting = std::time::Duration::from_millis(u64::try_from(lifetime).unwrap());
-                self.expires = Some(tokio::time::Instant::now() + lasting);
-                answer.with_session_lifetime_ms(lifetime)
-            }
+            true => answer.with_session_lifetime_ms(lifetime),
             false => answer,
         }
     }
@@ -423,6 +440,10 @@ impl Session {
         let answer = ProduceResponse::default().with_responses(topics.collect());
         match mischief {
             Some(Mischief::StoreAndClose) => None,
+            Some(Mischief::AnswerAndClose) => {
+                self.is_over = true;
+                Some(framed(id, version, &answer))
+            }
             Some(Mischief::Bytes(bytes)) => Some(bytes),
             Some(Mischief::WrongId) => Some(framed(id + 1, version, &answer)),
             Some(Mischief::Silence) => Some(framed(id, version, &ProduceResponse::default())),

@@ -396,10 +396,6 @@ fn whoever_sends_without_a_buffer_is_told_at_once_how_it_went() {
     assert_eq!(send(&batch), Ok(Sent::All));
     cluster.tell("down 1");
     let error = send(&[record("500")]).unwrap_err();
-    assert!(
-        began.elapsed() < Duration::from_secs(30),
-        "a few tries are bounded"
-    );
     assert!(error.may_retry);
     assert!(
         error.cause.contains("cannot connect to 127.0.0.1:"),

@@ -2,7 +2,10 @@
 //! that want sign-in and TLS, misbehave or lie.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod broker;
 mod cluster;
 mod harness;
 #[path = "../../../../tests/servers/kafka.rs"]
 mod kafka;
+mod peers;
+mod scram;
