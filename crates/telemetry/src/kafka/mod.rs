@@ -26,3 +26,5 @@ pub use producer::Producer;
 pub use record::Record;
 pub use sender::Sender;
 pub use settings::{Acks, Broker, Mechanism, Sasl, Settings};
+#[doc(hidden)]
+pub use wire::read_answer;

@@ -209,6 +209,7 @@ async fn accept(listener: TcpListener, port: u16, state: Arc<Mutex<State>>) {
         let (tcp, _) = listener.accept().await.unwrap();
         let state = state.clone();
         let tls = lock(&state).nature.tls.clone();
+        #[expect(clippy::disallowed_methods, reason = "it ends with the broker's runtime")]
         tokio::spawn(async move {
             match tls {
                 None => serve(tcp, port, state).await,

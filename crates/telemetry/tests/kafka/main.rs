@@ -1,6 +1,6 @@
 //! The producer for Kafka against brokers that are not ours: librdkafka's mock cluster, read back by kcat; and against brokers
 //! that want sign-in and TLS, misbehave or lie.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod broker;
 mod cluster;

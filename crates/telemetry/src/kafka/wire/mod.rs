@@ -9,6 +9,7 @@ mod code;
 mod crc32c;
 mod messages;
 mod read;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -20,6 +21,7 @@ pub(crate) use messages::{
     ProducePartition, Request, SaslAuthenticate, SaslHandshake, Versions,
 };
 pub(crate) use read::{Garbled, Reader};
+pub use sample::read_answer;
 pub(crate) use write::Writer;
 
 /// The largest answer that is read, in bytes. A topic of ten thousand partitions takes less than one MiB.
