@@ -1,6 +1,9 @@
 //! Hands over batches: finds the leaders, asks them all at once, and knows what helps against each of their errors.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod outcome;
+mod reach;
+
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,10 +19,7 @@ use super::identity::Identity;
 use super::plan::{Chunk, Plan};
 use super::record::Record;
 use super::settings::{Acks, Settings};
-use super::wire::{
-    BatchHead, Code, InitProducerId, Metadata, Produce, ProduceAnswer, ProducePartition, Remedy, Request,
-    record_batch,
-};
+use super::wire::{BatchHead, Code, Produce, ProduceAnswer, ProducePartition, record_batch};
 use crate::delivery::{Fate, SendError, Sent, Sink};
 use crate::metrics::{Counter, Metrics};
 
@@ -34,9 +34,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The wait where a broker does not let us in: asking often looks like guessing passwords.
 const SIGN_IN_PAUSE: Duration = Duration::from_secs(10);
-
-/// How often in a row a partition may answer with an error that may be the fault of the records themselves.
-const DOUBTFUL_TRIES: u32 = 10;
 
 /// How long a producer that nobody wants any more goes on trying.
 const LEAVE_AFTER: Duration = Duration::from_secs(30);
@@ -58,8 +55,8 @@ pub struct Sender {
     doubts: HashMap<usize, u32>,
     /// Where the next records without a key go.
     next_open: usize,
-    /// Brokers that failed lately: records without a key go elsewhere, if they can.
-    avoided: HashSet<Address>,
+    /// Brokers that failed lately, and when: records without a key go elsewhere, if they can.
+    avoided: HashMap<Address, Instant>,
     /// A broker once refused a larger batch.
     max_bytes: usize,
     failures: u32,
@@ -115,7 +112,7 @@ impl Sender {
             repeated: HashMap::new(),
             doubts: HashMap::new(),
             next_open: 0,
-            avoided: HashSet::new(),
+            avoided: HashMap::new(),
             failures: 0,
             pause: LONGEST_PAUSE,
             wanted: None,
@@ -173,6 +170,8 @@ impl Sender {
     /// Something failed; some records may have their fates all the same.
     async fn attempt(&mut self, batch: &[Record], fates: &mut [Fate]) -> Result<(), KafkaError> {
         self.connections.retain(|_, connection| connection.is_usable());
+        let avoided_for = self.settings.metadata_refresh;
+        self.avoided.retain(|_, failed| failed.elapsed() < avoided_for);
         if self.cluster.wants_refresh(&self.settings)
             && let Err(error) = self.refresh().await
         {
@@ -285,293 +284,6 @@ impl Sender {
             exchange.connection = exchange.result.is_ok().then_some(connection);
             exchange
         }
-    }
-
-    /// Gives records their fates, and draws conclusions about the cluster.
-    fn conclude(
-        &mut self,
-        exchange: Exchange,
-        batch: &[Record],
-        fates: &mut [Fate],
-    ) -> Result<(), KafkaError> {
-        let Exchange {
-            address,
-            connection,
-            chunks,
-            result,
-            was_sent,
-            has_connected,
-        } = exchange;
-        if has_connected {
-            self.meters.connections.add(1);
-        }
-        let answers = match result {
-            Ok(answers) => answers,
-            Err(error) => {
-                for (chunk, _) in chunks {
-                    if was_sent {
-                        self.repeat(&chunk, batch);
-                    }
-                }
-                // The broker may be gone, and somebody else leads its partitions.
-                self.cluster.outdated();
-                self.avoided.insert(address);
-                return Err(error);
-            }
-        };
-        if let Some(connection) = connection {
-            self.connections.insert(address.clone(), connection);
-        }
-        self.avoided.remove(&address);
-        let mut first_error = None;
-        for (chunk, head) in chunks {
-            let answer = answers
-                .iter()
-                .find(|answer| usize::try_from(answer.index).is_ok_and(|index| index == chunk.partition));
-            let Some(answer) = answer else {
-                self.repeat(&chunk, batch);
-                first_error.get_or_insert(KafkaError::NotKafka {
-                    broker: address.to_string(),
-                    cause: format!("the answer says nothing of partition {}", chunk.partition),
-                });
-                continue;
-            };
-            let remedy = self.remedy(&chunk, answer.code);
-            if answer.code.is_error() {
-                self.meters.failed(&answer.code.to_string());
-            }
-            let error = || {
-                KafkaError::refused(
-                    &address.to_string(),
-                    "Produce",
-                    answer.code,
-                    answer.message.as_deref(),
-                )
-            };
-            let fate = match remedy {
-                Remedy::None => {
-                    self.identity.stored(chunk.partition, head, chunk.places.len());
-                    Fate::Delivered
-                }
-                Remedy::Split if chunk.places.len() == 1 => Fate::TooLarge,
-                Remedy::Drop => Fate::Refused,
-                Remedy::Split => {
-                    let bytes: usize = chunk
-                        .places
-                        .iter()
-                        .filter_map(|place| batch.get(*place))
-                        .map(Record::size)
-                        .sum();
-                    self.max_bytes = self.max_bytes.min(bytes / 2);
-                    self.release(chunk.partition);
-                    continue;
-                }
-                Remedy::NewProducer => {
-                    self.repeated.clear();
-                    self.identity.forget();
-                    first_error.get_or_insert_with(error);
-                    continue;
-                }
-                Remedy::Refresh => {
-                    self.cluster.outdated();
-                    self.repeat(&chunk, batch);
-                    first_error.get_or_insert_with(error);
-                    continue;
-                }
-                Remedy::Retry | Remedy::RetryFew => {
-                    self.repeat(&chunk, batch);
-                    first_error.get_or_insert_with(error);
-                    continue;
-                }
-            };
-            if fate == Fate::Delivered {
-                self.repeated.remove(&chunk.partition);
-            } else {
-                tracing::warn!(
-                    topic = self.settings.topic,
-                    partition = chunk.partition,
-                    records = chunk.places.len(),
-                    error = %error(),
-                    "records are lost: Kafka will never take them"
-                );
-                self.release(chunk.partition);
-            }
-            for place in chunk.places {
-                if let Some(of) = fates.get_mut(place) {
-                    *of = fate;
-                }
-            }
-        }
-        first_error.map_or(Ok(()), Err)
-    }
-
-    /// What helps. Errors that may be the records' own fault are believed to be after some time.
-    fn remedy(&mut self, chunk: &Chunk, code: Code) -> Remedy {
-        let remedy = code.remedy();
-        if remedy != Remedy::RetryFew {
-            self.doubts.remove(&chunk.partition);
-            return remedy;
-        }
-        let doubts = self.doubts.entry(chunk.partition).or_default();
-        *doubts += 1;
-        if *doubts < DOUBTFUL_TRIES {
-            return remedy;
-        }
-        self.doubts.remove(&chunk.partition);
-        Remedy::Drop
-    }
-
-    /// The broker may have stored the chunk. If batches are numbered, it has to be sent again as it was.
-    fn repeat(&mut self, chunk: &Chunk, batch: &[Record]) {
-        if self.identity.is_known() {
-            let records = chunk.places.iter().filter_map(|place| batch.get(*place));
-            let numbers = records.map(|record| record.number).collect();
-            self.repeated.insert(chunk.partition, numbers);
-        }
-    }
-
-    /// The partition's chunk will not be sent again as it was. If it may have been stored, its number must not be used for
-    /// another one: that would be taken for the one that is there, and be lost.
-    fn release(&mut self, partition: usize) {
-        if self.repeated.remove(&partition).is_some() {
-            self.repeated.clear();
-            self.identity.forget();
-        }
-    }
-
-    /// Whoever calls may have given up records that were to be sent again.
-    fn forget_strangers(&mut self, batch: &[Record]) {
-        if self.repeated.is_empty() {
-            return;
-        }
-        let numbers: HashSet<u64> = batch.iter().map(|record| record.number).collect();
-        let mut repeated = self.repeated.values().flatten();
-        if !repeated.all(|number| numbers.contains(number)) {
-            self.repeated.clear();
-            self.identity.forget();
-        }
-    }
-
-    /// Asks who leads the partitions. Each broker that is known is tried in turn.
-    async fn refresh(&mut self) -> Result<(), KafkaError> {
-        let settings = self.settings.clone();
-        let request = Metadata {
-            topic: &settings.topic,
-        };
-        let mut last = None;
-        for address in self.cluster.candidates(&settings) {
-            let sasl = self.cluster.sasl(&address, &settings);
-            let asked = async {
-                let mut connection = self.connection(&address).await?;
-                let answer = connection.ask(&request, settings.timeout).await?;
-                self.connections.insert(address.clone(), connection);
-                match answer.code {
-                    // Some partitions have no leader yet.
-                    Code::NONE | Code::LEADER_NOT_AVAILABLE if !answer.partitions.is_empty() => Ok(answer),
-                    code => Err(KafkaError::refused(
-                        &address.to_string(),
-                        Metadata::NAME,
-                        code,
-                        None,
-                    )),
-                }
-            };
-            match asked.await {
-                Ok(answer) => {
-                    let partitions = answer.partitions.len();
-                    self.cluster.learn(answer, sasl.as_ref());
-                    if self.cluster.partitions() != partitions {
-                        tracing::debug!(topic = settings.topic, partitions, "partitions have gaps");
-                    }
-                    self.repeated_beyond(self.cluster.partitions());
-                    let brokers: HashSet<Address> = self.cluster.candidates(&settings).into_iter().collect();
-                    self.connections.retain(|address, _| brokers.contains(address));
-                    return Ok(());
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| self.no_leader(0)))
-    }
-
-    /// A topic that was made anew has fewer partitions: what was sent to the others goes elsewhere.
-    fn repeated_beyond(&mut self, partitions: usize) {
-        if self.repeated.keys().any(|partition| *partition >= partitions) {
-            self.repeated.clear();
-            self.identity.forget();
-        }
-    }
-
-    /// Asks for a producer id. Where there is none to be had, it goes without.
-    async fn identify(&mut self) -> Result<(), KafkaError> {
-        let Some(address) = self
-            .cluster
-            .candidates(&self.settings)
-            .into_iter()
-            .find(|address| !self.avoided.contains(address) || self.connections.contains_key(address))
-        else {
-            self.avoided.clear();
-            return Err(self.no_leader(0));
-        };
-        let connection = self.connection(&address).await;
-        let mut connection = connection.inspect_err(|_| {
-            self.avoided.insert(address.clone());
-        })?;
-        if !connection.knows::<InitProducerId>() {
-            self.connections.insert(address, connection);
-            self.identity = Identity::without();
-            return Ok(());
-        }
-        let answer = connection.ask(&InitProducerId, self.settings.timeout).await?;
-        let broker = connection.broker().to_owned();
-        self.connections.insert(address, connection);
-        match answer.code {
-            Code::NONE => self.identity.assume(answer.id, answer.epoch),
-            Code::CLUSTER_AUTHORIZATION_FAILED | Code::UNSUPPORTED_VERSION => {
-                tracing::warn!(
-                    topic = self.settings.topic,
-                    broker,
-                    error = %answer.code,
-                    "the broker gives no producer id: batches that are sent again may be stored twice"
-                );
-                self.identity = Identity::without();
-            }
-            code => {
-                return Err(KafkaError::refused(&broker, InitProducerId::NAME, code, None));
-            }
-        }
-        Ok(())
-    }
-
-    /// The connection to a broker, made if there is none. It is taken out until it is put back.
-    async fn connection(&mut self, address: &Address) -> Result<Connection, KafkaError> {
-        if let Some(connection) = self.connections.remove(address) {
-            return Ok(connection);
-        }
-        let sasl = self.cluster.sasl(address, &self.settings);
-        let connection = Connection::open(address, &self.settings, sasl.as_ref()).await?;
-        self.meters.connections.add(1);
-        Ok(connection)
-    }
-
-    /// Partitions for records without a key: those whose leader is well, beginning where it was left off.
-    fn open_partitions(&mut self) -> Vec<usize> {
-        let open = |avoided: &HashSet<Address>| -> Vec<usize> {
-            (0..self.cluster.partitions())
-                .filter(|partition| {
-                    let leader = self.cluster.leader(*partition);
-                    leader.is_some_and(|leader| !avoided.contains(leader))
-                })
-                .collect()
-        };
-        let mut partitions = open(&self.avoided);
-        if partitions.is_empty() {
-            self.avoided = HashSet::new();
-            partitions = open(&HashSet::new());
-        }
-        let start = self.next_open.checked_rem(partitions.len()).unwrap_or(0);
-        partitions.rotate_left(start);
-        partitions
     }
 
     async fn wait_after_failure(&self) {

@@ -323,6 +323,32 @@ fn records_without_a_key_go_to_the_partitions_whose_leaders_are_there() {
 }
 
 #[test]
+fn a_broker_that_is_back_gets_records_without_a_key_again() {
+    let mut cluster = KafkaCluster::start(2);
+    cluster.tell("topic logs 2 1");
+    cluster.tell("leader logs 0 1");
+    cluster.tell("leader logs 1 2");
+    let telemetry = Telemetry::start();
+    let producer = telemetry.producer(Settings {
+        metadata_refresh: Duration::from_millis(50),
+        ..settings(&cluster.brokers, None, "logs")
+    });
+    cluster.tell("down 2");
+    for _ in 0..3 {
+        producer.send(record("elsewhere")).unwrap();
+    }
+    until_sent(&producer, 3);
+    cluster.tell("up 2");
+    let mut sent = 3;
+    until("the broker has records", || {
+        producer.send(record("there")).unwrap();
+        sent += 1;
+        until_sent(&producer, sent);
+        cluster.consume("logs").iter().any(|record| record.partition == 1)
+    });
+}
+
+#[test]
 fn brokers_of_the_settings_are_tried_in_turn() {
     let mut cluster = KafkaCluster::start(3);
     cluster.tell("topic logs 3 3");

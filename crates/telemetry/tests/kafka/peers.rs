@@ -426,6 +426,22 @@ fn records_that_may_be_to_blame_for_an_error_are_given_up_after_some_tries() {
 }
 
 #[test]
+fn a_record_at_which_a_broker_hangs_up_is_given_up_and_holds_up_nobody() {
+    let broker = plain();
+    broker.misbehave(vec![Mischief::Close; 10]);
+    let telemetry = Telemetry::start();
+    let producer = telemetry.producer(Settings {
+        batch_records: 1,
+        ..settings(&broker.address(), None, "logs")
+    });
+    producer.send(record("x".repeat(2 << 20))).unwrap();
+    producer.send(record("good")).unwrap();
+    let tally = until_sent(&producer, 1);
+    assert_eq!(tally.too_large, 1);
+    assert_eq!(broker.values(), ["good"]);
+}
+
+#[test]
 fn what_a_broker_says_of_an_error_is_told_in_one_line_and_bounded() {
     static LONG: std::sync::LazyLock<String> =
         std::sync::LazyLock::new(|| format!("first\n{}", "x".repeat(9999)));

@@ -26,6 +26,7 @@ pub(crate) enum Remedy {
 }
 
 impl Code {
+    pub(crate) const UNKNOWN: Code = Code(-1);
     pub(crate) const NONE: Code = Code(0);
     pub(crate) const LEADER_NOT_AVAILABLE: Code = Code(5);
     pub(crate) const CLUSTER_AUTHORIZATION_FAILED: Code = Code(31);

@@ -1,0 +1,54 @@
+//! Runs the corpora of the fuzz targets as ordinary tests, on any compiler.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests count as tests"
+)]
+
+#[path = "../../../fuzz/telemetry_checks.rs"]
+mod checks;
+#[path = "../../../fuzz/corpora.rs"]
+mod corpora;
+
+use corpora::Corpora;
+
+const CORPORA: Corpora = Corpora {
+    targets: "telemetry_targets",
+    seeds: "telemetry_corpus",
+    checks: "../telemetry_checks.rs",
+    run: checks::run,
+};
+
+#[test]
+fn every_seed_passes_the_checks_of_its_target() {
+    CORPORA.pass();
+}
+
+#[test]
+fn every_beginning_of_a_seed_passes_too() {
+    CORPORA.pass_cut_short();
+}
+
+#[test]
+fn seeds_with_a_byte_changed_pass_too() {
+    CORPORA.pass_changed();
+}
+
+#[test]
+fn every_target_is_built_and_has_a_small_corpus() {
+    CORPORA.are_whole();
+}
+
+#[test]
+fn seeds_of_kafkas_answers_are_answers_unless_they_lie() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fuzz/telemetry_corpus/kafka_answer"
+    );
+    for seed in std::fs::read_dir(folder).unwrap() {
+        let path = seed.unwrap().path();
+        let is_answer = tollgate_telemetry::kafka::read_answer(&std::fs::read(&path).unwrap()).is_some();
+        assert_eq!(is_answer, !path.to_string_lossy().contains("lying"), "{path:?}");
+    }
+}
