@@ -100,7 +100,7 @@ impl Gateway {
         env: &dyn Fn(&str) -> Option<String>,
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
-        let states = Arc::new(SharedState::new(setting.telemetry.metrics().clone()));
+        let states = Arc::new(SharedState::new(setting.telemetry.outlets().clone()));
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(

@@ -17,6 +17,7 @@ pub mod outbound;
 mod outlets;
 mod prices;
 mod record;
+mod redaction;
 mod telemetry;
 pub mod traces;
 
@@ -26,4 +27,5 @@ pub use metrics::Metrics;
 pub use outlets::Outlets;
 pub use prices::{Cost, LongPrompt, Price, PriceState, Rates, Usd, cost, load_prices, price_of};
 pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, Part, Payload, RequestType, TokenUsage};
-pub use telemetry::{CallSink, RouteLogger, Telemetry, Wants};
+pub use redaction::{PayloadRules, REDACTED, Redaction, RedactionError};
+pub use telemetry::{CallSink, Loggers, RouteLogger, Telemetry, Wants};

@@ -7,6 +7,7 @@ use crate::access_log::AccessLog;
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::record::CallRecord;
+use crate::redaction::PayloadRules;
 
 /// Something that is told of finished calls.
 ///
@@ -59,6 +60,20 @@ pub struct Telemetry {
     access_log: AccessLog,
     outlets: Outlets,
     sinks: Arc<[Arc<dyn CallSink>]>,
+    loggers: Arc<Loggers>,
+}
+
+/// Loggers of all calls, and what log entries tell of model calls.
+#[derive(Default)]
+pub struct Loggers {
+    /// Loggers that are told of every call, beside those of its route.
+    pub all_calls: Vec<Arc<dyn RouteLogger>>,
+    /// Whether entries tell what model calls of routes use that do not say themselves whether they should.
+    pub summaries: bool,
+    /// Whether entries tell what is said in model calls of such routes.
+    pub payloads: bool,
+    /// How that is told, for all routes.
+    pub rules: PayloadRules,
 }
 
 impl Telemetry {
@@ -82,7 +97,22 @@ impl Telemetry {
             access_log,
             outlets,
             sinks: sinks.into(),
+            loggers: Arc::default(),
         }
+    }
+
+    /// The same with loggers of all calls.
+    #[must_use]
+    pub fn with_loggers(self, loggers: Loggers) -> Telemetry {
+        Telemetry {
+            loggers: Arc::new(loggers),
+            ..self
+        }
+    }
+
+    /// Loggers of all calls, and what log entries tell of model calls.
+    pub fn loggers(&self) -> &Arc<Loggers> {
+        &self.loggers
     }
 
     /// Where loggers of routes write.

@@ -167,6 +167,7 @@ pub async fn read(
         }
     }
     record.asked(&asked, &Endpoint::Api(protocol));
+    record.tell_words(plugin.limits.logging, Some(protocol), &asked);
     Ok(AiCall {
         plugin: plugin.clone(),
         protocol,

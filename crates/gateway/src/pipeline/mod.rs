@@ -186,6 +186,7 @@ async fn answer_call(
             let head = &*ask::told_by_body(head, &asked, &record.request.headers)?;
             record.dialect = head.dialect;
             record.asked(&asked, &head.endpoint);
+            record.tell_words_as_set(&asked);
             let kept =
                 conversation::expand(worker, &snapshot.native, &caller, head, &mut asked, record).await?;
             let mut plan = choose::plan(&route, &caller, &asked)?;

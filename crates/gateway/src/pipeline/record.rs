@@ -6,6 +6,7 @@ mod capture;
 mod end;
 mod line;
 mod request;
+mod words;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -26,16 +27,20 @@ use uuid::Uuid;
 use attempt::Asks;
 pub use attempt::{Attempt, Slot};
 use capture::Capture;
+use words::Words;
 
 use super::admit::Admission;
 use super::ask::{Asked, MAX_MODEL_BYTES};
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
+use crate::ai::config::Logging;
+use crate::ai::protocol::Protocol;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::plugins::AtEnd;
 use crate::proxy;
+use crate::upstream::ClientStream;
 
 /// nginx's status for a client that left before it had an answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -84,6 +89,10 @@ pub struct Record {
     loggers: Vec<(Option<&'static str>, Arc<dyn RouteLogger>)>,
     /// What is kept for them; `None` for most calls.
     capture: Option<Box<Capture>>,
+    /// Whether log entries tell what the call used.
+    is_summarised: bool,
+    /// What is said in the call; `None` where nobody wants to be told.
+    words: Option<Box<Words>>,
     /// What is asked for, such as `chat`; `None` where it is nothing of a model.
     operation: Option<&'static str>,
     /// Bytes of the request's body.
@@ -117,7 +126,8 @@ impl Record {
             .map_or(peer.address, |told| SocketAddr::new(told, peer.address.port()));
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
-        Record {
+        let loggers = worker.telemetry.loggers().clone();
+        let mut record = Record {
             worker,
             peer,
             client,
@@ -139,6 +149,8 @@ impl Record {
             credential: None,
             loggers: Vec::new(),
             capture: None,
+            is_summarised: false,
+            words: None,
             operation: None,
             request_bytes: 0,
             kind: RequestType::TraditionalHttp,
@@ -151,7 +163,11 @@ impl Record {
             bytes_sent: 0,
             error_code: None,
             complete: false,
+        };
+        for logger in &loggers.all_calls {
+            record.log_to(None, logger.clone());
         }
+        record
     }
 
     /// Notes what the body asks for.
@@ -195,6 +211,36 @@ impl Record {
         self.request_bytes = body.len() as u64;
         if let Some(capture) = &mut self.capture {
             capture.request(body);
+        }
+    }
+
+    /// The body of the request is passed on as it comes.
+    pub fn watch_body(&mut self, body: &ClientStream) {
+        if let Some(capture) = &mut self.capture {
+            capture.watch(body);
+        }
+    }
+
+    /// The same for a call of our own routes.
+    pub fn tell_words_as_set(&mut self, asked: &Asked) {
+        let loggers = self.worker.telemetry.loggers();
+        let logging = Logging {
+            summaries: loggers.summaries,
+            payloads: loggers.payloads,
+        };
+        self.tell_words(logging, Words::protocol_of(self.dialect), asked);
+    }
+
+    /// Log entries of this model call tell what it used, and what was said, as far as its route wants that.
+    pub fn tell_words(&mut self, logging: Logging, protocol: Option<Protocol>, asked: &Asked) {
+        let telemetry = &self.worker.telemetry;
+        if self.loggers.is_empty() && !telemetry.has_sinks() {
+            return;
+        }
+        self.is_summarised = logging.summaries;
+        if logging.payloads {
+            let words = Words::new(protocol, asked, &telemetry.loggers().rules);
+            self.words = Some(Box::new(words));
         }
     }
 
@@ -296,6 +342,9 @@ impl Record {
         if let Some(capture) = &mut self.capture {
             capture.response(bytes);
         }
+        if let Some(words) = &mut self.words {
+            words.hear(bytes);
+        }
     }
 
     /// So many bytes were handed to the client's connection that no logger may see.
@@ -307,6 +356,9 @@ impl Record {
     pub fn answers_with(&mut self, headers: &HeaderMap) {
         if let Some(capture) = &mut self.capture {
             capture.headers(headers);
+        }
+        if let Some(words) = &mut self.words {
+            words.answered_with(headers);
         }
     }
 
@@ -386,6 +438,14 @@ impl Drop for Record {
                 attempt.settle_cancelled();
             }
             attempt.end(&self.request_id, outcome, None, None);
+        }
+        if let Some(capture) = &mut self.capture
+            && let Some(passed) = capture.settle()
+        {
+            self.request_bytes = passed;
+        }
+        if let Some(words) = &mut self.words {
+            words.finish();
         }
         self.tell();
         self.tell_end();

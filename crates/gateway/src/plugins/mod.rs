@@ -24,6 +24,7 @@ mod limit_conn;
 mod limit_count;
 mod limit_req;
 mod limits;
+mod loggers;
 mod proxy_rewrite;
 pub(crate) mod query;
 mod redirect;
@@ -55,6 +56,9 @@ pub static PLUGINS: &[&Spec] = &[
     &consumer_restriction::SPEC,
     &cors::SPEC,
     &fault_injection::SPEC,
+    &loggers::file::SPEC,
+    &loggers::http::SPEC,
+    &loggers::kafka::SPEC,
     &ip_restriction::SPEC,
     &jwt_auth::SPEC,
     &key_auth::SPEC,

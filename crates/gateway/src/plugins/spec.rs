@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
-use tollgate_telemetry::{Metrics, RouteLogger};
+use tollgate_telemetry::{Metrics, Outlets, RouteLogger};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
@@ -124,15 +124,15 @@ pub struct Setup<'a> {
 #[derive(Default)]
 pub struct SharedState {
     named: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
-    metrics: Arc<Metrics>,
+    outlets: Outlets,
     roster: Arc<Roster>,
 }
 
 impl SharedState {
-    /// No state yet; what counts, counts in `metrics`.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    /// No state yet. Loggers write to `outlets`, and what counts, counts in its metrics.
+    pub fn new(outlets: Outlets) -> Self {
         SharedState {
-            metrics,
+            outlets,
             ..SharedState::default()
         }
     }
@@ -152,7 +152,12 @@ impl SharedState {
 
     /// The numbers that are told to Prometheus.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        self.outlets.metrics()
+    }
+
+    /// Where loggers write.
+    pub fn outlets(&self) -> &Outlets {
+        &self.outlets
     }
 
     /// The instances in service.

@@ -52,7 +52,7 @@ pub async fn pass(
         method: record.request.method.clone(),
         uri: path_and_query(&record.request.uri),
         headers: headers::for_server(record, upgrade.as_ref()),
-        body: passable(body).ok_or_else(incomplete_body)?,
+        body: passable(body, record).ok_or_else(incomplete_body)?,
     };
     let until = upstream.retry_within.map(|within| Instant::now() + within);
     let mut statuses = Vec::new();
@@ -180,14 +180,21 @@ fn answer(status: StatusCode, headers: HeaderMap, content: Content) -> Answer {
 }
 
 /// The body as it can be given to a server; `None` if it is lost.
-fn passable(body: ClientBody) -> Option<Passable> {
+fn passable(body: ClientBody, record: &mut Record) -> Option<Passable> {
     match body {
-        ClientBody::Read(bytes) => Some(Passable::Bytes(bytes)),
+        ClientBody::Read(bytes) => {
+            record.read_body(&bytes);
+            Some(Passable::Bytes(bytes))
+        }
         // Nothing to stream, and nothing that could not be sent again.
         ClientBody::Unread(incoming) if incoming.is_end_stream() => {
             Some(Passable::Bytes(bytes::Bytes::new()))
         }
-        ClientBody::Unread(incoming) => Some(Passable::Stream(ClientStream::new(incoming))),
+        ClientBody::Unread(incoming) => {
+            let stream = ClientStream::new(incoming);
+            record.watch_body(&stream);
+            Some(Passable::Stream(stream))
+        }
         ClientBody::Lost => None,
     }
 }

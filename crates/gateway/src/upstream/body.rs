@@ -144,6 +144,23 @@ struct Flow {
     broken: Cell<bool>,
     waits_for: Cell<WaitsFor>,
     since: Cell<Instant>,
+    kept: RefCell<Option<Kept>>,
+}
+
+/// The beginning of a body that loggers want to see.
+struct Kept {
+    bytes: Vec<u8>,
+    limit: usize,
+    /// Bytes that went by.
+    passed: u64,
+}
+
+impl Kept {
+    fn pass(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.passed += bytes.len() as u64;
+    }
 }
 
 /// What a body on its way waits for.
@@ -171,7 +188,23 @@ impl ClientStream {
             broken: Cell::new(false),
             waits_for: Cell::new(waits_for),
             since: Cell::new(Instant::now()),
+            kept: RefCell::new(None),
         }))
+    }
+
+    /// Keeps so many bytes of what passes from now on.
+    pub fn keep(&self, limit: usize) {
+        *self.0.kept.borrow_mut() = Some(Kept {
+            bytes: Vec::new(),
+            limit,
+            passed: 0,
+        });
+    }
+
+    /// What was kept, and how many bytes have passed.
+    pub fn take_kept(&self) -> Option<(Vec<u8>, u64)> {
+        let kept = self.0.kept.borrow_mut().take()?;
+        Some((kept.bytes, kept.passed))
     }
 
     /// Whether a part of it was read, so that it cannot be sent again.
@@ -212,6 +245,9 @@ impl ClientStream {
                 // A client's trailers are not passed on: servers may take them for headers.
                 Poll::Ready(Some(Ok(frame))) if !frame.is_data() => continue,
                 Poll::Ready(Some(Ok(frame))) => {
+                    if let (Some(kept), Some(bytes)) = (&mut *flow.kept.borrow_mut(), frame.data_ref()) {
+                        kept.pass(bytes);
+                    }
                     if flow.incoming.borrow().is_end_stream() {
                         flow.waits_for.set(WaitsFor::Nothing);
                     }

@@ -47,7 +47,8 @@ impl<T: Send + Sync> Held<'_, T> {
             if self.batch.entries.is_empty() {
                 return;
             }
-            if !may_retry || retries >= self.shared.limits.max_retry_count {
+            let may_retry = may_retry && retries < self.shared.limits.max_retry_count;
+            if !may_retry || self.shared.is_given_up() {
                 self.drop_rest(Reason::Failed);
                 return;
             }

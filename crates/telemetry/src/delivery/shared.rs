@@ -95,7 +95,7 @@ impl<T> Shared<T> {
 
     /// Takes nothing more and sends at once what waits.
     pub(super) fn close(&self) {
-        self.waiting().close();
+        self.waiting().close(Instant::now());
         self.news.notify_one();
     }
 
@@ -104,7 +104,7 @@ impl<T> Shared<T> {
         self.is_abandoned.store(true, Ordering::Relaxed);
         let (entries, bytes) = {
             let mut waiting = self.waiting();
-            waiting.close();
+            waiting.close(Instant::now());
             waiting.abandon()
         };
         if entries > 0 {
@@ -113,6 +113,11 @@ impl<T> Shared<T> {
             self.counters.pending_bytes.add(-signed(bytes));
         }
         self.news.notify_one();
+    }
+
+    /// Whether what is left is not tried any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.waiting().is_given_up(Instant::now())
     }
 
     /// Why a batch is lost whose sender ends in the middle.

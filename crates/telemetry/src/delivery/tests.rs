@@ -344,6 +344,25 @@ async fn a_queue_without_handles_sends_what_it_holds_and_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_takes_is_given_up_some_time_after_the_queue_is_gone() {
+    let peer = Peer::will((0..100).map(|_| Does::Fail));
+    let stubborn = Limits {
+        max_retry_count: u32::MAX,
+        ..limits(1)
+    };
+    let hub = hub();
+    let queue = hub.queue("test", stubborn, || peer.clone());
+    push_all(&queue, [1]);
+    sleep(seconds(20)).await;
+    drop(queue);
+    sleep(seconds(25)).await;
+    assert!(!hub.metrics().text().contains("reason=\"failed\"} 1"));
+    sleep(seconds(10)).await;
+    assert!(hub.metrics().text().contains("reason=\"failed\"} 1"));
+    assert!(peer.given().len() < 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn queues_of_the_same_identity_are_one_as_long_as_somebody_keeps_them() {
     let hub = hub();
     let made = Mutex::new(0);

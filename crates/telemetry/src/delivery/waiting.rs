@@ -1,6 +1,7 @@
 //! The entries that wait for a batch, and when the next batch is due.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,8 +19,8 @@ pub(super) struct Waiting<T> {
     pending: usize,
     /// Bytes of those.
     pending_bytes: usize,
-    /// Nothing more is taken.
-    is_closed: bool,
+    /// Since when nothing more is taken.
+    closed: Option<Instant>,
 }
 
 struct Weighed<T> {
@@ -68,13 +69,13 @@ impl<T> Waiting<T> {
             last: now,
             pending: 0,
             pending_bytes: 0,
-            is_closed: false,
+            closed: None,
         }
     }
 
     /// Takes an entry if there is room.
     pub(super) fn push(&mut self, entry: T, bytes: usize, now: Instant, limits: &Limits) -> Taken {
-        if self.is_closed {
+        if self.closed.is_some() {
             return Taken::Closed;
         }
         let pending_bytes = self.pending_bytes.saturating_add(bytes);
@@ -100,9 +101,13 @@ impl<T> Waiting<T> {
     /// When the next batch is to be made.
     pub(super) fn due(&self, now: Instant, limits: &Limits) -> Due {
         let Some(first) = self.entries.front() else {
-            return if self.is_closed { Due::Over } else { Due::Open };
+            return if self.closed.is_some() {
+                Due::Over
+            } else {
+                Due::Open
+            };
         };
-        if self.is_closed || self.is_full_batch(limits) {
+        if self.closed.is_some() || self.is_full_batch(limits) {
             return Due::Now;
         }
         let inactive = self.last.checked_add(limits.inactive_timeout);
@@ -149,8 +154,14 @@ impl<T> Waiting<T> {
     }
 
     /// Takes nothing more; what waits is due now.
-    pub(super) fn close(&mut self) {
-        self.is_closed = true;
+    pub(super) fn close(&mut self, now: Instant) {
+        self.closed.get_or_insert(now);
+    }
+
+    /// Whether what is left is not tried any more: nobody keeps the queue, and it had its time.
+    pub(super) fn is_given_up(&self, now: Instant) -> bool {
+        self.closed
+            .is_some_and(|closed| now.saturating_duration_since(closed) > LAST_TRIES)
     }
 
     /// Throws away what waits and says how many entries and bytes that were.
@@ -166,6 +177,9 @@ impl<T> Waiting<T> {
         self.entries.len() >= limits.batch_max_size.max(1) || self.bytes >= limits.batch_max_bytes
     }
 }
+
+/// How long what is left in a queue that nobody keeps is tried again.
+const LAST_TRIES: Duration = Duration::from_secs(30);
 
 /// Entries for which an idle queue keeps room.
 const KEPT: usize = 256;

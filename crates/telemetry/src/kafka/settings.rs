@@ -114,8 +114,8 @@ impl Settings {
         }
     }
 
-    /// The bounds of the producer's queue.
-    pub(super) fn limits(&self) -> Limits {
+    /// The bounds of a queue whose peer is a [`Sender`](super::Sender).
+    pub fn limits(&self) -> Limits {
         Limits {
             batch_max_size: self.batch_records.max(1),
             batch_max_bytes: self.batch_bytes,

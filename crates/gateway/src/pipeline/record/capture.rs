@@ -4,11 +4,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tollgate_telemetry::{Excerpt, Wants};
 
+use crate::upstream::ClientStream;
+
 /// What is kept of one call.
 #[derive(Default)]
 pub(super) struct Capture {
     wants: Wants,
     request: Option<Bytes>,
+    /// A request that is passed on as it comes.
+    stream: Option<ClientStream>,
+    /// Bytes of its body.
+    request_bytes: usize,
     response: Vec<u8>,
     response_is_cut: bool,
     headers: Option<HeaderMap>,
@@ -23,8 +29,25 @@ impl Capture {
     /// The body of the request. It is shared, not copied.
     pub(super) fn request(&mut self, body: &Bytes) {
         if self.wants.request_body > 0 {
+            self.request_bytes = body.len();
             self.request = Some(body.clone());
         }
+    }
+
+    /// The body of a request that is passed on as it comes.
+    pub(super) fn watch(&mut self, body: &ClientStream) {
+        if self.wants != Wants::default() {
+            body.keep(self.wants.request_body);
+            self.stream = Some(body.clone());
+        }
+    }
+
+    /// The call has ended: says how long the body was that was passed on, if one was.
+    pub(super) fn settle(&mut self) -> Option<u64> {
+        let (kept, passed) = self.stream.take()?.take_kept()?;
+        self.request_bytes = usize::try_from(passed).unwrap_or(usize::MAX);
+        self.request = Some(kept.into()).filter(|_| self.wants.request_body > 0);
+        Some(passed)
     }
 
     /// The headers of the answer.
@@ -47,7 +70,7 @@ impl Capture {
         let bytes = body.get(..self.wants.request_body).unwrap_or(body);
         Some(Excerpt {
             bytes,
-            is_cut: bytes.len() < body.len(),
+            is_cut: bytes.len() < self.request_bytes,
         })
     }
 

@@ -6,6 +6,7 @@ use tollgate_dialects::json::RawJson;
 use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, TokenUsage};
 
 use super::capture::Capture;
+use super::words::Words;
 use super::{Record, loss_header};
 use crate::manners::Manners;
 use crate::plugins::auth::Shown;
@@ -100,8 +101,8 @@ impl Record {
             request_body: capture.and_then(Capture::told_request),
             response_headers: capture.and_then(Capture::told_headers),
             response_body: capture.and_then(Capture::told_response),
-            is_summarised: false,
-            payload: None,
+            is_summarised: self.is_summarised,
+            payload: self.words.as_deref().map(Words::told),
             request_id: &self.request_id,
             route: self.route.as_deref(),
             service: self.service.as_deref(),
