@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tollgate_resources::Resources;
 use tollgate_resources::model::{LogPath, Server};
-use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
+use tollgate_telemetry::{AccessLog, CallSink, Metrics, Outlets, Target, Telemetry};
 
 use crate::cli::Failure;
 use crate::load::log_format;
+use crate::loggers;
 
 /// Starts what a configuration wants to be told of calls.
 ///
@@ -17,7 +18,9 @@ pub fn start(resources: &Resources) -> Result<Telemetry, Failure> {
     let access_log = open_access_log(&resources.server)?;
     let metrics = Arc::new(Metrics::default());
     let sinks: Vec<Arc<dyn CallSink>> = Vec::new();
-    Ok(Telemetry::with_sinks(access_log, metrics, sinks))
+    let outlets = Outlets::new(metrics);
+    let loggers = loggers::start(&resources.logging, &outlets)?;
+    Ok(Telemetry::with_outlets(access_log, outlets, sinks).with_loggers(loggers))
 }
 
 fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {

@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod logging;
 mod responses;
 mod route;
 mod server;
@@ -30,6 +31,9 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use logging::{
+    HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
+};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -49,4 +53,7 @@ pub struct Resources {
     /// Where conversations of OpenAI's Responses API are kept.
     #[serde(skip_serializing_if = "Responses::is_default")]
     pub responses: Responses,
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    #[serde(skip_serializing_if = "Logging::is_default")]
+    pub logging: Logging,
 }

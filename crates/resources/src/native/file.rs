@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::logging::{LoggerEntry, LoggingEntry};
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -38,6 +39,11 @@ pub(crate) struct File {
     pub(crate) server: ServerEntry,
     /// Where conversations of OpenAI's Responses API are kept.
     pub(crate) responses: Option<ResponsesEntry>,
+    /// What log entries tell of model calls.
+    pub(crate) logging: Option<LoggingEntry>,
+    /// Loggers that are told of all calls.
+    #[serde(default)]
+    pub(crate) loggers: Vec<LoggerEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 mod file;
+pub(crate) mod logging;
 mod models;
 mod providers;
 mod responses;
@@ -75,6 +76,8 @@ pub fn lower_native(
     let consumers = consumers::lower(&file, &models, &mut report, env);
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
+    let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
+    let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -96,6 +99,7 @@ pub fn lower_native(
         consumers,
         server,
         responses,
+        logging,
     })?;
     Ok(Lowered { resources, notes })
 }

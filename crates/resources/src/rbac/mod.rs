@@ -15,8 +15,8 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Logging, Model, ModelAccess,
+    Plugins, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
 use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified};
@@ -132,6 +132,7 @@ pub fn lower_rbac(
         consumers,
         server,
         responses: Responses::default(),
+        logging: Logging::default(),
     })?;
     Ok(Lowered { resources, notes })
 }
