@@ -10,6 +10,7 @@ mod dump;
 mod file_objects;
 mod load;
 mod observation;
+mod otlp;
 mod run;
 mod simulate;
 mod sync;

@@ -212,6 +212,10 @@ fn reload(
                 tracing::warn!("a change of `responses` takes effect after a restart");
                 resources.responses.clone_from(&serving.responses);
             }
+            if resources.traces != serving.traces {
+                tracing::warn!("a change of `traces` takes effect after a restart");
+                resources.traces.clone_from(&serving.traces);
+            }
             if Fixed(lowered.admin, lowered.deployment) != *fixed {
                 tracing::warn!(
                     "a change of the Admin API (its keys too), of `tollgate`, `compat` or `plugins` takes effect after a restart"

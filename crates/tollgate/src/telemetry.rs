@@ -8,6 +8,7 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
 
 use crate::cli::Failure;
 use crate::load::log_format;
+use crate::otlp;
 
 /// Starts what a configuration wants to be told of calls.
 ///
@@ -17,7 +18,14 @@ pub fn start(resources: &Resources) -> Result<Telemetry, Failure> {
     let access_log = open_access_log(&resources.server)?;
     let metrics = Arc::new(Metrics::default());
     let sinks: Vec<Arc<dyn CallSink>> = Vec::new();
-    Ok(Telemetry::with_sinks(access_log, metrics, sinks))
+    let telemetry = Telemetry::with_sinks(access_log, metrics, sinks);
+    match &resources.traces {
+        None => Ok(telemetry),
+        Some(config) => {
+            let traces = otlp::traces(config, telemetry.outlets())?;
+            Ok(telemetry.with_traces(traces))
+        }
+    }
 }
 
 fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {

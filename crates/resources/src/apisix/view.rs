@@ -5,8 +5,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::Deserialize;
+
 use crate::report::{Report, quote};
-use crate::tree::{Node, Path, Value};
+use crate::tree::{Node, Path, Value, read_all};
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -57,6 +59,16 @@ impl<'a> View<'a> {
 
     pub(super) fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
+    }
+
+    /// The value of a key, read as a type of `tollgate.yaml`. What it does not allow becomes a mistake.
+    pub(super) fn typed<T: for<'de> Deserialize<'de>>(&self, key: &str, report: &mut Report) -> Option<T> {
+        let view = self.get(key)?;
+        let found = read_all::<T>(view.node);
+        for fault in &found.faults {
+            report.fault(&fault.within(&view.path));
+        }
+        found.value
     }
 
     /// The truth value of a key. The words are those that older YAML takes for truth values, and APISIX with it.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -38,6 +39,8 @@ pub(crate) struct File {
     pub(crate) server: ServerEntry,
     /// Where conversations of OpenAI's Responses API are kept.
     pub(crate) responses: Option<ResponsesEntry>,
+    /// Traces of calls for OpenTelemetry. Default: calls are not traced.
+    pub(crate) traces: Option<TracesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -16,6 +16,7 @@ mod models;
 mod providers;
 mod responses;
 mod server;
+pub(crate) mod traces;
 mod units;
 
 use crate::lowered::Lowered;
@@ -75,6 +76,7 @@ pub fn lower_native(
     let consumers = consumers::lower(&file, &models, &mut report, env);
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
+    let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -96,6 +98,7 @@ pub fn lower_native(
         consumers,
         server,
         responses,
+        traces,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -43,6 +43,11 @@ impl Path {
         Path(steps)
     }
 
+    /// A path of these steps, outermost first.
+    pub(super) fn from_steps(steps: Vec<Step>) -> Path {
+        Path(steps)
+    }
+
     /// A path from steps collected on the way up, innermost first.
     pub(super) fn from_reversed(mut steps: Vec<Step>) -> Path {
         steps.reverse();

@@ -71,8 +71,19 @@ pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
 }
 
+impl Fault {
+    /// The same fault, of a tree that stands at this path of another one.
+    pub(crate) fn within(&self, path: &Path) -> Fault {
+        let steps = path.steps().iter().chain(self.path.steps());
+        Fault {
+            path: Path::from_steps(steps.cloned().collect()),
+            kind: self.kind.clone(),
+        }
+    }
+}
+
 /// What is wrong with a value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum FaultKind {
     /// A map has a key that its type does not know; `path` includes the key.
     UnknownKey {
