@@ -1,7 +1,9 @@
 """Traces and log records of calls, as OpenTelemetry's own packages receive them."""
 
+import http.client
 import json
 import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from conftest import openai_client_of
 from gateway import Gateway
 from otlp import PROTOCOLS, Collector, attributes
 from recordings import recording
-from upstream import Answer, Upstream, json_answer
+from upstream import PATIENCE_S, Answer, Upstream, json_answer
 
 TEXT = recording("openai/openai-chat/chat-json-mode-0-e5348a")
 QUESTION = [{"role": "user", "content": "what is the colour of the sky?"}]
@@ -333,6 +335,63 @@ def test_an_invalid_context_is_ignored(start: Start, mock: Upstream, collector: 
     assert call.trace_id.hex() != TRACE
     assert call.parent_span_id == b""
     assert "tracestate" not in mock.only_request.headers
+
+
+APISIX_CONFIG = """
+deployment: {{role: data_plane, role_data_plane: {{config_provider: yaml}}}}
+tollgate: {{traces: {{endpoint: "{collector}", protocol: grpc, flush_interval: 1ms}}}}
+"""
+
+APISIX_ROUTES = """
+routes:
+  - id: plain
+    uri: /plain/*
+    upstream: {{type: roundrobin, nodes: {{"127.0.0.1:{port}": 1}}}}
+  - id: model
+    uri: /model
+    plugins:
+      ai-proxy:
+        provider: openai-compatible
+        auth: {{header: {{authorization: Bearer vendor-key}}}}
+        options: {{model: gpt-4.1-mini}}
+        override: {{endpoint: "http://127.0.0.1:{port}/v1/chat/completions"}}
+#END
+"""
+
+
+@pytest.mark.parametrize("protocol", ["grpc"])
+def test_routes_of_apisix_are_traced_too(
+    mock: Upstream, collector: Collector, protocol: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(APISIX_CONFIG.format(collector=collector.endpoint))
+    (tmp_path / "apisix.yaml").write_text(APISIX_ROUTES.format(port=mock.port))
+    gateway = Gateway(config)
+    try:
+        mock.answer(json_answer({"is": "plain"}))
+        assert json.load(post(f"{gateway.url}/plain/x?key=secret", {}, SAMPLED)) == {"is": "plain"}
+        call, (attempt,) = call_and_attempts(collector.wait_for_spans(2))
+        assert call.trace_id.hex() == TRACE
+        assert call.name == "POST /plain/*"
+        assert attributes(call)["tollgate.route"] == "plain"
+        assert mock.only_request.headers["traceparent"] == f"00-{TRACE}-{attempt.span_id.hex()}-01"
+        assert mock.only_request.headers["tracestate"] == SAMPLED["tracestate"]
+        mock.reset()
+        collector.spans.clear()
+        mock.answer(TEXT.answer())
+        post(f"{gateway.url}/model", {"messages": QUESTION}, SAMPLED).close()
+        call, (attempt,) = call_and_attempts(collector.wait_for_spans(2))
+        assert attributes(call)["http.route"] == "/model"
+        assert attributes(attempt)["gen_ai.request.model"] == "gpt-4.1-mini"
+        assert attributes(attempt)["gen_ai.usage.output_tokens"] > 0
+        assert mock.only_request.headers["traceparent"] == f"00-{TRACE}-{attempt.span_id.hex()}-01"
+    finally:
+        gateway.stop()
+
+
+def post(url: str, body: object, headers: dict[str, str]) -> http.client.HTTPResponse:
+    sent = {"content-type": "application/json", **headers}
+    return urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), sent), timeout=PATIENCE_S)
 
 
 def test_without_traces_providers_get_no_context(start: Start, mock: Upstream) -> None:
