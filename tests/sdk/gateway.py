@@ -38,6 +38,10 @@ class Gateway:
         with self._changed:
             return "".join(self._lines)
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def stop(self) -> None:
         """Asks the process to stop, and checks that it ends well."""
         self._process.terminate()

@@ -82,6 +82,7 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         response_body: None,
         is_summarised: false,
         payload: None,
+        content: None,
         request_id: "5c5e0b95f8d303cb81e4dc456a4b12d9",
         route: Some("chat"),
         service: None,

@@ -64,6 +64,8 @@ pub struct CallRecord<'a> {
     pub is_summarised: bool,
     /// What the client and the model said, where log entries tell that.
     pub payload: Option<Payload<'a>>,
+    /// The same where spans tell it.
+    pub content: Option<Payload<'a>>,
     /// The call's unique id.
     pub request_id: &'a str,
     /// The id of the matched route.

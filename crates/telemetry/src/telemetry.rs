@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+
 use crate::access_log::AccessLog;
 use crate::metrics::Metrics;
 use crate::outlets::Outlets;
 use crate::record::CallRecord;
 use crate::redaction::PayloadRules;
+use crate::traces::{CallTrace, Traces};
 
 /// Something that is told of finished calls.
 ///
@@ -61,6 +64,7 @@ pub struct Telemetry {
     outlets: Outlets,
     sinks: Arc<[Arc<dyn CallSink>]>,
     loggers: Arc<Loggers>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// Loggers of all calls, and what log entries tell of model calls.
@@ -98,6 +102,7 @@ impl Telemetry {
             outlets,
             sinks: sinks.into(),
             loggers: Arc::default(),
+            traces: None,
         }
     }
 
@@ -110,9 +115,31 @@ impl Telemetry {
         }
     }
 
+    /// The same with traces, which hear of every call too.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Telemetry {
+        Telemetry {
+            traces: Some(Arc::new(traces)),
+            ..self
+        }
+    }
+
     /// Loggers of all calls, and what log entries tell of model calls.
     pub fn loggers(&self) -> &Arc<Loggers> {
         &self.loggers
+    }
+
+    /// A call with these headers begins: its place in a trace, if calls are traced.
+    pub fn trace(&self, headers: &HeaderMap) -> Option<CallTrace> {
+        Some(self.traces.as_ref()?.begin(headers))
+    }
+
+    /// Whether what is said in a call of this trace is told.
+    pub fn tells_prompts(&self, trace: Option<&CallTrace>) -> bool {
+        let (Some(traces), Some(trace)) = (&self.traces, trace) else {
+            return false;
+        };
+        traces.tells_prompts(trace)
     }
 
     /// Where loggers of routes write.
@@ -127,7 +154,7 @@ impl Telemetry {
 
     /// Whether somebody beside the access log hears of calls.
     pub fn has_sinks(&self) -> bool {
-        !self.sinks.is_empty()
+        !self.sinks.is_empty() || self.traces.is_some()
     }
 
     /// A call has ended: tells everybody. Never blocks.
@@ -135,6 +162,9 @@ impl Telemetry {
         self.access_log.log(call);
         for sink in self.sinks.iter() {
             sink.call(call);
+        }
+        if let Some(traces) = &self.traces {
+            traces.call(call);
         }
     }
 

@@ -172,6 +172,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
         resources: Resources {
             server: bootstrap.server,
             logging: bootstrap.logging,
+            traces: bootstrap.traces,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -11,6 +11,7 @@ mod file_objects;
 mod load;
 mod loggers;
 mod observation;
+mod otlp;
 mod run;
 mod simulate;
 mod sync;

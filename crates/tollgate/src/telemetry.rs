@@ -8,7 +8,7 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Outlets, Target, Telemetr
 
 use crate::cli::Failure;
 use crate::load::log_format;
-use crate::loggers;
+use crate::{loggers, otlp};
 
 /// Starts what a configuration wants to be told of calls.
 ///
@@ -20,7 +20,14 @@ pub fn start(resources: &Resources) -> Result<Telemetry, Failure> {
     let sinks: Vec<Arc<dyn CallSink>> = Vec::new();
     let outlets = Outlets::new(metrics);
     let loggers = loggers::start(&resources.logging, &outlets)?;
-    Ok(Telemetry::with_outlets(access_log, outlets, sinks).with_loggers(loggers))
+    let telemetry = Telemetry::with_outlets(access_log, outlets, sinks).with_loggers(loggers);
+    match &resources.traces {
+        None => Ok(telemetry),
+        Some(config) => {
+            let traces = otlp::traces(config, telemetry.outlets())?;
+            Ok(telemetry.with_traces(traces))
+        }
+    }
 }
 
 fn open_access_log(server: &Server) -> Result<AccessLog, Failure> {

@@ -21,6 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
+use tollgate_telemetry::traces::CallTrace;
 use tollgate_telemetry::{RequestType, RouteLogger, Wants};
 use uuid::Uuid;
 
@@ -93,8 +94,12 @@ pub struct Record {
     is_summarised: bool,
     /// What is said in the call; `None` where nobody wants to be told.
     words: Option<Box<Words>>,
+    /// Whether log entries tell it. Else it is for the call's span.
+    logs_words: bool,
     /// What is asked for, such as `chat`; `None` where it is nothing of a model.
     operation: Option<&'static str>,
+    /// Its place in a trace; `None` if calls are not traced. Boxed: most gateways shall not pay for its size.
+    pub trace: Option<Box<CallTrace>>,
     /// Bytes of the request's body.
     request_bytes: u64,
     kind: RequestType,
@@ -126,6 +131,7 @@ impl Record {
             .map_or(peer.address, |told| SocketAddr::new(told, peer.address.port()));
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
+        let trace = worker.telemetry.trace(&request.headers).map(Box::new);
         let loggers = worker.telemetry.loggers().clone();
         let mut record = Record {
             worker,
@@ -151,7 +157,9 @@ impl Record {
             capture: None,
             is_summarised: false,
             words: None,
+            logs_words: false,
             operation: None,
+            trace,
             request_bytes: 0,
             kind: RequestType::TraditionalHttp,
             request_model: None,
@@ -238,7 +246,8 @@ impl Record {
             return;
         }
         self.is_summarised = logging.summaries;
-        if logging.payloads {
+        self.logs_words = logging.payloads;
+        if logging.payloads || telemetry.tells_prompts(self.trace.as_deref()) {
             let words = Words::new(protocol, asked, &telemetry.loggers().rules);
             self.words = Some(Box::new(words));
         }
@@ -292,6 +301,13 @@ impl Record {
         let mut attempt = Attempt::new(asks, None, self);
         attempt.uri = uri;
         self.attempts.get_mut().push(attempt);
+    }
+
+    /// Writes the trace's headers of the last attempt, if calls are traced.
+    pub fn write_trace(&self, headers: &mut HeaderMap) {
+        if let Some(attempt) = self.attempts.borrow().last() {
+            attempt.write_trace(self, headers);
+        }
     }
 
     /// The last attempt is connected to this address.

@@ -92,6 +92,8 @@ pub async fn send(
             Box::pin(authorize(call, candidate, encoded, attempt, &mut headers)).await?;
         }
     }
+    // After signing, which leaves them out: servers on the way change them.
+    attempt.write_trace(call.record, &mut headers);
     let uri: Uri = attempt
         .uri
         .parse()

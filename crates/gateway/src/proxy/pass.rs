@@ -48,7 +48,7 @@ pub async fn pass(
     } else {
         None
     };
-    let request = Prepared {
+    let mut request = Prepared {
         method: record.request.method.clone(),
         uri: path_and_query(&record.request.uri),
         headers: headers::for_server(record, upgrade.as_ref()),
@@ -66,7 +66,7 @@ pub async fn pass(
             break;
         };
         tried.push(index);
-        let failure = match one(worker, upstream, index, &request, upgrade.is_some(), record).await {
+        let failure = match one(worker, upstream, index, &mut request, upgrade.is_some(), record).await {
             Ok(answer) => {
                 statuses.push(answer.status.as_u16());
                 tell_statuses(&statuses, record);
@@ -93,7 +93,7 @@ async fn one(
     worker: &Worker,
     upstream: &Upstream,
     index: usize,
-    request: &Prepared,
+    request: &mut Prepared,
     upgrades: bool,
     record: &mut Record,
 ) -> Result<Answer, Failure> {
@@ -105,6 +105,7 @@ async fn one(
     };
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };
     record.begin_passing(&node.name, scheme, host.clone(), request.uri.to_string());
+    record.write_trace(&mut request.headers);
     let in_flight = upstream.balancer.begin(index, false);
     let begun = Instant::now();
     let result = exchange(worker, upstream, node, &host, request).await;

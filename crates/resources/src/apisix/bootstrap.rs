@@ -6,8 +6,9 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Logging, Server};
+use crate::model::{Admin, Deployment, Logging, Server, Traces};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
+use crate::native::traces::{self, TracesEntry};
 use crate::report::{Report, syntax_mistake, unknown};
 use crate::tree::{Path, Value, parse_yaml};
 
@@ -22,6 +23,8 @@ pub struct Bootstrap {
     pub deployment: Deployment,
     /// What log entries tell of model calls, and the loggers that hear of all calls.
     pub logging: Logging,
+    /// What is traced, and where that goes.
+    pub traces: Option<Traces>,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -68,6 +71,10 @@ pub fn lower_bootstrap(
     let server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
     let logging = lower_logging(&root, &mut report);
+    let traces = root.section("tollgate", &mut report).and_then(|tollgate| {
+        let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
+        traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
+    });
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -83,13 +90,14 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, logging), notes) =
-        report.finish((server, admin, deployment, logging))?;
+    let ((server, admin, deployment, logging, traces), notes) =
+        report.finish((server, admin, deployment, logging, traces))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
         logging,
+        traces,
         notes,
     })
 }

@@ -19,6 +19,7 @@ mod responses;
 mod route;
 mod server;
 mod timeouts;
+mod traces;
 
 use serde::Serialize;
 
@@ -38,6 +39,7 @@ pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
+pub use traces::{Collector, OtlpProtocol, Traces};
 
 /// All resources of one configuration: what every front end lowers into.
 ///
@@ -56,4 +58,7 @@ pub struct Resources {
     /// What log entries tell of model calls, and the loggers that hear of all calls.
     #[serde(skip_serializing_if = "Logging::is_default")]
     pub logging: Logging,
+    /// What is traced, and where that goes; `None` is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::logging::{LoggerEntry, LoggingEntry};
+use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -44,6 +45,8 @@ pub(crate) struct File {
     /// Loggers that are told of all calls.
     #[serde(default)]
     pub(crate) loggers: Vec<LoggerEntry>,
+    /// Traces of calls for OpenTelemetry. Default: calls are not traced.
+    pub(crate) traces: Option<TracesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -17,6 +17,7 @@ mod models;
 mod providers;
 mod responses;
 mod server;
+pub(crate) mod traces;
 mod units;
 
 use crate::lowered::Lowered;
@@ -78,6 +79,7 @@ pub fn lower_native(
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
     let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
+    let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -100,6 +102,7 @@ pub fn lower_native(
         server,
         responses,
         logging,
+        traces,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -19,7 +19,7 @@ use crate::model::{
     Plugins, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
-use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified};
+use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, traces, unverified};
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
 
@@ -107,6 +107,10 @@ pub fn lower_rbac(
     report.note(unverified(USER_HEADER));
 
     let server = server(&file, base.as_mut());
+    let place = Path::of(["traces"]);
+    let traces = base
+        .as_mut()
+        .and_then(|base| traces::lower(file.traces.as_ref(), &place, base));
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -133,6 +137,7 @@ pub fn lower_rbac(
         server,
         responses: Responses::default(),
         logging: Logging::default(),
+        traces,
     })?;
     Ok(Lowered { resources, notes })
 }

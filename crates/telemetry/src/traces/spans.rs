@@ -100,7 +100,7 @@ pub(crate) fn call_attributes(span: &mut Attributes<'_>, call: &CallRecord<'_>, 
     if let Some(cost) = call.cost.micro_usd() {
         span.number("tollgate.cost.micro_usd", cost);
     }
-    if prompts && let Some(payload) = &call.payload {
+    if prompts && let Some(payload) = &call.content {
         let finish_reason = call.attempts.last().and_then(|attempt| attempt.finish_reason);
         if let Some(messages) = messages::input(payload) {
             span.whole_text("gen_ai.input.messages", &messages);

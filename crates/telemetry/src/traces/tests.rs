@@ -241,7 +241,7 @@ fn what_was_said_is_told_only_when_asked_for() {
     let trace = traced();
     let call = CallRecord {
         trace: Some(&trace),
-        payload: Some(Payload {
+        content: Some(Payload {
             messages: Some(Part {
                 text: r#"[{"role":"user","content":"hi"}]"#,
                 is_cut: false,

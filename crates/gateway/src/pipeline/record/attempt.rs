@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Part, Response, Usage};
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::LlmTokens;
+use tollgate_telemetry::traces::SpanId;
 
 use super::Record;
 use crate::ai::protocol::Protocol;
@@ -127,6 +128,12 @@ pub struct Attempt {
     /// The tier at which it was served, by the provider's word.
     pub(super) service_tier: Option<Box<str>>,
     pub(super) has_tool_calls: bool,
+    /// Its span, if calls are traced.
+    pub(super) span: Option<SpanId>,
+    /// The provider's id of the answer; only if calls are traced.
+    pub(super) response_id: Option<Box<str>>,
+    /// Why the answer ended; only if calls are traced.
+    pub(super) finish_reason: Option<Box<str>>,
     /// Whether limits of tokens have charged it.
     pub(super) is_charged: bool,
     /// Our estimate of the input tokens of the call, for when the provider tells none.
@@ -158,11 +165,21 @@ impl Attempt {
             dialect: None,
             service_tier: None,
             has_tool_calls: false,
+            span: record.trace.as_ref().map(|_| SpanId::random()),
+            response_id: None,
+            finish_reason: None,
             is_charged: false,
             estimated_input: record.estimated_input,
             strict: record.manners == Manners::ApisixStrict,
             account,
             has_begun: false,
+        }
+    }
+
+    /// Writes the headers that make the server's spans children of this attempt's, if calls are traced.
+    pub fn write_trace(&self, record: &Record, headers: &mut HeaderMap) {
+        if let (Some(trace), Some(span)) = (&record.trace, self.span) {
+            trace.write(span, headers);
         }
     }
 
@@ -258,6 +275,16 @@ impl Attempt {
             .iter()
             .flat_map(|choice| &choice.parts)
             .any(|part| matches!(part, Part::ToolCall(_)));
+        if self.span.is_some() {
+            self.response_id = Some(response.id.as_str())
+                .filter(|id| !id.is_empty())
+                .map(Box::from);
+            let stop = response
+                .choices
+                .first()
+                .and_then(|choice| choice.stop.native.as_deref());
+            self.finish_reason = stop.map(Box::from);
+        }
         let told = response.usage.clone();
         self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
     }
@@ -291,6 +318,10 @@ impl Attempt {
         self.answered_model = seen.model.clone();
         self.service_tier = seen.service_tier.as_deref().map(Box::from);
         self.has_tool_calls = seen.tool_calls;
+        if self.span.is_some() {
+            self.response_id.clone_from(&seen.id);
+            self.finish_reason.clone_from(&seen.stop);
+        }
         let mut usage = seen.usage.clone();
         if transform.is_estimated() {
             let told = usage.unwrap_or_default();

@@ -48,9 +48,9 @@ impl Record {
                 usage_object,
                 service_tier: attempt.tier(),
                 cost: Cost::default(),
-                response_id: None,
-                finish_reason: None,
-                span: None,
+                response_id: attempt.response_id.as_deref(),
+                finish_reason: attempt.finish_reason.as_deref(),
+                span: attempt.span,
                 losses,
             })
             .collect();
@@ -69,6 +69,7 @@ impl Record {
         };
         let shown = self.request.extensions.get::<Shown>().filter(|_| is_wanted);
         let secret_names: Vec<&str> = shown.map(Shown::names).into_iter().flatten().collect();
+        let words = self.words.as_deref().map(Words::told);
         let call = CallRecord {
             remote_addr: self.client.ip(),
             remote_port: self.peer.address.port(),
@@ -102,7 +103,8 @@ impl Record {
             response_headers: capture.and_then(Capture::told_headers),
             response_body: capture.and_then(Capture::told_response),
             is_summarised: self.is_summarised,
-            payload: self.words.as_deref().map(Words::told),
+            payload: words.filter(|_| self.logs_words),
+            content: words,
             request_id: &self.request_id,
             route: self.route.as_deref(),
             service: self.service.as_deref(),
@@ -136,7 +138,7 @@ impl Record {
                 .map(|attempt| attempt.uri.as_str())
                 .filter(|uri| !uri.is_empty()),
             client_gone: !self.complete,
-            trace: None,
+            trace: self.trace.as_deref(),
         };
         telemetry.call(&call);
         for (_, logger) in &self.loggers {

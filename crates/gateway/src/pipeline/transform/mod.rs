@@ -33,6 +33,10 @@ pub struct Seen {
     pub usage: Option<Usage>,
     /// The model that answers, as the provider names it.
     pub model: Option<String>,
+    /// The provider's id of the answer.
+    pub id: Option<Box<str>>,
+    /// Why the answer ended, by the provider's word.
+    pub stop: Option<Box<str>>,
     /// The tier at which the answer is served, by the provider's word.
     pub service_tier: Option<String>,
     /// Whether tools are called.

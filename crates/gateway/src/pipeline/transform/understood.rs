@@ -275,8 +275,12 @@ fn unwrapped<'a>(unwrapper: &mut Option<AnswerUnwrapper>, event: Event<'a>) -> E
 fn note(event: &Event<'_>, seen: &mut Seen) {
     match event {
         Event::Start {
-            model, service_tier, ..
+            id,
+            model,
+            service_tier,
+            ..
         } => {
+            seen.id = Some(id.as_str()).filter(|id| !id.is_empty()).map(Box::from);
             seen.model = Some(model.clone());
             seen.service_tier.clone_from(service_tier);
         }
@@ -299,7 +303,10 @@ fn note(event: &Event<'_>, seen: &mut Seen) {
             }
             Delta::Signature(_) | Delta::Opaque(_) => seen.content = true,
         },
-        Event::Stop { .. } => seen.finished = true,
+        Event::Stop { stop, .. } => {
+            seen.finished = true;
+            seen.stop = stop.native.as_deref().map(Box::from);
+        }
         Event::Usage(usage) => seen.usage = Some(usage.clone()),
         Event::Error(error) => seen.failed = Some(error.clone()),
         Event::End => seen.ended = true,

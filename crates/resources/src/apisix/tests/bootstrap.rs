@@ -411,6 +411,23 @@ fn loggers_of_all_calls_are_as_in_our_own_file() {
 }
 
 #[test]
+fn calls_are_traced_as_in_our_own_file() {
+    let traces = bootstrap("tollgate: {traces: {endpoint: 'http://collector:4318', sample: 0.5}}\n").traces;
+    let traces = serde_json::to_value(traces).unwrap();
+    assert_eq!(traces["endpoint"], "http://collector:4318");
+    assert_eq!(traces["protocol"], "http");
+    assert_eq!(traces["sample"], 0.5);
+    assert_eq!(traces["service_name"], "tollgate");
+    assert_eq!(
+        refused("tollgate:\n  traces:\n    endpoint: nowhere\n    smaple: 1\n"),
+        "config.yaml:3: tollgate.traces.endpoint: `nowhere` is no http or https URL, such as `https://llm.example.com/v1`\n\
+         config.yaml:4: tollgate.traces.smaple: unknown key `smaple`; did you mean `sample`? (allowed: endpoint, protocol, \
+         headers, tls, sample, always_on_error, prompts, logs, service_name, resource, timeout, flush_interval, batch, queue, \
+         queue_size)"
+    );
+}
+
+#[test]
 fn upstreams_may_be_elsewhere_than_dns_says_and_vouched_for_by_others() {
     let deployment = bootstrap(
         "tollgate:
@@ -537,7 +554,7 @@ fn an_unknown_section_and_a_misspelt_key_of_ours_are_mistakes() {
     let text = refused("apisx: {}\ntollgate: {datadir: x}\ncompat: {apisix: stirct}\n");
     let expected = [
         "config.yaml:1: apisx: unknown key `apisx`; did you mean `apisix`? (allowed: ",
-        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, logging, loggers)",
+        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, logging, loggers, traces)",
         "config.yaml:3: compat.apisix: unknown word `stirct`; did you mean `strict`? (allowed: strict, lenient)",
     ];
     for (line, expected) in text.lines().zip(expected) {
