@@ -10,6 +10,7 @@ mod dump;
 mod file_objects;
 mod load;
 mod observation;
+mod prices;
 mod run;
 mod simulate;
 mod sync;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
+        Command::Prices(arguments) => prices::prices(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

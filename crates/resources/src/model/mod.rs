@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod prices;
 mod responses;
 mod route;
 mod server;
@@ -30,6 +31,7 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -49,4 +51,7 @@ pub struct Resources {
     /// Where conversations of OpenAI's Responses API are kept.
     #[serde(skip_serializing_if = "Responses::is_default")]
     pub responses: Responses,
+    /// What models cost by the operator's word.
+    #[serde(skip_serializing_if = "PriceSettings::is_default")]
+    pub prices: PriceSettings,
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::prices::PricesEntry;
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -38,6 +39,8 @@ pub(crate) struct File {
     pub(crate) server: ServerEntry,
     /// Where conversations of OpenAI's Responses API are kept.
     pub(crate) responses: Option<ResponsesEntry>,
+    /// What models cost, and what happens to calls whose price is not known.
+    pub(crate) prices: Option<PricesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

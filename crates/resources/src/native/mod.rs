@@ -13,6 +13,7 @@ mod choice;
 mod consumers;
 mod file;
 mod models;
+pub(crate) mod prices;
 mod providers;
 mod responses;
 mod server;
@@ -75,6 +76,7 @@ pub fn lower_native(
     let consumers = consumers::lower(&file, &models, &mut report, env);
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
+    let prices = prices::lower(file.prices.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -96,6 +98,7 @@ pub fn lower_native(
         consumers,
         server,
         responses,
+        prices,
     })?;
     Ok(Lowered { resources, notes })
 }

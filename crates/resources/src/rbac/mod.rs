@@ -16,10 +16,10 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
-use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified};
+use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, prices, unverified};
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
 
@@ -107,6 +107,10 @@ pub fn lower_rbac(
     report.note(unverified(USER_HEADER));
 
     let server = server(&file, base.as_mut());
+    let prices = match &mut base {
+        Some(base) => prices::lower(file.prices.as_ref(), base),
+        None => PriceSettings::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -132,6 +136,7 @@ pub fn lower_rbac(
         consumers,
         server,
         responses: Responses::default(),
+        prices,
     })?;
     Ok(Lowered { resources, notes })
 }
