@@ -12,6 +12,7 @@ mod load;
 mod loggers;
 mod observation;
 mod otlp;
+mod prices;
 mod run;
 mod simulate;
 mod sync;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
+        Command::Prices(arguments) => prices::prices(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

@@ -15,6 +15,7 @@ mod ai_models;
 mod consumer;
 mod instance;
 mod logging;
+mod prices;
 mod responses;
 mod route;
 mod server;
@@ -35,6 +36,7 @@ pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, Upstr
 pub use logging::{
     HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
 };
+pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -61,4 +63,7 @@ pub struct Resources {
     /// What is traced, and where that goes; `None` is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
+    /// What models cost by the operator's word.
+    #[serde(skip_serializing_if = "PriceSettings::is_default")]
+    pub prices: PriceSettings,
 }

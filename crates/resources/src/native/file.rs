@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::logging::{LoggerEntry, LoggingEntry};
+use super::prices::PricesEntry;
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
@@ -47,6 +48,8 @@ pub(crate) struct File {
     pub(crate) loggers: Vec<LoggerEntry>,
     /// Traces of calls for OpenTelemetry. Default: calls are not traced.
     pub(crate) traces: Option<TracesEntry>,
+    /// What models cost, and what happens to calls whose price is not known.
+    pub(crate) prices: Option<PricesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

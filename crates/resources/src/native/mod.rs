@@ -14,6 +14,7 @@ mod consumers;
 mod file;
 pub(crate) mod logging;
 mod models;
+pub(crate) mod prices;
 mod providers;
 mod responses;
 mod server;
@@ -80,6 +81,7 @@ pub fn lower_native(
     let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
     let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
+    let prices = prices::lower(file.prices.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -103,6 +105,7 @@ pub fn lower_native(
         responses,
         logging,
         traces,
+        prices,
     })?;
     Ok(Lowered { resources, notes })
 }
