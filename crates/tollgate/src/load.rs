@@ -171,6 +171,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
     let mut loaded = Loaded {
         resources: Resources {
             server: bootstrap.server,
+            usage: bootstrap.usage,
             ..Resources::default()
         },
         notes: bootstrap.notes,

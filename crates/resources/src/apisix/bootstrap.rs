@@ -6,7 +6,7 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Server};
+use crate::model::{Admin, Deployment, Server, Usage};
 use crate::report::{Report, syntax_mistake, unknown};
 use crate::tree::{Path, Value, parse_yaml};
 
@@ -19,6 +19,8 @@ pub struct Bootstrap {
     pub admin: Option<Admin>,
     /// Where the configuration comes from, and how the process behaves beyond its sockets.
     pub deployment: Deployment,
+    /// Where usage of calls is kept.
+    pub usage: Usage,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -64,6 +66,7 @@ pub fn lower_bootstrap(
     let provider = deployment::provider(section.as_ref(), role, with_admin, file, &mut report);
     let server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
+    let usage = crate::native::usage::lower_bootstrap(&tree, &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -79,11 +82,12 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment), notes) = report.finish((server, admin, deployment))?;
+    let ((server, admin, deployment, usage), notes) = report.finish((server, admin, deployment, usage))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
+        usage,
         notes,
     })
 }

@@ -18,6 +18,7 @@ mod responses;
 mod route;
 mod server;
 mod timeouts;
+mod usage;
 
 use serde::Serialize;
 
@@ -34,6 +35,7 @@ pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
+pub use usage::{Usage, UsageStore};
 
 /// All resources of one configuration: what every front end lowers into.
 ///
@@ -49,4 +51,7 @@ pub struct Resources {
     /// Where conversations of OpenAI's Responses API are kept.
     #[serde(skip_serializing_if = "Responses::is_default")]
     pub responses: Responses,
+    /// Where usage of calls is kept.
+    #[serde(skip_serializing_if = "Usage::is_default")]
+    pub usage: Usage,
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::units::{Age, Duration, Size};
+use super::usage::UsageEntry;
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
 use crate::named::Named;
@@ -38,6 +39,8 @@ pub(crate) struct File {
     pub(crate) server: ServerEntry,
     /// Where conversations of OpenAI's Responses API are kept.
     pub(crate) responses: Option<ResponsesEntry>,
+    /// Where usage of calls is kept, and for how long.
+    pub(crate) usage: Option<UsageEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -17,6 +17,7 @@ mod providers;
 mod responses;
 mod server;
 mod units;
+pub(crate) mod usage;
 
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
@@ -75,6 +76,7 @@ pub fn lower_native(
     let consumers = consumers::lower(&file, &models, &mut report, env);
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
+    let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -96,6 +98,7 @@ pub fn lower_native(
         consumers,
         server,
         responses,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

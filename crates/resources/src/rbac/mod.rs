@@ -16,10 +16,10 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern, Usage,
 };
 use crate::named::Named;
-use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified};
+use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, unverified, usage};
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
 
@@ -107,6 +107,10 @@ pub fn lower_rbac(
     report.note(unverified(USER_HEADER));
 
     let server = server(&file, base.as_mut());
+    let usage = match &mut base {
+        Some(base) => usage::lower(file.usage.as_ref(), &Path::of(["usage"]), base),
+        None => Usage::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -132,6 +136,7 @@ pub fn lower_rbac(
         consumers,
         server,
         responses: Responses::default(),
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }
