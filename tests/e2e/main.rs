@@ -25,3 +25,4 @@ mod secrets;
 mod ssl;
 mod tls;
 mod translation;
+mod usage;

@@ -173,6 +173,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             server: bootstrap.server,
             logging: bootstrap.logging,
             traces: bootstrap.traces,
+            usage: bootstrap.usage,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -19,6 +19,7 @@ mod sync;
 mod telemetry;
 mod trial;
 mod trust;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Prices(arguments) => prices::prices(arguments),
+        Command::Usage(arguments) => usage::usage(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

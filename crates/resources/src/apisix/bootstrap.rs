@@ -6,7 +6,7 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Logging, Server, Traces};
+use crate::model::{Admin, Deployment, Logging, Server, Traces, Usage};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
 use crate::native::traces::{self, TracesEntry};
 use crate::report::{Report, syntax_mistake, unknown};
@@ -25,6 +25,8 @@ pub struct Bootstrap {
     pub logging: Logging,
     /// What is traced, and where that goes.
     pub traces: Option<Traces>,
+    /// Where usage of calls is kept.
+    pub usage: Usage,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -75,6 +77,7 @@ pub fn lower_bootstrap(
         let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
         traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
     });
+    let usage = crate::native::usage::lower_bootstrap(&tree, &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -90,14 +93,15 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, logging, traces), notes) =
-        report.finish((server, admin, deployment, logging, traces))?;
+    let ((server, admin, deployment, logging, traces, usage), notes) =
+        report.finish((server, admin, deployment, logging, traces, usage))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
         logging,
         traces,
+        usage,
         notes,
     })
 }

@@ -72,7 +72,9 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     if let Some(tollgate) = root.section("tollgate", report) {
         refuse_others(
             &tollgate,
-            &["data_dir", "resolve", "ca_file", "logging", "loggers", "traces"],
+            &[
+                "data_dir", "resolve", "ca_file", "logging", "loggers", "traces", "usage",
+            ],
             report,
         );
         if let Some(hosts) = tollgate.section("resolve", report) {
