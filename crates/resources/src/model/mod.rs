@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod logging;
 mod responses;
 mod route;
 mod server;
@@ -31,6 +32,9 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use logging::{
+    HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
+};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -54,4 +58,7 @@ pub struct Resources {
     /// What is traced, and where that goes; `None` is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    #[serde(skip_serializing_if = "Logging::is_default")]
+    pub logging: Logging,
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::traces::TracesEntry;
+use super::logging::{LoggerEntry, LoggingEntry};
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -41,6 +42,11 @@ pub(crate) struct File {
     pub(crate) responses: Option<ResponsesEntry>,
     /// Traces of calls for OpenTelemetry. Default: calls are not traced.
     pub(crate) traces: Option<TracesEntry>,
+    /// What log entries tell of model calls.
+    pub(crate) logging: Option<LoggingEntry>,
+    /// Loggers that are told of all calls.
+    #[serde(default)]
+    pub(crate) loggers: Vec<LoggerEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

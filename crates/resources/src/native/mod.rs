@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 mod file;
+pub(crate) mod logging;
 mod models;
 mod providers;
 mod responses;
@@ -77,6 +78,8 @@ pub fn lower_native(
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
+    let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
+    let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -99,6 +102,7 @@ pub fn lower_native(
         server,
         responses,
         traces,
+        logging,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -15,8 +15,8 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Logging, Model, ModelAccess,
+    Plugins, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
 use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, traces, unverified};
@@ -137,6 +137,7 @@ pub fn lower_rbac(
         server,
         responses: Responses::default(),
         traces,
+        logging: Logging::default(),
     })?;
     Ok(Lowered { resources, notes })
 }
