@@ -204,7 +204,7 @@ impl Known {
         match self {
             Known::ApisixUpstreamResponseTime => apisix_upstream_response_time(record, out),
             Known::Args => match record.request_uri.split_once('?') {
-                Some((_, query)) => escape::write(&mask::query_with(query, record.secret_names), out),
+                Some((_, query)) => escape::write(&mask::query(query, record.secret_names), out),
                 None => out.push(b'-'),
             },
             Known::BodyBytesSent => number(record.body_bytes_sent, out),
@@ -219,7 +219,7 @@ impl Known {
             Known::Host => text_or_dash(host_name(record).as_deref(), out),
             Known::HttpHost => text_or_dash(record.host, out),
             Known::HttpReferer => {
-                let uri = record.referer.map(|uri| mask::uri_with(uri, record.secret_names));
+                let uri = record.referer.map(|uri| mask::uri(uri, record.secret_names));
                 text_or_dash(uri.as_deref(), out);
             }
             Known::HttpUserAgent => text_or_dash(record.user_agent, out),
@@ -244,7 +244,7 @@ impl Known {
             Known::Request => {
                 escape::write(record.method, out);
                 out.push(b' ');
-                escape::write(&mask::uri_with(record.request_uri, record.secret_names), out);
+                escape::write(&mask::uri(record.request_uri, record.secret_names), out);
                 out.push(b' ');
                 escape::write(record.http_version, out);
             }
@@ -253,7 +253,7 @@ impl Known {
             Known::RequestMethod => escape::write(record.method, out),
             Known::RequestTime => time::write_seconds(record.request_time, out),
             Known::RequestType => escape::write(record.request_type.as_str(), out),
-            Known::RequestUri => escape::write(&mask::uri_with(record.request_uri, record.secret_names), out),
+            Known::RequestUri => escape::write(&mask::uri(record.request_uri, record.secret_names), out),
             Known::RouteId => text_or_dash(record.route, out),
             Known::Scheme => escape::write(record.scheme, out),
             Known::ServerAddr => match record.server_addr {
@@ -356,7 +356,7 @@ fn apisix_upstream_response_time(record: &CallRecord<'_>, out: &mut Vec<u8>) {
 fn upstream_uri(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     let uri = record.upstream_uri.unwrap_or_default();
     match record.request_type {
-        RequestType::TraditionalHttp => escape::write(&mask::uri(uri), out),
+        RequestType::TraditionalHttp => escape::write(&mask::uri(uri, record.secret_names), out),
         RequestType::AiChat | RequestType::AiStream => escape::write(path(uri), out),
     }
 }
