@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tollgate_resources::model::TlsVersion;
+use tollgate_resources::model::{OnUnknownPrice, TlsVersion};
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
-use tollgate_telemetry::{Metrics, Telemetry};
+use tollgate_telemetry::{Metrics, Prices, Telemetry};
 
 use crate::forwarding::Forwarding;
 use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::plugins::SharedState;
+use crate::prices::PricesInForce;
 use crate::responses::{Places, Responses, ResponsesError};
 use crate::secret_managers::{Agent, Timing, Wanted};
 use crate::secrets::{Env, Secrets};
@@ -224,6 +225,17 @@ impl Gateway {
         // If there is one already, the new one ends at once.
         let _ = self.responses.set(responses);
         Ok(())
+    }
+
+    /// Lets other prices count from the next call on. Where instances are chosen by cost, that follows when their
+    /// configuration is compiled the next time: set prices before it is.
+    pub fn set_prices(&self, prices: Arc<Prices>, unknown: OnUnknownPrice) {
+        self.states.prices().set(prices, unknown);
+    }
+
+    /// What models cost.
+    pub(crate) fn prices(&self) -> &PricesInForce {
+        self.states.prices()
     }
 
     /// What becomes of conversations.

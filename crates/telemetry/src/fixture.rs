@@ -49,6 +49,7 @@ const USAGE: TokenUsage = TokenUsage {
     video_input: 0,
     tool_input: 0,
     reasoning: 0,
+    searches: 0,
     estimated: false,
 };
 

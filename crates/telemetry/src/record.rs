@@ -278,6 +278,8 @@ pub struct TokenUsage {
     pub tool_input: u64,
     /// Of `completion`, spent on reasoning.
     pub reasoning: u64,
+    /// Searches that the provider made for the answer.
+    pub searches: u64,
     /// Whether the numbers are our estimate because the provider gave none.
     pub estimated: bool,
 }

@@ -65,6 +65,11 @@ pub enum Command {
         after_help = "Examples:\n  tollgate simulate --listen 127.0.0.1:4300\n  tollgate simulate --listen 127.0.0.1:4301 --behave \"latency_ms=200&chunk_ms=20&fail=503&fail_every=10\"\n\nAnswers /v1/chat/completions, /v1/messages, /v1/messages/count_tokens and /v1/embeddings like the\nreal ones, without a model. A request may choose its own behaviour in its query string.\nThe key `bad` is refused as a wrong key."
     )]
     Simulate(SimulateArguments),
+    /// Show what models cost and who says so; `prices build` makes a price pack
+    #[command(
+        after_help = "Examples:\n  tollgate prices --model gpt-5\n      What it costs at every provider, in US dollars per million tokens, and where that is from.\n\n  tollgate prices --config tollgate.yaml --provider bedrock\n      All of a provider's models, with your own prices over the list.\n\n  tollgate prices --file pack.json\n      Checks a pack, and shows it; every mistake is told with its place.\n\n  tollgate prices build --from litellm.json --from genai-prices.json -o pack.json\n      A pack for `prices: {file: pack.json}`. The lists' origins are read from meta.json beside them."
+    )]
+    Prices(PricesArguments),
     /// Print the JSON Schema of tollgate.yaml
     Schema,
 }
@@ -95,6 +100,51 @@ pub struct RunArguments {
     /// Folder for what the gateway keeps: objects of the Admin API, conversations, their key, a generated admin key
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
+}
+
+/// Arguments of `prices`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct PricesArguments {
+    /// What to do instead of showing prices.
+    #[command(subcommand)]
+    pub command: Option<PricesCommand>,
+    /// Show this model only, with everything that is known of its price
+    #[arg(long, short)]
+    pub model: Option<String>,
+    /// Show this provider only
+    #[arg(long, short)]
+    pub provider: Option<String>,
+    /// Configuration file, for its own prices and its pack
+    #[arg(long, short, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Price pack to show, instead of the one that is in force
+    #[arg(long, short, value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+}
+
+/// The commands below `prices`.
+#[derive(Subcommand)]
+pub enum PricesCommand {
+    /// Make a price pack of published price lists
+    Build(PricesBuildArguments),
+}
+
+/// Arguments of `prices build`.
+#[derive(Args)]
+pub struct PricesBuildArguments {
+    /// Price list of LiteLLM, genai-prices or models.dev; may be given more than once, the first one counts before the others
+    #[arg(long, value_name = "FILE", required = true)]
+    pub from: Vec<PathBuf>,
+    /// File to write the pack to
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// File to write the compact form to, which is built into the binary
+    #[arg(long, value_name = "FILE")]
+    pub compact: Option<PathBuf>,
+    /// Name the models on whose price lists disagree
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 /// Arguments of `dump`.

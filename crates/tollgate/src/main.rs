@@ -11,6 +11,7 @@ mod file_objects;
 mod load;
 mod observation;
 mod otlp;
+mod prices;
 mod run;
 mod simulate;
 mod sync;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
+        Command::Prices(arguments) => prices::prices(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

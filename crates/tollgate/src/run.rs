@@ -20,7 +20,7 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
-use crate::{administration, banner, conversations, observation, telemetry, trust};
+use crate::{administration, banner, conversations, observation, prices, telemetry, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -64,6 +64,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
+    gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
     conversations::keep(&gateway, &resources.responses, arguments, &deployment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -193,10 +194,14 @@ fn reload(
 ) {
     let result = source.lower(files).and_then(|mut lowered| {
         let objects = served(std::mem::take(&mut lowered.objects), &lowered.deployment)?;
+        let prices = prices::in_force(&lowered.resources.prices)?;
         gateway
             .replace(&lowered.resources, &env)
             .map_err(Failure::all)
-            .map(|()| (lowered, objects))
+            .map(|()| {
+                gateway.set_prices(prices, lowered.resources.prices.unknown);
+                (lowered, objects)
+            })
     });
     match result {
         Ok((lowered, objects)) => {

@@ -1,7 +1,8 @@
 //! `tollgate try`: one streamed call to a running gateway.
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -10,7 +11,8 @@ use tollgate_dialects::canonical::{Delta, Event, Usage};
 use tollgate_dialects::codec::{self, StreamDecoder};
 use tollgate_gateway::upstream::{Endpoint, Pools, RequestBody, SendError, TlsSettings, UpstreamBody};
 use tollgate_resources::SecretRef;
-use tollgate_telemetry::{TokenUsage, cost, price_of};
+use tollgate_telemetry::prices::Asked;
+use tollgate_telemetry::{Prices, TokenUsage, Usd};
 
 use crate::cli::{Failure, TrialArguments};
 use crate::load::env;
@@ -221,9 +223,6 @@ fn summary(
 }
 
 fn price(model: &str, usage: &Usage) -> String {
-    let Some(price) = price_of(model) else {
-        return "unknown: no price for this model".to_owned();
-    };
     let used = TokenUsage {
         prompt: usage.input_total(),
         completion: usage.output,
@@ -235,5 +234,24 @@ fn price(model: &str, usage: &Usage) -> String {
         estimated: usage.estimated,
         ..TokenUsage::default()
     };
-    format!("{}", cost(price, &used))
+    let (prices, now) = (Prices::built_in(), SystemTime::now());
+    let mut providers: Vec<&str> = prices.all().map(|(provider, _, _)| provider).collect();
+    providers.sort_unstable();
+    providers.dedup();
+    // The answer tells the model, but not who served it.
+    let costs = providers.into_iter().filter_map(|provider| {
+        let asked = Asked {
+            provider,
+            model,
+            ..Asked::default()
+        };
+        prices.find(provider, model)?;
+        prices.cost(&asked, &used, now).amount()
+    });
+    let costs: BTreeSet<Usd> = costs.collect();
+    match (costs.first(), costs.last()) {
+        (Some(least), Some(most)) if least == most => format!("{least}"),
+        (Some(least), Some(most)) => format!("{least} to {most}, by provider"),
+        _ => "unknown: no price for this model".to_owned(),
+    }
 }

@@ -35,8 +35,6 @@ struct Row {
     no_stream_options: bool,
     #[serde(default)]
     key: Key,
-    /// Its name in the price list, if it has another one there.
-    priced_as: Option<String>,
     serves: Vec<Capability>,
 }
 
@@ -127,11 +125,6 @@ impl Provider {
     /// Where it wants its key.
     pub fn key(self) -> Key {
         self.0.key
-    }
-
-    /// Its name in the price list.
-    pub fn priced_as(self) -> &'static str {
-        self.0.priced_as.as_deref().unwrap_or(&self.0.name)
     }
 
     /// The APIs it serves.

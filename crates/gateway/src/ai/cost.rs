@@ -1,6 +1,7 @@
 //! What an instance asks for its tokens, so that instances can be compared.
 
-use tollgate_telemetry::price_of;
+use tollgate_telemetry::Prices;
+use tollgate_telemetry::prices::Kind;
 
 use super::catalogue::Provider;
 use super::config::TokenPrice;
@@ -9,33 +10,50 @@ use super::config::TokenPrice;
 ///
 /// Prompts are longer than answers: three of four tokens count as the prompt's. What was written counts before the price
 /// list. Servers of one's own machine ask for nothing. Where the client says which model it wants, the price is not known.
-pub fn cost(provider: Provider, model: Option<&str>, written: Option<&TokenPrice>) -> Option<f64> {
+pub fn cost(
+    prices: &Prices,
+    provider: Provider,
+    model: Option<&str>,
+    written: Option<&TokenPrice>,
+) -> Option<f64> {
     if let Some(price) = written {
         return Some(blended(price.input, price.output));
     }
-    if provider.local_port().is_some() {
-        return Some(0.0);
-    }
-    let price = price_of(&format!("{}/{}", provider.priced_as(), model?))?;
-    Some(blended(
-        price.rates.input as f64 / PICO_PER_TOKEN_OF_A_DOLLAR,
-        price.rates.output as f64 / PICO_PER_TOKEN_OF_A_DOLLAR,
-    ))
+    let found = model.and_then(|model| prices.find(provider.name(), model));
+    let Some(found) = found else {
+        return provider.local_port().is_some().then_some(0.0);
+    };
+    let rates = &found.price.offer.standard.rates;
+    let share = found
+        .multiplier
+        .map_or(1.0, |millionths| millionths as f64 / MILLION);
+    let input = rates.stated(Kind::Input)? as f64 / PICO_PER_TOKEN_OF_A_DOLLAR;
+    let output = rates.stated(Kind::Output).unwrap_or(0) as f64 / PICO_PER_TOKEN_OF_A_DOLLAR;
+    Some(share * blended(input, output))
 }
 
 fn blended(input: f64, output: f64) -> f64 {
     0.75 * input + 0.25 * output
 }
 
+const MILLION: f64 = 1e6;
+
 /// So many pico-dollars per token are a dollar per million tokens.
 const PICO_PER_TOKEN_OF_A_DOLLAR: f64 = 1e6;
 
 #[cfg(test)]
 mod tests {
+    use tollgate_telemetry::Prices;
+
     use super::{Provider, TokenPrice, cost};
 
     fn of(provider: &str, model: Option<&str>) -> Option<f64> {
-        cost(Provider::find(provider).unwrap(), model, None)
+        cost(
+            &Prices::built_in(),
+            Provider::find(provider).unwrap(),
+            model,
+            None,
+        )
     }
 
     #[test]
@@ -59,11 +77,31 @@ mod tests {
     }
 
     #[test]
-    fn every_name_in_the_price_list_is_one() {
-        let table = include_str!("../../../telemetry/data/prices.tsv");
-        for provider in Provider::all().filter(|provider| provider.priced_as() != provider.name()) {
-            let prefix = format!("{}/", provider.priced_as());
-            assert!(table.lines().any(|row| row.starts_with(&prefix)), "{prefix}");
+    fn every_vendor_with_a_price_list_is_found_in_ours() {
+        let prices = Prices::built_in();
+        for vendor in [
+            "azure-openai",
+            "vertex-ai",
+            "together",
+            "fireworks",
+            "alibaba",
+            "groq",
+            "mistral",
+            "xai",
+            "deepseek",
+            "perplexity",
+            "cerebras",
+            "moonshot",
+            "zai",
+            "deepinfra",
+            "sambanova",
+            "cohere",
+            "novita",
+            "minimax",
+        ] {
+            let provider = Provider::find(vendor).unwrap();
+            let listed = tollgate_telemetry::prices::listed_provider(provider.name());
+            assert!(prices.all().any(|(of, _, _)| of == listed), "{vendor}");
         }
     }
 
@@ -77,7 +115,10 @@ mod tests {
             output: 5.0,
         };
         let openai = Provider::find("openai").unwrap();
-        assert_eq!(cost(openai, Some("gpt-4o"), Some(&written)), Some(2.0));
-        assert_eq!(cost(openai, None, Some(&written)), Some(2.0));
+        assert_eq!(
+            cost(&Prices::built_in(), openai, Some("gpt-4o"), Some(&written)),
+            Some(2.0)
+        );
+        assert_eq!(cost(&Prices::built_in(), openai, None, Some(&written)), Some(2.0));
     }
 }

@@ -109,6 +109,8 @@ pub async fn run(
         }
         if picks.passed_over && course.attempts == 0 {
             course.last = record.admission.nobody_left();
+        } else if course.last.is_none() {
+            course.last = picks.unpriced;
         }
     }
     course.end(&call)

@@ -7,6 +7,7 @@ use super::record::Record;
 use crate::error::CallError;
 use crate::manners::Manners;
 use crate::pool::{Account, Clues};
+use crate::prices::unpriced;
 use crate::snapshot::Model;
 
 /// The picks of one call among the instances of a model: each instance once.
@@ -22,6 +23,8 @@ pub struct Picks<'a> {
     first: Option<Pick>,
     /// Whether an instance was passed over because it has no quota left.
     pub passed_over: bool,
+    /// What is said of an instance that was passed over because its model has no price.
+    pub unpriced: Option<CallError>,
 }
 
 /// Picks that have begun before the attempts.
@@ -29,6 +32,7 @@ pub struct Begun {
     tried: Vec<usize>,
     first: Option<Pick>,
     passed_over: bool,
+    unpriced: Option<CallError>,
 }
 
 /// An instance that was picked for an attempt.
@@ -51,6 +55,7 @@ impl<'a> Picks<'a> {
             given: 0,
             first: None,
             passed_over: false,
+            unpriced: None,
         }
     }
 
@@ -64,6 +69,7 @@ impl<'a> Picks<'a> {
             tried: self.tried,
             first,
             passed_over: self.passed_over,
+            unpriced: self.unpriced,
         })
     }
 
@@ -72,6 +78,7 @@ impl<'a> Picks<'a> {
         self.tried = begun.tried;
         self.first = begun.first;
         self.passed_over = begun.passed_over;
+        self.unpriced = begun.unpriced;
     }
 
     /// The next instance; `None` when there is none left that can take the call.
@@ -92,6 +99,11 @@ impl<'a> Picks<'a> {
             let Some(instance) = pool.instances().get(number) else {
                 continue;
             };
+            let model = instance.model.as_deref().unwrap_or(self.public_name);
+            if !record.may_cost(instance.provider, model) {
+                self.unpriced = Some(unpriced(instance.provider, model));
+                continue;
+            }
             match self.may_have(&instance.name, record).await {
                 Ok(true) => {}
                 Ok(false) => {

@@ -253,6 +253,11 @@ impl Record {
         }
     }
 
+    /// Whether this model of a provider may be asked, as far as its price matters.
+    pub fn may_cost(&self, provider: &str, model: &str) -> bool {
+        self.worker.gateway.prices().current().allow(provider, model)
+    }
+
     /// Our estimate of the tokens of the request; 0 where none are billed.
     pub fn estimated_input(&self) -> u64 {
         self.estimated_input

@@ -57,6 +57,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let mut entries = Vec::with_capacity(conf.instances.len());
     for written in conf.instances {
         let cost = cost(
+            &setup.state.prices().current().prices,
             written.conf.provider,
             written.conf.options.model.as_deref(),
             written.price.as_ref(),

@@ -12,6 +12,7 @@ use tollgate_telemetry::{Metrics, Outlets, RouteLogger};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
+use crate::prices::PricesInForce;
 
 /// Which of a plugin's schemas is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,14 +119,15 @@ pub struct Setup<'a> {
     pub state: &'a SharedState,
 }
 
-/// State that outlives configurations: that of plugins (counters), by type and name, numbers about calls, and which
-/// instances are in service. What no configuration uses any more is
+/// State that outlives configurations: that of plugins (counters), by type and name, numbers about calls, which
+/// instances are in service, and what models cost. What no configuration uses any more is
 /// forgotten at the next change.
 #[derive(Default)]
 pub struct SharedState {
     named: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     outlets: Outlets,
     roster: Arc<Roster>,
+    prices: PricesInForce,
 }
 
 impl SharedState {
@@ -163,6 +165,11 @@ impl SharedState {
     /// The instances in service.
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    /// What models cost.
+    pub fn prices(&self) -> &PricesInForce {
+        &self.prices
     }
 
     /// Forgets what nobody holds.

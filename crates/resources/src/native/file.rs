@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::prices::PricesEntry;
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
@@ -41,6 +42,8 @@ pub(crate) struct File {
     pub(crate) responses: Option<ResponsesEntry>,
     /// Traces of calls for OpenTelemetry. Default: calls are not traced.
     pub(crate) traces: Option<TracesEntry>,
+    /// What models cost, and what happens to calls whose price is not known.
+    pub(crate) prices: Option<PricesEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -13,6 +13,7 @@ mod choice;
 mod consumers;
 mod file;
 mod models;
+pub(crate) mod prices;
 mod providers;
 mod responses;
 mod server;
@@ -77,6 +78,7 @@ pub fn lower_native(
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
+    let prices = prices::lower(file.prices.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -99,6 +101,7 @@ pub fn lower_native(
         server,
         responses,
         traces,
+        prices,
     })?;
     Ok(Lowered { resources, notes })
 }

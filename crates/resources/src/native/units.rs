@@ -142,9 +142,104 @@ impl<U: Unit> schemars::JsonSchema for Measure<U> {
     }
 }
 
+/// A decimal number that is not negative, kept as it was written: `2.5`, `0.00125`.
+#[derive(Clone, Debug)]
+pub(crate) struct Dollars(String);
+
+impl Dollars {
+    /// The number as a whole number of `10^-places`, at most 15.
+    ///
+    /// # Errors
+    /// It is none, or has more decimal places; the text says what is allowed.
+    pub(crate) fn parts(&self, places: u32) -> Result<u64, String> {
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((&self.0, ""));
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+            return Err("must be a number that is not negative, such as `2.5`".to_owned());
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let Some(missing) = places.checked_sub(u32::try_from(fraction.len()).unwrap_or(u32::MAX)) else {
+            return Err(format!("must have at most {places} decimal places"));
+        };
+        let digits = format!("{whole}{fraction}");
+        let parts = digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|parts| parts.checked_mul(10u64.checked_pow(missing)?));
+        parts.ok_or_else(|| "is too large".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = Dollars;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an amount in US dollars, such as `2.5`")
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Dollars, E> {
+                Ok(Dollars(value.to_string()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Dollars, E> {
+                Ok(Dollars(value.to_string()))
+            }
+
+            /// The shortest decimal that means this number is what was written, if that had 15 digits or fewer.
+            fn visit_f64<E>(self, value: f64) -> Result<Dollars, E> {
+                Ok(Dollars(value.to_string()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Dollars, E> {
+                Ok(Dollars(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Number)
+    }
+}
+
+impl schemars::JsonSchema for Dollars {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Dollars".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["number", "string"],
+            "minimum": 0,
+            "pattern": r"^[0-9]+(\.[0-9]+)?$",
+            "description": "An amount in US dollars, kept exactly, such as `2.5`.",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dollars_are_read_exactly() {
+        let parts = |text: &str, places| Dollars(text.to_owned()).parts(places);
+        for (text, value) in [
+            ("2.5", 2_500_000),
+            ("10", 10_000_000),
+            ("0", 0),
+            ("0.000001", 1),
+            ("1.1000000", 1_100_000),
+        ] {
+            assert_eq!(parts(text, 6), Ok(value), "{text}");
+        }
+        assert!(parts("0.0000001", 6).unwrap_err().contains("6 decimal places"));
+        for text in ["", "-1", ".5", "1e3", "NaN", "inf", "1,5"] {
+            assert!(parts(text, 6).unwrap_err().contains("not negative"), "{text}");
+        }
+        assert_eq!(parts("99999999999999999", 6), Err("is too large".to_owned()));
+    }
 
     #[test]
     fn a_number_with_a_unit_is_read_in_the_smallest_step() {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::{mask, variables};
+use crate::prices::PriceState;
 use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
 
 /// Appends the call as a JSON object, without a line break. Times are milliseconds with microseconds as decimals.
@@ -14,6 +16,7 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     let referer = record.referer.map(mask::uri);
     let is_model_call = record.request_type != RequestType::TraditionalHttp;
     let last = record.attempts.last();
+    let cost = Some(record.cost).filter(|cost| cost.price != PriceState::Nothing);
     let line = Line {
         time: Timestamp::try_from(record.time).unwrap_or_default(),
         request_id: record.request_id,
@@ -50,6 +53,8 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
         upstream_latency_ms: record.upstream_response_time.map(millis),
         usage: record.usage,
         service_tier: last.and_then(|attempt| attempt.service_tier),
+        cost_usd: cost.and_then(|cost| RawValue::from_string(cost.amount()?.to_string()).ok()),
+        cost_state: cost.map(|cost| cost.state()),
         tool_count: is_model_call.then_some(record.tool_count),
         has_tool_calls: is_model_call.then_some(record.has_tool_calls),
         losses: record.losses,
@@ -121,6 +126,11 @@ struct Line<'a> {
     usage: Option<TokenUsage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a str>,
+    /// A number with all its digits: no floating point on the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::time::Zone;
 use super::*;
 use crate::fixture;
+use crate::prices::{Cost, PriceState, Usd};
 use crate::record::{Attempt, LlmTokens, RequestType, TokenUsage};
 
 /// The line of the call in UTC.
@@ -216,6 +217,42 @@ fn a_json_line_tells_what_an_attempt_used_that_did_not_answer() {
         (&told["service_tier"], &told["service"], &told["credential"]),
         (&"flex".into(), &"s1".into(), &"c1".into())
     );
+}
+
+#[test]
+fn a_line_tells_what_a_call_cost_and_how_far_that_is_known() {
+    let cost = |cost| {
+        let call = CallRecord {
+            cost,
+            ..fixture::call()
+        };
+        let mut object = Vec::new();
+        Format::Json.write(&call, &mut object);
+        let object = String::from_utf8(object).unwrap();
+        let (_, told) = object.split_once(r#""cost_"#).unwrap_or_default();
+        let end = told.find(r#","tool_count"#).unwrap_or(0);
+        (
+            line("$tollgate_cost $tollgate_cost_state", &call),
+            told[..end].to_owned(),
+        )
+    };
+    let known = Cost {
+        usd: Usd::from_pico(422_500_001),
+        price: PriceState::Known,
+        estimated: false,
+    };
+    assert_eq!(
+        cost(known),
+        (
+            "0.000422500001 known".to_owned(),
+            r#"usd":0.000422500001,"cost_state":"known""#.to_owned()
+        )
+    );
+    assert_eq!(
+        cost(Cost::UNKNOWN),
+        ("- unknown".to_owned(), r#"state":"unknown""#.to_owned())
+    );
+    assert_eq!(cost(Cost::default()), ("0 nothing".to_owned(), String::new()));
 }
 
 #[test]
@@ -667,6 +704,11 @@ fn the_manual_lists_every_variable_and_shows_what_it_prints() {
     let call = CallRecord {
         request_uri: "/v1/chat/completions?debug=1",
         request_headers: &headers,
+        cost: Cost {
+            usd: Usd::from_pico(406_250_000),
+            price: PriceState::Known,
+            estimated: false,
+        },
         ..fixture::call()
     };
     for (name, example) in rows {

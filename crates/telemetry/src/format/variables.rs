@@ -112,6 +112,8 @@ pub(crate) enum Known {
     TimeIso8601,
     TimeLocal,
     TollgateAttempts,
+    TollgateCost,
+    TollgateCostState,
     TollgateErrorCode,
     TollgateInstance,
     TollgateLosses,
@@ -181,6 +183,8 @@ const TABLE: &[(&str, Known)] = &[
     ("time_iso8601", Known::TimeIso8601),
     ("time_local", Known::TimeLocal),
     ("tollgate_attempts", Known::TollgateAttempts),
+    ("tollgate_cost", Known::TollgateCost),
+    ("tollgate_cost_state", Known::TollgateCostState),
     ("tollgate_error_code", Known::TollgateErrorCode),
     ("tollgate_instance", Known::TollgateInstance),
     ("tollgate_losses", Known::TollgateLosses),
@@ -275,6 +279,11 @@ impl Known {
                 text_or_dash(Some(record.losses).filter(|losses| !losses.is_empty()), out)
             }
             Known::TollgateOutcome => escape::write(outcome(record), out),
+            Known::TollgateCost => match record.cost.amount() {
+                Some(usd) => out.extend_from_slice(usd.to_string().as_bytes()),
+                None => out.push(b'-'),
+            },
+            Known::TollgateCostState => out.extend_from_slice(record.cost.state().as_bytes()),
             Known::TollgateProvider => text_or_dash(record.provider, out),
             Known::TollgateUsage => out.extend_from_slice(match record.usage {
                 Some(usage) if usage.estimated => b"estimated",

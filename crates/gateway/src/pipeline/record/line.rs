@@ -1,9 +1,12 @@
 //! The record of a call as the access log takes it.
 
+use std::time::SystemTime;
+
 use http::Version;
 use tollgate_dialects::canonical::Usage;
 use tollgate_dialects::json::RawJson;
-use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, TokenUsage};
+use tollgate_telemetry::prices::Asked;
+use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, Prices, TokenUsage};
 
 use super::capture::Capture;
 use super::words::Words;
@@ -28,6 +31,7 @@ impl Record {
                 (losses, usage_object(attempt.usage.as_ref().filter(|_| is_wanted)))
             })
             .collect();
+        let pricing = self.worker.gateway.prices().current();
         let attempts: Vec<Attempt<'_>> = made
             .iter()
             .zip(&texts)
@@ -47,7 +51,7 @@ impl Record {
                 usage: attempt.usage.as_ref().map(token_usage),
                 usage_object,
                 service_tier: attempt.tier(),
-                cost: Cost::default(),
+                cost: cost(&pricing.prices, attempt, self.time),
                 response_id: attempt.response_id.as_deref(),
                 finish_reason: attempt.finish_reason.as_deref(),
                 span: attempt.span,
@@ -127,8 +131,8 @@ impl Record {
             time_to_first_token: last.and_then(|attempt| attempt.first_byte),
             upstream_response_time: last.map(|attempt| attempt.duration),
             usage: last.and_then(|attempt| attempt.usage.as_ref()).map(token_usage),
-            cost: Cost::default(),
-            price_pack: "",
+            cost: attempts.iter().map(|attempt| attempt.cost).sum(),
+            price_pack: pricing.prices.version(),
             llm_tokens: last.map_or(LlmTokens::Inclusive, super::Attempt::llm_tokens),
             losses: texts.last().map_or("", |(losses, _)| losses),
             error_code: self.error_code.as_deref(),
@@ -145,6 +149,20 @@ impl Record {
             logger.call(&call);
         }
     }
+}
+
+/// What an attempt cost; nothing if it is not known to have used anything.
+fn cost(prices: &Prices, attempt: &super::Attempt, at: SystemTime) -> Cost {
+    let (Some(usage), Some(provider)) = (&attempt.usage, attempt.asks.provider()) else {
+        return Cost::default();
+    };
+    let asked = Asked {
+        provider,
+        model: attempt.asks.model().unwrap_or_default(),
+        answered: attempt.answered_model(),
+        service_tier: attempt.tier(),
+    };
+    prices.cost(&asked, &token_usage(usage), at)
 }
 
 /// The provider's own words about what an answer used; empty if there are none.
@@ -171,6 +189,22 @@ pub(super) fn token_usage(usage: &Usage) -> TokenUsage {
         video_input: usage.input_video.unwrap_or(0),
         tool_input: usage.input_tool_use.unwrap_or(0),
         reasoning: usage.reasoning.unwrap_or(0),
+        searches: searches(usage),
         estimated: usage.estimated,
     }
+}
+
+/// Searches that the provider made, by its own count: Anthropic has them beside the tokens.
+fn searches(usage: &Usage) -> u64 {
+    #[derive(Default, serde::Deserialize)]
+    struct Tools {
+        #[serde(default)]
+        web_search_requests: u64,
+    }
+
+    let tools = usage.ext.get("server_tool_use");
+    tools
+        .and_then(|tools| serde_json::from_str::<Tools>(tools.text()).ok())
+        .unwrap_or_default()
+        .web_search_requests
 }
