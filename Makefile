@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz lint deny demo help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz soak lint deny demo help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -32,6 +32,9 @@ test-sdk: ## the official Python SDKs against the binary
 
 test-fuzz: ## random bytes for the parsers of all wire formats, for a bounded time
 	fuzz/bounded $(FUZZ_SECONDS)
+
+soak: ## 100,000 calls of every kind, after which everybody must have counted the same
+	TOLLGATE_SOAK_CALLS=$(or $(CALLS),100000) $(CARGO) test --release --locked -p tollgate --test soak -- --nocapture
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check
