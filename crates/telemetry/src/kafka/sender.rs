@@ -49,6 +49,8 @@ pub struct Sender {
     cluster: Cluster,
     connections: HashMap<Address, Connection>,
     identity: Identity,
+    /// How often in a row a producer id was refused.
+    id_refusals: u32,
     /// Batches that may have been stored although no answer says so, by partition: the numbers of their records.
     repeated: HashMap<usize, Vec<u64>>,
     /// Errors in a row that may be the records' own fault, by partition.
@@ -109,6 +111,7 @@ impl Sender {
             cluster: Cluster::default(),
             connections: HashMap::new(),
             identity,
+            id_refusals: 0,
             repeated: HashMap::new(),
             doubts: HashMap::new(),
             next_open: 0,
