@@ -5,8 +5,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+/// How long a cluster may take for what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running cluster. Its brokers' numbers count from 1.
 pub struct KafkaCluster {
@@ -73,6 +77,21 @@ impl KafkaCluster {
     /// Stops it from doing anything; connections stay open.
     pub fn pause(&self) {
         self.signal("STOP");
+        // The signal reaches its threads in their own time.
+        let until = Instant::now() + PATIENCE;
+        while !self.is_stopped() {
+            assert!(Instant::now() < until, "the cluster does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether all its threads are stopped.
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        })
     }
 
     /// Lets it go on.

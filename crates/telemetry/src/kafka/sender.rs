@@ -5,7 +5,7 @@ mod reach;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -35,9 +35,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The wait where a broker does not let us in: asking often looks like guessing passwords.
 const SIGN_IN_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a producer that nobody wants any more goes on trying.
-const LEAVE_AFTER: Duration = Duration::from_secs(30);
-
 /// Hands over batches to Kafka, and says what became of each record.
 ///
 /// Each call tries a few times, which takes a few times [`Settings::timeout`] where brokers do not answer. What it could not
@@ -49,6 +46,8 @@ pub struct Sender {
     cluster: Cluster,
     connections: HashMap<Address, Connection>,
     identity: Identity,
+    /// How often in a row a producer id was refused.
+    id_refusals: u32,
     /// Batches that may have been stored although no answer says so, by partition: the numbers of their records.
     repeated: HashMap<usize, Vec<u64>>,
     /// Errors in a row that may be the records' own fault, by partition.
@@ -61,8 +60,6 @@ pub struct Sender {
     max_bytes: usize,
     failures: u32,
     pause: Duration,
-    wanted: Option<Weak<()>>,
-    unwanted_since: Option<Instant>,
 }
 
 struct Meters {
@@ -85,10 +82,7 @@ struct Exchange {
 impl Sender {
     /// A sender that is not connected to anything yet.
     pub fn new(settings: Settings, metrics: &Arc<Metrics>) -> Sender {
-        Sender::shared(Arc::new(settings), metrics)
-    }
-
-    pub(super) fn shared(settings: Arc<Settings>, metrics: &Arc<Metrics>) -> Sender {
+        let settings = Arc::new(settings);
         let identity = match settings.is_idempotent && settings.acks == Acks::All {
             true => Identity::default(),
             false => Identity::without(),
@@ -109,21 +103,14 @@ impl Sender {
             cluster: Cluster::default(),
             connections: HashMap::new(),
             identity,
+            id_refusals: 0,
             repeated: HashMap::new(),
             doubts: HashMap::new(),
             next_open: 0,
             avoided: HashMap::new(),
             failures: 0,
             pause: LONGEST_PAUSE,
-            wanted: None,
-            unwanted_since: None,
         }
-    }
-
-    /// Gives up, some time after this is gone, what cannot be handed over.
-    pub(super) fn while_wanted(mut self, wanted: Weak<()>) -> Sender {
-        self.wanted = Some(wanted);
-        self
     }
 
     async fn deliver(&mut self, batch: &[Record]) -> Result<Sent, SendError> {
@@ -150,11 +137,6 @@ impl Sender {
             || "brokers refuse records for good".to_owned(),
             |cause| cause.to_string(),
         );
-        if fates.contains(&Fate::Again) && self.is_to_leave() {
-            self.repeated.clear();
-            self.identity.forget();
-            return Err(SendError::lasting(cause));
-        }
         if fates.iter().all(|fate| *fate == Fate::Again) {
             return Err(SendError::passing(cause));
         }
@@ -316,18 +298,6 @@ impl Sender {
             self.meters.failed(error.kind());
         }
         tracing::debug!(topic = self.settings.topic, error = %error, "a try to reach Kafka failed");
-    }
-
-    fn is_to_leave(&mut self) -> bool {
-        if self
-            .wanted
-            .as_ref()
-            .is_none_or(|wanted| wanted.strong_count() > 0)
-        {
-            return false;
-        }
-        let since = *self.unwanted_since.get_or_insert_with(Instant::now);
-        since.elapsed() >= LEAVE_AFTER
     }
 
     fn no_leader(&self, partition: usize) -> KafkaError {

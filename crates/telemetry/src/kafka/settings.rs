@@ -38,6 +38,11 @@ pub struct Settings {
     pub max_buffered_records: usize,
     /// Bytes of all those records at most; more are dropped.
     pub max_buffered_bytes: usize,
+    /// How often what brokers do not take is handed over again after the first time before it is given up. Each time a few tries are
+    /// made.
+    pub max_retry_count: u32,
+    /// The time before it is handed over again, on top of what lies between tries.
+    pub retry_delay: Duration,
     /// How the partition of a key is chosen.
     pub partitioner: Partitioner,
     /// Whether batches are numbered, so that brokers recognise one that is sent again because its answer was lost. Works with
@@ -108,6 +113,8 @@ impl Settings {
             linger: Duration::from_secs(1),
             max_buffered_records: 50_000,
             max_buffered_bytes: 64 << 20,
+            max_retry_count: u32::MAX,
+            retry_delay: Duration::ZERO,
             partitioner: Partitioner::default(),
             is_idempotent: true,
             client_id: "tollgate".to_owned(),
@@ -121,10 +128,8 @@ impl Settings {
             batch_max_bytes: self.batch_bytes,
             inactive_timeout: self.linger,
             buffer_duration: self.linger,
-            // What is buffered is never given up because brokers are away; the sender knows what will never be taken.
-            max_retry_count: u32::MAX,
-            // The sender has waited by then.
-            retry_delay: Duration::ZERO,
+            max_retry_count: self.max_retry_count,
+            retry_delay: self.retry_delay,
             max_pending_entries: self.max_buffered_records,
             max_pending_bytes: self.max_buffered_bytes,
             // With a second one, batches of one partition would overtake each other.

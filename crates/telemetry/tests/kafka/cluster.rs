@@ -434,16 +434,19 @@ fn whoever_sends_without_a_buffer_is_told_at_once_how_it_went() {
 }
 
 #[test]
-fn a_cluster_without_producer_ids_is_written_to_without_them() {
-    let mut cluster = KafkaCluster::start(1);
-    cluster.tell("topic logs 1 1");
-    cluster.tell("versions 22 -1 -1");
-    let telemetry = Telemetry::start();
-    let producer = telemetry.producer(Settings {
-        acks: Acks::All,
-        ..settings(&cluster.brokers, None, "logs")
-    });
-    producer.send(record("there")).unwrap();
-    until_sent(&producer, 1);
-    assert_eq!(values(&cluster, "logs"), ["there"]);
+fn a_cluster_that_gives_no_producer_id_is_written_to_without_one() {
+    // It does not know the request; it forbids it (CLUSTER_AUTHORIZATION_FAILED); it fails again and again.
+    for command in ["versions 22 -1 -1", "errors 22 31", "errors 22 -1 -1 -1"] {
+        let mut cluster = KafkaCluster::start(1);
+        cluster.tell("topic logs 1 1");
+        cluster.tell(command);
+        let telemetry = Telemetry::start();
+        let producer = telemetry.producer(Settings {
+            acks: Acks::All,
+            ..settings(&cluster.brokers, None, "logs")
+        });
+        producer.send(record("there")).unwrap();
+        assert_eq!(until_sent(&producer, 1).errors, 0, "{command}");
+        assert_eq!(values(&cluster, "logs"), ["there"]);
+    }
 }

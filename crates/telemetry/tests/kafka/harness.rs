@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tollgate_telemetry::Metrics;
-use tollgate_telemetry::delivery::{Hub, Tally};
-use tollgate_telemetry::kafka::{Broker, Producer, Record, Sasl, Settings};
+use tollgate_telemetry::delivery::{Hub, Pushed, Queue, Tally};
+use tollgate_telemetry::kafka::{Broker, Record, Sasl, Sender, Settings};
 
 /// How long a cluster may take for what a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,23 @@ impl Telemetry {
     }
 
     pub fn producer(&self, settings: Settings) -> Producer {
-        Producer::new(settings, "kafka", &self.hub)
+        let limits = settings.limits();
+        let connect = move || Sender::new(settings.clone(), &self.metrics);
+        Producer(self.hub.queue("kafka", limits, connect))
+    }
+}
+
+/// A queue whose peer is Kafka.
+pub struct Producer(Queue<Record>);
+
+impl Producer {
+    pub fn send(&self, record: Record) -> Pushed {
+        let bytes = record.size();
+        self.0.push(record, bytes)
+    }
+
+    pub fn queue(&self) -> &Queue<Record> {
+        &self.0
     }
 }
 

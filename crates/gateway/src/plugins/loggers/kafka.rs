@@ -63,7 +63,8 @@ struct Config {
     tls: Option<TlsConf>,
     /// The topic.
     kafka_topic: Option<String>,
-    /// Whether messages wait for others (`async`) or are sent at once (`sync`).
+    /// Whether messages wait for others and for brokers that are away (`async`), or are sent at once and given up when that does not
+    /// work `max_retry_count` times more (`sync`).
     #[serde(default)]
     #[schemars(extend("default" = "async"))]
     producer_type: ProducerType,
@@ -211,8 +212,13 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
     };
     let (request_body, response_body) = config.content.bodies()?;
     let is_array = config.meta_format == MetaFormat::Default;
-    let batches =
-        (config.batching.batch_max_size != 1).then(|| (config.batching.limits(&metadata), is_array));
+    let settings = settings(&config)?;
+    let limits = Limits {
+        max_retry_count: settings.max_retry_count,
+        retry_delay: settings.retry_delay,
+        ..config.batching.limits(&metadata)
+    };
+    let batches = (config.batching.batch_max_size != 1).then_some((limits, is_array));
     Ok(Arc::new(LoggerPlugin(Arc::new(Logger {
         form,
         matches: None,
@@ -220,7 +226,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
         response_body,
         outlet: outlet(
             &identity(conf),
-            &settings(&config)?,
+            &settings,
             config.key.as_deref(),
             batches,
             setup.state.outlets(),
@@ -318,10 +324,15 @@ fn settings(config: &Config) -> Result<Settings, Unusable> {
     settings.batch_records = size(config.producer_batch_num);
     settings.batch_bytes = size(config.producer_batch_size);
     settings.max_buffered_records = size(config.producer_max_buffering);
-    settings.linger = match config.producer_type {
-        ProducerType::Async => Duration::from_secs(config.producer_time_linger),
-        ProducerType::Sync => Duration::ZERO,
-    };
+    match config.producer_type {
+        // What is buffered is not given up because brokers are away.
+        ProducerType::Async => settings.linger = Duration::from_secs(config.producer_time_linger),
+        ProducerType::Sync => {
+            settings.linger = Duration::ZERO;
+            settings.max_retry_count = config.batching.max_retry_count;
+            settings.retry_delay = Duration::from_secs(config.batching.retry_delay);
+        }
+    }
     Ok(settings)
 }
 

@@ -96,21 +96,31 @@ impl Sender {
         };
         let broker = connection.broker().to_owned();
         self.connections.insert(address, connection);
-        match answer.code {
-            Code::NONE => self.identity.assume(answer.id, answer.epoch),
-            Code::CLUSTER_AUTHORIZATION_FAILED | Code::UNSUPPORTED_VERSION => {
-                tracing::warn!(
-                    topic = self.settings.topic,
-                    broker,
-                    error = %answer.code,
-                    "the broker gives no producer id: batches that are sent again may be stored twice"
-                );
-                self.identity = Identity::without();
-            }
-            code => {
-                return Err(KafkaError::refused(&broker, InitProducerId::NAME, code, None));
-            }
+        if answer.code == Code::NONE {
+            self.id_refusals = 0;
+            self.identity.assume(answer.id, answer.epoch);
+            return Ok(());
         }
+        self.id_refusals += 1;
+        let is_final = matches!(
+            answer.code,
+            Code::CLUSTER_AUTHORIZATION_FAILED | Code::UNSUPPORTED_VERSION
+        );
+        if !is_final && self.id_refusals < MAX_ID_REFUSALS {
+            return Err(KafkaError::refused(
+                &broker,
+                InitProducerId::NAME,
+                answer.code,
+                None,
+            ));
+        }
+        tracing::warn!(
+            topic = self.settings.topic,
+            broker,
+            error = %answer.code,
+            "the broker gives no producer id: batches that are sent again may be stored twice"
+        );
+        self.identity = Identity::without();
         Ok(())
     }
 
@@ -149,3 +159,6 @@ impl Sender {
         partitions
     }
 }
+
+/// How often in a row brokers may refuse a producer id before it is done without one.
+const MAX_ID_REFUSALS: u32 = 3;
