@@ -60,8 +60,8 @@ impl Observed for Plane {
         self.gateway.has(object)
     }
 
-    fn metrics(&self) -> String {
-        self.gateway.metrics().text()
+    fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
+        Box::new(self.gateway.metrics().parts(Instant::now()))
     }
 
     fn usage(&self) -> Option<Reader> {

@@ -174,6 +174,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             logging: bootstrap.logging,
             traces: bootstrap.traces,
             usage: bootstrap.usage,
+            metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },
         notes: bootstrap.notes,
@@ -228,6 +229,7 @@ fn without_file() -> Result<Loaded, Failure> {
     Ok(Loaded {
         resources: Resources {
             server: bootstrap.server,
+            metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },
         notes: Vec::new(),

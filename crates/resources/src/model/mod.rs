@@ -15,6 +15,7 @@ mod ai_models;
 mod consumer;
 mod instance;
 mod logging;
+mod metrics;
 mod prices;
 mod responses;
 mod route;
@@ -37,6 +38,7 @@ pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, Upstr
 pub use logging::{
     HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
 };
+pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes};
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
@@ -71,4 +73,7 @@ pub struct Resources {
     /// Where usage of calls is kept.
     #[serde(skip_serializing_if = "Usage::is_default")]
     pub usage: Usage,
+    /// How calls are counted for Prometheus, and where the numbers are told.
+    #[serde(skip_serializing_if = "Metrics::is_default")]
+    pub metrics: Metrics,
 }

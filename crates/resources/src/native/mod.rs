@@ -13,6 +13,7 @@ mod choice;
 mod consumers;
 mod file;
 pub(crate) mod logging;
+mod metrics;
 mod models;
 pub(crate) mod prices;
 mod providers;
@@ -30,6 +31,7 @@ use crate::tree::{Path, Value, parse_yaml, read_all};
 
 pub(crate) use auth::unverified;
 pub(crate) use file::File;
+pub(crate) use metrics::lower as lower_metrics;
 pub(crate) use providers::{Connection, MissingKey, Providers, Use};
 pub(crate) use server::lower_server;
 
@@ -84,6 +86,7 @@ pub fn lower_native(
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
     let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
+    let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -109,6 +112,7 @@ pub fn lower_native(
         traces,
         prices,
         usage,
+        metrics,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -15,12 +15,14 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Logging, Model, ModelAccess,
-    Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern, Usage,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Logging, Metrics, Model,
+    ModelAccess, Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    Usage,
 };
 use crate::named::Named;
 use crate::native::{
-    Connection, File, MissingKey, Providers, Use, lower_server, parse, prices, traces, unverified, usage,
+    Connection, File, MissingKey, Providers, Use, lower_metrics, lower_server, parse, prices, traces,
+    unverified, usage,
 };
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
@@ -121,6 +123,10 @@ pub fn lower_rbac(
         Some(base) => usage::lower(file.usage.as_ref(), &Path::of(["usage"]), base),
         None => Usage::default(),
     };
+    let metrics = match &mut base {
+        Some(base) => lower_metrics(file.metrics.as_ref(), base),
+        None => Metrics::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -150,6 +156,7 @@ pub fn lower_rbac(
         traces,
         prices,
         usage,
+        metrics,
     })?;
     Ok(Lowered { resources, notes })
 }
