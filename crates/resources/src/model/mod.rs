@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod metrics;
 mod responses;
 mod route;
 mod server;
@@ -31,6 +32,7 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -54,4 +56,7 @@ pub struct Resources {
     /// What is traced, and where that goes; `None` is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
+    /// How calls are counted for Prometheus, and where the numbers are told.
+    #[serde(skip_serializing_if = "Metrics::is_default")]
+    pub metrics: Metrics,
 }

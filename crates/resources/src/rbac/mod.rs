@@ -15,11 +15,13 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Metrics, Model, ModelAccess,
+    Plugins, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
-use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, traces, unverified};
+use crate::native::{
+    Connection, File, MissingKey, Providers, Use, lower_metrics, lower_server, parse, traces, unverified,
+};
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
 
@@ -111,6 +113,10 @@ pub fn lower_rbac(
     let traces = base
         .as_mut()
         .and_then(|base| traces::lower(file.traces.as_ref(), &place, base));
+    let metrics = match &mut base {
+        Some(base) => lower_metrics(file.metrics.as_ref(), base),
+        None => Metrics::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -137,6 +143,7 @@ pub fn lower_rbac(
         server,
         responses: Responses::default(),
         traces,
+        metrics,
     })?;
     Ok(Lowered { resources, notes })
 }
