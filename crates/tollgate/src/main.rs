@@ -17,6 +17,7 @@ mod sync;
 mod telemetry;
 mod trial;
 mod trust;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
+        Command::Usage(arguments) => usage::usage(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

@@ -19,6 +19,7 @@ mod route;
 mod server;
 mod timeouts;
 mod traces;
+mod usage;
 
 use serde::Serialize;
 
@@ -36,6 +37,7 @@ pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
 pub use traces::{Collector, OtlpProtocol, Traces};
+pub use usage::{Usage, UsageStore};
 
 /// All resources of one configuration: what every front end lowers into.
 ///
@@ -54,4 +56,7 @@ pub struct Resources {
     /// What is traced, and where that goes; `None` is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
+    /// Where usage of calls is kept.
+    #[serde(skip_serializing_if = "Usage::is_default")]
+    pub usage: Usage,
 }

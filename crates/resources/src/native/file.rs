@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
+use super::usage::UsageEntry;
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
 use crate::named::Named;
@@ -41,6 +42,8 @@ pub(crate) struct File {
     pub(crate) responses: Option<ResponsesEntry>,
     /// Traces of calls for OpenTelemetry. Default: calls are not traced.
     pub(crate) traces: Option<TracesEntry>,
+    /// Where usage of calls is kept, and for how long.
+    pub(crate) usage: Option<UsageEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -18,6 +18,7 @@ mod responses;
 mod server;
 pub(crate) mod traces;
 mod units;
+pub(crate) mod usage;
 
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
@@ -77,6 +78,7 @@ pub fn lower_native(
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
+    let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -99,6 +101,7 @@ pub fn lower_native(
         server,
         responses,
         traces,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -16,10 +16,12 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    Provider, Resources, Responses, Route, Server, Timeouts, UriPattern, Usage,
 };
 use crate::named::Named;
-use crate::native::{Connection, File, MissingKey, Providers, Use, lower_server, parse, traces, unverified};
+use crate::native::{
+    Connection, File, MissingKey, Providers, Use, lower_server, parse, traces, unverified, usage,
+};
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
 
@@ -111,6 +113,10 @@ pub fn lower_rbac(
     let traces = base
         .as_mut()
         .and_then(|base| traces::lower(file.traces.as_ref(), &place, base));
+    let usage = match &mut base {
+        Some(base) => usage::lower(file.usage.as_ref(), &Path::of(["usage"]), base),
+        None => Usage::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -137,6 +143,7 @@ pub fn lower_rbac(
         server,
         responses: Responses::default(),
         traces,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }
