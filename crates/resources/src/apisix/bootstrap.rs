@@ -9,6 +9,7 @@ use crate::mistake::Mistake;
 use crate::model::{Admin, Deployment, Logging, Server, Traces, Usage};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
 use crate::native::traces::{self, TracesEntry};
+use crate::native::usage::{self, UsageEntry};
 use crate::report::{Report, syntax_mistake, unknown};
 use crate::tree::{Path, Value, parse_yaml};
 
