@@ -13,6 +13,7 @@ mod loggers;
 mod observation;
 mod otlp;
 mod prices;
+mod reprice;
 mod run;
 mod simulate;
 mod sync;
