@@ -65,6 +65,10 @@ fn check_finds_what_only_shows_when_files_and_addresses_are_looked_at() {
             "/nowhere/ca.pem",
         ),
         (
+            "models: {m: {provider: simulated}}\ntraces: {endpoint: \"http://collector:4318\", headers: {authorization: $env://NOT_SET}}\n",
+            "traces.headers.authorization",
+        ),
+        (
             "models: {m: {provider: simulated}}\nserver: {access_log: {format: \"$statuss\"}}\n",
             "statuss",
         ),

@@ -15,7 +15,7 @@ from conftest import openai_client_of
 from gateway import Gateway
 from otlp import PROTOCOLS, Collector, attributes
 from recordings import recording
-from upstream import PATIENCE_S, Answer, Upstream, json_answer
+from upstream import PATIENCE_S, Answer, End, Upstream, json_answer
 
 TEXT = recording("openai/openai-chat/chat-json-mode-0-e5348a")
 QUESTION = [{"role": "user", "content": "what is the colour of the sky?"}]
@@ -199,6 +199,21 @@ def test_a_call_without_a_key_is_a_span_without_attempts(start: Start, mock: Ups
     assert attributes(call)["http.response.status_code"] == 401
 
 
+def test_a_call_that_its_client_leaves_is_a_span_too(start: Start, mock: Upstream, collector: Collector) -> None:
+    gateway = start()
+    whole = streamed()
+    mock.answer(Answer(200, whole.headers, whole.pieces[:1], End.HANG))
+    with openai_client_of(gateway) as client:
+        stream = client.chat.completions.create(model="oa", messages=QUESTION, stream=True)
+        next(iter(stream))
+        stream.close()
+    call, (attempt,) = call_and_attempts(collector.wait_for_spans(2))
+    assert attributes(call)["error.type"] == "client_gone"
+    assert attributes(attempt)["tollgate.attempt.outcome"] == "cancelled"
+    # Nobody but the client wanted it so.
+    assert call.status.code == attempt.status.code == Status.STATUS_CODE_UNSET
+
+
 def test_a_share_is_kept_and_clients_decide_for_theirs(start: Start, mock: Upstream, collector: Collector) -> None:
     gateway = start(sample=0)
     mock.answer(*(TEXT.answer() for _ in range(3)))
@@ -355,8 +370,31 @@ routes:
         auth: {{header: {{authorization: Bearer vendor-key}}}}
         options: {{model: gpt-4.1-mini}}
         override: {{endpoint: "http://127.0.0.1:{port}/v1/chat/completions"}}
+  - id: hedged
+    uri: /hedged
+    plugins:
+      ai-proxy-multi:
+        hedge: {{max_percent: 50, min_ms: 1}}
+        instances:
+          - name: first
+            provider: openai-compatible
+            weight: 1
+            priority: 1
+            auth: {{header: {{authorization: Bearer first}}}}
+            options: {{model: gpt-4.1-mini}}
+            override: {{endpoint: "http://127.0.0.1:{port}/v1/chat/completions"}}
+          - name: second
+            provider: openai-compatible
+            weight: 1
+            priority: 0
+            auth: {{header: {{authorization: Bearer second}}}}
+            options: {{model: gpt-4.1-mini}}
+            override: {{endpoint: "http://127.0.0.1:{port}/v1/chat/completions"}}
 #END
 """
+
+#: More calls than it takes to know how long answers usually take: some are asked twice on a busy machine.
+MEASURED = 60
 
 
 @pytest.mark.parametrize("protocol", ["grpc"])
@@ -385,6 +423,24 @@ def test_routes_of_apisix_are_traced_too(
         assert attributes(attempt)["gen_ai.request.model"] == "gpt-4.1-mini"
         assert attributes(attempt)["gen_ai.usage.output_tokens"] > 0
         assert mock.only_request.headers["traceparent"] == f"00-{TRACE}-{attempt.span_id.hex()}-01"
+        mock.reset()
+        # An answer that takes longer than usual is asked for again beside it.
+        mock.answer_with(lambda request: TEXT.answer())
+        for _ in range(MEASURED):
+            post(f"{gateway.url}/hedged", {"messages": QUESTION}, NOT_SAMPLED).close()
+        mock.reset()
+        collector.spans.clear()
+        silent = Answer(end=End.HANG, silent=True)
+        mock.answer_with(lambda request: silent if request.headers["authorization"] == "Bearer first" else TEXT.answer())
+        post(f"{gateway.url}/hedged", {"messages": QUESTION}, SAMPLED).close()
+        call, attempts = call_and_attempts(collector.wait_for_spans(3))
+        outcomes = {attributes(one)["tollgate.instance"]: attributes(one)["tollgate.attempt.outcome"] for one in attempts}
+        assert outcomes == {"first": "outrun", "second": "ok"}
+        sent = {request.headers["authorization"]: request.headers["traceparent"] for request in mock.requests}
+        for one in attempts:
+            name = attributes(one)["tollgate.instance"]
+            assert sent[f"Bearer {name}"] == f"00-{TRACE}-{one.span_id.hex()}-01"
+            assert one.status.code == Status.STATUS_CODE_UNSET
     finally:
         gateway.stop()
 

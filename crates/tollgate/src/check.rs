@@ -8,7 +8,7 @@ use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
-use crate::trust;
+use crate::{otlp, trust};
 
 /// Checks a configuration as `run` would, and says what it means.
 ///
@@ -22,6 +22,9 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         trust::of_admin(tls)?;
     }
     trust::reach(&lowered.deployment)?.establish();
+    if let Some(config) = &lowered.resources.traces {
+        otlp::check(config)?;
+    }
     let setting = Setting {
         pepper: [0; 32],
         telemetry: Telemetry::new(log),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_gateway::upstream::{TlsSettings, client_config};
-use tollgate_resources::model::{Collector, OtlpProtocol};
+use tollgate_resources::model::{self, Collector, OtlpProtocol};
 use tollgate_telemetry::Outlets;
 use tollgate_telemetry::otlp::{Protocol, Resource, Settings};
 use tollgate_telemetry::outbound::Address;
@@ -17,7 +17,7 @@ use crate::load::env;
 ///
 /// # Errors
 /// The collector cannot be used, or a thread cannot be started.
-pub fn traces(config: &tollgate_resources::model::Traces, outlets: &Outlets) -> Result<Traces, Failure> {
+pub fn traces(config: &model::Traces, outlets: &Outlets) -> Result<Traces, Failure> {
     let settings = traces::Settings {
         otlp: settings(&config.collector, "traces")?,
         sample: config.sample,
@@ -27,6 +27,14 @@ pub fn traces(config: &tollgate_resources::model::Traces, outlets: &Outlets) -> 
     };
     let hub = outlets.hub().map_err(Failure::new)?;
     Traces::start(&hub, settings).map_err(|error| Failure::new(format!("traces.endpoint: {error}")))
+}
+
+/// Checks that a collector can be asked, as far as that is known without asking it.
+///
+/// # Errors
+/// It cannot: a secret or a file is missing.
+pub fn check(config: &model::Traces) -> Result<(), Failure> {
+    settings(&config.collector, "traces").map(drop)
 }
 
 /// How to reach a collector. `section` is where it stands, for mistakes.

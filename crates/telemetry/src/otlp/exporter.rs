@@ -25,8 +25,8 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// The first pause after a failure; each following one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause, unless the collector asks for more.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause, unless the collector asks for more. Shorter than a shutdown takes, which waits for it.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 
 /// The longest pause a collector can ask for.
 const MAX_ASKED_PAUSE: Duration = Duration::from_secs(300);
