@@ -221,6 +221,10 @@ fn reload(
                 tracing::warn!("a change of `traces` takes effect after a restart");
                 resources.traces.clone_from(&serving.traces);
             }
+            if resources.logging != serving.logging {
+                tracing::warn!("a change of `logging` or `loggers` takes effect after a restart");
+                resources.logging.clone_from(&serving.logging);
+            }
             if Fixed(lowered.admin, lowered.deployment) != *fixed {
                 tracing::warn!(
                     "a change of the Admin API (its keys too), of `tollgate`, `compat` or `plugins` takes effect after a restart"

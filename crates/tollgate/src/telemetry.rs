@@ -8,7 +8,7 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
 
 use crate::cli::Failure;
 use crate::load::log_format;
-use crate::otlp;
+use crate::{loggers, otlp};
 
 /// Starts what a configuration wants to be told of calls.
 ///
@@ -19,6 +19,8 @@ pub fn start(resources: &Resources) -> Result<Telemetry, Failure> {
     let metrics = Arc::new(Metrics::default());
     let sinks: Vec<Arc<dyn CallSink>> = Vec::new();
     let telemetry = Telemetry::with_sinks(access_log, metrics, sinks);
+    let loggers = loggers::start(&resources.logging, telemetry.outlets())?;
+    let telemetry = telemetry.with_loggers(loggers);
     match &resources.traces {
         None => Ok(telemetry),
         Some(config) => {

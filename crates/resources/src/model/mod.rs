@@ -15,6 +15,7 @@ mod ai_models;
 mod consumer;
 mod instance;
 mod prices;
+mod logging;
 mod responses;
 mod route;
 mod server;
@@ -33,6 +34,9 @@ pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Mod
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
+pub use logging::{
+    HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
+};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
@@ -59,4 +63,7 @@ pub struct Resources {
     /// What models cost by the operator's word.
     #[serde(skip_serializing_if = "PriceSettings::is_default")]
     pub prices: PriceSettings,
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    #[serde(skip_serializing_if = "Logging::is_default")]
+    pub logging: Logging,
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
+use super::logging::{LoggerEntry, LoggingEntry};
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
@@ -44,6 +45,11 @@ pub(crate) struct File {
     pub(crate) traces: Option<TracesEntry>,
     /// What models cost, and what happens to calls whose price is not known.
     pub(crate) prices: Option<PricesEntry>,
+    /// What log entries tell of model calls.
+    pub(crate) logging: Option<LoggingEntry>,
+    /// Loggers that are told of all calls.
+    #[serde(default)]
+    pub(crate) loggers: Vec<LoggerEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 mod file;
+pub(crate) mod logging;
 mod models;
 pub(crate) mod prices;
 mod providers;
@@ -79,6 +80,8 @@ pub fn lower_native(
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
+    let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
+    let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -102,6 +105,7 @@ pub fn lower_native(
         responses,
         traces,
         prices,
+        logging,
     })?;
     Ok(Lowered { resources, notes })
 }
