@@ -414,6 +414,20 @@ fn calls_are_traced_as_in_our_own_file() {
 }
 
 #[test]
+fn loggers_of_all_calls_are_as_in_our_own_file() {
+    let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n").logging;
+    let logging = serde_json::to_value(logging).unwrap();
+    assert_eq!(logging["summaries"], true);
+    assert_eq!(logging["loggers"][0]["file"], "calls.log");
+    assert_eq!(
+        refused("tollgate:\n  loggers:\n    - file: a\n    - http: {url: nowhere, tineout: 1s}\n"),
+        "config.yaml:4: tollgate.loggers[1].http.tineout: unknown key `tineout`; did you mean `timeout`? (allowed: url, \
+         authorization, timeout, tls, lines, batch)\n\
+         config.yaml:4: tollgate.loggers[1].http.url: `nowhere` is no http or https URL, such as `https://llm.example.com/v1`"
+    );
+}
+
+#[test]
 fn upstreams_may_be_elsewhere_than_dns_says_and_vouched_for_by_others() {
     let deployment = bootstrap(
         "tollgate:
@@ -540,7 +554,7 @@ fn an_unknown_section_and_a_misspelt_key_of_ours_are_mistakes() {
     let text = refused("apisx: {}\ntollgate: {datadir: x}\ncompat: {apisix: stirct}\n");
     let expected = [
         "config.yaml:1: apisx: unknown key `apisx`; did you mean `apisix`? (allowed: ",
-        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, traces)",
+        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, traces, logging, loggers)",
         "config.yaml:3: compat.apisix: unknown word `stirct`; did you mean `strict`? (allowed: strict, lenient)",
     ];
     for (line, expected) in text.lines().zip(expected) {
