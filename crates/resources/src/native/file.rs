@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::logging::{LoggerEntry, LoggingEntry};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
-use super::logging::{LoggerEntry, LoggingEntry};
 use super::units::{Age, Duration, Size};
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
