@@ -269,7 +269,8 @@ fn encode(text: &str, out: &mut String) {
     }
 }
 
-fn now_s() -> i64 {
+/// The time, in seconds since 1970.
+pub fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -6,12 +6,13 @@
 //! * [`Reader`] answers questions ([`query`], [`report`]) on the thread that asks, beside the writer, also for another process.
 //! * [`Repricer`] computes costs of past calls anew.
 //!
-//! Nothing here knows what a price is; rows come with their cost.
+//! Rows come with their cost; only [`priced`] knows what a price is.
 
 mod calls;
 mod error;
 mod numbers;
 mod postgres;
+mod priced;
 mod query;
 mod reader;
 mod record;
@@ -42,9 +43,10 @@ use crate::metrics::Metrics;
 
 pub use calls::{Call, Calls};
 pub use error::{LedgerError, QueryError};
+pub use priced::priced;
 pub use query::{Group, Usage};
 pub use reader::Reader;
-pub use report::{Report, ReportRow};
+pub use report::{Report, ReportRow, usd};
 pub use reprice::{Change, Changed, Repriced, Repricer};
 pub use rollup::Sums;
 pub use row::{Row, Value};

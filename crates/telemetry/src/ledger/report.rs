@@ -297,7 +297,7 @@ fn grouped(number: i64) -> String {
 }
 
 /// Micro-dollars as dollars, exactly: `0.000123`.
-pub(super) fn usd(micro: i64) -> String {
+pub fn usd(micro: i64) -> String {
     let sign = if micro < 0 { "-" } else { "" };
     let micro = micro.unsigned_abs();
     format!("{sign}{}.{:06}", micro / 1_000_000, micro % 1_000_000)
