@@ -14,8 +14,8 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
-mod prices;
 mod logging;
+mod prices;
 mod responses;
 mod route;
 mod server;
@@ -33,10 +33,10 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
-pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use logging::{
     HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
 };
+pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
