@@ -18,7 +18,6 @@ mod logging;
 mod metrics;
 mod prices;
 mod logging;
-mod prices;
 mod responses;
 mod route;
 mod server;
@@ -45,7 +44,6 @@ pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSe
 pub use logging::{
     HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
 };
-pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
