@@ -175,6 +175,25 @@ fn records_wait_in_the_buffer_while_the_broker_is_away_and_what_does_not_fit_is_
 }
 
 #[test]
+fn records_are_given_up_where_that_is_wanted() {
+    let mut cluster = KafkaCluster::start(1);
+    cluster.tell("topic logs 1 1");
+    cluster.tell("down 1");
+    let telemetry = Telemetry::start();
+    let producer = telemetry.producer(Settings {
+        max_retry_count: 1,
+        ..settings(&cluster.brokers, None, "logs")
+    });
+    producer.send(record("given up")).unwrap();
+    until("it is given up", || producer.queue().tally().failed == 1);
+    assert_eq!(producer.queue().tally().retries, 1);
+    cluster.tell("up 1");
+    producer.send(record("there")).unwrap();
+    until_sent(&producer, 1);
+    assert_eq!(values(&cluster, "logs"), ["there"]);
+}
+
+#[test]
 fn records_of_a_partition_keep_their_order_while_its_leader_changes() {
     let mut cluster = KafkaCluster::start(3);
     cluster.tell("topic logs 1 3");

@@ -447,3 +447,24 @@ fn refresh() -> u64 {
 fn name() -> String {
     "kafka logger".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, settings};
+
+    #[test]
+    fn what_waits_for_kafka_is_given_up_only_where_it_is_sent_at_once() {
+        let retries = |producer: &str| {
+            let conf = serde_json::json!({
+                "brokers": [{"host": "127.0.0.1", "port": 9092}],
+                "kafka_topic": "logs",
+                "producer_type": producer,
+                "max_retry_count": 2,
+            });
+            let config: Config = serde_json::from_value(conf).unwrap();
+            settings(&config).unwrap().max_retry_count
+        };
+        assert_eq!(retries("async"), u32::MAX);
+        assert_eq!(retries("sync"), 2);
+    }
+}
