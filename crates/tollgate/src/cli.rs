@@ -75,6 +75,11 @@ pub enum Command {
         after_help = "Examples:\n  tollgate usage\n      The last seven days by consumer and model, from data/usage.db.\n\n  tollgate usage --by day --since 30d --consumer team-search\n  tollgate usage --by provider,model --since 2026-11-01 --until 2026-12-01 --csv > november.csv\n  tollgate usage --config tollgate.yaml\n      Wherever that configuration keeps it.\n\n  tollgate usage --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      From a running gateway, through its Admin API.\n\n  tollgate usage --calls --since 1h --outcome timeout\n      Single calls, the newest first.\n\nGroups: hour, day, month, consumer, credential, route, service, provider, instance, model_asked, model, outcome.\nTimes: how long ago (30m, 24h, 7d, 4w), a day or a time; days and hours are UTC and count as a whole.\nCosts are exact. Calls without a known price are said to be so, and their cost is in no sum."
     )]
     Usage(Box<UsageArguments>),
+    /// Compute costs of past calls anew, by the prices in force
+    #[command(
+        after_help = "Examples:\n  tollgate reprice --from 2026-11-01 --to 2026-12-01 --dry-run\n      Says what would change, and changes nothing.\n\n  tollgate reprice --from 7d --config tollgate.yaml\n      With the prices and the place of usage that the configuration names.\n\nCosts of calls and the sums they are part of change together. Only calls that are still kept can be\ncomputed anew (usage.keep_calls). It may run beside a gateway, and again when it was stopped."
+    )]
+    Reprice(RepriceArguments),
     /// Print the JSON Schema of tollgate.yaml
     Schema,
 }
@@ -458,4 +463,24 @@ impl Failure {
             let _ = writeln!(out, "tollgate: {reason}");
         }
     }
+}
+
+/// Arguments of `reprice`.
+#[derive(Args)]
+pub struct RepriceArguments {
+    /// From when on: how long ago (7d), a day or a time
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change the file usage.db in this folder [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Configuration that says where usage is kept and what models cost
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }

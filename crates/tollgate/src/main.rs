@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Prices(arguments) => prices::prices(arguments),
         Command::Usage(arguments) => usage::usage(arguments),
+        Command::Reprice(arguments) => reprice::reprice(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

@@ -78,7 +78,13 @@ pub fn lower_bootstrap(
         let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
         traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
     });
-    let usage = crate::native::usage::lower_bootstrap(&tree, &mut report);
+    let usage = match root.section("tollgate", &mut report) {
+        None => Usage::default(),
+        Some(tollgate) => {
+            let entry = tollgate.typed::<UsageEntry>("usage", &mut report);
+            usage::lower(entry.as_ref(), &tollgate.path.key("usage"), &mut report)
+        }
+    };
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {

@@ -17,7 +17,6 @@ mod instance;
 mod logging;
 mod metrics;
 mod prices;
-mod logging;
 mod responses;
 mod route;
 mod server;
@@ -41,9 +40,6 @@ pub use logging::{
 };
 pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes};
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
-pub use logging::{
-    HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
-};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};

@@ -8,7 +8,7 @@ use super::units::{Duration, Kept, Measure, Size};
 use crate::model::{Usage, UsageStore};
 use crate::report::Report;
 use crate::secret::SecretRef;
-use crate::tree::{Node, Path, read_all};
+use crate::tree::Path;
 
 /// The longest interval, in milliseconds.
 const MAX_INTERVAL_MS: u64 = 60_000;
@@ -146,30 +146,4 @@ fn store(text: &str, path: &Path, report: &mut Report) -> Option<UsageStore> {
             None
         }
     }
-}
-
-/// What stands below `tollgate` in a file of APISIX; other keys there are read elsewhere.
-#[derive(Debug, Default, Deserialize)]
-struct Bootstrap {
-    #[serde(default)]
-    tollgate: Own,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Own {
-    usage: Option<UsageEntry>,
-}
-
-/// Lowers `tollgate.usage` of a file of APISIX.
-pub(crate) fn lower_bootstrap(tree: &Node, report: &mut Report) -> Usage {
-    let path = Path::of(["tollgate", "usage"]);
-    if tree.at(&path).is_none() {
-        return Usage::default();
-    }
-    let found = read_all::<Bootstrap>(tree);
-    for fault in &found.faults {
-        report.fault(fault);
-    }
-    let entry = found.value.and_then(|file| file.tollgate.usage);
-    lower(entry.as_ref(), &path, report)
 }
