@@ -31,9 +31,9 @@ pub trait Observed: Send + Sync + 'static {
         false
     }
 
-    /// Numbers, in Prometheus' text format.
-    fn metrics(&self) -> String {
-        String::new()
+    /// Numbers, in Prometheus' text format, in parts to be sent one after the other.
+    fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
+        Box::new(std::iter::empty())
     }
 }
 

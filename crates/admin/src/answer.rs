@@ -1,5 +1,9 @@
 //! Answers, and the headers that every answer carries.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -8,6 +12,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CONTENT_TYPE, SERVER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::Frame;
 use serde_json::Value;
 
 use crate::Settings;
@@ -26,6 +31,23 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Body; empty for none.
     pub(crate) body: Bytes,
+    /// What follows it, made while it is sent.
+    rest: Option<Parts>,
+}
+
+/// Texts that are sent one after the other.
+struct Parts(Box<dyn Iterator<Item = String> + Send>);
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|part| Ok(Frame::data(part.into()))))
+    }
 }
 
 impl Answer {
@@ -49,6 +71,15 @@ impl Answer {
             status,
             headers,
             body: text.into(),
+            rest: None,
+        }
+    }
+
+    /// Texts that are sent one after the other.
+    pub(crate) fn parts(status: StatusCode, parts: Box<dyn Iterator<Item = String> + Send>) -> Answer {
+        Answer {
+            rest: Some(Parts(parts)),
+            ..Answer::empty(status)
         }
     }
 
@@ -86,7 +117,11 @@ impl Answer {
 
     /// The answer with the headers that all answers carry.
     pub(crate) fn finish(self, settings: &Settings) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let body = match self.rest {
+            Some(parts) => Body::new(parts),
+            None => Body::from(self.body),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         *headers = self.headers;

@@ -28,18 +28,6 @@ pub(crate) fn all() -> Vec<Foreign> {
         http("limit-req", 1001, limit_req()),
         http("grpc-transcode", 506, grpc_transcode()),
         Foreign {
-            version: 0.2,
-            metadata: Some(json!({
-                "type": "object",
-                "properties": {"disabled_labels": {"type": "object"}},
-            })),
-            ..http(
-                "prometheus",
-                500,
-                optional("prefer_name", &json!({"type": "boolean", "default": false})),
-            )
-        },
-        Foreign {
             metadata: Some(log_metadata()),
             ..http("http-logger", 410, http_logger())
         },
@@ -72,10 +60,6 @@ fn http(name: &'static str, priority: i32, schema: Value) -> Foreign {
         schema,
         metadata: None,
     }
-}
-
-fn optional(name: &str, schema: &Value) -> Value {
-    json!({"type": "object", "properties": {name: schema}})
 }
 
 fn functions() -> Value {

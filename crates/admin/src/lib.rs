@@ -37,7 +37,7 @@ mod target;
 
 pub use admin::{Admin, DataPlane, Observed, Parts};
 pub use files::refusals;
-pub use observe::{Observation, serve_observed};
+pub use observe::{Observation, serve_observed, statuses_of_addresses};
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
 pub use server::{Client, TlsListener, router, serve};

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
+use tollgate_gateway::health::ForOwner;
 use tollgate_resources::objects::{Kind, ObjectKey};
 
 use crate::admin::Observed;
@@ -26,19 +27,21 @@ pub enum Observation {
     Metrics,
 }
 
-/// Serves an observation until `shutdown` is done.
+/// Serves an observation until `shutdown` is done. Numbers are told at `path` too.
 ///
 /// # Errors
 /// The listener fails for good.
 pub async fn serve_observed<O: Observed>(
     listener: tokio::net::TcpListener,
     observation: Observation,
+    path: Option<String>,
     observed: Arc<O>,
     strict: bool,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let told = Told {
         observation,
+        path: path.map(Arc::from),
         observed,
         settings: Arc::new(Settings {
             cors: false,
@@ -54,6 +57,7 @@ pub async fn serve_observed<O: Observed>(
 
 struct Told<O> {
     observation: Observation,
+    path: Option<Arc<str>>,
     observed: Arc<O>,
     settings: Arc<Settings>,
 }
@@ -62,6 +66,7 @@ impl<O> Clone for Told<O> {
     fn clone(&self) -> Self {
         Told {
             observation: self.observation,
+            path: self.path.clone(),
             observed: self.observed.clone(),
             settings: self.settings.clone(),
         }
@@ -76,7 +81,9 @@ async fn respond<O: Observed>(State(told): State<Told<O>>, request: Request) -> 
         Observation::Control if is_health(&segments) => {
             health(&parts, &segments, observed, told.settings.strict)
         }
-        Observation::Metrics if is_metrics(&segments) => metrics(&parts.method, observed),
+        Observation::Metrics if is_metrics(&segments) || told.path.as_deref() == Some(parts.uri.path()) => {
+            metrics(&parts.method, observed)
+        }
         Observation::Control | Observation::Metrics => Err(Refusal::NoPath),
     };
     answer.unwrap_or_else(Answer::from).finish(&told.settings)
@@ -99,7 +106,7 @@ pub(crate) fn metrics(method: &Method, observed: &impl Observed) -> Result<Answe
         return Err(Refusal::NoPath);
     }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(Answer::text(StatusCode::OK, observed.metrics()).with(CONTENT_TYPE, kind))
+    Ok(Answer::parts(StatusCode::OK, observed.metrics()).with(CONTENT_TYPE, kind))
 }
 
 /// The health of all objects, or of one.
@@ -155,6 +162,28 @@ pub(crate) fn health(
             .with(CONTENT_TYPE, HeaderValue::from_static("text/html")),
         false => Answer::json(StatusCode::OK, told),
     })
+}
+
+/// Which addresses are well, as APISIX's metric `upstream_status` tells it: whose they are, address and port.
+pub fn statuses_of_addresses(health: Vec<ForOwner>) -> Vec<(Vec<String>, u64)> {
+    let mut statuses = Vec::new();
+    for one in health {
+        let Some((kind, id)) = one.owner.split_once('/') else {
+            continue;
+        };
+        let name = format!("/apisix/{}/{id}", collection(kind).unwrap_or(kind));
+        let nodes = one.told.get("nodes").and_then(Value::as_array);
+        for node in nodes.into_iter().flatten() {
+            let is_well = matches!(node["status"].as_str(), Some("healthy" | "mostly_healthy"));
+            let text = |key: &str| {
+                node[key]
+                    .as_str()
+                    .map_or_else(|| node[key].to_string(), str::to_owned)
+            };
+            statuses.push((vec![name.clone(), text("ip"), text("port")], u64::from(is_well)));
+        }
+    }
+    statuses
 }
 
 fn named(collection: &str, id: &str, mut told: Map<String, Value>) -> Value {

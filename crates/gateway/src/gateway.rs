@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tollgate_resources::model::{OnUnknownPrice, TlsVersion};
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_resources::{Resources, Secret};
+use tollgate_telemetry::metrics::Changes;
 use tollgate_telemetry::{Metrics, Prices, Telemetry};
 
 use crate::forwarding::Forwarding;
@@ -35,6 +37,7 @@ pub struct Gateway {
     responses: OnceLock<Responses>,
     pepper: [u8; 32],
     telemetry: Telemetry,
+    changes: Changes,
     forwarding: Forwarding,
 }
 
@@ -101,7 +104,7 @@ impl Gateway {
         env: &dyn Fn(&str) -> Option<String>,
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
-        let states = Arc::new(SharedState::new(setting.telemetry.outlets().clone()));
+        let states = Arc::new(SharedState::new(&setting.telemetry));
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(
@@ -122,6 +125,7 @@ impl Gateway {
             health_agent: OnceLock::new(),
             responses: OnceLock::new(),
             pepper: setting.pepper,
+            changes: Changes::shown(setting.telemetry.metrics()),
             telemetry: setting.telemetry,
             forwarding: setting.forwarding,
         })
@@ -138,10 +142,12 @@ impl Gateway {
     ) -> Result<(), Vec<CompileError>> {
         // Held from here on, so that of two replacements the one that began later stays.
         let publishing = self.compiler();
+        let started = Instant::now();
         let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.states)?);
         let plane = self.snapshot.load().plane.clone();
         self.snapshot.store(Arc::new(Snapshot { native, plane }));
         drop(publishing);
+        self.changes.taken(started.elapsed());
         self.states.forget_unused();
         Ok(())
     }
@@ -339,8 +345,10 @@ impl Gateway {
         let mut compiler = self.compiler();
         let changes = self.waiting().take_up_to(number);
         if !changes.is_empty() {
+            let started = Instant::now();
             let plane = compiler.apply(&changes, &self.secrets);
             self.publish(plane);
+            self.changes.taken(started.elapsed());
         }
         drop(compiler);
     }
@@ -381,6 +389,11 @@ impl Gateway {
     /// The numbers that are told to Prometheus.
     pub fn metrics(&self) -> &Metrics {
         self.states.metrics()
+    }
+
+    /// Counts changes of the configuration, for those that are refused before they come here.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Who is told of calls that have ended.

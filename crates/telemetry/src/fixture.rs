@@ -9,7 +9,8 @@ use http::HeaderMap;
 use crate::prices::{Cost, PriceState, Usd};
 use crate::record::{Attempt, CallRecord, LlmTokens, RequestType, TokenUsage};
 
-pub(crate) const ATTEMPTS: &[Attempt<'static>] = &[Attempt {
+/// Its attempts.
+pub const ATTEMPTS: &[Attempt<'static>] = &[Attempt {
     instance: "openai-main",
     provider: Some("openai"),
     model: Some("gpt-5"),
@@ -54,10 +55,10 @@ const USAGE: TokenUsage = TokenUsage {
 };
 
 /// No headers.
-pub(crate) static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+pub static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 /// A successful model call of 2.9 s that ended at 2026-11-21T00:30:39Z.
-pub(crate) fn call<'a>() -> CallRecord<'a> {
+pub fn call<'a>() -> CallRecord<'a> {
     CallRecord {
         remote_addr: IpAddr::V4(Ipv4Addr::new(192, 168, 215, 1)),
         remote_port: 51234,
@@ -86,7 +87,10 @@ pub(crate) fn call<'a>() -> CallRecord<'a> {
         content: None,
         request_id: "5c5e0b95f8d303cb81e4dc456a4b12d9",
         route: Some("chat"),
+        route_name: None,
         service: None,
+        service_name: None,
+        matched_host: "",
         matched_uri: "",
         consumer: Some("user-a"),
         credential: None,

@@ -7,8 +7,8 @@
 mod access_log;
 pub mod delivery;
 pub mod entry;
-#[cfg(test)]
-mod fixture;
+#[doc(hidden)]
+pub mod fixture;
 mod format;
 pub mod kafka;
 pub mod metrics;

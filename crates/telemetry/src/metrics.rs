@@ -1,18 +1,41 @@
 //! Numbers about the running gateway, for Prometheus to fetch.
 //!
-//! A [`Metrics`] holds families; a family has a name and label names; with label values it gives a [`Counter`] or a
-//! [`Gauge`]. Whoever counts keeps what the family gave: counting then touches one number that few other cores touch, and
-//! no lock. The number of series of a family is bounded: what is beyond the bound is counted together.
+//! A [`Metrics`] holds families; a family has a name and label names; with label values it gives a [`Counter`], a
+//! [`Gauge`] or a [`Histogram`]. Whoever counts keeps what the family gave: counting then touches numbers that few other
+//! cores touch, and no lock. The number of series of a family is bounded: what is beyond the bound is counted together.
+//!
+//! [`Metrics::parts`] tells everything as text, part by part, and holds no lock while it writes one.
 
+pub mod apisix;
+mod bounds;
+mod calls;
+mod changes;
+mod family;
+mod keys;
+mod names;
 mod number;
+mod process;
 mod text;
+mod traffic;
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-pub use number::{Counter, Gauge};
+pub use calls::{CallLabels, CallMetrics};
+pub use changes::Changes;
+pub use family::{Description, Family, Number};
+pub use number::{Counted, Counter, Gauge, Histogram};
+pub use process::{observe_build, observe_process};
+pub use traffic::{OpenConnection, Traffic};
 
-/// Series of one family at most. What comes later is counted under [`OTHER`].
+use family::{Key, Listing, Reading, Shown};
+
+/// Series of one family at most, unless its description says otherwise. What comes later is counted under [`OTHER`].
 pub const MAX_SERIES: usize = 10_000;
 
 /// The value of every label of the series that counts what is beyond [`MAX_SERIES`].
@@ -21,27 +44,19 @@ pub const OTHER: &str = "other";
 /// The longest label value, in bytes; longer ones are cut.
 const MAX_VALUE: usize = 128;
 
+/// A part of the text is about as long, in bytes.
+const PART: usize = 64 * 1024;
+
 /// All families of a gateway.
 #[derive(Default)]
 pub struct Metrics {
-    families: Mutex<BTreeMap<&'static str, Family>>,
-}
-
-/// One metric with all its series.
-struct Family {
-    help: &'static str,
-    labels: &'static [&'static str],
-    series: Series,
-}
-
-/// By label values, in the order of the label names.
-enum Series {
-    Counters(BTreeMap<Vec<String>, Counter>),
-    Gauges(BTreeMap<Vec<String>, Gauge>),
+    families: Mutex<BTreeMap<Cow<'static, str>, Arc<dyn Shown>>>,
+    epoch: AtomicU64,
 }
 
 impl Metrics {
-    /// The counter of these label values. It is made when it is not there yet, and stays as long as the process.
+    /// The counter of these label values. It is made when it is not there yet, and stays as long as somebody keeps it and
+    /// a day after its last change.
     ///
     /// `name` ends in `_total`. A family has the same labels wherever it is named; values that are missing are empty.
     pub fn counter(
@@ -51,16 +66,8 @@ impl Metrics {
         labels: &'static [&'static str],
         values: &[&str],
     ) -> Counter {
-        let mut families = self.lock();
-        let family = families
-            .entry(name)
-            .or_insert_with(|| Family::new(help, labels, Series::Counters(BTreeMap::new())));
-        let key = family.key(values);
-        match &mut family.series {
-            Series::Counters(counters) => member(counters, key, |_| false),
-            // A mistake of ours: what is counted is not shown.
-            Series::Gauges(_) => Counter::default(),
-        }
+        self.counters(|| Description::new(name, help, labels), name)
+            .with(values)
     }
 
     /// The gauge of these label values. It is shown as long as somebody keeps it.
@@ -73,164 +80,165 @@ impl Metrics {
         labels: &'static [&'static str],
         values: &[&str],
     ) -> Gauge {
-        let mut families = self.lock();
-        let family = families
-            .entry(name)
-            .or_insert_with(|| Family::new(help, labels, Series::Gauges(BTreeMap::new())));
-        let key = family.key(values);
-        match &mut family.series {
-            Series::Gauges(gauges) => member(gauges, key, Gauge::is_forsaken),
-            // A mistake of ours: what is set is not shown.
-            Series::Counters(_) => Gauge::default(),
-        }
+        let describe = || Family::new(Description::new(name, help, labels), "gauge", Gauge::default);
+        self.family(name, describe).with(values)
     }
 
-    /// Everything, in Prometheus' text format (version 0.0.4).
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for (name, family) in self.lock().iter_mut() {
-            match &mut family.series {
-                Series::Counters(counters) => {
-                    text::head(&mut text, name, family.help, "counter");
-                    for (values, counter) in counters {
-                        text::line(&mut text, name, family.labels, values, counter.value());
-                    }
-                }
-                Series::Gauges(gauges) => {
-                    gauges.retain(|_, gauge| !gauge.is_forsaken());
-                    if gauges.is_empty() {
-                        continue;
-                    }
-                    text::head(&mut text, name, family.help, "gauge");
-                    for (values, gauge) in gauges {
-                        text::line(&mut text, name, family.labels, values, gauge.value());
-                    }
-                }
+    /// A family of counters. The description that came first stands.
+    pub fn counters_of(&self, description: Description) -> Arc<Family<Counter>> {
+        let name = description.name.clone();
+        self.counters(|| description, name)
+    }
+
+    /// A family of gauges. The description that came first stands.
+    pub fn gauges_of(&self, description: Description) -> Arc<Family<Gauge>> {
+        let name = description.name.clone();
+        self.family(name, || Family::new(description, "gauge", Gauge::default))
+    }
+
+    /// A family of histograms with these bounds, which are ascending, in the unit that is counted. The description that
+    /// came first stands, and so do its bounds.
+    pub fn histograms_of(&self, description: Description, bounds: &[u64]) -> Arc<Family<Histogram>> {
+        let name = description.name.clone();
+        let bounds: Arc<[u64]> = bounds.into();
+        self.family(name, || {
+            Family::new(description, "histogram", move || Histogram::new(bounds.clone()))
+        })
+    }
+
+    /// Shows as a counter what is counted elsewhere. It is asked when somebody fetches the numbers, and must not block;
+    /// `None` is not shown. It takes the place of what was shown under these label values.
+    pub fn read_counter(
+        &self,
+        description: Description,
+        values: &[&str],
+        read: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) {
+        self.read("counter", description, values, Reading(Arc::new(read)));
+    }
+
+    /// As [`Self::read_counter`], for what goes up and down.
+    pub fn read_gauge(
+        &self,
+        description: Description,
+        values: &[&str],
+        read: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) {
+        self.read("gauge", description, values, Reading(Arc::new(read)));
+    }
+
+    /// Shows as gauges what is known elsewhere, with whatever label values it has when it is asked for. It takes the place of
+    /// what was shown under this name.
+    pub fn list_gauges(
+        &self,
+        description: Description,
+        read: impl Fn() -> Vec<(Vec<String>, u64)> + Send + Sync + 'static,
+    ) {
+        let name = description.name.clone();
+        let listing = Listing {
+            description,
+            kind: "gauge",
+            read: Box::new(read),
+        };
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        families.insert(name, Arc::new(listing));
+    }
+
+    fn read(&self, kind: &'static str, description: Description, values: &[&str], reading: Reading) {
+        let name = description.name.clone();
+        let family = self.family(name, || {
+            Family::new(description, kind, || Reading(Arc::new(|| None)))
+        });
+        family.put(values, reading);
+    }
+
+    fn counters(
+        &self,
+        describe: impl FnOnce() -> Description,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Arc<Family<Counter>> {
+        self.family(name, || Family::new(describe(), "counter", Counter::default))
+    }
+
+    /// The family of a name, made when it is not there yet.
+    fn family<T: Number>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        make: impl FnOnce() -> Family<T>,
+    ) -> Arc<Family<T>> {
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        match families.entry(name.into()) {
+            Entry::Vacant(entry) => {
+                let family = Arc::new(make());
+                entry.insert(family.clone());
+                family
+            }
+            Entry::Occupied(entry) => {
+                let there: Arc<dyn Any + Send + Sync> = entry.get().clone();
+                // A name used for two types is a mistake of ours: what is counted is not shown.
+                Arc::downcast(there).unwrap_or_else(|_| Arc::new(make()))
             }
         }
-        text
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Family>> {
-        self.families.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes whenever series were forgotten that somebody may keep. Who keeps numbers of families that expire gets them
+    /// anew then.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Everything, in Prometheus' text format (version 0.0.4), in parts to be sent one after the other.
+    pub fn parts(&self, now: Instant) -> Parts {
+        let families: Vec<Arc<dyn Shown>> = {
+            let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+            families.values().cloned().collect()
+        };
+        let mut was_kept = false;
+        for family in &families {
+            was_kept |= family.forget(now);
+        }
+        if was_kept {
+            self.epoch.fetch_add(1, Ordering::Relaxed);
+        }
+        Parts {
+            families: families.into_iter(),
+            current: None,
+        }
+    }
+
+    /// Everything at once.
+    pub fn text(&self) -> String {
+        self.parts(Instant::now()).collect()
     }
 }
 
-impl Family {
-    fn new(help: &'static str, labels: &'static [&'static str], series: Series) -> Self {
-        Family { help, labels, series }
-    }
-
-    fn key(&self, values: &[&str]) -> Vec<String> {
-        let value = |number: usize| cut(values.get(number).copied().unwrap_or_default());
-        (0..self.labels.len()).map(value).collect()
-    }
+/// The text of all metrics, in parts of about 64 KiB.
+pub struct Parts {
+    families: std::vec::IntoIter<Arc<dyn Shown>>,
+    /// The family that is being written, and its last series that was.
+    current: Option<(Arc<dyn Shown>, Option<Key>)>,
 }
 
-/// The member of a key. One that is new and has no room any more is the one for all others.
-fn member<T: Clone + Default>(
-    members: &mut BTreeMap<Vec<String>, T>,
-    key: Vec<String>,
-    is_forsaken: impl Fn(&T) -> bool,
-) -> T {
-    if let Some(there) = members.get(&key) {
-        return there.clone();
-    }
-    if members.len() >= MAX_SERIES {
-        members.retain(|_, member| !is_forsaken(member));
-    }
-    let key = if members.len() < MAX_SERIES {
-        key
-    } else {
-        vec![OTHER.to_owned(); key.len()]
-    };
-    members.entry(key).or_default().clone()
-}
+impl Iterator for Parts {
+    type Item = String;
 
-fn cut(value: &str) -> String {
-    let mut end = value.len().min(MAX_VALUE);
-    while !value.is_char_boundary(end) {
-        end -= 1;
+    fn next(&mut self) -> Option<String> {
+        let mut text = String::new();
+        while text.len() < PART {
+            if let Some((family, after)) = &mut self.current {
+                match family.some(after.as_ref(), &mut text) {
+                    Some(last) => *after = Some(last),
+                    None => self.current = None,
+                }
+                continue;
+            }
+            let Some(family) = self.families.next() else { break };
+            family.head(&mut text);
+            self.current = Some((family, None));
+        }
+        (!text.is_empty()).then_some(text)
     }
-    value.get(..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::{MAX_SERIES, Metrics};
-
-    const LABELS: &[&str] = &["instance", "cause"];
-
-    #[test]
-    fn families_are_told_in_prometheus_text_format() {
-        let metrics = Metrics::default();
-        let ejections = || metrics.counter("ejections_total", "Ejections.", LABELS, &["a", "late"]);
-        ejections().add(2);
-        ejections().add(1);
-        metrics
-            .counter(
-                "ejections_total",
-                "Ejections.",
-                LABELS,
-                &["quote\" slash\\ line\n"],
-            )
-            .add(1);
-        let healthy = metrics.gauge("healthy", "Whether it is.", &[], &[]);
-        healthy.set(-3);
-        assert_eq!(
-            metrics.text(),
-            "# HELP ejections_total Ejections.\n\
-             # TYPE ejections_total counter\n\
-             ejections_total{instance=\"a\",cause=\"late\"} 3\n\
-             ejections_total{instance=\"quote\\\" slash\\\\ line\\n\",cause=\"\"} 1\n\
-             # HELP healthy Whether it is.\n\
-             # TYPE healthy gauge\n\
-             healthy -3\n"
-        );
-    }
-
-    #[test]
-    fn a_gauge_goes_with_the_last_who_keeps_it_and_a_counter_stays() {
-        let metrics = Metrics::default();
-        let gauge = metrics.gauge("there", "Whether it is.", &[], &[]);
-        metrics.counter("calls_total", "Calls.", &[], &[]).add(1);
-        let again = metrics.gauge("there", "Whether it is.", &[], &[]);
-        drop(gauge);
-        again.set(1);
-        assert!(metrics.text().contains("there 1"));
-        drop(again);
-        assert_eq!(
-            metrics.text(),
-            "# HELP calls_total Calls.\n# TYPE calls_total counter\ncalls_total 1\n"
-        );
-    }
-
-    #[test]
-    fn the_number_of_series_is_bounded() {
-        let metrics = Metrics::default();
-        for number in 0..MAX_SERIES + 10 {
-            let name = number.to_string();
-            metrics.counter("calls_total", "Calls.", &["of"], &[&name]).add(1);
-            // Forsaken gauges make room.
-            metrics.gauge("calls", "Calls.", &["of"], &[&name]).set(1);
-        }
-        let text = metrics.text();
-        assert!(text.contains("calls_total{of=\"other\"} 10\n"));
-        assert!(!text.contains("calls{of=\"other\"}"));
-        assert_eq!(text.lines().count(), 2 + MAX_SERIES + 1);
-    }
-
-    #[test]
-    fn nothing_is_lost_when_many_threads_count() {
-        let metrics = Metrics::default();
-        let counter = metrics.counter("calls_total", "Calls.", &[], &[]);
-        thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| (0..10_000).for_each(|_| counter.add(1)));
-            }
-        });
-        assert_eq!(counter.value(), 160_000);
-    }
-}
+mod tests;

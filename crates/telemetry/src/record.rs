@@ -70,8 +70,14 @@ pub struct CallRecord<'a> {
     pub request_id: &'a str,
     /// The id of the matched route.
     pub route: Option<&'a str>,
+    /// The name of the matched route, where it has one.
+    pub route_name: Option<&'a str>,
     /// The id of the service that the route belongs to.
     pub service: Option<&'a str>,
+    /// The name of that service, where it has one.
+    pub service_name: Option<&'a str>,
+    /// The pattern of the route that the host fits, as it was written; empty if there is none.
+    pub matched_host: &'a str,
     /// The pattern of the route that the path fits, as it was written; empty if there is none.
     pub matched_uri: &'a str,
     /// The name of the consumer the caller was recognised as.

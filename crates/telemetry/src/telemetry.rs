@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 
 use crate::access_log::AccessLog;
-use crate::metrics::Metrics;
+use crate::metrics::apisix::{ActiveCall, ActiveLabels, ApisixLogger, ApisixMetrics, Settings, Shape};
+use crate::metrics::{Metrics, Traffic};
 use crate::outlets::Outlets;
 use crate::record::CallRecord;
 use crate::redaction::PayloadRules;
@@ -18,6 +19,11 @@ use crate::traces::{CallTrace, Traces};
 pub trait CallSink: Send + Sync {
     /// A call has ended.
     fn call(&self, call: &CallRecord<'_>);
+
+    /// Whether it reads what costs something to gather: providers' own usage objects, and what was said.
+    fn reads_details(&self) -> bool {
+        true
+    }
 
     /// Files may have been moved away: they are to be opened anew.
     fn reopen(&self) {}
@@ -32,6 +38,16 @@ pub trait CallSink: Send + Sync {
 pub trait RouteLogger: CallSink {
     /// What it wants to be kept of a call while the call is under way.
     fn wants(&self) -> Wants;
+
+    /// Whether it is told of a call by one place only, though global rules and the route have it: by the route's.
+    fn is_told_once(&self) -> bool {
+        false
+    }
+
+    /// The call is handed to a model. What comes of this is kept until the model has answered or failed.
+    fn begins(&self, _labels: &ActiveLabels<'_>) -> Option<ActiveCall> {
+        None
+    }
 }
 
 /// What is to be kept of a call for those who are told of it.
@@ -62,7 +78,12 @@ impl Wants {
 pub struct Telemetry {
     access_log: AccessLog,
     outlets: Outlets,
+    apisix: Arc<ApisixMetrics>,
+    /// Counts the calls of routes that have no plugins, so that dashboards made for APISIX show them.
+    native: Arc<ApisixLogger>,
+    traffic: Traffic,
     sinks: Arc<[Arc<dyn CallSink>]>,
+    reads_details: bool,
     loggers: Arc<Loggers>,
     traces: Option<Arc<Traces>>,
 }
@@ -83,23 +104,37 @@ pub struct Loggers {
 impl Telemetry {
     /// The access log and nothing else.
     pub fn new(access_log: AccessLog) -> Telemetry {
-        Telemetry::with_sinks(access_log, Arc::default(), Vec::new())
+        Telemetry::with_sinks(access_log, Arc::default(), &Settings::default(), Vec::new())
     }
 
-    /// The access log and sinks, which are told in this order. `metrics` is where they and the gateway count.
+    /// The access log and sinks, which are told in this order. `metrics` is where they and the gateway count; `apisix` says
+    /// how calls are counted under APISIX's names.
     pub fn with_sinks(
         access_log: AccessLog,
         metrics: Arc<Metrics>,
+        apisix: &Settings,
         sinks: Vec<Arc<dyn CallSink>>,
     ) -> Telemetry {
-        Telemetry::with_outlets(access_log, Outlets::new(metrics), sinks)
+        Telemetry::with_outlets(access_log, Outlets::new(metrics), apisix, sinks)
     }
 
     /// The access log and sinks, which are told in this order. `outlets` is where loggers of routes write.
-    pub fn with_outlets(access_log: AccessLog, outlets: Outlets, sinks: Vec<Arc<dyn CallSink>>) -> Telemetry {
+    pub fn with_outlets(
+        access_log: AccessLog,
+        outlets: Outlets,
+        apisix: &Settings,
+        sinks: Vec<Arc<dyn CallSink>>,
+    ) -> Telemetry {
+        let metrics = outlets.metrics();
+        let traffic = Traffic::shown(metrics, &apisix.prefix);
+        let apisix = Arc::new(ApisixMetrics::new(metrics.clone(), apisix));
         Telemetry {
             access_log,
+            native: Arc::new(ApisixLogger::new(apisix.clone(), Shape::default())),
+            apisix,
             outlets,
+            traffic,
+            reads_details: sinks.iter().any(|sink| sink.reads_details()),
             sinks: sinks.into(),
             loggers: Arc::default(),
             traces: None,
@@ -152,9 +187,24 @@ impl Telemetry {
         self.outlets.metrics()
     }
 
-    /// Whether somebody beside the access log hears of calls.
-    pub fn has_sinks(&self) -> bool {
-        !self.sinks.is_empty() || self.traces.is_some()
+    /// What counts calls under APISIX's names, for the plugin that says which.
+    pub fn apisix(&self) -> &Arc<ApisixMetrics> {
+        &self.apisix
+    }
+
+    /// What counts the calls of routes that have no plugins under APISIX's names.
+    pub fn native(&self) -> Arc<ApisixLogger> {
+        self.native.clone()
+    }
+
+    /// Connections and calls as they come and go.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Whether a sink reads what costs something to gather.
+    pub fn reads_details(&self) -> bool {
+        self.reads_details || self.traces.is_some()
     }
 
     /// A call has ended: tells everybody. Never blocks.
@@ -223,7 +273,12 @@ mod tests {
     fn every_sink_hears_of_a_call_and_one_that_loses_something_is_told() {
         let (first, second) = (Arc::new(Kept::default()), Arc::new(Kept::default()));
         let log = AccessLog::start(Target::Off, Format::Json).unwrap();
-        let telemetry = Telemetry::with_sinks(log, Arc::default(), vec![first.clone(), second.clone()]);
+        let telemetry = Telemetry::with_sinks(
+            log,
+            Arc::default(),
+            &Settings::default(),
+            vec![first.clone(), second.clone()],
+        );
         assert!(telemetry.flush_and_stop(Duration::ZERO));
         telemetry.call(&fixture::call());
         for kept in [&first, &second] {

@@ -54,8 +54,8 @@ impl Observed for Plane {
         self.0.has(object)
     }
 
-    fn metrics(&self) -> String {
-        self.0.metrics().text()
+    fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
+        Box::new(self.0.metrics().parts(Instant::now()))
     }
 }
 

@@ -172,6 +172,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
         resources: Resources {
             server: bootstrap.server,
             traces: bootstrap.traces,
+            metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },
         notes: bootstrap.notes,
@@ -226,6 +227,7 @@ fn without_file() -> Result<Loaded, Failure> {
     Ok(Loaded {
         resources: Resources {
             server: bootstrap.server,
+            metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },
         notes: Vec::new(),

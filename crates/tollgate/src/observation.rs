@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tollgate_admin::{Observation, serve_observed};
 use tollgate_gateway::Gateway;
-use tollgate_resources::model::Deployment;
+use tollgate_resources::model::{Deployment, Metrics};
 
 use crate::administration::Plane;
 use crate::cli::Failure;
@@ -24,7 +24,11 @@ pub struct Observations {
 ///
 /// # Errors
 /// An address cannot be listened on.
-pub fn start(deployment: &Deployment, gateway: &Arc<Gateway>) -> Result<Observations, Failure> {
+pub fn start(
+    metrics: &Metrics,
+    deployment: &Deployment,
+    gateway: &Arc<Gateway>,
+) -> Result<Observations, Failure> {
     let (stop, stopped) = watch::channel(false);
     let mut observations = Observations {
         stop,
@@ -33,7 +37,11 @@ pub fn start(deployment: &Deployment, gateway: &Arc<Gateway>) -> Result<Observat
     };
     for (address, observation, name) in [
         (deployment.control, Observation::Control, "control API"),
-        (deployment.prometheus, Observation::Metrics, "metrics"),
+        (
+            deployment.prometheus.or(metrics.listen),
+            Observation::Metrics,
+            "metrics",
+        ),
     ] {
         let Some(address) = address else { continue };
         let listener = TcpListener::bind(address)
@@ -47,6 +55,7 @@ pub fn start(deployment: &Deployment, gateway: &Arc<Gateway>) -> Result<Observat
             .build()
             .map_err(Failure::new)?;
         let (plane, strict, mut stopped) = (Plane(gateway.clone()), deployment.strict, stopped.clone());
+        let path = deployment.prometheus_attributes.export_uri.clone();
         let serve = move || {
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -54,7 +63,7 @@ pub fn start(deployment: &Deployment, gateway: &Arc<Gateway>) -> Result<Observat
                     // The sender is gone only when the process ends.
                     let _ = stopped.wait_for(|stop| *stop).await;
                 };
-                serve_observed(listener, observation, Arc::new(plane), strict, stopping).await
+                serve_observed(listener, observation, path, Arc::new(plane), strict, stopping).await
             });
             if let Err(error) = served {
                 tracing::error!(%error, name, "a listener has stopped");

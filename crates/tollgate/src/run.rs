@@ -51,7 +51,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
     trust::reach(&deployment)?.establish();
-    let telemetry = telemetry::start(&resources)?;
+    let telemetry = telemetry::start(&resources, &deployment)?;
     let setting = Setting {
         pepper: pepper()?,
         telemetry: telemetry.clone(),
@@ -62,6 +62,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         tls_versions: trust::versions(&resources.server),
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
+    telemetry::observe_health(&gateway, &deployment);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
     gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
@@ -86,7 +87,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
-    let observations = observation::start(&deployment, &gateway)?;
+    let observations = observation::start(&resources.metrics, &deployment, &gateway)?;
     // Last, because whoever changes the configuration may expect that it is served.
     let administration = match (&loaded.admin, store) {
         (Some(admin), Some(store)) => Some(administration::start(
@@ -203,6 +204,9 @@ fn reload(
                 (lowered, objects)
             })
     });
+    if result.is_err() {
+        gateway.changes().refused();
+    }
     match result {
         Ok((lowered, objects)) => {
             gateway.apply(&file_objects.changes(&objects));
@@ -220,6 +224,10 @@ fn reload(
             if resources.traces != serving.traces {
                 tracing::warn!("a change of `traces` takes effect after a restart");
                 resources.traces.clone_from(&serving.traces);
+            }
+            if resources.metrics != serving.metrics {
+                tracing::warn!("a change of `metrics` takes effect after a restart");
+                resources.metrics.clone_from(&serving.metrics);
             }
             if Fixed(lowered.admin, lowered.deployment) != *fixed {
                 tracing::warn!(

@@ -142,7 +142,7 @@ fn probed(node: &Node, result: &str) {
 /// The value of a metric of the route's first instance.
 fn metric(node: &Node, name: &str, more: &str) -> Option<u64> {
     let told = get(node.admin(), "/metrics", None);
-    let series = format!("{name}{{owner=\"route/1\",instance=\"first\"{more}}} ");
+    let series = format!("{name}{{owner=\"route/1\",instance_name=\"first\"{more}}} ");
     let line = told
         .text()
         .lines()
@@ -410,7 +410,7 @@ fn apisix_s_control_and_metrics_listeners_tell_without_a_key() {
     assert!(
         metrics
             .text()
-            .contains("tollgate_instance_healthy{owner=\"route/1\",instance=\"second\"} 1\n"),
+            .contains("tollgate_instance_healthy{owner=\"route/1\",instance_name=\"second\"} 1\n"),
         "{}",
         metrics.text()
     );

@@ -40,8 +40,8 @@ impl Observed for Recorder {
         object.id == "there"
     }
 
-    fn metrics(&self) -> String {
-        "calls_total 3\n".to_owned()
+    fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
+        Box::new(["calls_total".to_owned(), " 3\n".to_owned()].into_iter())
     }
 }
 

@@ -137,7 +137,6 @@ async fn plugins_that_are_known_by_schema_only_are_kept_in_strict_mode() {
         .await
         .refused(400, "unknown plugin [serverless-pre-function]");
     for name in [
-        "prometheus",
         "http-logger",
         "udp-logger",
         "grpc-transcode",

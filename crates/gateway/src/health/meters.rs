@@ -5,7 +5,7 @@ use tollgate_telemetry::Metrics;
 use tollgate_telemetry::metrics::{Counter, Gauge};
 
 /// Labels of all that is counted of an instance: whose it is, such as `route/1`, and its name.
-const INSTANCE: &[&str] = &["owner", "instance"];
+const INSTANCE: &[&str] = &["owner", "instance_name"];
 
 /// The numbers of one instance.
 pub(super) struct Meters {
@@ -34,7 +34,7 @@ impl Meters {
                 metrics.counter(
                     "tollgate_instance_ejections_total",
                     "How often calls had an instance ejected, by cause.",
-                    &["owner", "instance", "cause"],
+                    &["owner", "instance_name", "cause"],
                     &[owner, instance, reason.name()],
                 )
             }),
@@ -42,7 +42,7 @@ impl Meters {
                 metrics.counter(
                     "tollgate_instance_probes_total",
                     "Active checks of an instance's addresses, by result.",
-                    &["owner", "instance", "result"],
+                    &["owner", "instance_name", "result"],
                     &[owner, instance, result],
                 )
             }),

@@ -400,7 +400,9 @@ impl Compiler {
             },
             route: Arc::new(ObjectRoute {
                 id: key.id.as_str().into(),
+                name: route.name.clone(),
                 service_id: route.service_id.as_deref().map(Arc::from),
+                service_name: service.name.clone(),
                 methods: route.methods.clone(),
                 clients: if networks.is_empty() {
                     None

@@ -16,8 +16,12 @@ use crate::proxy::Upstream;
 pub struct ObjectRoute {
     /// Its id.
     pub id: Arc<str>,
+    /// Its name, where it has one.
+    pub name: Option<String>,
     /// The service it belongs to.
     pub service_id: Option<Arc<str>>,
+    /// That service's name, where it has one.
+    pub service_name: Option<String>,
     /// Methods it takes, upper case; empty means all.
     pub methods: Vec<String>,
     /// Clients it takes; `None` means all.

@@ -161,6 +161,7 @@ async fn answer_call(
         }
     };
     record.route = Some(route.id.clone());
+    record.log_to(None, worker.telemetry.native());
     record.manners = route.manners();
     record.keep_alive = snapshot.native.keep_alive;
     let caller = identify::identify(

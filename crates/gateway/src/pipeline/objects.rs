@@ -44,6 +44,7 @@ pub async fn answer_call(
     let route = find(snapshot, &mut body, &mut passing, record).await?;
     record.route = route.as_ref().map(|route| route.id.clone());
     record.service = route.as_ref().and_then(|route| route.service_id.clone());
+    record.object_route.clone_from(&route);
     // Only we say who calls.
     auth::clear_client_claims(&mut record.request.headers);
     let route = route.as_deref();
@@ -176,7 +177,8 @@ fn note_loggers<'a>(
         if let Some(logger) = step.plugin.logger()
             && passing.is_meant(step, plane, route, body.bytes(), record)
         {
-            record.log_to(of.map(|_| step.name), logger);
+            let takes_a_place = of.is_some() || logger.is_told_once();
+            record.log_to(takes_a_place.then_some(step.name), logger);
         }
     }
 }
@@ -292,12 +294,20 @@ async fn find(
                     }
                     route.condition.is_none() || route.condition_holds(&CallVariables::new(call))
                 })
-                .map(|found| (found.route.clone(), found.params, found.pattern.to_owned()))
+                .map(|found| {
+                    (
+                        found.route.clone(),
+                        found.params,
+                        found.pattern.to_owned(),
+                        found.host.cloned(),
+                    )
+                })
         });
         if !body_is_missing {
-            return Ok(found.map(|(route, parameters, pattern)| {
+            return Ok(found.map(|(route, parameters, pattern, host)| {
                 passing.path_parameters = parameters;
                 record.matched_uri = pattern;
+                record.matched_host = host;
                 route
             }));
         }

@@ -21,6 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
+use tollgate_telemetry::metrics::apisix::{ActiveCall, ActiveLabels};
 use tollgate_telemetry::traces::CallTrace;
 use tollgate_telemetry::{RequestType, RouteLogger, Wants};
 use uuid::Uuid;
@@ -39,6 +40,7 @@ use crate::ai::config::Logging;
 use crate::ai::protocol::Protocol;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
+use crate::objects::ObjectRoute;
 use crate::plugins::AtEnd;
 use crate::proxy;
 use crate::upstream::ClientStream;
@@ -69,6 +71,10 @@ pub struct Record {
     pub service: Option<Arc<str>>,
     /// The pattern of the route that the path fits, as it was written; empty if there is none.
     pub matched_uri: String,
+    /// The pattern that the host fits; `None` if the route takes any.
+    pub matched_host: Option<Arc<str>>,
+    /// The route, where it is an object of the Admin API.
+    pub object_route: Option<Arc<ObjectRoute>>,
     /// Whose manners its answers have.
     pub manners: Manners,
     /// How long its client may get nothing of a stream.
@@ -124,6 +130,7 @@ impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
+        worker.telemetry.traffic().call_begins();
         let client = worker
             .gateway
             .forwarding()
@@ -145,6 +152,8 @@ impl Record {
             route: None,
             service: None,
             matched_uri: String::new(),
+            matched_host: None,
+            object_route: None,
             manners: Manners::default(),
             keep_alive: Duration::ZERO,
             original_uri: None,
@@ -214,6 +223,35 @@ impl Record {
         }
     }
 
+    /// Counts an attempt that begins among the active ones, where it asks a model and somebody counts those.
+    fn active(&self, asks: &Asks) -> Option<ActiveCall> {
+        let upstream_model = asks.model()?;
+        let labels = ActiveLabels {
+            route_name: self.route_name().unwrap_or_default(),
+            route: self.route.as_deref().unwrap_or_default(),
+            matched_uri: &self.matched_uri,
+            matched_host: self.matched_host.as_deref().unwrap_or_default(),
+            service_name: self.service_name().unwrap_or_default(),
+            service: self.service.as_deref().unwrap_or_default(),
+            consumer: self.consumer.as_deref().unwrap_or_default(),
+            node: asks.name(),
+            request_type: self.kind.as_str(),
+            request_model: self.request_model.as_deref().unwrap_or_default(),
+            upstream_model,
+        };
+        self.loggers.iter().find_map(|(_, logger)| logger.begins(&labels))
+    }
+
+    /// The name of the route, where it has one.
+    fn route_name(&self) -> Option<&str> {
+        self.object_route.as_deref()?.name.as_deref()
+    }
+
+    /// The name of the service that the route belongs to, where it has one.
+    fn service_name(&self) -> Option<&str> {
+        self.object_route.as_deref()?.service_name.as_deref()
+    }
+
     /// The body of the request has been read.
     pub fn read_body(&mut self, body: &Bytes) {
         self.request_bytes = body.len() as u64;
@@ -241,10 +279,10 @@ impl Record {
 
     /// Log entries of this model call tell what it used, and what was said, as far as its route wants that.
     pub fn tell_words(&mut self, logging: Logging, protocol: Option<Protocol>, asked: &Asked) {
-        let telemetry = &self.worker.telemetry;
-        if self.loggers.is_empty() && !telemetry.has_sinks() {
+        if !self.details_are_read() {
             return;
         }
+        let telemetry = &self.worker.telemetry;
         self.is_summarised = logging.summaries;
         self.logs_words = logging.payloads;
         if logging.payloads || telemetry.tells_prompts(self.trace.as_deref()) {
@@ -256,6 +294,11 @@ impl Record {
     /// Whether this model of a provider may be asked, as far as its price matters.
     pub fn may_cost(&self, provider: &str, model: &str) -> bool {
         self.worker.gateway.prices().current().allow(provider, model)
+    }
+
+    /// Whether somebody who is told of the call reads what costs something to gather.
+    fn details_are_read(&self) -> bool {
+        self.worker.telemetry.reads_details() || self.loggers.iter().any(|(_, logger)| logger.reads_details())
     }
 
     /// Our estimate of the tokens of the request; 0 where none are billed.
@@ -470,6 +513,7 @@ impl Drop for Record {
         }
         self.tell();
         self.tell_end();
+        self.worker.telemetry.traffic().call_ends();
         // On HTTP/2 many calls share the connection, and frames come at any time.
         if self.request.version != Version::HTTP_2 {
             self.peer.activity.call_ends();

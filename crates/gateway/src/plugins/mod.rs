@@ -25,6 +25,7 @@ mod limit_count;
 mod limit_req;
 mod limits;
 mod loggers;
+mod prometheus;
 mod proxy_rewrite;
 pub(crate) mod query;
 mod redirect;
@@ -65,6 +66,7 @@ pub static PLUGINS: &[&Spec] = &[
     &limit_conn::SPEC,
     &limit_count::SPEC,
     &limit_req::SPEC,
+    &prometheus::SPEC,
     &proxy_rewrite::SPEC,
     &redirect::SPEC,
     &request_id::SPEC,

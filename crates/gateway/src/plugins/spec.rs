@@ -8,7 +8,8 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
-use tollgate_telemetry::{Metrics, Outlets, RouteLogger};
+use tollgate_telemetry::metrics::apisix::ApisixMetrics;
+use tollgate_telemetry::{Metrics, Outlets, RouteLogger, Telemetry};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
@@ -126,15 +127,18 @@ pub struct Setup<'a> {
 pub struct SharedState {
     named: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     outlets: Outlets,
+    /// `None` where nothing but configurations is looked at.
+    apisix: Option<Arc<ApisixMetrics>>,
     roster: Arc<Roster>,
     prices: PricesInForce,
 }
 
 impl SharedState {
-    /// No state yet. Loggers write to `outlets`, and what counts, counts in its metrics.
-    pub fn new(outlets: Outlets) -> Self {
+    /// No state yet. Loggers write where these calls are told, and what counts, counts there.
+    pub fn new(telemetry: &Telemetry) -> Self {
         SharedState {
-            outlets,
+            outlets: telemetry.outlets().clone(),
+            apisix: Some(telemetry.apisix().clone()),
             ..SharedState::default()
         }
     }
@@ -160,6 +164,11 @@ impl SharedState {
     /// Where loggers write.
     pub fn outlets(&self) -> &Outlets {
         &self.outlets
+    }
+
+    /// What counts calls under APISIX's names.
+    pub fn apisix(&self) -> Option<&Arc<ApisixMetrics>> {
+        self.apisix.as_ref()
     }
 
     /// The instances in service.

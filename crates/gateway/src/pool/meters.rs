@@ -51,7 +51,7 @@ impl Meters {
                 metrics.counter(
                     "tollgate_pool_attempts_total",
                     "Attempts at the instances of pools, by how they ended.",
-                    &["owner", "instance", "end"],
+                    &["owner", "instance_name", "end"],
                     &[owner, instance, end],
                 )
             })

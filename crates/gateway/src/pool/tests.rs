@@ -182,8 +182,9 @@ fn what_became_of_attempts_is_counted_once_each() {
         ("b", "rate_limited"),
         ("b", "left"),
     ] {
-        let line =
-            format!(r#"tollgate_pool_attempts_total{{owner="route/1",instance="{instance}",end="{end}"}} 1"#);
+        let line = format!(
+            r#"tollgate_pool_attempts_total{{owner="route/1",instance_name="{instance}",end="{end}"}} 1"#
+        );
         assert!(text.contains(&line), "{line}\n{text}");
     }
 }

@@ -230,6 +230,7 @@ async fn connection(
     settings: Settings,
     watcher: Watcher,
 ) {
+    let _open = worker.telemetry.traffic().connection();
     // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
     let mut peer = Peer {

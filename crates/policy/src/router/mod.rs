@@ -44,6 +44,8 @@ pub struct Found<'a, R> {
     pub params: Vec<(Arc<str>, String)>,
     /// The pattern that fits, as it was written.
     pub pattern: &'a str,
+    /// The host that fits, in lower case; `None` if the route takes any.
+    pub host: Option<&'a Arc<str>>,
 }
 
 impl<R> Router<R> {
@@ -56,6 +58,7 @@ impl<R> Router<R> {
         let entry = Arc::new(Entry {
             rank,
             pattern: pattern.clone(),
+            host: host.map(|host| host.as_str().into()),
             route,
         });
         let paths = match host {
@@ -156,6 +159,7 @@ fn find_path<'a, R>(
             route: &entry.route,
             params: entry.pattern.params(path),
             pattern: entry.pattern.as_str(),
+            host: entry.host.as_ref(),
         })
 }
 
@@ -250,6 +254,7 @@ struct Candidates<R> {
 struct Entry<R> {
     rank: Rank,
     pattern: Pattern,
+    host: Option<Arc<str>>,
     route: Arc<R>,
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::https;
 use super::ignored;
 use super::places::{LOOPBACK, address, network, networks};
+use super::prometheus;
 use super::view::View;
 use crate::model::{ConfigProvider, Deployment, RealIp, StandaloneFormat};
 use crate::report::{Report, quote, unknown};
@@ -55,7 +56,7 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     if let Some(attributes) = root.section("plugin_attr", report) {
         ignored::note(&attributes, &ignored::PLUGIN_ATTR, report);
         if let Some(prometheus) = attributes.section("prometheus", report) {
-            ignored::note(&prometheus, &ignored::PROMETHEUS, report);
+            deployment.prometheus_attributes = prometheus::lower_attributes(&prometheus, report);
             let address = address(&prometheus, "export_addr", PROMETHEUS, report);
             if prometheus.bool("enable_export_server", report) != Some(false) {
                 deployment.prometheus = address;
@@ -70,9 +71,16 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     }
     // Our own keys: a misspelt one is a mistake.
     if let Some(tollgate) = root.section("tollgate", report) {
-        refuse_others(&tollgate, &["data_dir", "resolve", "ca_file", "traces"], report);
+        refuse_others(
+            &tollgate,
+            &["data_dir", "resolve", "ca_file", "traces", "metrics"],
+            report,
+        );
         if let Some(hosts) = tollgate.section("resolve", report) {
             deployment.resolve = resolve(&hosts, report);
+        }
+        if let Some(metrics) = tollgate.section("metrics", report) {
+            deployment.metrics = prometheus::lower_metrics(&metrics, report);
         }
         match tollgate.text("ca_file", report) {
             Some("") => report.mistake(&tollgate.path.key("ca_file"), "the name of the file is empty"),
@@ -250,7 +258,7 @@ pub(super) fn provider(
     }
 }
 
-fn refuse_others(view: &View<'_>, allowed: &[&str], report: &mut Report) {
+pub(super) fn refuse_others(view: &View<'_>, allowed: &[&str], report: &mut Report) {
     for key in view.keys() {
         if !allowed.contains(&key) {
             report.mistake(&view.path.key(key), unknown("key", key, allowed.iter().copied()));

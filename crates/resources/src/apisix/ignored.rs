@@ -211,16 +211,18 @@ pub(super) const PLUGIN_ATTR: Section = Section {
 };
 
 pub(super) const PROMETHEUS: Section = Section {
-    honoured: &["enable_export_server", "export_addr"],
-    known: &[
+    honoured: &[
+        "enable_export_server",
+        "export_addr",
         "export_uri",
         "metric_prefix",
-        "refresh_interval",
         "metrics",
         "default_buckets",
+        "llm_latency_buckets",
         "llm_prompt_tokens_buckets",
         "llm_completion_tokens_buckets",
     ],
+    known: &["refresh_interval", "ai_cache_embedding_latency_buckets"],
 };
 
 /// Tells which keys of a section mean nothing here.

@@ -16,6 +16,7 @@ mod generated;
 mod https;
 mod ignored;
 mod places;
+mod prometheus;
 mod server;
 mod standalone;
 #[cfg(test)]

@@ -115,6 +115,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A number, whole or not, or text that is one.
+    pub(super) fn as_float(&self) -> Option<f64> {
+        match &self.node.value {
+            Value::Unsigned(number) => Some(*number as f64),
+            Value::Float(number) => Some(*number),
+            Value::Text(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+            _ => None,
+        }
+    }
+
     /// A number or text, as it would be written.
     pub(super) fn as_written(&self) -> Option<String> {
         match &self.node.value {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
 
+use super::{Metrics, PrometheusAttributes};
 use crate::secret::SecretRef;
 
 /// How the Admin API is reached, and by whom.
@@ -85,6 +86,12 @@ pub struct Deployment {
     /// Where metrics are served; `None` when nothing was said about it, or when they are switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<SocketAddr>,
+    /// What is said about numbers under APISIX's names.
+    #[serde(skip_serializing_if = "PrometheusAttributes::is_default")]
+    pub prometheus_attributes: PrometheusAttributes,
+    /// How calls are counted.
+    #[serde(skip_serializing_if = "Metrics::is_default")]
+    pub metrics: Metrics,
     /// Where `/status` and `/status/ready` are served; `None` when nothing was said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<SocketAddr>,
@@ -208,6 +215,8 @@ impl Default for Deployment {
             encrypt_fields: true,
             server_tokens: true,
             prometheus: None,
+            prometheus_attributes: PrometheusAttributes::default(),
+            metrics: Metrics::default(),
             status: None,
             control: None,
             resolve: BTreeMap::new(),

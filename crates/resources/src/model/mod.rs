@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod metrics;
 mod prices;
 mod responses;
 mod route;
@@ -32,6 +33,7 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes};
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
@@ -59,4 +61,7 @@ pub struct Resources {
     /// What models cost by the operator's word.
     #[serde(skip_serializing_if = "PriceSettings::is_default")]
     pub prices: PriceSettings,
+    /// How calls are counted for Prometheus, and where the numbers are told.
+    #[serde(skip_serializing_if = "Metrics::is_default")]
+    pub metrics: Metrics,
 }

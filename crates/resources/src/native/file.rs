@@ -44,6 +44,8 @@ pub(crate) struct File {
     pub(crate) traces: Option<TracesEntry>,
     /// What models cost, and what happens to calls whose price is not known.
     pub(crate) prices: Option<PricesEntry>,
+    /// How calls are counted for Prometheus, and where the numbers are told.
+    pub(crate) metrics: Option<MetricsEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.
@@ -268,6 +270,37 @@ pub(crate) struct ResponsesEntry {
     pub(crate) max_turn: Option<Size>,
     /// Where Redis is.
     pub(crate) redis: Option<RedisEntry>,
+}
+
+/// How calls are counted for Prometheus, and where the numbers are told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsEntry {
+    /// Address and port that tell the numbers at `/metrics`, such as `127.0.0.1:9091`, to everybody who can connect to it.
+    /// Default: none; the Admin API's port tells them too.
+    pub(crate) listen: Option<String>,
+    /// Which labels calls are counted by.
+    pub(crate) labels: Option<MetricLabelsEntry>,
+    /// Different names of models that are counted apart; those that come later are counted as `other`. Default: 500.
+    pub(crate) max_models: Option<u64>,
+    /// Series of each metric of calls at most; what comes later is counted together. Default: 2000.
+    pub(crate) max_series: Option<u64>,
+    /// After what time a series of calls that does not change is forgotten. Default: `2d`.
+    pub(crate) expire: Option<Age>,
+}
+
+/// Which labels calls are counted by. A label that is switched off is empty.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricLabelsEntry {
+    /// The consumer. Default: true.
+    pub(crate) consumer: Option<bool>,
+    /// The model that the client asks for. Default: true.
+    pub(crate) model: Option<bool>,
+    /// The model that the provider is asked for. Default: true.
+    pub(crate) upstream_model: Option<bool>,
+    /// The instance of an attempt. Default: true.
+    pub(crate) instance: Option<bool>,
 }
 
 /// Where Redis is: a single server, a cluster, or the master that sentinels name.

@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 mod file;
+mod metrics;
 mod models;
 pub(crate) mod prices;
 mod providers;
@@ -28,6 +29,7 @@ use crate::tree::{Path, Value, parse_yaml, read_all};
 
 pub(crate) use auth::unverified;
 pub(crate) use file::File;
+pub(crate) use metrics::lower as lower_metrics;
 pub(crate) use providers::{Connection, MissingKey, Providers, Use};
 pub(crate) use server::lower_server;
 
@@ -79,6 +81,7 @@ pub fn lower_native(
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
+    let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -102,6 +105,7 @@ pub fn lower_native(
         responses,
         traces,
         prices,
+        metrics,
     })?;
     Ok(Lowered { resources, notes })
 }

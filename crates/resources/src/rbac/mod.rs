@@ -15,12 +15,13 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Metrics, Model, ModelAccess,
+    Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
 use crate::native::{
-    Connection, File, MissingKey, Providers, Use, lower_server, parse, prices, traces, unverified,
+    Connection, File, MissingKey, Providers, Use, lower_metrics, lower_server, parse, prices, traces,
+    unverified,
 };
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
@@ -117,6 +118,10 @@ pub fn lower_rbac(
         Some(base) => prices::lower(file.prices.as_ref(), base),
         None => PriceSettings::default(),
     };
+    let metrics = match &mut base {
+        Some(base) => lower_metrics(file.metrics.as_ref(), base),
+        None => Metrics::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -144,6 +149,7 @@ pub fn lower_rbac(
         responses: Responses::default(),
         traces,
         prices,
+        metrics,
     })?;
     Ok(Lowered { resources, notes })
 }

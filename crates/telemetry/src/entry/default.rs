@@ -82,7 +82,7 @@ pub(super) fn write(scene: &Scene<'_>, entry: &Entry, members: &mut Members<'_>)
 }
 
 /// The name of this machine.
-pub(super) fn hostname() -> &'static str {
+pub(crate) fn hostname() -> &'static str {
     static NAME: LazyLock<String> = LazyLock::new(|| {
         let read = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .or_else(|_| std::fs::read_to_string("/etc/hostname"));

@@ -17,7 +17,9 @@ use std::borrow::Cow;
 use crate::format::mask;
 use crate::record::{CallRecord, Excerpt};
 
+pub(crate) use self::default::hostname;
 pub use self::format::LogFormat;
+pub(crate) use self::variable::shown;
 pub use self::variable::{Told, lookup};
 
 /// How entries look.

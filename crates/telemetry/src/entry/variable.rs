@@ -55,6 +55,16 @@ pub enum Told<'a> {
     Bytes(&'a [u8]),
 }
 
+/// The value of a variable (without `$`) of a finished call, with credentials masked and without bodies.
+pub(crate) fn shown<'a>(call: &'a CallRecord<'a>, name: &str) -> Option<Told<'a>> {
+    let scene = Scene {
+        call,
+        bodies: Bodies::default(),
+        reveals: false,
+    };
+    Source::named(name)?.value(&scene).map(Told::detached)
+}
+
 /// The value of a variable (without `$`) of a finished call, as expressions of loggers see it: nothing is masked.
 pub fn lookup<'a>(call: &'a CallRecord<'a>, name: &str) -> Option<Told<'a>> {
     let scene = Scene {

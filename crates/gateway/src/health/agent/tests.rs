@@ -134,7 +134,7 @@ fn an_instance_that_fails_is_found_ill_and_well_again() {
     let text = state.metrics().text();
     for result in ["success", "bad_status", "connection"] {
         let line = format!(
-            "tollgate_instance_probes_total{{owner=\"route/1\",instance=\"a\",result=\"{result}\"}} "
+            "tollgate_instance_probes_total{{owner=\"route/1\",instance_name=\"a\",result=\"{result}\"}} "
         );
         let count = text.lines().find_map(|one| one.strip_prefix(&line)).unwrap();
         assert!(count.parse::<u64>().unwrap() > 0, "{result}");

@@ -74,7 +74,7 @@ fn an_instance_is_ejected_probed_and_healthy_again() {
         state
             .metrics()
             .text()
-            .contains(r#"tollgate_instance_healthy{owner="route/1",instance="a"} 0"#)
+            .contains(r#"tollgate_instance_healthy{owner="route/1",instance_name="a"} 0"#)
     );
     let later = now + Duration::from_secs(1);
     let undecided = health.begin(later).unwrap();
@@ -85,11 +85,11 @@ fn an_instance_is_ejected_probed_and_healthy_again() {
     assert!(health.begin(later).is_some() && health.begin(later).is_some());
     let text = state.metrics().text();
     assert!(
-        text.contains(r#"tollgate_instance_healthy{owner="route/1",instance="a"} 1"#),
+        text.contains(r#"tollgate_instance_healthy{owner="route/1",instance_name="a"} 1"#),
         "{text}"
     );
     assert!(
-        text.contains(r#"ejections_total{owner="route/1",instance="a",cause="consecutive_failures"} 1"#),
+        text.contains(r#"ejections_total{owner="route/1",instance_name="a",cause="consecutive_failures"} 1"#),
         "{text}"
     );
 }

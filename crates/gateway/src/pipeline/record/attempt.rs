@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tollgate_dialects::canonical::{Part, Response, Usage};
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::LlmTokens;
+use tollgate_telemetry::metrics::apisix::ActiveCall;
 use tollgate_telemetry::traces::SpanId;
 
 use super::Record;
@@ -143,11 +144,14 @@ pub struct Attempt {
     account: Option<Account>,
     /// Whether the pool was told that the answer has begun.
     has_begun: bool,
+    /// Counts it among the active ones as long as it is under way.
+    active: Option<ActiveCall>,
 }
 
 impl Attempt {
     pub(super) fn new(asks: Asks, account: Option<Account>, record: &Record) -> Self {
         Attempt {
+            active: record.active(&asks),
             asks,
             started: Instant::now(),
             address: None,
@@ -233,6 +237,7 @@ impl Attempt {
             return;
         }
         self.outcome = Some(outcome);
+        self.active = None;
         self.status = status.map(|status| status.as_u16());
         self.duration = self.started.elapsed();
         if let Some(mut account) = self.account.take() {

@@ -20,7 +20,7 @@ impl Record {
         let made = self.attempts.borrow();
         let last = made.last();
         let telemetry = &self.worker.telemetry;
-        let is_wanted = telemetry.has_sinks() || !self.loggers.is_empty();
+        let is_wanted = self.details_are_read();
         let texts: Vec<(String, String)> = made
             .iter()
             .map(|attempt| {
@@ -111,7 +111,10 @@ impl Record {
             content: words,
             request_id: &self.request_id,
             route: self.route.as_deref(),
+            route_name: self.route_name(),
             service: self.service.as_deref(),
+            service_name: self.service_name(),
+            matched_host: self.matched_host.as_deref().unwrap_or_default(),
             matched_uri: &self.matched_uri,
             consumer: self.consumer.as_deref(),
             credential: self.credential.as_deref(),
