@@ -172,6 +172,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
         resources: Resources {
             server: bootstrap.server,
             traces: bootstrap.traces,
+            usage: bootstrap.usage,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -46,7 +46,14 @@ pub fn start(deployment: &Deployment, gateway: &Arc<Gateway>) -> Result<Observat
             .enable_all()
             .build()
             .map_err(Failure::new)?;
-        let (plane, strict, mut stopped) = (Plane(gateway.clone()), deployment.strict, stopped.clone());
+        let (plane, strict, mut stopped) = (
+            Plane {
+                gateway: gateway.clone(),
+                usage: None,
+            },
+            deployment.strict,
+            stopped.clone(),
+        );
         let serve = move || {
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -70,7 +70,11 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     }
     // Our own keys: a misspelt one is a mistake.
     if let Some(tollgate) = root.section("tollgate", report) {
-        refuse_others(&tollgate, &["data_dir", "resolve", "ca_file", "traces"], report);
+        refuse_others(
+            &tollgate,
+            &["data_dir", "resolve", "ca_file", "traces", "usage"],
+            report,
+        );
         if let Some(hosts) = tollgate.section("resolve", report) {
             deployment.resolve = resolve(&hosts, report);
         }

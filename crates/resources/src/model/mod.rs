@@ -20,6 +20,7 @@ mod route;
 mod server;
 mod timeouts;
 mod traces;
+mod usage;
 
 use serde::Serialize;
 
@@ -38,6 +39,7 @@ pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
 pub use traces::{Collector, OtlpProtocol, Traces};
+pub use usage::{Usage, UsageStore};
 
 /// All resources of one configuration: what every front end lowers into.
 ///
@@ -59,4 +61,7 @@ pub struct Resources {
     /// What models cost by the operator's word.
     #[serde(skip_serializing_if = "PriceSettings::is_default")]
     pub prices: PriceSettings,
+    /// Where usage of calls is kept.
+    #[serde(skip_serializing_if = "Usage::is_default")]
+    pub usage: Usage,
 }

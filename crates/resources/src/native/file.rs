@@ -8,6 +8,7 @@ use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
+use super::usage::UsageEntry;
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
 use crate::named::Named;
@@ -44,6 +45,8 @@ pub(crate) struct File {
     pub(crate) traces: Option<TracesEntry>,
     /// What models cost, and what happens to calls whose price is not known.
     pub(crate) prices: Option<PricesEntry>,
+    /// Where usage of calls is kept, and for how long.
+    pub(crate) usage: Option<UsageEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -19,6 +19,7 @@ mod responses;
 mod server;
 pub(crate) mod traces;
 mod units;
+pub(crate) mod usage;
 
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
@@ -79,6 +80,7 @@ pub fn lower_native(
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
+    let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -102,6 +104,7 @@ pub fn lower_native(
         responses,
         traces,
         prices,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

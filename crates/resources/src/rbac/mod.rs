@@ -16,11 +16,11 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Model, ModelAccess, Plugins,
-    PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern, Usage,
 };
 use crate::named::Named;
 use crate::native::{
-    Connection, File, MissingKey, Providers, Use, lower_server, parse, prices, traces, unverified,
+    Connection, File, MissingKey, Providers, Use, lower_server, parse, prices, traces, unverified, usage,
 };
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
@@ -117,6 +117,10 @@ pub fn lower_rbac(
         Some(base) => prices::lower(file.prices.as_ref(), base),
         None => PriceSettings::default(),
     };
+    let usage = match &mut base {
+        Some(base) => usage::lower(file.usage.as_ref(), &Path::of(["usage"]), base),
+        None => Usage::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -144,6 +148,7 @@ pub fn lower_rbac(
         responses: Responses::default(),
         traces,
         prices,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -540,7 +540,7 @@ fn an_unknown_section_and_a_misspelt_key_of_ours_are_mistakes() {
     let text = refused("apisx: {}\ntollgate: {datadir: x}\ncompat: {apisix: stirct}\n");
     let expected = [
         "config.yaml:1: apisx: unknown key `apisx`; did you mean `apisix`? (allowed: ",
-        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, traces)",
+        "config.yaml:2: tollgate.datadir: unknown key `datadir`; did you mean `data_dir`? (allowed: data_dir, resolve, ca_file, traces, usage)",
         "config.yaml:3: compat.apisix: unknown word `stirct`; did you mean `strict`? (allowed: strict, lenient)",
     ];
     for (line, expected) in text.lines().zip(expected) {
