@@ -49,6 +49,10 @@ impl Observed for Recorder {
     fn usage(&self) -> Option<Reader> {
         self.usage.clone()
     }
+
+    fn usage(&self) -> Option<Reader> {
+        self.usage.clone()
+    }
 }
 
 impl DataPlane for Recorder {
