@@ -43,11 +43,6 @@ pub trait Observed: Send + Sync + 'static {
     fn usage(&self) -> Option<Reader> {
         None
     }
-
-    /// Where usage of calls is kept, to be read; `None` where it is not kept.
-    fn usage(&self) -> Option<Reader> {
-        None
-    }
 }
 
 /// What serves the calls, and is told about every change.

@@ -49,10 +49,6 @@ impl Observed for Recorder {
     fn usage(&self) -> Option<Reader> {
         self.usage.clone()
     }
-
-    fn usage(&self) -> Option<Reader> {
-        self.usage.clone()
-    }
 }
 
 impl DataPlane for Recorder {
