@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::client;
+use super::gateway::Metrics;
 use super::plan::{Call, Dialect, Used};
 use super::vendor::Books;
 
@@ -36,8 +37,60 @@ impl Sums {
     }
 }
 
+/// What the access log tells of all calls together, estimates included.
+#[derive(Debug, Default)]
+pub struct Totals {
+    calls: u64,
+    statuses: BTreeMap<u64, u64>,
+    used: Used,
+    /// Each call's cost is rounded by itself.
+    micro_usd: u128,
+}
+
+impl Totals {
+    fn add(&mut self, used: Used) {
+        self.used = Used {
+            input: self.used.input + used.input,
+            cached: self.used.cached + used.cached,
+            written: self.used.written + used.written,
+            output: self.used.output + used.output,
+            reasoning: self.used.reasoning + used.reasoning,
+        };
+    }
+
+    /// Compares with what Prometheus is told.
+    pub fn compare_with_metrics(&self, metrics: &Metrics) {
+        let calls = metrics.sum("tollgate_calls_total", "");
+        assert_eq!(calls, self.calls.to_string(), "calls of the metrics");
+        for class in 2..6 {
+            let of_class = self.statuses.iter().filter(|(status, _)| *status / 100 == class);
+            let expected: u64 = of_class.map(|(_, calls)| calls).sum();
+            let told = metrics.sum("tollgate_calls_total", &format!("status=\"{class}xx\""));
+            assert_eq!(told, expected.to_string(), "{class}xx of the metrics");
+        }
+        for (kind, expected) in [
+            ("input", self.used.input),
+            ("cache_read", self.used.cached),
+            ("cache_write", self.used.written),
+            ("output", self.used.output - self.used.reasoning),
+            ("reasoning", self.used.reasoning),
+        ] {
+            let told = metrics.sum("tollgate_tokens_total", &format!("kind=\"{kind}\""));
+            assert_eq!(told, expected.to_string(), "{kind} of the metrics");
+        }
+        let cost = dollars(self.micro_usd * PICO_PER_MICRO);
+        assert_eq!(
+            metrics.sum("tollgate_cost_usd_total", ""),
+            cost,
+            "cost of the metrics"
+        );
+    }
+}
+
+const PICO_PER_MICRO: u128 = 1_000_000;
+
 /// Compares what the clients, the vendor and the access log have counted.
-pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: &[Value]) {
+pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: &[Value]) -> Totals {
     let mut by_call: BTreeMap<usize, &Value> = BTreeMap::new();
     for line in lines {
         let mark = line.get("user_agent").and_then(Value::as_str).unwrap_or_default();
@@ -48,6 +101,7 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
         );
     }
     assert_eq!(by_call.len(), seen.len(), "seed {seed}: every call is logged");
+    let mut totals = Totals::default();
     let (mut by_vendor, mut by_log) = (Sums::default(), Sums::default());
     let mut statuses: BTreeMap<u64, [u64; 2]> = BTreeMap::new();
     for (number, status) in seen {
@@ -60,6 +114,8 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
         statuses.entry(status).or_default()[0] += 1;
         statuses.entry(logged).or_default()[1] += 1;
         assert_eq!(logged, status, "the status\n{}", place());
+        totals.calls += 1;
+        *totals.statuses.entry(logged).or_default() += 1;
         let vendor = books.of(*number);
         let attempts = line.get("attempts").and_then(Value::as_array);
         let attempts = attempts.map_or(&[][..], Vec::as_slice);
@@ -72,6 +128,9 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
                 true => line.get("usage"),
                 false => attempt.get("usage"),
             };
+            if let Some(usage) = usage {
+                totals.add(of_log(*dialect, usage));
+            }
             if let Some(used) = seen.told {
                 by_vendor.add(*dialect, used);
             }
@@ -102,6 +161,7 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
                 by_vendor.estimated += 1;
             }
         }
+        totals.micro_usd += (pico + PICO_PER_MICRO / 2) / PICO_PER_MICRO;
         let cost = line.get("cost_usd").map(Value::to_string);
         let expected = dollars(pico);
         assert_eq!(cost.as_deref().unwrap_or("0"), expected, "cost\n{}", place());
@@ -112,6 +172,7 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
     }
     eprintln!("vendor {by_vendor:?}\nlog    {by_log:?}");
     assert_eq!(by_vendor, by_log, "seed {seed}");
+    totals
 }
 
 /// Usage as a line tells it.

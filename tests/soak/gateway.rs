@@ -1,10 +1,11 @@
-//! The real binary, with its access log.
+//! The real binary, with everything that counts in it: access log and metrics.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 pub struct Gateway {
     child: Child,
     pub address: SocketAddr,
+    metrics: SocketAddr,
     directory: TempDir,
 }
 
@@ -24,6 +26,7 @@ impl Gateway {
         let config = format!(
             r#"
 server: {{access_log: {{path: "{log}", format: json}}}}
+metrics: {{listen: "127.0.0.1:0"}}
 consumers: {{soak: {{key: the-right-key, models: ["by-*"]}}}}
 providers:
   chats: {{kind: openai, endpoint: "http://{vendor}/v1", key: k, dialects: [openai_chat]}}
@@ -53,18 +56,21 @@ prices:
             .expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut said = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(
-                stderr.read_line(&mut line).is_ok_and(|count| count > 0),
-                "the gateway ended: {said}"
-            );
-            said.push_str(&line);
-            if line.contains("listening on") {
-                let address = line.rsplit("http://").next().unwrap_or_default();
-                break address.trim().parse().expect("an address");
+        let mut address_of = |name: &str| {
+            loop {
+                let mut line = String::new();
+                assert!(
+                    stderr.read_line(&mut line).is_ok_and(|count| count > 0),
+                    "the gateway ended: {said}"
+                );
+                said.push_str(&line);
+                if line.trim_start().starts_with(name) {
+                    let address = line.rsplit("http://").next().unwrap_or_default();
+                    return address.trim().parse().expect("an address");
+                }
             }
         };
+        let (address, metrics) = (address_of("listening on"), address_of("metrics"));
         // What else it says is of no interest, but a full pipe must not stop it.
         thread::spawn(move || {
             let mut said = Vec::new();
@@ -73,7 +79,20 @@ prices:
         Gateway {
             child,
             address,
+            metrics,
             directory,
+        }
+    }
+
+    /// The metrics, when so many calls have ended: those that were left end a moment later than their clients.
+    pub fn metrics(&self, calls: usize) -> Metrics {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metrics = Metrics(get(self.metrics, "/metrics"));
+            let counted = metrics.sum("tollgate_calls_total", "");
+            if counted == calls.to_string() || Instant::now() > until {
+                return metrics;
+            }
         }
     }
 
@@ -90,6 +109,43 @@ prices:
             .collect()
     }
 }
+
+/// What the gateway tells Prometheus.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// The sum of a metric over all series that have this among their labels, as a decimal.
+    pub fn sum(&self, name: &str, label: &str) -> String {
+        let values = self.0.lines().filter_map(|line| {
+            let (series, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            (series.starts_with('{') && series.contains(label)).then_some(value)
+        });
+        let micro: u128 = values.map(micro).sum();
+        let text = format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+/// A decimal number in millionths.
+fn micro(decimal: &str) -> u128 {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    format!("{whole}{fraction:0<6}")
+        .parse()
+        .expect("a decimal number")
+}
+
+/// The body of the answer to a GET.
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("somebody listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+/// What has not happened by then never happens.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Drop for Gateway {
     fn drop(&mut self) {

@@ -1,7 +1,7 @@
 //! The soak: many calls of every kind through the real binary, after which everybody who counts must have counted the same.
 //!
 //! 2,000 calls in the ordinary tests; `make soak` makes 100,000. `TOLLGATE_SOAK_CALLS` and `TOLLGATE_SOAK_SEED` choose others.
-//! What the gateway may say about usage when an answer was cut is stated in docs/usage.md.
+//! What the gateway may say about usage when an answer was cut is stated in docs/prices.md.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -60,6 +60,8 @@ fn everybody_counts_the_same() {
             .collect()
     });
     seen.sort_unstable_by_key(|(number, _)| *number);
+    let metrics = gateway.metrics(calls);
     let lines = gateway.end();
-    books::compare(seed, &seen, &books, &lines);
+    let totals = books::compare(seed, &seen, &books, &lines);
+    totals.compare_with_metrics(&metrics);
 }
