@@ -14,6 +14,7 @@ mod faults;
 mod framing;
 mod harness;
 mod idle;
+mod logging;
 mod midway;
 mod nginx_demo;
 mod odd_answers;

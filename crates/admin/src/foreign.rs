@@ -29,10 +29,6 @@ pub(crate) fn all() -> Vec<Foreign> {
         http("grpc-transcode", 506, grpc_transcode()),
         Foreign {
             metadata: Some(log_metadata()),
-            ..http("http-logger", 410, http_logger())
-        },
-        Foreign {
-            metadata: Some(log_metadata()),
             ..http("udp-logger", 400, udp_logger())
         },
         Foreign {
@@ -160,22 +156,6 @@ fn logger(own: Value, required: &[&str]) -> Value {
         properties.extend(own);
     }
     json!({"type": "object", "properties": properties, "required": required})
-}
-
-fn http_logger() -> Value {
-    let mut schema = logger(
-        json!({
-            "uri": {"type": "string", "pattern": r"^[^\/]+:\/\/([\da-zA-Z.-]+|\[[\da-fA-F:]+\])(:\d+)?"},
-            "auth_header": {"type": "string"},
-            "concat_method": {"type": "string", "enum": ["json", "new_line"], "default": "json"},
-            "ssl_verify": {"type": "boolean", "default": false},
-        }),
-        &["uri"],
-    );
-    if let Some(schema) = schema.as_object_mut() {
-        schema.insert("encrypt_fields".to_owned(), json!(["auth_header"]));
-    }
-    schema
 }
 
 fn udp_logger() -> Value {

@@ -9,6 +9,7 @@ mod convert;
 mod dump;
 mod file_objects;
 mod load;
+mod loggers;
 mod observation;
 mod otlp;
 mod prices;

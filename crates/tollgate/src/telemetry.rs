@@ -13,7 +13,7 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
 
 use crate::cli::Failure;
 use crate::load::log_format;
-use crate::otlp;
+use crate::{loggers, otlp};
 
 /// Starts what a configuration wants to be told of calls.
 ///
@@ -27,6 +27,8 @@ pub fn start(resources: &Resources, deployment: &Deployment) -> Result<Telemetry
     let calls = CallMetrics::new(metrics.clone(), labels(&resources.metrics));
     let sinks: Vec<Arc<dyn CallSink>> = vec![Arc::new(calls)];
     let telemetry = Telemetry::with_sinks(access_log, metrics, &apisix, sinks);
+    let loggers = loggers::start(&resources.logging, telemetry.outlets())?;
+    let telemetry = telemetry.with_loggers(loggers);
     match &resources.traces {
         None => Ok(telemetry),
         Some(config) => {

@@ -200,7 +200,13 @@ fn succeeds(finished: &Finished) -> &str {
 
 #[test]
 fn every_file_of_the_examples_is_brought_over_once_and_read_back_the_same() {
-    for name in ["load-balancing", "max-tokens", "embeddings", "consumers"] {
+    for name in [
+        "load-balancing",
+        "max-tokens",
+        "embeddings",
+        "consumers",
+        "logging",
+    ] {
         let node = NodeSetup::new().start();
         let file = example(&format!("adc/{name}.yaml"));
         let file = ["-f", file.to_str().expect("text")];

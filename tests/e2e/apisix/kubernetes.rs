@@ -20,7 +20,7 @@ const KEYS: [(&str, &str); 2] = [
 /// Every file of the example.
 fn files() -> Vec<String> {
     let of = |topic: &str| SHAPES.map(|shape| format!("{topic}-{shape}"));
-    ["load-balancing", "max-tokens", "consumers"]
+    ["load-balancing", "max-tokens", "consumers", "logging"]
         .iter()
         .flat_map(|topic| of(topic))
         .collect()

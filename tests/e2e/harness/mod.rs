@@ -6,6 +6,8 @@ pub mod answers;
 mod client;
 mod files;
 mod gateway;
+#[path = "../../servers/kafka.rs"]
+pub mod kafka;
 mod process;
 #[path = "../../servers/redis.rs"]
 pub mod redis;

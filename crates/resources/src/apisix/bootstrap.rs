@@ -6,7 +6,8 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Server, Traces};
+use crate::model::{Admin, Deployment, Logging, Server, Traces};
+use crate::native::logging::{self, LoggerEntry, LoggingEntry};
 use crate::native::traces::{self, TracesEntry};
 use crate::report::{Report, syntax_mistake, unknown};
 use crate::tree::{Path, Value, parse_yaml};
@@ -22,6 +23,8 @@ pub struct Bootstrap {
     pub deployment: Deployment,
     /// What is traced, and where that goes.
     pub traces: Option<Traces>,
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    pub logging: Logging,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -71,6 +74,7 @@ pub fn lower_bootstrap(
         let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
         traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
     });
+    let logging = lower_logging(&root, &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -86,14 +90,31 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, traces), notes) = report.finish((server, admin, deployment, traces))?;
+    let ((server, admin, deployment, traces, logging), notes) =
+        report.finish((server, admin, deployment, traces, logging))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
         traces,
+        logging,
         notes,
     })
+}
+
+fn lower_logging(root: &View<'_>, report: &mut Report) -> Logging {
+    let Some(tollgate) = root.section("tollgate", report) else {
+        return Logging::default();
+    };
+    let logging = tollgate.typed::<LoggingEntry>("logging", report);
+    let loggers = tollgate.typed::<Vec<LoggerEntry>>("loggers", report);
+    let places = [&tollgate.path.key("logging"), &tollgate.path.key("loggers")];
+    logging::lower(
+        logging.as_ref(),
+        loggers.as_deref().unwrap_or_default(),
+        places,
+        report,
+    )
 }
 
 /// The line of the `nginx_config.http.access_log_format` that a bootstrap file holds. Its variables are known only to who

@@ -14,6 +14,7 @@ mod ai_auth;
 mod ai_models;
 mod consumer;
 mod instance;
+mod logging;
 mod metrics;
 mod prices;
 mod responses;
@@ -33,6 +34,9 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
+pub use logging::{
+    HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
+};
 pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes};
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
@@ -64,4 +68,7 @@ pub struct Resources {
     /// How calls are counted for Prometheus, and where the numbers are told.
     #[serde(skip_serializing_if = "Metrics::is_default")]
     pub metrics: Metrics,
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    #[serde(skip_serializing_if = "Logging::is_default")]
+    pub logging: Logging,
 }

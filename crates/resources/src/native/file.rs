@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::logging::{LoggerEntry, LoggingEntry};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
@@ -46,6 +47,11 @@ pub(crate) struct File {
     pub(crate) prices: Option<PricesEntry>,
     /// How calls are counted for Prometheus, and where the numbers are told.
     pub(crate) metrics: Option<MetricsEntry>,
+    /// What log entries tell of model calls.
+    pub(crate) logging: Option<LoggingEntry>,
+    /// Loggers that are told of all calls.
+    #[serde(default)]
+    pub(crate) loggers: Vec<LoggerEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 mod file;
+pub(crate) mod logging;
 mod metrics;
 mod models;
 pub(crate) mod prices;
@@ -82,6 +83,8 @@ pub fn lower_native(
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
     let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
+    let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
+    let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -106,6 +109,7 @@ pub fn lower_native(
         traces,
         prices,
         metrics,
+        logging,
     })?;
     Ok(Lowered { resources, notes })
 }

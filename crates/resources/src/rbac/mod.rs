@@ -15,8 +15,8 @@ use crate::glob::Glob;
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
-    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Metrics, Model, ModelAccess,
-    Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Logging, Metrics, Model,
+    ModelAccess, Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
 };
 use crate::named::Named;
 use crate::native::{
@@ -150,6 +150,7 @@ pub fn lower_rbac(
         traces,
         prices,
         metrics,
+        logging: Logging::default(),
     })?;
     Ok(Lowered { resources, notes })
 }

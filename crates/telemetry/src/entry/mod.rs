@@ -104,7 +104,7 @@ impl<'a> Scene<'a> {
         match name {
             name if self.hides(name) => mask::MASK.as_bytes().into(),
             "referer" if !self.reveals => match std::str::from_utf8(value) {
-                Ok(uri) => match mask::uri_with(uri, self.call.secret_names) {
+                Ok(uri) => match mask::uri(uri, self.call.secret_names) {
                     Cow::Borrowed(_) => value.into(),
                     Cow::Owned(masked) => masked.into_bytes().into(),
                 },
@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
     fn uri(&self, uri: &'a str) -> Cow<'a, str> {
         match self.reveals {
             true => Cow::Borrowed(uri),
-            false => mask::uri_with(uri, self.call.secret_names),
+            false => mask::uri(uri, self.call.secret_names),
         }
     }
 }

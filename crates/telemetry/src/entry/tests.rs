@@ -1,6 +1,8 @@
 //! Entries as their readers parse them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Bodies, Entry, LogFormat, Told, lookup, write_origin};
@@ -401,5 +403,44 @@ fn expressions_see_variables_unmasked() {
         ("arg_none", None),
     ] {
         assert_eq!(text(name).as_deref(), value, "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_client_sends_an_entry_is_one_json_object(
+        uri in ".{0,40}\\?.{0,40}",
+        name in "[a-z0-9-]{1,12}",
+        value in vec(any::<u8>().prop_filter("allowed in headers", |byte| *byte >= 32 && *byte != 127 || *byte == 9), 0..40),
+        body in vec(any::<u8>(), 0..60),
+        limit in 0usize..80,
+        text in ".{0,20}",
+    ) {
+        let mut sent = HeaderMap::new();
+        let value = HeaderValue::from_bytes(&value).unwrap();
+        sent.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone());
+        sent.append("cookie", value);
+        let call = CallRecord {
+            request_uri: &uri,
+            request_headers: &sent,
+            response_headers: Some(&sent),
+            request_body: whole(&body),
+            response_body: whole(&body),
+            end_user: Some(&text),
+            host: Some(&text),
+            is_summarised: true,
+            payload: Some(Payload { messages: None, text: Some(Part { text: &text, is_cut: true }) }),
+            ..fixture::call()
+        };
+        let bodies = Bodies { request: Some(limit), response: Some(limit), variable: limit };
+        for reveals_secrets in [false, true] {
+            for log_format in [None, Some(LogFormat::read(&json!({
+                "a": "$request_uri", "b": "$request_body", "c": "$http_cookie", "d": "$args", "e": "$host",
+                "f": format!("$http_{}", name.replace('-', "_")), "g": "$cookie_a", "h": "$llm_end_user_id",
+            })))] {
+                let entry = Entry { log_format, reveals_secrets, ..Entry::default() };
+                prop_assert!(written(&entry, &call, bodies).is_object());
+            }
+        }
     }
 }

@@ -190,7 +190,7 @@ fn known_value<'a>(known: Known, scene: &Scene<'a>) -> Option<Told<'a>> {
             let query = call.request_uri.split_once('?')?.1;
             Told::Text(match scene.reveals {
                 true => query.into(),
-                false => mask::query_with(query, call.secret_names),
+                false => mask::query(query, call.secret_names),
             })
         }
         Known::Uri => return text(Some(path(call.request_uri))),

@@ -12,8 +12,9 @@ use crate::record::{Attempt, CallRecord, RequestType, TokenUsage};
 
 /// Appends the call as a JSON object, without a line break. Times are milliseconds with microseconds as decimals.
 pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
-    let uri = mask::uri(record.request_uri);
-    let referer = record.referer.map(mask::uri);
+    let masked = |uri| mask::uri(uri, record.secret_names);
+    let uri = masked(record.request_uri);
+    let referer = record.referer.map(masked);
     let is_model_call = record.request_type != RequestType::TraditionalHttp;
     let last = record.attempts.last();
     let cost = Some(record.cost).filter(|cost| cost.price != PriceState::Nothing);

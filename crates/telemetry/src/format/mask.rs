@@ -15,29 +15,19 @@ pub(crate) fn is_secret(name: &str) -> bool {
     SECRET_NAMES.contains(&plain.as_str()) || SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 
-/// Masks the values of the secret parameters in the query of `uri`.
-pub(crate) fn uri(uri: &str) -> Cow<'_, str> {
-    uri_with(uri, &[])
-}
-
-/// As [`uri`], and those of these names too.
-pub(crate) fn uri_with<'u>(uri: &'u str, more: &[&str]) -> Cow<'u, str> {
+/// Masks the values of the secret parameters in the query of `uri`, and of those that have one of the names in `more`.
+pub(crate) fn uri<'u>(uri: &'u str, more: &[&str]) -> Cow<'u, str> {
     let Some((path, query)) = uri.split_once('?') else {
         return Cow::Borrowed(uri);
     };
-    match query_with(query, more) {
+    match self::query(query, more) {
         Cow::Borrowed(_) => Cow::Borrowed(uri),
         Cow::Owned(masked) => Cow::Owned(format!("{path}?{masked}")),
     }
 }
 
-/// Masks the values of the secret parameters in `query`, the text after `?`.
-pub(crate) fn query(query: &str) -> Cow<'_, str> {
-    query_with(query, &[])
-}
-
-/// As [`query`], and those of these names too.
-pub(crate) fn query_with<'q>(query: &'q str, more: &[&str]) -> Cow<'q, str> {
+/// The same in `query`, the text after `?`.
+pub(crate) fn query<'q>(query: &'q str, more: &[&str]) -> Cow<'q, str> {
     if !query
         .split(['&', ';', '?', '#'])
         .any(|pair| secret_parameter(pair, more).is_some())
@@ -117,7 +107,11 @@ const SECRET_ENDINGS: [&str; 6] = ["apikey", "token", "secret", "password", "aut
 
 #[cfg(test)]
 mod tests {
-    use super::{is_secret, uri};
+    use super::is_secret;
+
+    fn uri(uri: &str) -> std::borrow::Cow<'_, str> {
+        super::uri(uri, &[])
+    }
 
     #[test]
     fn the_headers_that_carry_keys_are_secret() {

@@ -552,6 +552,23 @@ fn no_client_can_forge_a_line_or_leave_its_quotes() {
 }
 
 #[test]
+fn what_plugins_take_for_credentials_is_masked_whatever_it_is_called() {
+    let headers = headers(&[("x-team-pass", b"sk-planted-secret")]);
+    let call = CallRecord {
+        request_uri: "/chat?pass=sk-planted-secret&x=1",
+        referer: Some("https://a.example/?pass=sk-planted-secret"),
+        request_headers: &headers,
+        secret_names: &["x-team-pass", "pass"],
+        ..fixture::call()
+    };
+    assert_eq!(
+        line("$request_uri $args $http_x_team_pass $http_referer", &call),
+        "/chat?pass=***&x=1 pass=***&x=1 *** https://a.example/?pass=***"
+    );
+    assert_eq!(json(&call)["uri"], "/chat?pass=***&x=1");
+}
+
+#[test]
 fn no_key_reaches_the_log() {
     const KEY: &str = "sk-planted-secret";
     let headers = headers(&[

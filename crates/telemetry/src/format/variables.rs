@@ -40,6 +40,9 @@ impl Variable {
         match self {
             Variable::Known(known) => known.write(record, zone, out),
             Variable::Header(name) => match record.request_headers.get(&**name) {
+                Some(_) if record.secret_names.contains(&&**name) => {
+                    out.extend_from_slice(mask::MASK.as_bytes())
+                }
                 Some(value) => escape::write_bytes(value.as_bytes(), out),
                 None => out.push(b'-'),
             },
@@ -205,7 +208,7 @@ impl Known {
         match self {
             Known::ApisixUpstreamResponseTime => apisix_upstream_response_time(record, out),
             Known::Args => match record.request_uri.split_once('?') {
-                Some((_, query)) => escape::write(&mask::query(query), out),
+                Some((_, query)) => escape::write(&mask::query(query, record.secret_names), out),
                 None => out.push(b'-'),
             },
             Known::BodyBytesSent => number(record.body_bytes_sent, out),
@@ -219,7 +222,10 @@ impl Known {
             Known::DemoTotalTokens => demo_tokens(record, |usage| usage.total, out),
             Known::Host => text_or_dash(host_name(record).as_deref(), out),
             Known::HttpHost => text_or_dash(record.host, out),
-            Known::HttpReferer => text_or_dash(record.referer.map(mask::uri).as_deref(), out),
+            Known::HttpReferer => {
+                let uri = record.referer.map(|uri| mask::uri(uri, record.secret_names));
+                text_or_dash(uri.as_deref(), out);
+            }
             Known::HttpUserAgent => text_or_dash(record.user_agent, out),
             Known::HttpXForwardedFor => text_or_dash(record.x_forwarded_for, out),
             Known::LlmContentRiskLevel => {
@@ -242,7 +248,7 @@ impl Known {
             Known::Request => {
                 escape::write(record.method, out);
                 out.push(b' ');
-                escape::write(&mask::uri(record.request_uri), out);
+                escape::write(&mask::uri(record.request_uri, record.secret_names), out);
                 out.push(b' ');
                 escape::write(record.http_version, out);
             }
@@ -251,7 +257,7 @@ impl Known {
             Known::RequestMethod => escape::write(record.method, out),
             Known::RequestTime => time::write_seconds(record.request_time, out),
             Known::RequestType => escape::write(record.request_type.as_str(), out),
-            Known::RequestUri => escape::write(&mask::uri(record.request_uri), out),
+            Known::RequestUri => escape::write(&mask::uri(record.request_uri, record.secret_names), out),
             Known::RouteId => text_or_dash(record.route, out),
             Known::Scheme => escape::write(record.scheme, out),
             Known::ServerAddr => match record.server_addr {
@@ -359,7 +365,7 @@ fn apisix_upstream_response_time(record: &CallRecord<'_>, out: &mut Vec<u8>) {
 fn upstream_uri(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     let uri = record.upstream_uri.unwrap_or_default();
     match record.request_type {
-        RequestType::TraditionalHttp => escape::write(&mask::uri(uri), out),
+        RequestType::TraditionalHttp => escape::write(&mask::uri(uri, record.secret_names), out),
         RequestType::AiChat | RequestType::AiStream => escape::write(path(uri), out),
     }
 }

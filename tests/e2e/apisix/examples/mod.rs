@@ -3,6 +3,7 @@
 mod health;
 mod instances;
 mod limits;
+mod logging;
 mod semantic;
 
 use std::fs;
@@ -48,15 +49,24 @@ fn node(vendors: &Vendors) -> Node {
 /// Runs a script against a node, and gives what it prints. The script is changed in nothing but the two ports.
 #[track_caller]
 fn run(script: &str, node: &Node) -> String {
-    run_with(script, node, 6379)
+    run_with_port(script, node, ("redis_port", 6379), 6379)
 }
 
 /// The same, with the port of a Redis server.
 #[track_caller]
 fn run_with(script: &str, node: &Node, redis: u16) -> String {
+    run_with_port(script, node, ("redis_port", 6379), redis)
+}
+
+/// The same, with another port of a server that the script names by this field.
+#[track_caller]
+fn run_with_port(script: &str, node: &Node, (field, written): (&str, u16), port: u16) -> String {
     let text = fs::read_to_string(example(&format!("apisix/{script}.sh"))).expect("a script");
     let text = text
-        .replace("\"redis_port\": 6379", &format!("\"redis_port\": {redis}"))
+        .replace(
+            &format!("\"{field}\": {written}"),
+            &format!("\"{field}\": {port}"),
+        )
         .replace("127.0.0.1:9180", &node.admin().to_string())
         .replace("127.0.0.1:9080", &node.calls.to_string());
     let output = Command::new("bash")

@@ -71,7 +71,7 @@ impl Record {
                 .get(name)
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
-        let shown = self.request.extensions.get::<Shown>().filter(|_| is_wanted);
+        let shown = self.request.extensions.get::<Shown>();
         let secret_names: Vec<&str> = shown.map(Shown::names).into_iter().flatten().collect();
         let words = self.words.as_deref().map(Words::told);
         let call = CallRecord {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_policy::expr::Expr;
 use tollgate_resources::objects::schema;
-use tollgate_telemetry::LineLog;
+use tollgate_telemetry::{LineLog, Outlets};
 
 use super::super::spec::read;
 use super::super::{Made, SchemaType, Scope, Setup, Spec, Unusable};
@@ -74,14 +74,18 @@ fn check(conf: &Value, kind: SchemaType) -> Result<(), String> {
 fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
     let config: Config = read(conf)?;
     let metadata: FileMetadata = setup.metadata.map(read).transpose()?.unwrap_or_default();
-    let path = config.path.or(metadata.path).ok_or_else(|| {
-        Unusable("property \"path\" is not set in either the plugin conf or the metadata".to_owned())
-    })?;
-    let file = setup
-        .state
-        .outlets()
-        .file(Path::new(&path), SPEC.name)
-        .map_err(|error| Unusable(error.to_string()))?;
+    let outlet = match config.path.or(metadata.path) {
+        Some(path) => outlet(&path, setup.state.outlets())?,
+        None => {
+            // A call is not refused because nobody is told of it.
+            tracing::error!(
+                of = setup.owner,
+                plugin = SPEC.name,
+                "property \"path\" is not set in either the plugin conf or the metadata"
+            );
+            Box::new(Nowhere)
+        }
+    };
     let (request_body, response_body) = config.content.bodies()?;
     let rule = |rule: Vec<Value>| expression(rule.into_iter());
     let matches = config
@@ -100,11 +104,25 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
         matches,
         request_body,
         response_body,
-        outlet: Box::new(Lines(file)),
+        outlet,
     }))))
 }
 
+/// The file at a path.
+pub(super) fn outlet(path: &str, outlets: &Outlets) -> Result<Box<dyn Outlet>, Unusable> {
+    let file = outlets
+        .file(Path::new(path), SPEC.name)
+        .map_err(|error| Unusable(error.to_string()))?;
+    Ok(Box::new(Lines(file)))
+}
+
 struct Lines(Arc<LineLog>);
+
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn take(&self, _: &[u8]) {}
+}
 
 impl Outlet for Lines {
     fn take(&self, entry: &[u8]) {

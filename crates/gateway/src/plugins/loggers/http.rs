@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use tollgate_resources::objects::schema;
-use tollgate_telemetry::delivery::{Queue, SendError, Sent, Sink};
+use tollgate_telemetry::Outlets;
+use tollgate_telemetry::delivery::{Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::outbound::{Address, Client, ClientConfig, Limits as ClientLimits, Version};
 
 use super::super::spec::read;
@@ -72,9 +73,9 @@ struct Config {
 }
 
 /// How the entries of a batch become a body.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-enum ConcatMethod {
+pub(super) enum ConcatMethod {
     /// A JSON array.
     #[default]
     Json,
@@ -108,58 +109,64 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
         matches: None,
         request_body,
         response_body,
-        outlet: Box::new(Posts(queue(&config, &metadata, setup)?)),
+        outlet: Place {
+            uri: &config.uri,
+            authorization: config.auth_header.as_deref(),
+            timeout: Duration::from_secs(config.timeout),
+            tls: TlsSettings {
+                ca_file: None,
+                verify: config.ssl_verify,
+            },
+            concat_method: config.concat_method,
+            limits: config.batching.limits(&metadata),
+        }
+        .outlet(setup.state.outlets())?,
     }))))
 }
 
-fn queue(config: &Config, metadata: &Metadata, setup: &Setup<'_>) -> Result<Queue<Bytes>, Unusable> {
-    let address = Address::parse(&config.uri).map_err(|error| Unusable(error.to_string()))?;
-    let authorization = config
-        .auth_header
-        .as_deref()
-        .map(HeaderValue::from_str)
-        .transpose()
-        .map_err(|_| Unusable("auth_header cannot be a header".to_owned()))?;
-    let tls = client_config(
-        &TlsSettings {
-            ca_file: None,
-            verify: config.ssl_verify,
-        },
-        None,
-    )
-    .map_err(|error| Unusable(error.to_string()))?;
-    // A host that cannot stand in a certificate is found now, not when there is something to send.
-    client(&address, &tls, config.timeout)?;
-    let mut limits = config.batching.limits(metadata);
-    let is_single = limits.batch_max_size == 1;
-    if is_single {
-        limits.senders = SENDERS_OF_SINGLE;
-    }
-    let identity = format!(
-        "{} {:?} {} {:?} {} {} {limits:?}",
-        SPEC.name,
-        config.uri,
-        config.ssl_verify,
-        config.auth_header,
-        config.timeout,
-        config.concat_method == ConcatMethod::Json,
-    );
-    let hub = setup
-        .state
-        .outlets()
-        .hub()
-        .map_err(|error| Unusable(error.to_string()))?;
-    let (concat_method, timeout) = (config.concat_method, config.timeout);
-    Ok(hub.shared_queue(&identity, SPEC.name, limits, || Peer {
-        client: client(&address, &tls, timeout).ok(),
-        authorization: authorization.clone(),
-        concat_method,
-        is_single,
-    }))
+/// A log server, and how it is sent entries.
+pub(super) struct Place<'a> {
+    pub(super) uri: &'a str,
+    pub(super) authorization: Option<&'a str>,
+    pub(super) timeout: Duration,
+    pub(super) tls: TlsSettings,
+    pub(super) concat_method: ConcatMethod,
+    pub(super) limits: Limits,
 }
 
-fn client(address: &Address, tls: &Arc<ClientConfig>, timeout: u64) -> Result<Client, Unusable> {
-    let time = Duration::from_secs(timeout);
+impl Place<'_> {
+    /// The queue in front of the server. Those who say the same of it share one.
+    pub(super) fn outlet(self, outlets: &Outlets) -> Result<Box<dyn Outlet>, Unusable> {
+        let address = Address::parse(self.uri).map_err(|error| Unusable(error.to_string()))?;
+        let authorization = self
+            .authorization
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| Unusable("the authorization cannot be a header".to_owned()))?;
+        let tls = client_config(&self.tls, None).map_err(|error| Unusable(error.to_string()))?;
+        // A host that cannot stand in a certificate is found now, not when there is something to send.
+        client(&address, &tls, self.timeout)?;
+        let mut limits = self.limits;
+        let is_single = limits.batch_max_size == 1;
+        if is_single {
+            limits.senders = SENDERS_OF_SINGLE;
+        }
+        let identity = format!(
+            "{} {:?} {:?} {:?} {:?} {:?} {limits:?}",
+            SPEC.name, self.uri, self.tls, self.authorization, self.timeout, self.concat_method,
+        );
+        let hub = outlets.hub().map_err(|error| Unusable(error.to_string()))?;
+        let queue = hub.shared_queue(&identity, SPEC.name, limits, || Peer {
+            client: client(&address, &tls, self.timeout).ok(),
+            authorization: authorization.clone(),
+            concat_method: self.concat_method,
+            is_single,
+        });
+        Ok(Box::new(Posts(queue)))
+    }
+}
+
+fn client(address: &Address, tls: &Arc<ClientConfig>, time: Duration) -> Result<Client, Unusable> {
     let limits = ClientLimits {
         connect: time,
         total: time,

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_resources::Secret;
 use tollgate_resources::objects::schema;
-use tollgate_telemetry::delivery::{Queue, SendError, Sent, Sink};
+use tollgate_telemetry::Outlets;
+use tollgate_telemetry::delivery::{Fate, Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::kafka::{Acks, Broker, Mechanism, Record, Sasl, Sender, Settings};
 
 use super::super::spec::read;
@@ -209,37 +210,26 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
         },
     };
     let (request_body, response_body) = config.content.bodies()?;
+    let is_array = config.meta_format == MetaFormat::Default;
+    let batches =
+        (config.batching.batch_max_size != 1).then(|| (config.batching.limits(&metadata), is_array));
     Ok(Arc::new(LoggerPlugin(Arc::new(Logger {
         form,
         matches: None,
         request_body,
         response_body,
-        outlet: outlet(conf, &config, &metadata, setup)?,
+        outlet: outlet(
+            &identity(conf),
+            &settings(&config)?,
+            config.key.as_deref(),
+            batches,
+            setup.state.outlets(),
+        )?,
     }))))
 }
 
-/// Entries on their own become messages that wait in the producer; several wait here first, until they become one message.
-fn outlet(
-    conf: &Value,
-    config: &Config,
-    metadata: &Metadata,
-    setup: &Setup<'_>,
-) -> Result<Box<dyn Outlet>, Unusable> {
-    let settings = settings(config)?;
-    let hub = setup
-        .state
-        .outlets()
-        .hub()
-        .map_err(|error| Unusable(error.to_string()))?;
-    let key = config
-        .key
-        .as_ref()
-        .map(|key| Bytes::copy_from_slice(key.as_bytes()));
-    let is_single = config.batching.batch_max_size == 1;
-    let mut limits = config.batching.limits(metadata);
-    if is_single {
-        limits = settings.limits();
-    }
+/// Everything that makes two producers differ.
+fn identity(conf: &Value) -> String {
     let connection: BTreeMap<&str, &Value> = conf
         .as_object()
         .into_iter()
@@ -247,13 +237,26 @@ fn outlet(
         .filter(|(name, _)| !CONTENT_FIELDS.contains(&name.as_str()))
         .map(|(name, value)| (name.as_str(), value))
         .collect();
-    let identity = format!("{} {} {limits:?}", SPEC.name, json!(connection));
+    json!(connection).to_string()
+}
+
+/// Entries on their own become messages that wait in the producer; with limits of batches they wait before, until they become
+/// one message.
+pub(super) fn outlet(
+    identity: &str,
+    settings: &Settings,
+    key: Option<&str>,
+    batches: Option<(Limits, bool)>,
+    outlets: &Outlets,
+) -> Result<Box<dyn Outlet>, Unusable> {
+    let hub = outlets.hub().map_err(|error| Unusable(error.to_string()))?;
+    let key = key.map(|key| Bytes::copy_from_slice(key.as_bytes()));
+    let identity = format!("{} {identity} {batches:?}", SPEC.name);
     let connect = || Sender::new(settings.clone(), hub.metrics());
-    if is_single {
-        let queue = hub.shared_queue(&identity, SPEC.name, limits, connect);
+    let Some((limits, is_array)) = batches else {
+        let queue = hub.shared_queue(&identity, SPEC.name, settings.limits(), connect);
         return Ok(Box::new(Messages { queue, key }));
-    }
-    let is_array = config.meta_format == MetaFormat::Default;
+    };
     let queue = hub.shared_queue(&identity, SPEC.name, limits, || Batches {
         sender: connect(),
         key: key.clone(),
@@ -375,10 +378,7 @@ impl Sink<Bytes> for Batches {
         match self.sender.send(std::slice::from_ref(record)).await? {
             Sent::All => Ok(Sent::All),
             Sent::Each { fates, cause } => {
-                let fate = fates
-                    .first()
-                    .copied()
-                    .unwrap_or(tollgate_telemetry::delivery::Fate::Again);
+                let fate = fates.first().copied().unwrap_or(Fate::Again);
                 Ok(Sent::Each {
                     fates: vec![fate; batch.len()],
                     cause,

@@ -7,6 +7,7 @@ mod conf;
 pub mod file;
 pub mod http;
 pub mod kafka;
+mod native;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use tollgate_policy::expr::Expr;
 use tollgate_telemetry::entry::{self, Bodies, Entry};
 use tollgate_telemetry::{CallRecord, CallSink, RouteLogger, Wants};
 
+pub use self::native::logger;
 use self::record::RecordVariables;
 use super::Plugin;
 
