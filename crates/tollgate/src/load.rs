@@ -175,6 +175,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             traces: bootstrap.traces,
             usage: bootstrap.usage,
             metrics: bootstrap.deployment.metrics.clone(),
+            logging: bootstrap.logging,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -502,6 +502,20 @@ tollgate: {metrics: {label: {}, max_models: 0, expire: never}}
 }
 
 #[test]
+fn loggers_of_all_calls_are_as_in_our_own_file() {
+    let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n").logging;
+    let logging = serde_json::to_value(logging).unwrap();
+    assert_eq!(logging["summaries"], true);
+    assert_eq!(logging["loggers"][0]["file"], "calls.log");
+    assert_eq!(
+        refused("tollgate:\n  loggers:\n    - file: a\n    - http: {url: nowhere, tineout: 1s}\n"),
+        "config.yaml:4: tollgate.loggers[1].http.tineout: unknown key `tineout`; did you mean `timeout`? (allowed: url, \
+         authorization, timeout, tls, lines, batch)\n\
+         config.yaml:4: tollgate.loggers[1].http.url: `nowhere` is no http or https URL, such as `https://llm.example.com/v1`"
+    );
+}
+
+#[test]
 fn upstreams_may_be_elsewhere_than_dns_says_and_vouched_for_by_others() {
     let deployment = bootstrap(
         "tollgate:
