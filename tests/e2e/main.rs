@@ -24,3 +24,4 @@ mod secrets;
 mod ssl;
 mod tls;
 mod translation;
+mod usage;

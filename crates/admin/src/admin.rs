@@ -5,16 +5,19 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
+use tollgate_telemetry::ledger::Reader;
 
 use crate::errors::Refusal;
 use crate::registry::{CheckVars, Registry};
 use crate::settings::Settings;
 use crate::standalone::Document;
+use crate::usage;
 
 /// How many ids of deleted services are remembered.
 const REMEMBERED: usize = 1024;
@@ -34,6 +37,11 @@ pub trait Observed: Send + Sync + 'static {
     /// Numbers, in Prometheus' text format, in parts to be sent one after the other.
     fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
         Box::new(std::iter::empty())
+    }
+
+    /// Where usage of calls is kept, to be read; `None` where it is not kept.
+    fn usage(&self) -> Option<Reader> {
+        None
     }
 }
 
@@ -65,6 +73,8 @@ pub struct Admin<D> {
     pub(crate) document: Mutex<Option<Arc<Document>>>,
     /// Services that were deleted lately; see [`Admin::was_service`].
     deleted_services: Mutex<VecDeque<String>>,
+    /// Bounds how many questions about usage are answered at once.
+    pub(crate) asking: Arc<Semaphore>,
     /// Writes under way. They are finished even when the client goes away, so that the data plane never misses one.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -109,6 +119,7 @@ impl<D: DataPlane> Admin<D> {
             writing: tokio::sync::Mutex::new(()),
             document: Mutex::new(None),
             deleted_services: Mutex::new(VecDeque::new()),
+            asking: Arc::new(Semaphore::new(usage::AT_ONCE)),
             tasks: Mutex::new(JoinSet::new()),
         })
     }

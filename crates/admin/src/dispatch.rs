@@ -20,7 +20,7 @@ use crate::query::{Query, segments};
 use crate::schema;
 use crate::settings::Mode;
 use crate::target::Target;
-use crate::{auth, body, status};
+use crate::{auth, body, status, usage};
 
 use tollgate_resources::objects::Kind;
 
@@ -66,6 +66,12 @@ impl<D: DataPlane> Admin<D> {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
             auth::key(&self.settings, method, &parts.headers, &query)?;
             return observe::health(parts, &segments, &self.data_plane, self.settings.strict);
+        }
+        if usage::is_usage(&segments) {
+            let query = Query::parse(parts.uri.query().unwrap_or_default());
+            auth::key(&self.settings, method, &parts.headers, &query)?;
+            let reader = self.data_plane.usage();
+            return usage::answer(method, &segments, &query, reader, self.now_s(), &self.asking).await;
         }
         let [first, second, rest @ ..] = segments.as_slice() else {
             return Err(Refusal::NoPath);

@@ -34,6 +34,7 @@ mod settings;
 mod standalone;
 mod status;
 mod target;
+mod usage;
 
 pub use admin::{Admin, DataPlane, Observed, Parts};
 pub use files::refusals;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tollgate_resources::objects::{Kind, schema};
 
 use crate::settings::APISIX_VERSION;
+use crate::usage;
 
 /// The document. It is the same for every configuration of the Admin API.
 pub fn document() -> Value {
@@ -14,6 +15,7 @@ pub fn document() -> Value {
         }
     }
     add_rest(&mut paths);
+    usage::describe(&mut paths);
     let mut schemas: Map<String, Value> = Kind::ALL
         .into_iter()
         .filter(|kind| *kind != Kind::StreamRoute)

@@ -11,6 +11,7 @@ pub mod entry;
 pub mod fixture;
 mod format;
 pub mod kafka;
+pub mod ledger;
 pub mod metrics;
 pub mod otlp;
 pub mod outbound;
@@ -18,6 +19,8 @@ mod outlets;
 pub mod prices;
 mod record;
 mod redaction;
+mod report;
+mod shards;
 mod telemetry;
 pub mod traces;
 

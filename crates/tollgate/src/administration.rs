@@ -19,6 +19,7 @@ use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
+use tollgate_telemetry::ledger::Reader;
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
@@ -43,25 +44,34 @@ pub struct Administration {
 }
 
 /// The gateway as the Admin API tells it about changes, and is told how it is doing.
-pub struct Plane(pub Arc<Gateway>);
+pub struct Plane {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// Where usage of calls is kept, if it is.
+    pub usage: Option<Reader>,
+}
 
 impl Observed for Plane {
     fn health(&self) -> Vec<ForOwner> {
-        health::status(self.0.roster(), Instant::now(), SystemTime::now())
+        health::status(self.gateway.roster(), Instant::now(), SystemTime::now())
     }
 
     fn has(&self, object: &ObjectKey) -> bool {
-        self.0.has(object)
+        self.gateway.has(object)
     }
 
     fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
-        Box::new(self.0.metrics().parts(Instant::now()))
+        Box::new(self.gateway.metrics().parts(Instant::now()))
+    }
+
+    fn usage(&self) -> Option<Reader> {
+        self.usage.clone()
     }
 }
 
 impl DataPlane for Plane {
     async fn apply(&self, changes: Vec<Change>) {
-        self.0.apply_with_secrets(changes).await;
+        self.gateway.apply_with_secrets(changes).await;
     }
 }
 
@@ -112,6 +122,7 @@ pub fn start(
     config: Option<&Path>,
     store: Arc<Store>,
     gateway: Arc<Gateway>,
+    usage: Option<Reader>,
 ) -> Result<Administration, Failure> {
     let tls = admin.tls.as_ref().map(trust::of_admin).transpose()?;
     let (keys, key_location) = keys(admin, deployment, config)?;
@@ -137,7 +148,7 @@ pub fn start(
         plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
         ..Parts::default()
     };
-    let admin_api = tollgate_admin::Admin::new(settings, store, Plane(gateway), parts);
+    let admin_api = tollgate_admin::Admin::new(settings, store, Plane { gateway, usage }, parts);
     let (stop, stopped) = watch::channel(false);
     let mut administration = Administration {
         stop,

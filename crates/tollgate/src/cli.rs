@@ -70,6 +70,16 @@ pub enum Command {
         after_help = "Examples:\n  tollgate prices --model gpt-5\n      What it costs at every provider, in US dollars per million tokens, and where that is from.\n\n  tollgate prices --config tollgate.yaml --provider bedrock\n      All of a provider's models, with your own prices over the list.\n\n  tollgate prices --file pack.json\n      Checks a pack, and shows it; every mistake is told with its place.\n\n  tollgate prices build --from litellm.json --from genai-prices.json -o pack.json\n      A pack for `prices: {file: pack.json}`. The lists' origins are read from meta.json beside them."
     )]
     Prices(PricesArguments),
+    /// Show what calls have used and what they cost
+    #[command(
+        after_help = "Examples:\n  tollgate usage\n      The last seven days by consumer and model, from data/usage.db.\n\n  tollgate usage --by day --since 30d --consumer team-search\n  tollgate usage --by provider,model --since 2026-11-01 --until 2026-12-01 --csv > november.csv\n  tollgate usage --config tollgate.yaml\n      Wherever that configuration keeps it.\n\n  tollgate usage --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      From a running gateway, through its Admin API.\n\n  tollgate usage --calls --since 1h --outcome timeout\n      Single calls, the newest first.\n\nGroups: hour, day, month, consumer, credential, route, service, provider, instance, model_asked, model, outcome.\nTimes: how long ago (30m, 24h, 7d, 4w), a day or a time; days and hours are UTC and count as a whole.\nCosts are exact. Calls without a known price are said to be so, and their cost is in no sum."
+    )]
+    Usage(Box<UsageArguments>),
+    /// Compute costs of past calls anew, by the prices in force
+    #[command(
+        after_help = "Examples:\n  tollgate reprice --from 2026-11-01 --to 2026-12-01 --dry-run\n      Says what would change, and changes nothing.\n\n  tollgate reprice --from 7d --config tollgate.yaml\n      With the prices and the place of usage that the configuration names.\n\nCosts of calls and the sums they are part of change together. Only calls that are still kept can be\ncomputed anew (usage.keep_calls). It may run beside a gateway, and again when it was stopped."
+    )]
+    Reprice(RepriceArguments),
     /// Print the JSON Schema of tollgate.yaml
     Schema,
 }
@@ -97,7 +107,7 @@ pub struct RunArguments {
     /// Serve the Admin API here too, such as 127.0.0.1:9180; a configuration file of APISIX says so by itself
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// Folder for what the gateway keeps: objects of the Admin API, conversations, their key, a generated admin key
+    /// Folder for what the gateway keeps: usage of calls, objects of the Admin API, conversations, their key, a generated admin key
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
 }
@@ -321,6 +331,99 @@ pub enum DumpFormat {
     Yaml,
     /// JSON.
     Json,
+}
+
+/// Arguments of `usage`.
+#[derive(Args)]
+pub struct UsageArguments {
+    /// Group by these, with commas between them [default: consumer,model]
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// From when on [default: 7d; 24h with --calls]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Which calls.
+    #[command(flatten)]
+    pub choice: UsageChoice,
+    /// List single calls, the newest first
+    #[arg(long, conflicts_with = "by")]
+    pub calls: bool,
+    /// Calls to list at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, requires = "calls")]
+    pub limit: u32,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Print JSON, with --calls one line for each
+    #[arg(long)]
+    pub json: bool,
+    /// Ask the Admin API at this address
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data_dir", "config"])]
+    pub server: Option<String>,
+    /// Read the file usage.db in this folder [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Read where this configuration keeps it
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to talk to the server.
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Arguments of `reprice`.
+#[derive(Args)]
+pub struct RepriceArguments {
+    /// From when on: how long ago (7d), a day or a time
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Change the file usage.db in this folder [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Configuration that says where usage is kept and what models cost
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which calls are meant.
+#[derive(Args)]
+pub struct UsageChoice {
+    /// Only calls of this consumer
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Only calls with this credential, by its id
+    #[arg(long, value_name = "ID")]
+    pub credential: Option<String>,
+    /// Only calls of this route
+    #[arg(long, value_name = "ID")]
+    pub route: Option<String>,
+    /// Only calls of this service
+    #[arg(long, value_name = "ID")]
+    pub service: Option<String>,
+    /// Only calls whose last attempt was at this provider
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Only calls whose last attempt was at this instance
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Only calls that this model has answered
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Only calls whose client asked for this model
+    #[arg(long, value_name = "NAME")]
+    pub model_asked: Option<String>,
+    /// Only calls that ended so, such as ok, refused, client_gone, timeout
+    #[arg(long, value_name = "WORD")]
+    pub outcome: Option<String>,
 }
 
 /// Arguments of `try`.

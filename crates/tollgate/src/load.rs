@@ -173,6 +173,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             server: bootstrap.server,
             traces: bootstrap.traces,
             metrics: bootstrap.deployment.metrics.clone(),
+            usage: bootstrap.usage,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -12,12 +12,14 @@ mod load;
 mod observation;
 mod otlp;
 mod prices;
+mod reprice;
 mod run;
 mod simulate;
 mod sync;
 mod telemetry;
 mod trial;
 mod trust;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Prices(arguments) => prices::prices(arguments),
+        Command::Usage(arguments) => usage::usage(arguments),
+        Command::Reprice(arguments) => reprice::reprice(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

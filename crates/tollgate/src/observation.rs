@@ -54,7 +54,14 @@ pub fn start(
             .enable_all()
             .build()
             .map_err(Failure::new)?;
-        let (plane, strict, mut stopped) = (Plane(gateway.clone()), deployment.strict, stopped.clone());
+        let (plane, strict, mut stopped) = (
+            Plane {
+                gateway: gateway.clone(),
+                usage: None,
+            },
+            deployment.strict,
+            stopped.clone(),
+        );
         let path = deployment.prometheus_attributes.export_uri.clone();
         let serve = move || {
             let served = runtime.block_on(async {

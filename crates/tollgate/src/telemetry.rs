@@ -7,6 +7,7 @@ use tollgate_admin::{APISIX_VERSION, statuses_of_addresses};
 use tollgate_gateway::{Gateway, health};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{self, Deployment, LogPath, PrometheusAttributes, Server};
+use tollgate_telemetry::ledger::Reader;
 use tollgate_telemetry::metrics::apisix::{MetricSettings, Settings};
 use tollgate_telemetry::metrics::{CallLabels, CallMetrics, Description, observe_build, observe_process};
 use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
@@ -14,26 +15,35 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Target, Telemetry};
 use crate::cli::Failure;
 use crate::load::log_format;
 use crate::otlp;
+use crate::usage;
 
-/// Starts what a configuration wants to be told of calls.
+/// Starts what a configuration wants to be told of calls. With it comes what reads the usage that is kept, if any is.
 ///
 /// # Errors
 /// A file cannot be opened, or a thread cannot be started.
-pub fn start(resources: &Resources, deployment: &Deployment) -> Result<Telemetry, Failure> {
+pub fn start(
+    resources: &Resources,
+    deployment: &Deployment,
+    keeps_usage: bool,
+) -> Result<(Telemetry, Option<Reader>), Failure> {
     let access_log = open_access_log(&resources.server)?;
     let metrics = Arc::new(Metrics::default());
     let apisix = apisix_settings(&resources.metrics, &deployment.prometheus_attributes);
     observe(&metrics, &access_log, &apisix);
     let calls = CallMetrics::new(metrics.clone(), labels(&resources.metrics));
-    let sinks: Vec<Arc<dyn CallSink>> = vec![Arc::new(calls)];
-    let telemetry = Telemetry::with_sinks(access_log, metrics, &apisix, sinks);
-    match &resources.traces {
-        None => Ok(telemetry),
-        Some(config) => {
-            let traces = otlp::traces(config, telemetry.outlets())?;
-            Ok(telemetry.with_traces(traces))
-        }
+    let mut sinks: Vec<Arc<dyn CallSink>> = vec![Arc::new(calls)];
+    let mut reader = None;
+    if keeps_usage {
+        let (ledger, opened) = usage::start(&resources.usage, deployment, &metrics)?;
+        sinks.push(Arc::new(ledger));
+        reader = Some(opened);
     }
+    let mut telemetry = Telemetry::with_sinks(access_log, metrics, &apisix, sinks);
+    if let Some(config) = &resources.traces {
+        let traces = otlp::traces(config, telemetry.outlets())?;
+        telemetry = telemetry.with_traces(traces);
+    }
+    Ok((telemetry, reader))
 }
 
 /// Shows which addresses of upstreams are well, under APISIX's name.

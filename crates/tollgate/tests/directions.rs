@@ -16,7 +16,12 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("tollgate-store", &["tollgate-resources"]),
     (
         "tollgate-admin",
-        &["tollgate-gateway", "tollgate-resources", "tollgate-store"],
+        &[
+            "tollgate-gateway",
+            "tollgate-resources",
+            "tollgate-store",
+            "tollgate-telemetry",
+        ],
     ),
     (
         "tollgate-gateway",

@@ -13,6 +13,7 @@ use tollgate_gateway::health::ForOwner;
 use tollgate_resources::SecretRef;
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::Store;
+use tollgate_telemetry::ledger::Reader;
 
 pub const KEY: &str = "edd1c9f034335f136f87ad84b625c8f1";
 pub const VIEWER_KEY: &str = "4054f7cf07e344346cd3f287985e76a2";
@@ -23,6 +24,7 @@ pub struct Recorder {
     pub told: Mutex<Vec<(String, bool)>>,
     pub unready: Option<String>,
     pub health: Vec<(&'static str, Map<String, Value>)>,
+    pub usage: Option<Reader>,
 }
 
 impl Observed for Recorder {
@@ -42,6 +44,10 @@ impl Observed for Recorder {
 
     fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
         Box::new(["calls_total".to_owned(), " 3\n".to_owned()].into_iter())
+    }
+
+    fn usage(&self) -> Option<Reader> {
+        self.usage.clone()
     }
 }
 

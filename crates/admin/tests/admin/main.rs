@@ -17,3 +17,4 @@ mod observed;
 mod patches;
 mod plugins;
 mod served;
+mod usage;

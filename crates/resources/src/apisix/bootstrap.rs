@@ -6,8 +6,9 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Server, Traces};
+use crate::model::{Admin, Deployment, Server, Traces, Usage};
 use crate::native::traces::{self, TracesEntry};
+use crate::native::usage::{self, UsageEntry};
 use crate::report::{Report, syntax_mistake, unknown};
 use crate::tree::{Path, Value, parse_yaml};
 
@@ -22,6 +23,8 @@ pub struct Bootstrap {
     pub deployment: Deployment,
     /// What is traced, and where that goes.
     pub traces: Option<Traces>,
+    /// Where usage of calls is kept.
+    pub usage: Usage,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -67,9 +70,14 @@ pub fn lower_bootstrap(
     let provider = deployment::provider(section.as_ref(), role, with_admin, file, &mut report);
     let server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
-    let traces = root.section("tollgate", &mut report).and_then(|tollgate| {
+    let own = root.section("tollgate", &mut report);
+    let traces = own.as_ref().and_then(|tollgate| {
         let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
         traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
+    });
+    let usage = own.as_ref().map_or_else(Usage::default, |tollgate| {
+        let entry = tollgate.typed::<UsageEntry>("usage", &mut report);
+        usage::lower(entry.as_ref(), &tollgate.path.key("usage"), &mut report)
     });
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
@@ -86,12 +94,14 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, traces), notes) = report.finish((server, admin, deployment, traces))?;
+    let ((server, admin, deployment, traces, usage), notes) =
+        report.finish((server, admin, deployment, traces, usage))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
         traces,
+        usage,
         notes,
     })
 }

@@ -73,7 +73,7 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
     if let Some(tollgate) = root.section("tollgate", report) {
         refuse_others(
             &tollgate,
-            &["data_dir", "resolve", "ca_file", "traces", "metrics"],
+            &["data_dir", "resolve", "ca_file", "traces", "metrics", "usage"],
             report,
         );
         if let Some(hosts) = tollgate.section("resolve", report) {

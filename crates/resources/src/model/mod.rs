@@ -21,6 +21,7 @@ mod route;
 mod server;
 mod timeouts;
 mod traces;
+mod usage;
 
 use serde::Serialize;
 
@@ -40,6 +41,7 @@ pub use route::{Plugins, Route, UriPattern};
 pub use server::{Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
 pub use traces::{Collector, OtlpProtocol, Traces};
+pub use usage::{Usage, UsageStore};
 
 /// All resources of one configuration: what every front end lowers into.
 ///
@@ -64,4 +66,7 @@ pub struct Resources {
     /// How calls are counted for Prometheus, and where the numbers are told.
     #[serde(skip_serializing_if = "Metrics::is_default")]
     pub metrics: Metrics,
+    /// Where usage of calls is kept.
+    #[serde(skip_serializing_if = "Usage::is_default")]
+    pub usage: Usage,
 }

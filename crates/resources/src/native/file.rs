@@ -8,6 +8,7 @@ use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
 use super::units::{Age, Duration, Size};
+use super::usage::UsageEntry;
 use crate::json::Json;
 use crate::model::{Compat, Dialect, OnLoss, Provider, ResponsesHome};
 use crate::named::Named;
@@ -46,6 +47,8 @@ pub(crate) struct File {
     pub(crate) prices: Option<PricesEntry>,
     /// How calls are counted for Prometheus, and where the numbers are told.
     pub(crate) metrics: Option<MetricsEntry>,
+    /// Where usage of calls is kept, and for how long.
+    pub(crate) usage: Option<UsageEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

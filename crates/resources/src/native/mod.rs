@@ -20,6 +20,7 @@ mod responses;
 mod server;
 pub(crate) mod traces;
 mod units;
+pub(crate) mod usage;
 
 use crate::lowered::Lowered;
 use crate::mistake::Mistake;
@@ -82,6 +83,7 @@ pub fn lower_native(
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
     let prices = prices::lower(file.prices.as_ref(), &mut report);
     let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
+    let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -106,6 +108,7 @@ pub fn lower_native(
         traces,
         prices,
         metrics,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -11,6 +11,9 @@ pub(crate) type Duration = Measure<Time>;
 /// A long time in seconds, written `90s`, `15m`, `1h` or `30d`.
 pub(crate) type Age = Measure<Days>;
 
+/// How long something is kept, in seconds, written `12h`, `30d` or `400d`.
+pub(crate) type Kept = Measure<Years>;
+
 /// A number of bytes, written `512B`, `64KiB`, `32MiB` or `1GiB`.
 pub(crate) type Size = Measure<Bytes>;
 
@@ -60,6 +63,17 @@ impl Unit for Days {
     const SUFFIXES: &'static [(&'static str, u64)] = &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
     const MOST: u64 = 365 * 86_400;
     const MOST_WRITTEN: &'static str = "365d";
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Years;
+
+impl Unit for Years {
+    const NAME: &'static str = "Kept";
+    const EXPECTED: &'static str = "a time with its unit, such as `12h`, `30d` or `400d`";
+    const SUFFIXES: &'static [(&'static str, u64)] = &[("h", 3_600), ("d", 86_400)];
+    const MOST: u64 = 3650 * 86_400;
+    const MOST_WRITTEN: &'static str = "3650d";
 }
 
 #[derive(Clone, Copy, Debug)]

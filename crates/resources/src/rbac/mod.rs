@@ -16,12 +16,12 @@ use crate::lowered::Lowered;
 use crate::mistake::Mistake;
 use crate::model::{
     AccessLog, AiAuth, AiModels, Compat, Consumer, FallbackOn, LogFormat, Metrics, Model, ModelAccess,
-    Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern,
+    Plugins, PriceSettings, Provider, Resources, Responses, Route, Server, Timeouts, UriPattern, Usage,
 };
 use crate::named::Named;
 use crate::native::{
     Connection, File, MissingKey, Providers, Use, lower_metrics, lower_server, parse, prices, traces,
-    unverified,
+    unverified, usage,
 };
 use crate::report::{Report, quote, syntax_mistake, unknown};
 use crate::tree::{Node, Path, Value, parse_json};
@@ -122,6 +122,10 @@ pub fn lower_rbac(
         Some(base) => lower_metrics(file.metrics.as_ref(), base),
         None => Metrics::default(),
     };
+    let usage = match &mut base {
+        Some(base) => usage::lower(file.usage.as_ref(), &Path::of(["usage"]), base),
+        None => Usage::default(),
+    };
     if let Some(base) = &base {
         providers.note_unused(&mut report);
         report.notes.extend(base.notes.iter().cloned());
@@ -150,6 +154,7 @@ pub fn lower_rbac(
         traces,
         prices,
         metrics,
+        usage,
     })?;
     Ok(Lowered { resources, notes })
 }

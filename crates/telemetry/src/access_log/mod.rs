@@ -6,8 +6,6 @@
 
 mod lines;
 mod output;
-mod report;
-mod shards;
 mod writer;
 
 use std::cell::RefCell;

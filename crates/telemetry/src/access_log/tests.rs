@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-use super::shards::SHARD_LIMIT;
+use super::writer::SHARD_LIMIT;
 use super::*;
 use crate::fixture;
 

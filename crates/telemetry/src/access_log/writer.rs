@@ -11,8 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::output::Output;
-use super::report::Reporter;
-use super::shards::{Appended, Shards};
+use crate::report::Reporter;
+use crate::shards::{Appended, Shards};
+
+/// Bytes one shard holds at most; a line that would exceed it is dropped. About 10,000 lines.
+pub(super) const SHARD_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Bytes at which a shard should be written without waiting for the next round.
+const SHARD_FULL_ENOUGH: usize = 64 * 1024;
 
 /// How long a line waits for others at most.
 pub(super) const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
@@ -57,7 +63,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(output: Output) -> io::Result<Writer> {
         let shared = Arc::new(Shared {
-            shards: Shards::new(),
+            shards: Shards::new(SHARD_LIMIT, SHARD_FULL_ENOUGH),
             is_asleep: AtomicBool::new(false),
             errors: AtomicU64::new(0),
             requests: Mutex::new(Requests::default()),
@@ -69,7 +75,7 @@ impl Writer {
             output,
             batch: Vec::new(),
             written: 0,
-            reporter: Reporter::default(),
+            reporter: Reporter::new("access log"),
         };
         thread::Builder::new()
             .name("access-log".to_owned())
@@ -309,7 +315,7 @@ impl Work {
         if round == Round::Failed {
             for index in 0..=self.shared.shards.count() {
                 let lost = self.batch.get(self.written..).unwrap_or_default();
-                self.shared.shards.count_dropped(lost);
+                self.shared.shards.count_dropped(lines(lost));
                 self.written = 0;
                 self.shared.shards.take(index, &mut self.batch);
             }
@@ -327,4 +333,10 @@ impl Work {
         drop(requests);
         self.shared.answered.notify_all();
     }
+}
+
+/// How many lines end in `bytes`.
+fn lines(bytes: &[u8]) -> u64 {
+    let count = bytes.iter().filter(|byte| **byte == b'\n').count();
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

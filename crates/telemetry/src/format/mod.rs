@@ -14,6 +14,8 @@ pub(crate) mod variables;
 use crate::record::CallRecord;
 
 pub use template::{FormatError, Template};
+pub(crate) use time::since_epoch;
+pub(crate) use variables::outcome;
 
 /// nginx's `combined` format.
 pub const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;

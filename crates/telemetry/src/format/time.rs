@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// Time since the epoch; a clock before 1970 counts as 1970.
-pub(super) fn since_epoch(time: SystemTime) -> Duration {
+pub(crate) fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -309,7 +309,7 @@ impl Known {
 }
 
 /// How a call ended, in one word: `client_gone`, else the outcome of the last attempt, else `ok` or `refused`.
-pub(super) fn outcome<'a>(record: &CallRecord<'a>) -> &'a str {
+pub(crate) fn outcome<'a>(record: &CallRecord<'a>) -> &'a str {
     match record.attempts.last() {
         _ if record.client_gone => "client_gone",
         Some(attempt) => attempt.outcome,

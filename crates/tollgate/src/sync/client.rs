@@ -47,8 +47,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The body, `Null` when it is no JSON.
     pub body: Value,
-    /// The body's beginning, when it is no JSON.
-    text: String,
+    /// The body as text, when it is no JSON.
+    pub text: String,
 }
 
 impl Admin {
@@ -85,7 +85,7 @@ impl Admin {
         })
     }
 
-    /// Makes a call; `path` begins with `/apisix/admin/`. A broken connection or an answer of 500 and more is tried again.
+    /// Makes a call; `path` begins with `/apisix/admin/` or `/tollgate/`. A broken connection or an answer of 500 and more is tried again.
     ///
     /// # Errors
     /// No answer.
@@ -142,7 +142,7 @@ impl Admin {
         let body = serde_json::from_slice(&bytes);
         let text = match &body {
             Ok(_) => String::new(),
-            Err(_) => String::from_utf8_lossy(&bytes).chars().take(MAX_QUOTE).collect(),
+            Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
         };
         Ok(Answer {
             status: parts.status,
@@ -177,7 +177,7 @@ impl Answer {
             .find_map(|field| self.body.get(field)?.as_str());
         let text = match said {
             Some(said) => said.to_owned(),
-            None if self.body.is_null() => self.text.clone(),
+            None if self.body.is_null() => self.text.chars().take(MAX_QUOTE).collect(),
             None => self.body.to_string().chars().take(MAX_QUOTE).collect(),
         };
         let hint = match self.status {

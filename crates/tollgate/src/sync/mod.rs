@@ -28,7 +28,7 @@ use tollgate_resources::objects::{Kind, ObjectKey};
 
 use crate::cli::{DumpArguments, Failure, FilesArguments, SyncArguments};
 use crate::load::env;
-use client::Admin;
+pub use client::Admin;
 use plan::{Change, is_meant, owned, plan};
 use show::{Colours, Progress, show};
 

@@ -1,14 +1,16 @@
-//! Tells the operator that lines are lost, but not so often that this becomes the next problem.
+//! Tells the operator that records are lost, but not so often that this becomes the next problem.
 
-use std::io;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// Time between two reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What was told and what is still to be told.
-#[derive(Debug, Default)]
-pub(super) struct Reporter {
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    /// What is written, such as `access log`.
+    what: &'static str,
     last_report: Option<Instant>,
     errors_told: u64,
     dropped_told: u64,
@@ -24,20 +26,32 @@ struct Report {
 }
 
 impl Reporter {
+    /// A reporter that has told nothing yet.
+    pub(crate) fn new(what: &'static str) -> Reporter {
+        Reporter {
+            what,
+            last_report: None,
+            errors_told: 0,
+            dropped_told: 0,
+            last_error: None,
+            owes: false,
+        }
+    }
+
     /// Keeps the text of the error for the next report.
-    pub(super) fn remember(&mut self, error: &io::Error) {
+    pub(crate) fn remember(&mut self, error: &impl Display) {
         self.last_error = Some(error.to_string());
     }
 
     /// Reports what is new in the totals, if the last report is long enough ago.
-    pub(super) fn report(&mut self, errors: u64, dropped: u64, now: Instant) {
+    pub(crate) fn report(&mut self, errors: u64, dropped: u64, now: Instant) {
         if let Some(report) = self.due(errors, dropped, now) {
             self.tell(&report);
         }
     }
 
     /// Reports what is new in the totals at once, for the last time.
-    pub(super) fn report_all(&mut self, errors: u64, dropped: u64) {
+    pub(crate) fn report_all(&mut self, errors: u64, dropped: u64) {
         let report = self.since_told(errors, dropped);
         if report.errors > 0 || report.dropped > 0 {
             self.tell(&report);
@@ -45,7 +59,7 @@ impl Reporter {
     }
 
     /// Whether something waits to be told.
-    pub(super) fn owes(&self) -> bool {
+    pub(crate) fn owes(&self) -> bool {
         self.owes
     }
 
@@ -77,9 +91,10 @@ impl Reporter {
         let error = self.last_error.take();
         tracing::error!(
             write_errors = report.errors,
-            lines_dropped = report.dropped,
+            dropped = report.dropped,
             error = error.as_deref(),
-            "access log is not written completely"
+            "the {} is not written completely",
+            self.what
         );
     }
 }
@@ -90,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_first_problem_is_told_at_once_and_the_next_ones_every_ten_seconds() {
-        let mut reporter = Reporter::default();
+        let mut reporter = Reporter::new("log");
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(reporter.due(0, 0, start), None);

@@ -1,0 +1,344 @@
+//! Makes a row of a finished call. Runs on the thread that served the call.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Ledger;
+use super::row::Row;
+use super::schema::Column;
+use crate::format::outcome;
+use crate::record::{Attempt, CallRecord, TokenUsage};
+use crate::telemetry::CallSink;
+
+impl CallSink for Ledger {
+    fn call(&self, call: &CallRecord<'_>) {
+        let mut attempts = ATTEMPTS.take();
+        attempts.clear();
+        // Only a value that cannot be JSON could fail, and there is none.
+        let written = serde_json::to_writer(&mut attempts, &Attempts(call.attempts));
+        let text = str::from_utf8(&attempts).ok().filter(|_| written.is_ok());
+        self.append(&row(call, text.unwrap_or("[]")));
+        if attempts.capacity() <= super::MAX_KEPT {
+            ATTEMPTS.set(attempts);
+        }
+    }
+
+    fn flush_and_stop(&self, wait: Duration) -> bool {
+        Ledger::flush_and_stop(self, wait)
+    }
+}
+
+thread_local! {
+    static ATTEMPTS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
+    let mut row = Row::default();
+    row.text(Column::RequestId, call.request_id);
+    row.number(Column::Time, crate::format::since_epoch(call.time).as_millis());
+    row.optional(Column::Operation, call.operation);
+    row.text(Column::RequestType, call.request_type.as_str());
+    row.optional(Column::Consumer, call.consumer);
+    row.optional(Column::Credential, call.credential);
+    row.optional(Column::EndUser, call.end_user);
+    row.optional(Column::Route, call.route);
+    row.optional(Column::Service, call.service);
+    row.optional(Column::ClientDialect, call.client_dialect);
+    let last = call.attempts.last();
+    row.optional(Column::ProviderDialect, last.and_then(|attempt| attempt.dialect));
+    row.optional(Column::ModelAsked, call.request_model);
+    row.optional(
+        Column::ModelServed,
+        last.and_then(|attempt| attempt.response_model.or(attempt.model)),
+    );
+    row.optional(Column::Provider, call.provider);
+    row.optional(Column::Instance, call.instance);
+    add_tokens(&mut row, call.attempts);
+    let told = |attempt: &&Attempt<'a>| !attempt.usage_object.is_empty();
+    row.optional(
+        Column::Usage,
+        call.attempts
+            .iter()
+            .rev()
+            .find(told)
+            .map(|attempt| attempt.usage_object),
+    );
+    row.optional(Column::ServiceTier, last.and_then(|attempt| attempt.service_tier));
+    row.optional(
+        Column::PricePack,
+        (!call.price_pack.is_empty()).then_some(call.price_pack),
+    );
+    if let Some(cost) = call.cost.micro_usd() {
+        row.number(Column::CostMicroUsd, cost);
+    }
+    row.text(Column::CostState, call.cost.state());
+    row.number(Column::Latency, call.request_time.as_millis());
+    if let Some(time) = call.time_to_first_token {
+        row.number(Column::TimeToFirstToken, time.as_millis());
+    }
+    row.number(Column::Status, call.status);
+    row.optional(Column::ErrorCode, call.error_code);
+    row.text(Column::Outcome, outcome(call));
+    row.text(Column::Attempts, attempts);
+    row.optional(Column::Losses, (!call.losses.is_empty()).then_some(call.losses));
+    row.number(Column::RequestBytes, call.request_bytes);
+    row.number(Column::ResponseBytes, call.body_bytes_sent);
+    row
+}
+
+/// Adds up what all attempts used: one that failed or was left may be billed too.
+fn add_tokens(row: &mut Row<'_>, attempts: &[Attempt<'_>]) {
+    let told = || attempts.iter().filter_map(|attempt| attempt.usage);
+    let mut add = |column, part: fn(&TokenUsage) -> u64| {
+        row.number(
+            column,
+            told().map(|usage| part(&usage)).fold(0, u64::saturating_add),
+        );
+    };
+    add(Column::InputTokens, |usage| usage.prompt);
+    add(Column::CachedTokens, |usage| usage.cached);
+    add(Column::CacheWrite5m, |usage| {
+        usage.cache_write.saturating_sub(usage.cache_write_1h)
+    });
+    add(Column::CacheWrite1h, |usage| usage.cache_write_1h);
+    add(Column::AudioInput, |usage| usage.audio_input);
+    add(Column::ImageInput, |usage| usage.image_input);
+    add(Column::VideoInput, |usage| usage.video_input);
+    add(Column::ToolInput, |usage| usage.tool_input);
+    add(Column::OutputTokens, |usage| usage.completion);
+    add(Column::ReasoningTokens, |usage| usage.reasoning);
+    add(Column::AudioOutput, |usage| usage.audio_output);
+    add(Column::ImageOutput, |usage| usage.image_output);
+    if told().next().is_some() {
+        let is_estimated = told().any(|usage| usage.estimated);
+        row.number(Column::UsageEstimated, i64::from(is_estimated));
+    }
+}
+
+/// The attempts of a call as JSON.
+struct Attempts<'a>(&'a [Attempt<'a>]);
+
+impl Serialize for Attempts<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(AttemptLine::of))
+    }
+}
+
+/// One attempt. Numbers that are 0 are left out.
+#[derive(Serialize)]
+struct AttemptLine<'a> {
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    /// The model that answered, by its own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<&'a str>,
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// Since the beginning of the call.
+    started_ms: u64,
+    ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_micro_usd: Option<u64>,
+    cost_state: &'static str,
+}
+
+impl<'a> AttemptLine<'a> {
+    fn of(attempt: &Attempt<'a>) -> AttemptLine<'a> {
+        AttemptLine {
+            instance: attempt.instance,
+            provider: attempt.provider,
+            model: attempt.model,
+            answered: attempt.response_model,
+            outcome: attempt.outcome,
+            status: attempt.status,
+            started_ms: millis(attempt.started),
+            ms: millis(attempt.duration),
+            tier: attempt.service_tier,
+            usage: attempt.usage.map(Tokens::from),
+            cost_micro_usd: attempt.cost.micro_usd(),
+            cost_state: attempt.cost.state(),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+macro_rules! tokens {
+    ($($short:ident $of:ident,)*) => {
+        /// The tokens of one attempt, by the names of the columns of a call.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+        #[serde(default)]
+        pub(super) struct Tokens {
+            $(#[serde(skip_serializing_if = "is_zero")] $short: u64,)*
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            estimated: bool,
+        }
+
+        impl From<TokenUsage> for Tokens {
+            fn from(usage: TokenUsage) -> Tokens {
+                Tokens { $($short: usage.$of,)* estimated: usage.estimated }
+            }
+        }
+
+        impl From<Tokens> for TokenUsage {
+            fn from(tokens: Tokens) -> TokenUsage {
+                TokenUsage { $($of: tokens.$short,)* estimated: tokens.estimated }
+            }
+        }
+    };
+}
+
+tokens! {
+    input prompt,
+    output completion,
+    total total,
+    cached cached,
+    cache_write cache_write,
+    cache_write_1h cache_write_1h,
+    audio_input audio_input,
+    audio_output audio_output,
+    image_input image_input,
+    image_output image_output,
+    video_input video_input,
+    tool_input tool_input,
+    reasoning reasoning,
+    searches searches,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture;
+    use crate::prices::{Cost, PriceState, Usd};
+
+    fn attempts(call: &CallRecord<'_>) -> String {
+        serde_json::to_string(&Attempts(call.attempts)).unwrap()
+    }
+
+    #[test]
+    fn a_call_is_kept_with_who_what_how_much_and_how_long() {
+        let call = fixture::call();
+        let text = attempts(&call);
+        let row = row(&call, &text);
+        let texts = [
+            (Column::RequestId, "5c5e0b95f8d303cb81e4dc456a4b12d9"),
+            (Column::Operation, "chat"),
+            (Column::Consumer, "user-a"),
+            (Column::EndUser, "alice"),
+            (Column::Route, "chat"),
+            (Column::ClientDialect, "openai_chat"),
+            (Column::ProviderDialect, "openai_chat"),
+            (Column::ModelAsked, "gpt-5"),
+            (Column::ModelServed, "gpt-5-2025-08-07"),
+            (Column::Provider, "openai"),
+            (Column::Instance, "openai-main"),
+            (
+                Column::Usage,
+                r#"{"prompt_tokens":13,"completion_tokens":39,"total_tokens":52}"#,
+            ),
+            (Column::Outcome, "ok"),
+        ];
+        for (column, text) in texts {
+            assert_eq!(row.text_of(column), text, "{column:?}");
+        }
+        let numbers = [
+            (Column::Time, 1_795_221_036_100),
+            (Column::InputTokens, 13),
+            (Column::OutputTokens, 39),
+            (Column::Latency, 2900),
+            (Column::TimeToFirstToken, 2858),
+            (Column::Status, 200),
+            (Column::RequestBytes, 120),
+            (Column::ResponseBytes, 804),
+        ];
+        for (column, number) in numbers {
+            assert_eq!(row.number_of(column), number, "{column:?}");
+        }
+    }
+
+    #[test]
+    fn what_attempts_before_the_last_used_is_counted_and_told_apart() {
+        let failed = Attempt {
+            instance: "first",
+            outcome: "cut",
+            usage: Some(TokenUsage {
+                prompt: 100,
+                completion: 7,
+                cache_write: 30,
+                cache_write_1h: 10,
+                estimated: true,
+                ..TokenUsage::default()
+            }),
+            cost: Cost {
+                usd: Usd::from_pico(1_500_000),
+                price: PriceState::Known,
+                estimated: true,
+            },
+            ..fixture::ATTEMPTS[0]
+        };
+        let made = [failed, fixture::ATTEMPTS[0]];
+        let call = CallRecord {
+            attempts: &made,
+            ..fixture::call()
+        };
+        let text = attempts(&call);
+        let row = row(&call, &text);
+        assert_eq!(row.number_of(Column::InputTokens), 113);
+        assert_eq!(row.number_of(Column::OutputTokens), 46);
+        assert_eq!(row.number_of(Column::CacheWrite5m), 20);
+        assert_eq!(row.number_of(Column::CacheWrite1h), 10);
+        assert_eq!(row.number_of(Column::UsageEstimated), 1);
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            told[0]["usage"],
+            json!({"input": 100, "output": 7, "cache_write": 30, "cache_write_1h": 10, "estimated": true})
+        );
+        assert_eq!(
+            (&told[0]["cost_micro_usd"], &told[0]["cost_state"]),
+            (&json!(2), &json!("estimated"))
+        );
+        let back: Tokens = serde_json::from_value(told[0]["usage"].clone()).unwrap();
+        assert_eq!(TokenUsage::from(back), made[0].usage.unwrap());
+    }
+
+    #[test]
+    fn a_refused_call_is_kept_without_tokens_and_without_a_model_that_served() {
+        let call = CallRecord {
+            attempts: &[],
+            status: 401,
+            error_code: Some("unauthorized"),
+            provider: None,
+            instance: None,
+            upstream_model: None,
+            response_model: None,
+            usage: None,
+            cost: Cost::default(),
+            ..fixture::call()
+        };
+        let row = row(&call, "[]");
+        assert_eq!(row.text_of(Column::Outcome), "refused");
+        assert_eq!(row.text_of(Column::ErrorCode), "unauthorized");
+        assert_eq!(row.text_of(Column::CostState), "nothing");
+        assert_eq!(row.text_of(Column::ModelServed), "");
+        assert_eq!(row.get(Column::UsageEstimated), super::super::Value::Null);
+    }
+}

@@ -1,0 +1,244 @@
+//! One call as it waits for the writer: bytes in a buffer, made on the thread that served the call.
+
+use super::schema::{COLUMNS, Column, Kind};
+
+/// Bytes of a text at most, so that no client can fill the store with one call; longer ones are cut.
+const MAX_TEXT: usize = 4096;
+
+/// Bytes of a name, such as a model's, at most.
+const MAX_NAME: usize = 256;
+
+/// Bytes of JSON at most. Cut JSON is none, so longer ones are left out.
+const MAX_JSON: usize = 64 * 1024;
+
+/// The largest number of one call. A provider may tell any number of tokens; sums over many calls must still fit.
+const MAX_NUMBER: i64 = 1_000_000_000_000_000;
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Nothing.
+    #[default]
+    Null,
+    /// A text.
+    Text(&'a str),
+    /// A whole number.
+    Number(i64),
+}
+
+/// One call: what stands in each column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    values: [Value<'a>; COLUMNS],
+}
+
+impl Default for Row<'_> {
+    /// A row with a 0 in each column that must hold a number.
+    fn default() -> Self {
+        let mut values = [Value::Null; COLUMNS];
+        for (value, column) in values.iter_mut().zip(Column::ALL) {
+            *value = match column.kind() {
+                Kind::Id => Value::Text(""),
+                Kind::Count => Value::Number(0),
+                Kind::Text | Kind::Json | Kind::Number => Value::Null,
+            };
+        }
+        Row { values }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// Puts a text into a column.
+    pub fn text(&mut self, column: Column, text: &'a str) {
+        self.set(column, Value::Text(text));
+    }
+
+    /// Puts a text into a column, if there is one.
+    pub fn optional(&mut self, column: Column, text: Option<&'a str>) {
+        if let Some(text) = text {
+            self.text(column, text);
+        }
+    }
+
+    /// Puts a number into a column.
+    pub fn number(&mut self, column: Column, number: impl TryInto<i64>) {
+        let number = number.try_into().unwrap_or(MAX_NUMBER);
+        self.set(column, Value::Number(number.clamp(0, MAX_NUMBER)));
+    }
+
+    /// Empties a column.
+    pub fn clear(&mut self, column: Column) {
+        self.set(column, Value::Null);
+    }
+
+    /// Puts something into a column as it is.
+    pub(super) fn put(&mut self, column: Column, value: Value<'a>) {
+        self.set(column, value);
+    }
+
+    fn set(&mut self, column: Column, value: Value<'a>) {
+        if let Some(place) = self.values.get_mut(column as usize) {
+            *place = value;
+        }
+    }
+
+    /// What stands in a column.
+    pub fn get(&self, column: Column) -> Value<'a> {
+        self.values.get(column as usize).copied().unwrap_or_default()
+    }
+
+    /// The text in a column; empty if there is none.
+    pub fn text_of(&self, column: Column) -> &'a str {
+        match self.get(column) {
+            Value::Text(text) => text,
+            Value::Null | Value::Number(_) => "",
+        }
+    }
+
+    /// The number in a column; 0 if there is none.
+    pub fn number_of(&self, column: Column) -> i64 {
+        match self.get(column) {
+            Value::Number(number) => number,
+            Value::Null | Value::Text(_) => 0,
+        }
+    }
+
+    /// What stands in the columns, in their order.
+    pub(super) fn values(&self) -> &[Value<'a>; COLUMNS] {
+        &self.values
+    }
+
+    /// Appends the row to a buffer.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        for (value, column) in self.values.iter().zip(Column::ALL) {
+            match value {
+                Value::Null => out.push(NULL),
+                Value::Number(number) => {
+                    out.push(NUMBER);
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+                Value::Text(text) => encode_text(text, column.kind(), column.limit(), out),
+            }
+        }
+        let length = u32::try_from(out.len() - start - 4).unwrap_or(0);
+        if let Some(place) = out.get_mut(start..start + 4) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
+    /// Takes the first row off the front of a buffer; `None` at its end.
+    pub(super) fn decode(bytes: &mut &'a [u8]) -> Option<Row<'a>> {
+        let length = usize::try_from(u32::from_le_bytes(take(bytes)?)).ok()?;
+        let (mut own, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        let mut row = Row::default();
+        for value in &mut row.values {
+            let [tag] = take(&mut own)?;
+            *value = match tag {
+                NULL => Value::Null,
+                NUMBER => Value::Number(i64::from_le_bytes(take(&mut own)?)),
+                _ => {
+                    let length = usize::try_from(u32::from_le_bytes(take(&mut own)?)).ok()?;
+                    let (text, rest) = own.split_at_checked(length)?;
+                    own = rest;
+                    Value::Text(str::from_utf8(text).ok()?)
+                }
+            };
+        }
+        Some(row)
+    }
+}
+
+const NULL: u8 = 0;
+const NUMBER: u8 = 1;
+const TEXT: u8 = 2;
+
+impl Column {
+    /// Bytes at most.
+    const fn limit(self) -> usize {
+        match self.kind() {
+            Kind::Json => MAX_JSON,
+            _ if matches!(self, Column::Losses) => MAX_TEXT,
+            _ => MAX_NAME,
+        }
+    }
+}
+
+fn encode_text(text: &str, kind: Kind, limit: usize, out: &mut Vec<u8>) {
+    if kind == Kind::Json && text.len() > limit {
+        out.push(NULL);
+        return;
+    }
+    let text = cut(text, limit);
+    out.push(TEXT);
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    // PostgreSQL's texts cannot hold a NUL, and one such text would keep all others waiting.
+    for byte in out.get_mut(start..).unwrap_or_default() {
+        if *byte == 0 {
+            *byte = b'?';
+        }
+    }
+}
+
+/// The beginning of a text, at most so many bytes.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn back<'a>(bytes: &'a [u8]) -> Vec<Row<'a>> {
+        let mut rest = bytes;
+        let rows = std::iter::from_fn(|| Row::decode(&mut rest)).collect();
+        assert!(rest.is_empty());
+        rows
+    }
+
+    #[test]
+    fn rows_come_out_as_they_went_in() {
+        let mut first = Row::default();
+        first.text(Column::RequestId, "a");
+        first.text(Column::Usage, r#"{"prompt_tokens":1}"#);
+        first.number(Column::InputTokens, 13_u64);
+        let mut second = Row::default();
+        second.text(Column::RequestId, "ü");
+        second.optional(Column::Consumer, None);
+        let mut bytes = Vec::new();
+        first.encode(&mut bytes);
+        second.encode(&mut bytes);
+        assert_eq!(back(&bytes), [first, second]);
+    }
+
+    #[test]
+    fn no_call_can_fill_the_store_or_keep_others_out_of_it() {
+        let (long, json) = ("ü".repeat(100_000), format!("\"{}\"", "x".repeat(100_000)));
+        let mut row = Row::default();
+        row.text(Column::EndUser, &long);
+        row.text(Column::ModelAsked, "a\0b");
+        row.text(Column::Usage, &json);
+        row.number(Column::InputTokens, u64::MAX);
+        let mut bytes = Vec::new();
+        row.encode(&mut bytes);
+        let rows = back(&bytes);
+        assert_eq!(rows[0].text_of(Column::EndUser), "ü".repeat(128));
+        assert_eq!(rows[0].text_of(Column::ModelAsked), "a?b");
+        assert_eq!(rows[0].get(Column::Usage), Value::Null);
+        assert_eq!(rows[0].number_of(Column::InputTokens), MAX_NUMBER);
+    }
+}

@@ -1,0 +1,396 @@
+//! The ledger in a file of SQLite.
+//!
+//! The file is in WAL mode: whoever reads sees the last whole transaction and never waits, and the writer never waits for
+//! readers. `synchronous=FULL`: a transaction is on the disk when it is done, which costs one `fsync` per batch on a thread
+//! that nobody waits for. With `NORMAL` a power failure could take the last transactions along.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params_from_iter,
+};
+
+use super::error::{LedgerError, WriteError};
+use super::rollup::{Hourly, Key, Sums, add_up, by_day};
+use super::row::{Row, Value};
+use super::schema::{
+    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, VERSION, add_to,
+    column_names, joined, key_names, measure_names,
+};
+use super::store::{Cutoffs, Store};
+
+/// How long a statement waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The open file.
+pub(super) struct Sqlite {
+    path: PathBuf,
+    /// `None` while the file cannot be opened.
+    connection: Option<(Connection, Identity)>,
+    sql: Sql,
+}
+
+/// What tells two files apart, whatever they are called.
+type Identity = (u64, u64);
+
+/// The statements of a batch.
+struct Sql {
+    insert_call: String,
+    find_key: String,
+    insert_key: String,
+    add_hour: String,
+    add_day: String,
+}
+
+impl Sqlite {
+    /// Opens the file, and makes it if it is not there.
+    pub(super) fn open(path: &Path) -> Result<Sqlite, LedgerError> {
+        Ok(Sqlite {
+            connection: Some(open_identified(path)?),
+            path: path.to_owned(),
+            sql: Sql::new(),
+        })
+    }
+}
+
+impl Store for Sqlite {
+    fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError> {
+        let Sqlite {
+            path,
+            connection,
+            sql,
+        } = self;
+        // A file that was moved away or deleted would be written on, and nobody would find what is in it.
+        if connection
+            .as_ref()
+            .is_some_and(|(_, opened)| identity(path) != Some(*opened))
+        {
+            *connection = None;
+        }
+        let (connection, _) = match connection {
+            Some(connection) => connection,
+            None => connection.insert(open_identified(path)?),
+        };
+        let written = write(connection, sql, rows);
+        if written.as_ref().is_err_and(is_broken) {
+            self.connection = None;
+        }
+        written.map_err(|error| self.write_error(error))
+    }
+
+    fn prune(&mut self, cutoffs: &Cutoffs, most: u32) -> Result<bool, WriteError> {
+        let Some((connection, _)) = &mut self.connection else {
+            return Ok(false);
+        };
+        prune(connection, cutoffs, most).map_err(|error| self.write_error(error))
+    }
+}
+
+impl Sqlite {
+    #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+    fn write_error(&self, error: rusqlite::Error) -> WriteError {
+        let text = format!("{}: {error}", self.path.display());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+                WriteError::Never(text)
+            }
+            _ => WriteError::Later(text),
+        }
+    }
+}
+
+/// Whether the file should be opened anew: it was replaced, or cannot be read any more.
+fn is_broken(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::ConstraintViolation
+        )
+    )
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn open_identified(path: &Path) -> Result<(Connection, Identity), LedgerError> {
+    let connection = open(path)?;
+    let identity = identity(path).ok_or_else(|| failed(path, "the file has gone again"))?;
+    Ok((connection, identity))
+}
+
+fn open(path: &Path) -> Result<Connection, LedgerError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| failed(path, error))?;
+    }
+    let is_new = !path.exists();
+    let mut connection = Connection::open(path).map_err(|error| failed(path, error))?;
+    if is_new {
+        only_for_its_owner(path);
+    }
+    migrate(path, &mut connection)?;
+    Ok(connection)
+}
+
+/// Who calls whom is nobody else's business. On file systems without such rights nothing can be done.
+fn only_for_its_owner(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(path = %path.display(), %error, "the rights of the usage ledger's file cannot be set");
+    }
+}
+
+fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> {
+    let prepare = |connection: &mut Connection| {
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        // Roll-ups and their keys are written and removed together; checking it would read whole tables.
+        connection.pragma_update(None, "foreign_keys", false)?;
+        // Several processes may come at once; one makes the tables.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = version(&transaction)?;
+        let migrations = Dialect::Sqlite.migrations();
+        let done = usize::try_from(found).unwrap_or(usize::MAX);
+        for migration in migrations.iter().skip(done) {
+            transaction.execute_batch(migration)?;
+        }
+        if found < VERSION {
+            transaction.execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS {LEDGER} (name TEXT PRIMARY KEY, value BIGINT NOT NULL)"
+            ))?;
+            transaction.execute(
+                &format!("INSERT INTO {LEDGER} VALUES ('version', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
+                [VERSION],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(found)
+    };
+    let found = prepare(connection).map_err(|error: rusqlite::Error| failed(path, error))?;
+    known(path, found)
+}
+
+/// The version of the tables; 0 if there are none.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    let has_ledger = connection
+        .query_row(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1",
+            [LEDGER],
+            |_| Ok(()),
+        )
+        .optional()?;
+    if has_ledger.is_none() {
+        return Ok(0);
+    }
+    connection.query_row(
+        &format!("SELECT value FROM {LEDGER} WHERE name = 'version'"),
+        [],
+        |row| row.get(0),
+    )
+}
+
+fn known(path: &Path, found: i64) -> Result<(), LedgerError> {
+    if found <= VERSION {
+        return Ok(());
+    }
+    Err(LedgerError::Newer {
+        place: path.display().to_string(),
+        found,
+        known: VERSION,
+    })
+}
+
+/// Opens the file to read it. It must be there.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.exists() {
+        return Err(LedgerError::Missing(path.display().to_string()));
+    }
+    let open = || {
+        // Not read-only: after a crash, whoever comes first brings the file in order.
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "query_only", true)?;
+        let found = version(&connection)?;
+        Ok((connection, found))
+    };
+    let (connection, found) = open().map_err(|error: rusqlite::Error| failed(path, error))?;
+    known(path, found)?;
+    if found == 0 {
+        return Err(LedgerError::Missing(path.display().to_string()));
+    }
+    Ok(connection)
+}
+
+/// Opens the file to change what is in it. It must be there.
+pub(super) fn open_to_change(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.exists() {
+        return Err(LedgerError::Missing(path.display().to_string()));
+    }
+    open(path)
+}
+
+pub(super) fn failed(path: &Path, error: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Store {
+        place: path.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+impl Sql {
+    fn new() -> Sql {
+        let add = |table: &str| {
+            format!(
+                "INSERT INTO {table} (start, key, {}) VALUES ({}) ON CONFLICT (start, key) DO UPDATE SET {}",
+                measure_names(),
+                places(MEASURES + 2),
+                add_to(table)
+            )
+        };
+        let same = joined(
+            KEY_COLUMNS
+                .iter()
+                .enumerate()
+                .map(|(number, column)| format!("{} = ?{}", column.name(), number + 1)),
+        )
+        .replace(", ", " AND ");
+        Sql {
+            insert_call: format!(
+                "INSERT INTO {CALLS} ({}) VALUES ({}) ON CONFLICT (request_id) DO NOTHING",
+                column_names(),
+                places(COLUMNS)
+            ),
+            find_key: format!("SELECT id FROM {KEYS} WHERE {same}"),
+            insert_key: format!(
+                "INSERT INTO {KEYS} ({}) VALUES ({}) RETURNING id",
+                key_names(),
+                places(KEY_COLUMNS.len())
+            ),
+            add_hour: add(HOURS),
+            add_day: add(DAYS),
+        }
+    }
+}
+
+/// `?1, ?2, ...`
+fn places(count: usize) -> String {
+    joined((1..=count).map(|number| format!("?{number}")))
+}
+
+fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut new = Vec::with_capacity(rows.len());
+    {
+        let mut insert = transaction.prepare_cached(&sql.insert_call)?;
+        for row in rows {
+            if insert.execute(params_from_iter(row.values()))? == 1 {
+                new.push(row);
+            }
+        }
+    }
+    let hourly = add_up(new.iter().copied());
+    add_sums(&transaction, sql, &hourly)?;
+    transaction.commit()?;
+    Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
+}
+
+fn add_sums(transaction: &Transaction<'_>, sql: &Sql, hourly: &Hourly) -> rusqlite::Result<()> {
+    let mut add_hour = transaction.prepare_cached(&sql.add_hour)?;
+    let mut add_day = transaction.prepare_cached(&sql.add_day)?;
+    for (key, hours) in hourly {
+        let id = key_id(transaction, sql, key)?;
+        for (hour, sums) in hours {
+            add_hour.execute(params_from_iter(numbers(*hour, id, sums)))?;
+        }
+        for (day, sums) in by_day(hours) {
+            add_day.execute(params_from_iter(numbers(day, id, &sums)))?;
+        }
+    }
+    Ok(())
+}
+
+fn numbers(start: i64, key: i64, sums: &Sums) -> impl Iterator<Item = i64> {
+    [start, key].into_iter().chain(sums.0)
+}
+
+/// The id of a key, which is made if it is not there. Of too many keys, the last are all the same.
+fn key_id(transaction: &Transaction<'_>, sql: &Sql, key: &Key) -> rusqlite::Result<i64> {
+    let find = |key: &Key| {
+        transaction
+            .prepare_cached(&sql.find_key)?
+            .query_row(params_from_iter(&key.0), |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    if let Some(id) = find(key)? {
+        return Ok(id);
+    }
+    let count: i64 = transaction
+        .prepare_cached(&format!("SELECT COUNT(*) FROM {KEYS}"))?
+        .query_row([], |row| row.get(0))?;
+    let is_full = usize::try_from(count).is_ok_and(|count| count >= MAX_KEYS);
+    let other;
+    let key = if is_full {
+        other = key.without_models();
+        if let Some(id) = find(&other)? {
+            return Ok(id);
+        }
+        &other
+    } else {
+        key
+    };
+    transaction
+        .prepare_cached(&sql.insert_key)?
+        .query_row(params_from_iter(&key.0), |row| row.get(0))
+}
+
+/// Changes the roll-ups by the difference that changed calls make. For whoever changes calls in the same transaction.
+pub(super) fn change_sums(transaction: &Transaction<'_>, hourly: &Hourly) -> rusqlite::Result<()> {
+    add_sums(transaction, &Sql::new(), hourly)
+}
+
+fn prune(connection: &mut Connection, cutoffs: &Cutoffs, most: u32) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let calls = transaction.execute(
+        &format!(
+            "DELETE FROM {CALLS} WHERE rowid IN (SELECT rowid FROM {CALLS} WHERE time_ms < ?1 ORDER BY time_ms LIMIT ?2)"
+        ),
+        [cutoffs.calls_ms, i64::from(most)],
+    )?;
+    // Whole hours and days: what is left of an hour would look like all of it.
+    let remove = |table: &str, cutoff: i64| {
+        transaction.execute(
+            &format!("DELETE FROM {table} WHERE start = (SELECT MIN(start) FROM {table} WHERE start < ?1)"),
+            [cutoff],
+        )
+    };
+    let hours = remove(HOURS, cutoffs.hours_s)?;
+    let days = remove(DAYS, cutoffs.days_s)?;
+    // Days are kept longest, so keys can be forgotten only when days are.
+    if days > 0 {
+        transaction.execute(
+            &format!(
+                "DELETE FROM {KEYS} WHERE id NOT IN (SELECT key FROM {DAYS} UNION SELECT key FROM {HOURS})"
+            ),
+            [],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(hours > 0 || days > 0 || usize::try_from(most).is_ok_and(|most| calls >= most))
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        use rusqlite::types::{ToSqlOutput, ValueRef};
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Number(number) => ValueRef::Integer(*number),
+        }))
+    }
+}

@@ -1,0 +1,25 @@
+//! What the writer needs of a store.
+
+use super::error::WriteError;
+use super::row::Row;
+
+/// What is not kept any longer: everything that began before these times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cutoffs {
+    /// Calls, in milliseconds since 1970.
+    pub(super) calls_ms: i64,
+    /// Hourly roll-ups, in seconds since 1970.
+    pub(super) hours_s: i64,
+    /// Daily roll-ups, in seconds since 1970.
+    pub(super) days_s: i64,
+}
+
+/// A place where rows are kept. Only the writer's thread has it.
+pub(super) trait Store: Send {
+    /// Writes rows and their roll-ups in one transaction. Returns how many were new; the others are there already.
+    fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError>;
+
+    /// Removes some of what is not kept any longer: at most so many calls, an hour and a day of roll-ups. Returns whether
+    /// there may be more.
+    fn prune(&mut self, cutoffs: &Cutoffs, most: u32) -> Result<bool, WriteError>;
+}

@@ -1,0 +1,403 @@
+//! The thread that writes rows to the store.
+//!
+//! Rows wait in shards until a round begins: [`Settings::flush_interval`] after the round before began, or at once where many
+//! wait. A round takes what waits and writes it, [`BATCH`] rows to a transaction. What cannot be written now is tried again, the
+//! same rows, with growing pauses; meanwhile the shards fill up and then drop. So a row is on the disk at the latest one
+//! interval and the time of one round after its call has ended, while the store takes rows at all.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Settings;
+use super::error::WriteError;
+use super::numbers::Numbers;
+use super::row::Row;
+use super::store::{Cutoffs, Store};
+use crate::report::Reporter;
+use crate::shards::{Appended, Shards};
+
+/// Rows of one transaction at most.
+pub(super) const BATCH: usize = 2000;
+
+/// Bytes of one shard that are written without waiting for the interval.
+const FULL_ENOUGH: usize = 1024 * 1024;
+
+/// The longest pause between two tries of a store that takes nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often what is old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Calls that are removed at once; more is left for the next round, so that new rows do not wait.
+const PRUNED_AT_ONCE: u32 = 5000;
+
+/// The running thread.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    shards: Shards,
+    numbers: Numbers,
+    requests: Mutex<Requests>,
+    /// Told when `requests` holds something for the thread.
+    asked: Condvar,
+    /// Told when a flush is done or the thread has ended.
+    answered: Condvar,
+}
+
+/// What others want from the thread.
+#[derive(Debug, Default)]
+struct Requests {
+    /// A round, now.
+    round: bool,
+    /// An end, before this time.
+    stop: Option<Instant>,
+    /// How many flushes were asked for.
+    flushes_asked: u64,
+    /// How many of them are done.
+    flushes_done: u64,
+    /// Whether the thread has ended.
+    has_ended: bool,
+    /// Whether it has written everything by then.
+    has_written_all: bool,
+}
+
+impl Writer {
+    pub(super) fn start(
+        store: Box<dyn Store>,
+        settings: &Settings,
+        numbers: Numbers,
+    ) -> std::io::Result<Writer> {
+        let shared = Arc::new(Shared {
+            shards: Shards::with_total(settings.max_waiting_bytes, FULL_ENOUGH),
+            numbers,
+            requests: Mutex::new(Requests::default()),
+            asked: Condvar::new(),
+            answered: Condvar::new(),
+        });
+        let work = Work {
+            shared: Arc::clone(&shared),
+            store,
+            interval: settings.flush_interval,
+            keep: settings.keep,
+            taken: Taken::default(),
+            reporter: Reporter::new("usage ledger"),
+            errors: 0,
+            failures: 0,
+            prune_at: None,
+        };
+        let thread = thread::Builder::new()
+            .name("usage-ledger".to_owned())
+            .spawn(move || work.run())?;
+        Ok(Writer {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Queues an encoded row. Never waits.
+    pub(super) fn append(&self, row: &[u8]) {
+        match self.shared.shards.append(row) {
+            Appended::Waits => {}
+            Appended::FullEnough => self.shared.ask(|requests| requests.round = true),
+            Appended::Dropped => self.shared.numbers.dropped.add(1),
+        }
+    }
+
+    /// Waits until every row appended before is written, at most `wait`; returns whether all are.
+    pub(super) fn flush(&self, wait: Duration) -> bool {
+        let mut mine = 0;
+        self.shared.ask(|requests| {
+            requests.flushes_asked += 1;
+            mine = requests.flushes_asked;
+        });
+        let is_waiting = |requests: &mut Requests| requests.flushes_done < mine && !requests.has_ended;
+        let requests = self.shared.requests();
+        let (requests, _) = self
+            .shared
+            .answered
+            .wait_timeout_while(requests, wait, is_waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        requests.flushes_done >= mine || (requests.has_ended && requests.has_written_all)
+    }
+
+    /// Writes what waits, for at most `wait`, and ends the thread; returns whether all was written.
+    pub(super) fn stop(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        self.shared.ask(|requests| requests.stop = Some(until));
+        let requests = self.shared.requests();
+        let (requests, _) = self
+            .shared
+            .answered
+            .wait_timeout_while(requests, wait, |requests| !requests.has_ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (has_ended, has_written_all) = (requests.has_ended, requests.has_written_all);
+        drop(requests);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take_if(|_| has_ended) {
+            // The file is closed when the thread is gone. One that panicked has reported it.
+            let _ = thread.join();
+        }
+        has_written_all
+    }
+
+    /// Rows dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.shards.dropped()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared
+            .ask(|requests| requests.stop = requests.stop.or(Some(Instant::now())));
+    }
+}
+
+impl Shared {
+    fn ask(&self, set: impl FnOnce(&mut Requests)) {
+        set(&mut self.requests());
+        self.asked.notify_one();
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rows that were taken out of the shards, encoded, of which some are written.
+#[derive(Default)]
+struct Taken {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// The thread's own state.
+struct Work {
+    shared: Arc<Shared>,
+    store: Box<dyn Store>,
+    interval: Duration,
+    keep: super::Keep,
+    taken: Taken,
+    reporter: Reporter,
+    errors: u64,
+    /// Tries that failed one after the other.
+    failures: u32,
+    /// When what is old is looked for again; `None` for at once.
+    prune_at: Option<Instant>,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let began = Instant::now();
+            let (stop, flushes) = {
+                let mut requests = self.shared.requests();
+                requests.round = false;
+                (requests.stop, requests.flushes_asked)
+            };
+            if stop.is_some() {
+                self.shared.shards.close();
+            }
+            let all = self.write_round();
+            if all {
+                self.shared.requests().flushes_done = flushes;
+                self.shared.numbers.rounds.add(1);
+                self.shared.answered.notify_all();
+            }
+            if let Some(until) = stop {
+                let pause = self.interval.min(Duration::from_millis(100));
+                if !all && Instant::now() + pause < until {
+                    // Somebody waits for the end: no growing pauses any more.
+                    let requests = self.shared.requests();
+                    let _later = self.shared.asked.wait_timeout(requests, pause);
+                    continue;
+                }
+                return self.end(all);
+            }
+            if all {
+                self.prune();
+            }
+            self.tell();
+            self.wait(began, all);
+        }
+    }
+
+    /// Writes what waits. Returns whether all of it is written.
+    fn write_round(&mut self) -> bool {
+        for index in 0..=self.shared.shards.count() {
+            // The first turn is for what an earlier round could not write.
+            if let Some(index) = index.checked_sub(1) {
+                self.shared.shards.take(index, &mut self.taken.bytes);
+                self.taken.written = 0;
+            }
+            if let Err(error) = self.write_taken() {
+                self.errors += 1;
+                self.failures = self.failures.saturating_add(1);
+                self.shared.numbers.errors.add(1);
+                self.reporter.remember(&error);
+                return false;
+            }
+        }
+        self.failures = 0;
+        true
+    }
+
+    fn write_taken(&mut self) -> Result<(), WriteError> {
+        let Taken { bytes, written } = &mut self.taken;
+        loop {
+            let before = bytes.get(*written..).unwrap_or_default();
+            let mut rest = before;
+            let mut rows = Vec::new();
+            while rows.len() < BATCH
+                && let Some(row) = Row::decode(&mut rest)
+            {
+                rows.push(row);
+            }
+            if rows.is_empty() {
+                // Only whole rows are appended: nothing is left.
+                bytes.clear();
+                *written = 0;
+                return Ok(());
+            }
+            let began = Instant::now();
+            let lost = write_rows(self.store.as_mut(), &rows, &self.shared.numbers)?;
+            self.shared.numbers.took(began.elapsed());
+            if let Some(reason) = lost.reason {
+                self.errors += 1;
+                self.shared.numbers.errors.add(1);
+                self.shared.numbers.dropped.add(lost.rows);
+                self.shared.shards.count_dropped(lost.rows);
+                self.reporter.remember(&reason);
+            }
+            *written += before.len() - rest.len();
+        }
+    }
+
+    /// Removes a part of what is kept no longer.
+    fn prune(&mut self) {
+        if self.prune_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        match self
+            .store
+            .prune(&self.keep.cutoffs(SystemTime::now()), PRUNED_AT_ONCE)
+        {
+            Ok(true) => {}
+            Ok(false) => self.prune_at = Some(Instant::now() + PRUNE_EVERY),
+            Err(error) => {
+                self.errors += 1;
+                self.shared.numbers.errors.add(1);
+                self.reporter.remember(&error);
+                self.prune_at = Some(Instant::now() + PRUNE_EVERY);
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let shards = &self.shared.shards;
+        self.reporter
+            .report(self.errors, shards.dropped(), Instant::now());
+        self.shared.numbers.waiting(shards.waiting() + count(&self.taken));
+    }
+
+    /// Waits for the next round.
+    fn wait(&self, began: Instant, all: bool) {
+        let next = if all {
+            began + self.interval
+        } else {
+            let doubled = self
+                .interval
+                .saturating_mul(2_u32.saturating_pow(self.failures.min(10)));
+            Instant::now() + doubled.min(LONGEST_PAUSE.max(self.interval))
+        };
+        let wait = next.saturating_duration_since(Instant::now());
+        let requests = self.shared.requests();
+        let is_idle = |requests: &mut Requests| {
+            let hurries = all && (requests.round || requests.flushes_asked > requests.flushes_done);
+            requests.stop.is_none() && !hurries
+        };
+        let _awake = self.shared.asked.wait_timeout_while(requests, wait, is_idle);
+    }
+
+    /// Says that everything is over and counts what could not be written.
+    fn end(mut self, all: bool) {
+        if !all {
+            let mut lost = count(&self.taken);
+            for index in 0..self.shared.shards.count() {
+                self.shared.shards.take(index, &mut self.taken.bytes);
+                self.taken.written = 0;
+                lost += count(&self.taken);
+            }
+            self.shared.shards.count_dropped(lost);
+            self.shared.numbers.dropped.add(lost);
+        }
+        self.reporter
+            .report_all(self.errors, self.shared.shards.dropped());
+        // The file is closed before anybody hears of the end.
+        drop(self.store);
+        let mut requests = self.shared.requests();
+        requests.has_ended = true;
+        requests.has_written_all = all;
+        drop(requests);
+        self.shared.answered.notify_all();
+    }
+}
+
+/// Rows that the store refuses for ever.
+#[derive(Default)]
+struct Lost {
+    rows: u64,
+    /// What it said about the last.
+    reason: Option<String>,
+}
+
+/// Writes rows. One that the store refuses for ever is left out, so that it does not keep the others waiting.
+fn write_rows(store: &mut dyn Store, rows: &[Row<'_>], numbers: &Numbers) -> Result<Lost, WriteError> {
+    match store.write(rows) {
+        Ok(new) => {
+            numbers.rows.add(new);
+            Ok(Lost::default())
+        }
+        Err(WriteError::Never(reason)) if rows.len() < 2 => Ok(Lost {
+            rows: 1,
+            reason: Some(reason),
+        }),
+        Err(WriteError::Never(_)) => {
+            let (first, second) = rows.split_at(rows.len() / 2);
+            let first = write_rows(store, first, numbers)?;
+            let second = write_rows(store, second, numbers)?;
+            Ok(Lost {
+                rows: first.rows + second.rows,
+                reason: second.reason.or(first.reason),
+            })
+        }
+        Err(error @ WriteError::Later(_)) => Err(error),
+    }
+}
+
+/// How many rows are not written yet.
+fn count(taken: &Taken) -> u64 {
+    let mut rest = taken.bytes.get(taken.written..).unwrap_or_default();
+    let mut rows = 0;
+    while Row::decode(&mut rest).is_some() {
+        rows += 1;
+    }
+    rows
+}
+
+impl super::Keep {
+    /// What is older is not kept.
+    pub(super) fn cutoffs(&self, now: SystemTime) -> Cutoffs {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ago = |kept: Duration| i64::try_from(now.saturating_sub(kept).as_secs()).unwrap_or(0);
+        Cutoffs {
+            calls_ms: ago(self.calls).saturating_mul(1000),
+            hours_s: ago(self.hours),
+            days_s: ago(self.days),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A database of PostgreSQL: reached, lost, shared, encrypted, newer.
+
+use std::thread;
+
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tollgate_telemetry::ledger::LedgerError;
+
+use super::exact::{check, some_steps};
+use super::server::PostgresServer;
+use super::*;
+
+#[test]
+fn sums_in_a_database_never_differ_from_its_calls() {
+    let server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    check(&place, &some_steps());
+}
+
+#[test]
+fn calls_wait_while_the_server_is_away_and_come_once() {
+    let mut server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    let settings = Settings {
+        flush_interval: Duration::from_millis(10),
+        ..Settings::new(place.clone())
+    };
+    let (ledger, metrics) = start(&settings);
+    ledger.append(&call("before", "team-a", "gpt-5", now_ms()));
+    assert!(ledger.flush(PATIENCE));
+    server.kill();
+    for number in 0..50 {
+        ledger.append(&call(&format!("call-{number}"), "team-a", "gpt-5", now_ms()));
+    }
+    while number(&metrics, "tollgate_ledger_write_errors_total") == 0 {
+        thread::yield_now();
+    }
+    // A gateway that starts now serves, and its calls wait too.
+    let (late, _) = start(&settings);
+    late.append(&call("late", "team-b", "gpt-5", now_ms()));
+    server.restart();
+    assert!(ledger.flush(PATIENCE));
+    assert!(late.flush(PATIENCE));
+    assert_eq!(count(&place), 52);
+    assert_eq!(server.sql("SELECT COUNT(*) FROM tollgate_calls"), "52");
+    assert_eq!(ledger.dropped() + late.dropped(), 0);
+}
+
+#[test]
+fn many_gateways_write_into_one_database() {
+    let server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    // All start at once, so they make the tables at once.
+    let time = now_ms();
+    thread::scope(|scope| {
+        for node in 0..4 {
+            let place = &place;
+            scope.spawn(move || {
+                let (ledger, _) = open(place);
+                for number in 0..200 {
+                    let id = format!("node-{node}-call-{number}");
+                    let consumer = format!("team-{}", (number * 7 + node) % 10);
+                    ledger.append(&call(&id, &consumer, "gpt-5", time - number % 5 * 3_600_000));
+                    if number % 20 == 0 {
+                        assert!(ledger.flush(PATIENCE));
+                    }
+                }
+                assert!(ledger.flush_and_stop(PATIENCE));
+                assert_eq!(ledger.dropped(), 0);
+            });
+        }
+    });
+    let report = ask(&place, "consumer");
+    assert_eq!(report.totals.get(Measure::Calls), 800);
+    assert_eq!(report.totals.get(Measure::CostMicroUsd), 800 * 1500);
+    assert_eq!(sums(&report, &["team-3"]).get(Measure::Calls), 80);
+}
+
+#[test]
+fn texts_that_postgresql_cannot_hold_keep_nothing_waiting() {
+    let server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    let (ledger, _) = open(&place);
+    ledger.append(&call("one", "a\0b", "gpt\0", now_ms()));
+    assert!(ledger.flush(PATIENCE));
+    assert_eq!(sums(&ask(&place, "consumer"), &["a?b"]).get(Measure::Calls), 1);
+}
+
+#[test]
+fn a_database_is_reached_over_tls_only_with_a_certificate_that_is_trusted() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let files = [
+        ("server.crt", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let server = PostgresServer::start_with(&["ssl=on"], &files);
+    let url = server.url("?sslmode=verify-full");
+
+    let stranger = database(&url, RootCertStore::empty());
+    let read = Reader::new(stranger).usage(&usage(&[])).unwrap_err().to_string();
+    assert!(read.contains("certificate"), "{read}");
+    assert!(!read.contains(server::PASSWORD), "{read}");
+
+    let mut trusted = RootCertStore::empty();
+    trusted
+        .add(CertificateDer::from(certificate.der().to_vec()))
+        .unwrap();
+    let place = database(&url, trusted);
+    let (ledger, _) = open(&place);
+    ledger.append(&call("one", "team-a", "gpt-5", now_ms()));
+    assert!(ledger.flush(PATIENCE));
+    assert_eq!(count(&place), 1);
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_refused() {
+    let server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    assert!(open(&place).0.flush_and_stop(PATIENCE));
+    server.sql("UPDATE tollgate_ledger SET value = 99 WHERE name = 'version'");
+    let error = Ledger::start(&Settings::new(place), &Metrics::default())
+        .err()
+        .unwrap();
+    assert!(matches!(error, LedgerError::Newer { found: 99, .. }));
+    assert!(!error.to_string().contains(server::PASSWORD));
+}
+
+#[test]
+fn an_address_that_cannot_be_read_is_told_without_its_password() {
+    let config = Arc::new(
+        ClientConfig::builder_with_provider(Arc::new(
+            tokio_rustls::rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth(),
+    );
+    for address in [
+        "postgres://u:secret@h:port/db",
+        "postgres://u:secret@h/db?sslmode=perhaps",
+    ] {
+        let text = Place::postgres(address, config.clone())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(text.contains("postgres://user:password@host"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
