@@ -41,6 +41,7 @@ impl Sums {
 #[derive(Debug, Default)]
 pub struct Totals {
     calls: u64,
+    outcomes: BTreeMap<String, u64>,
     statuses: BTreeMap<u64, u64>,
     used: Used,
     /// Each call's cost is rounded by itself.
@@ -56,6 +57,29 @@ impl Totals {
             output: self.used.output + used.output,
             reasoning: self.used.reasoning + used.reasoning,
         };
+    }
+
+    /// Compares with the answer of `tollgate usage`.
+    pub fn compare_with_ledger(&self, ledger: &Value) {
+        for (name, expected) in [
+            ("calls", self.calls.into()),
+            ("input_tokens", self.used.prompt().into()),
+            ("cached_tokens", self.used.cached.into()),
+            ("cache_write_5m_tokens", self.used.written.into()),
+            ("output_tokens", self.used.output.into()),
+            ("reasoning_tokens", self.used.reasoning.into()),
+            ("cost_micro_usd", self.micro_usd),
+        ] {
+            let told = u128::from(whole(ledger, &format!("/totals/{name}")));
+            assert_eq!(told, expected, "{name} of the ledger: {ledger}");
+        }
+        let rows = ledger.get("rows").and_then(Value::as_array);
+        let outcomes: BTreeMap<String, u64> = rows
+            .into_iter()
+            .flatten()
+            .filter_map(|row| Some((row.get("outcome")?.as_str()?.to_owned(), whole(row, "/calls"))))
+            .collect();
+        assert_eq!(outcomes, self.outcomes, "outcomes of the ledger");
     }
 
     /// Compares with what Prometheus is told.
@@ -116,6 +140,8 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
         assert_eq!(logged, status, "the status\n{}", place());
         totals.calls += 1;
         *totals.statuses.entry(logged).or_default() += 1;
+        let outcome = line.get("outcome").and_then(Value::as_str).unwrap_or_default();
+        *totals.outcomes.entry(outcome.to_owned()).or_default() += 1;
         let vendor = books.of(*number);
         let attempts = line.get("attempts").and_then(Value::as_array);
         let attempts = attempts.map_or(&[][..], Vec::as_slice);

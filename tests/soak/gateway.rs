@@ -1,4 +1,4 @@
-//! The real binary, with everything that counts in it: access log and metrics.
+//! The real binary, with everything that counts in it: access log, ledger and metrics.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,6 +49,8 @@ prices:
             .env("NO_COLOR", "1")
             .args(["run", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
+            .arg("--data-dir")
+            .arg(directory.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -96,17 +98,28 @@ prices:
         }
     }
 
-    /// Lets it end as an operator does, and gives the lines of its access log.
-    pub fn end(mut self) -> Vec<Value> {
+    /// Lets it end as an operator does, and gives the lines of its access log and the totals of its ledger.
+    pub fn end(mut self) -> (Vec<Value>, Value) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill");
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}");
         let log = fs::read_to_string(self.directory.path().join("access.log")).expect("an access log");
-        log.lines()
+        let lines = log
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-            .collect()
+            .collect();
+        let asked = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .env_remove("TOLLGATE_CONFIG")
+            .args(["usage", "--json", "--by", "outcome", "--data-dir"])
+            .arg(self.directory.path().join("data"))
+            .output()
+            .expect("the binary starts");
+        let told = String::from_utf8_lossy(&asked.stdout);
+        let usage: Value = serde_json::from_str(&told)
+            .unwrap_or_else(|error| panic!("{error}: {told}{}", String::from_utf8_lossy(&asked.stderr)));
+        (lines, usage)
     }
 }
 

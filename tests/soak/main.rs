@@ -61,7 +61,8 @@ fn everybody_counts_the_same() {
     });
     seen.sort_unstable_by_key(|(number, _)| *number);
     let metrics = gateway.metrics(calls);
-    let lines = gateway.end();
+    let (lines, ledger) = gateway.end();
     let totals = books::compare(seed, &seen, &books, &lines);
+    totals.compare_with_ledger(&ledger);
     totals.compare_with_metrics(&metrics);
 }
