@@ -174,8 +174,8 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             logging: bootstrap.logging,
             traces: bootstrap.traces,
             usage: bootstrap.usage,
+            prices: bootstrap.prices,
             metrics: bootstrap.deployment.metrics.clone(),
-            logging: bootstrap.logging,
             ..Resources::default()
         },
         notes: bootstrap.notes,

@@ -239,10 +239,6 @@ fn reload(
                 tracing::warn!("a change of `metrics` takes effect after a restart");
                 resources.metrics.clone_from(&serving.metrics);
             }
-            if resources.logging != serving.logging {
-                tracing::warn!("a change of `logging` or `loggers` takes effect after a restart");
-                resources.logging.clone_from(&serving.logging);
-            }
             if Fixed(lowered.admin, lowered.deployment) != *fixed {
                 tracing::warn!(
                     "a change of the Admin API (its keys too), of `tollgate`, `compat` or `plugins` takes effect after a restart"

@@ -6,8 +6,9 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Logging, Server, Traces, Usage};
+use crate::model::{Admin, Deployment, Logging, PriceSettings, Server, Traces, Usage};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
+use crate::native::prices::{self, PricesEntry};
 use crate::native::traces::{self, TracesEntry};
 use crate::native::usage::{self, UsageEntry};
 use crate::report::{Report, syntax_mistake, unknown};
@@ -28,6 +29,8 @@ pub struct Bootstrap {
     pub traces: Option<Traces>,
     /// Where usage of calls is kept.
     pub usage: Usage,
+    /// What models cost by the operator's word.
+    pub prices: PriceSettings,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -85,6 +88,13 @@ pub fn lower_bootstrap(
             usage::lower(entry.as_ref(), &tollgate.path.key("usage"), &mut report)
         }
     };
+    let prices = match root.section("tollgate", &mut report) {
+        None => PriceSettings::default(),
+        Some(tollgate) => {
+            let entry = tollgate.typed::<PricesEntry>("prices", &mut report);
+            prices::lower(entry.as_ref(), &tollgate.path.key("prices"), &mut report)
+        }
+    };
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -100,8 +110,8 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, logging, traces, usage), notes) =
-        report.finish((server, admin, deployment, logging, traces, usage))?;
+    let ((server, admin, deployment, logging, traces, usage, prices), notes) =
+        report.finish((server, admin, deployment, logging, traces, usage, prices))?;
     Ok(Bootstrap {
         server,
         admin,
@@ -109,6 +119,7 @@ pub fn lower_bootstrap(
         logging,
         traces,
         usage,
+        prices,
         notes,
     })
 }

@@ -75,6 +75,7 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
             &tollgate,
             &[
                 "data_dir", "resolve", "ca_file", "logging", "loggers", "traces", "usage", "metrics",
+                "prices",
             ],
             report,
         );

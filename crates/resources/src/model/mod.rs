@@ -76,7 +76,4 @@ pub struct Resources {
     /// How calls are counted for Prometheus, and where the numbers are told.
     #[serde(skip_serializing_if = "Metrics::is_default")]
     pub metrics: Metrics,
-    /// What log entries tell of model calls, and the loggers that hear of all calls.
-    #[serde(skip_serializing_if = "Logging::is_default")]
-    pub logging: Logging,
 }

@@ -55,11 +55,6 @@ pub(crate) struct File {
     pub(crate) usage: Option<UsageEntry>,
     /// How calls are counted for Prometheus, and where the numbers are told.
     pub(crate) metrics: Option<MetricsEntry>,
-    /// What log entries tell of model calls.
-    pub(crate) logging: Option<LoggingEntry>,
-    /// Loggers that are told of all calls.
-    #[serde(default)]
-    pub(crate) loggers: Vec<LoggerEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -84,11 +84,9 @@ pub fn lower_native(
     let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
     let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let traces = traces::lower(file.traces.as_ref(), &Path::of(["traces"]), &mut report);
-    let prices = prices::lower(file.prices.as_ref(), &mut report);
+    let prices = prices::lower(file.prices.as_ref(), &Path::of(["prices"]), &mut report);
     let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
-    let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
-    let logging = logging::lower(file.logging.as_ref(), &file.loggers, places, &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -115,7 +113,6 @@ pub fn lower_native(
         prices,
         usage,
         metrics,
-        logging,
     })?;
     Ok(Lowered { resources, notes })
 }

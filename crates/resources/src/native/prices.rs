@@ -117,11 +117,10 @@ struct RatesEntry {
 }
 
 /// Lowers `prices`.
-pub(crate) fn lower(entry: Option<&PricesEntry>, report: &mut Report) -> PriceSettings {
+pub(crate) fn lower(entry: Option<&PricesEntry>, path: &Path, report: &mut Report) -> PriceSettings {
     let Some(entry) = entry else {
         return PriceSettings::default();
     };
-    let path = Path::of(["prices"]);
     if entry.file.as_ref().is_some_and(String::is_empty) {
         report.mistake(&path.key("file"), "the name of the file is empty");
     }

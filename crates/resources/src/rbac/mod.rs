@@ -116,7 +116,7 @@ pub fn lower_rbac(
         .as_mut()
         .and_then(|base| traces::lower(file.traces.as_ref(), &place, base));
     let prices = match &mut base {
-        Some(base) => prices::lower(file.prices.as_ref(), base),
+        Some(base) => prices::lower(file.prices.as_ref(), &Path::of(["prices"]), base),
         None => PriceSettings::default(),
     };
     let usage = match &mut base {

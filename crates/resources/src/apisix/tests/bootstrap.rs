@@ -428,6 +428,19 @@ fn calls_are_traced_as_in_our_own_file() {
 }
 
 #[test]
+fn prices_are_as_in_our_own_file() {
+    let prices =
+        bootstrap("tollgate: {prices: {unknown: refuse, models: {own: {input: 1.25, output: 10}}}}\n").prices;
+    let prices = serde_json::to_value(prices).unwrap();
+    assert_eq!(prices["unknown"], "refuse");
+    assert!(prices["models"]["own"].is_object(), "{prices}");
+    assert_eq!(
+        refused("tollgate:\n  prices:\n    models: {own: {inptu: 1}}\n"),
+        "config.yaml:3: tollgate.prices.models.own.inptu: unknown key `inptu`; did you mean `input`?"
+    );
+}
+
+#[test]
 fn what_is_said_about_metrics_is_kept() {
     let file = bootstrap(
         "plugin_attr:
@@ -499,20 +512,6 @@ tollgate: {metrics: {label: {}, max_models: 0, expire: never}}
             "{expected}\n{text}"
         );
     }
-}
-
-#[test]
-fn loggers_of_all_calls_are_as_in_our_own_file() {
-    let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n").logging;
-    let logging = serde_json::to_value(logging).unwrap();
-    assert_eq!(logging["summaries"], true);
-    assert_eq!(logging["loggers"][0]["file"], "calls.log");
-    assert_eq!(
-        refused("tollgate:\n  loggers:\n    - file: a\n    - http: {url: nowhere, tineout: 1s}\n"),
-        "config.yaml:4: tollgate.loggers[1].http.tineout: unknown key `tineout`; did you mean `timeout`? (allowed: url, \
-         authorization, timeout, tls, lines, batch)\n\
-         config.yaml:4: tollgate.loggers[1].http.url: `nowhere` is no http or https URL, such as `https://llm.example.com/v1`"
-    );
 }
 
 #[test]
