@@ -63,7 +63,7 @@ fn calls_of_all_kinds_are_counted_and_shown() {
         ("key-a", "shaky", 200),
         ("key-a", "dead", 503),
         ("key-b", "steady", 200),
-        ("key-b", "dead", 403),
+        ("key-b", "dead", 404),
         ("wrong", "steady", 401),
     ] {
         assert_eq!(gateway.send(&call(key, model)).status(), status, "{key} {model}");

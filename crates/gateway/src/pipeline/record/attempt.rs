@@ -391,7 +391,8 @@ impl Attempt {
 /// A place for one attempt that is under way. What is in it goes to the record, also when the call is dropped in the middle.
 pub struct Slot<'a> {
     record: &'a Record,
-    attempt: Option<Attempt>,
+    /// Boxed: the call's state has room for two of them, and most calls have one.
+    attempt: Option<Box<Attempt>>,
 }
 
 impl<'a> Slot<'a> {
@@ -410,7 +411,7 @@ impl<'a> Slot<'a> {
             instance: candidate.instance.clone(),
             upstream_model: candidate.upstream_model().to_owned(),
         };
-        self.attempt.insert(Attempt::new(asks, account, self.record))
+        self.attempt.insert(Box::new(Attempt::new(asks, account, self.record)))
     }
 
     /// The attempt has failed and goes to the record; tells how long it was under way.
@@ -444,7 +445,7 @@ impl<'a> Slot<'a> {
     /// Hands the attempt to the record, where it is the last one.
     fn keep(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            self.record.attempts.borrow_mut().push(attempt);
+            self.record.attempts.borrow_mut().push(*attempt);
         }
     }
 }
