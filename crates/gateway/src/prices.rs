@@ -155,7 +155,8 @@ mod tests {
     use super::*;
 
     fn prices(yaml: &str) -> Prices {
-        let lowered = lower_native("test.yaml", yaml, &|_| None).unwrap();
+        let yaml = format!("models: {{m: {{provider: simulated}}}}\n{yaml}");
+        let lowered = lower_native("test.yaml", &yaml, &|_| None).unwrap();
         Prices::new(Prices::built_in_pack(), &price_terms(&lowered.resources.prices)).unwrap()
     }
 

@@ -207,7 +207,9 @@ fn the_manual_lists_every_metric_and_no_other() {
         // Variables of access logs and members of its JSON lines are called so too.
         let path = file.to_string_lossy().replace('\\', "/");
         let is_other = ["/tests", "_tests.rs", "/format/", "/benches/", "/entry/"];
-        if is_other.iter().any(|part| path.contains(part)) {
+        // Tables of the ledger are called so too.
+        let is_table = path.contains("/ledger/") && !path.ends_with("/numbers.rs");
+        if is_table || is_other.iter().any(|part| path.contains(part)) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();

@@ -161,7 +161,7 @@ fn a_closed_port_and_one_that_never_answers_are_found_ill() {
     beside.wait_until("it is found late", || !is_usable(&silent));
     let open = enlist(&state, "open", check("127.0.0.1", port, json!({"type": "tcp"})));
     let is_success =
-        |line: &str| line.contains("instance=\"open\",result=\"success\"") && !line.ends_with(" 0");
+        |line: &str| line.contains("instance_name=\"open\",result=\"success\"") && !line.ends_with(" 0");
     beside.wait_until("it is asked", || state.metrics().text().lines().any(is_success));
     assert!(is_usable(&open));
     drop(free);

@@ -411,7 +411,8 @@ impl<'a> Slot<'a> {
             instance: candidate.instance.clone(),
             upstream_model: candidate.upstream_model().to_owned(),
         };
-        self.attempt.insert(Box::new(Attempt::new(asks, account, self.record)))
+        self.attempt
+            .insert(Box::new(Attempt::new(asks, account, self.record)))
     }
 
     /// The attempt has failed and goes to the record; tells how long it was under way.
