@@ -434,10 +434,10 @@ fn prices_are_as_in_our_own_file() {
     let prices = serde_json::to_value(prices).unwrap();
     assert_eq!(prices["unknown"], "refuse");
     assert!(prices["models"]["own"].is_object(), "{prices}");
-    assert_eq!(
-        refused("tollgate:\n  prices:\n    models: {own: {inptu: 1}}\n"),
-        "config.yaml:3: tollgate.prices.models.own.inptu: unknown key `inptu`; did you mean `input`?"
-    );
+    let text = refused("tollgate:\n  prices:\n    models: {own: {inptu: 1}}\n");
+    let expected =
+        "config.yaml:3: tollgate.prices.models.own.inptu: unknown key `inptu`; did you mean `input`?";
+    assert!(text.lines().any(|line| line.starts_with(expected)), "{text}");
 }
 
 #[test]
