@@ -79,8 +79,6 @@ pub struct Telemetry {
     access_log: AccessLog,
     outlets: Outlets,
     apisix: Arc<ApisixMetrics>,
-    /// Counts the calls of routes that have no plugins, so that dashboards made for APISIX show them.
-    native: Arc<ApisixLogger>,
     traffic: Traffic,
     sinks: Arc<[Arc<dyn CallSink>]>,
     reads_details: bool,
@@ -130,7 +128,6 @@ impl Telemetry {
         let apisix = Arc::new(ApisixMetrics::new(metrics.clone(), apisix));
         Telemetry {
             access_log,
-            native: Arc::new(ApisixLogger::new(apisix.clone(), Shape::default())),
             apisix,
             outlets,
             traffic,
@@ -192,9 +189,10 @@ impl Telemetry {
         &self.apisix
     }
 
-    /// What counts the calls of routes that have no plugins under APISIX's names.
-    pub fn native(&self) -> Arc<ApisixLogger> {
-        self.native.clone()
+    /// What counts the calls of routes that have no plugins under APISIX's names, so that dashboards made for APISIX show
+    /// them. To be made once for a thread: calls share it, and threads should not share what calls count in it.
+    pub fn native_logger(&self) -> Arc<ApisixLogger> {
+        Arc::new(ApisixLogger::new(self.apisix.clone(), Shape::default()))
     }
 
     /// Connections and calls as they come and go.

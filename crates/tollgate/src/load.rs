@@ -171,10 +171,10 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
     let mut loaded = Loaded {
         resources: Resources {
             server: bootstrap.server,
-            logging: bootstrap.logging,
-            traces: bootstrap.traces,
-            usage: bootstrap.usage,
-            prices: bootstrap.prices,
+            logging: bootstrap.own.logging,
+            traces: bootstrap.own.traces,
+            usage: bootstrap.own.usage,
+            prices: bootstrap.own.prices,
             metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },

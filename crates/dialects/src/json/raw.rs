@@ -22,6 +22,11 @@ impl RawJson {
 
     /// An object of these members.
     pub fn object(members: &Ext) -> Self {
+        RawJson::trusted(RawJson::object_text(members).into_bytes())
+    }
+
+    /// The text of an object of these members.
+    pub fn object_text(members: &Ext) -> String {
         let mut out = Vec::new();
         out.push(b'{');
         for (i, (key, raw)) in members.iter().enumerate() {
@@ -33,7 +38,8 @@ impl RawJson {
             out.extend_from_slice(raw.text().as_bytes());
         }
         out.push(b'}');
-        RawJson::trusted(out)
+        // Keys and values are text, so their bytes are.
+        String::from_utf8(out).unwrap_or_default()
     }
 
     /// An array of these values, given as JSON.

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tollgate_dialects::Dialect;
-use tollgate_telemetry::Telemetry;
+use tollgate_telemetry::{RouteLogger, Telemetry};
 
 pub(crate) use address::Address;
 pub(crate) use answer::Answer;
@@ -75,6 +75,8 @@ pub struct Worker {
     pub pools: Pools,
     /// Who is told of calls that have ended.
     pub telemetry: Telemetry,
+    /// Who is told of those of our own routes beside that.
+    pub native_logger: Arc<dyn RouteLogger>,
     /// Open tunnels.
     pub tunnels: Tunnels,
 }
@@ -86,6 +88,7 @@ impl Worker {
         Worker {
             gateway,
             pools: Pools::default(),
+            native_logger: telemetry.native_logger(),
             telemetry,
             tunnels: Tunnels::default(),
         }
@@ -117,7 +120,7 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    let mut record = Record::new(worker.clone(), peer, parts);
+    let mut record = Record::new(&worker, peer, parts);
     let waiting = Waiting::default();
     let told = waiting.clone();
     // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.
@@ -161,7 +164,7 @@ async fn answer_call(
         }
     };
     record.route = Some(route.id.clone());
-    record.log_to(None, worker.telemetry.native());
+    record.log_to(None, worker.native_logger.clone());
     record.manners = route.manners();
     record.keep_alive = snapshot.native.keep_alive;
     let caller = identify::identify(

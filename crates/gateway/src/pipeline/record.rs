@@ -128,7 +128,7 @@ pub struct Record {
 
 impl Record {
     /// The record of a call whose head has just been read.
-    pub fn new(worker: Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
+    pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
         peer.activity.call_begins();
         worker.telemetry.traffic().call_begins();
         let client = worker
@@ -139,9 +139,8 @@ impl Record {
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
         let trace = worker.telemetry.trace(&request.headers).map(Box::new);
-        let loggers = worker.telemetry.loggers().clone();
         let mut record = Record {
-            worker,
+            worker: worker.clone(),
             peer,
             client,
             request,
@@ -181,7 +180,7 @@ impl Record {
             error_code: None,
             complete: false,
         };
-        for logger in &loggers.all_calls {
+        for logger in &worker.telemetry.loggers().all_calls {
             record.log_to(None, logger.clone());
         }
         record
@@ -279,13 +278,10 @@ impl Record {
 
     /// Log entries of this model call tell what it used, and what was said, as far as its route wants that.
     pub fn tell_words(&mut self, logging: Logging, protocol: Option<Protocol>, asked: &Asked) {
-        if !self.details_are_read() {
-            return;
-        }
         let telemetry = &self.worker.telemetry;
         self.is_summarised = logging.summaries;
-        self.logs_words = logging.payloads;
-        if logging.payloads || telemetry.tells_prompts(self.trace.as_deref()) {
+        self.logs_words = logging.payloads && self.loggers.iter().any(|(_, logger)| logger.reads_details());
+        if self.logs_words || telemetry.tells_prompts(self.trace.as_deref()) {
             let words = Words::new(protocol, asked, &telemetry.loggers().rules);
             self.words = Some(Box::new(words));
         }

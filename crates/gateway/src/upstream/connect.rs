@@ -1,17 +1,13 @@
 //! Makes one connection: names to addresses, TCP, TLS. Says which of the three failed.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tollgate_telemetry::outbound;
 
 use super::endpoint::{Endpoint, Scheme};
 use super::reach;
@@ -21,10 +17,7 @@ use crate::error::AttemptError;
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
 
 /// A byte stream to a provider.
-pub(super) enum Stream {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
-}
+pub(super) type Stream = TokioIo<outbound::Stream>;
 
 /// Connects to one of the endpoint's addresses, trying them in the resolver's order; or to one of `among`, if any are
 /// given, beginning with another one each time.
@@ -47,9 +40,9 @@ pub(super) async fn connect(
                 .connect(server_name.clone(), tcp)
                 .await
                 .map_err(|error| AttemptError::connect("tls_error", format!("{address}: {error}")))?;
-            Ok((Stream::Tls(Box::new(TokioIo::new(tls))), address))
+            Ok((TokioIo::new(outbound::Stream::Tls(Box::new(tls))), address))
         }
-        Scheme::Http | Scheme::Simulated { .. } => Ok((Stream::Plain(TokioIo::new(tcp)), address)),
+        Scheme::Http | Scheme::Simulated { .. } => Ok((TokioIo::new(outbound::Stream::Plain(tcp)), address)),
     }
 }
 
@@ -101,58 +94,4 @@ async fn connect_to(
         Some(detail) => AttemptError::connect("connect_error", detail),
         None => AttemptError::connect("dns_error", format!("{}: no addresses", endpoint.host)),
     })
-}
-
-impl Read for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Stream::Tls(io) => Pin::new(io).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Stream::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(io) => Pin::new(io).poll_flush(cx),
-            Stream::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Stream::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(io) => io.is_write_vectored(),
-            Stream::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(io) => Pin::new(io).poll_write_vectored(cx, pieces),
-            Stream::Tls(io) => Pin::new(io).poll_write_vectored(cx, pieces),
-        }
-    }
 }

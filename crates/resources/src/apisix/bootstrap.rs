@@ -23,14 +23,8 @@ pub struct Bootstrap {
     pub admin: Option<Admin>,
     /// Where the configuration comes from, and how the process behaves beyond its sockets.
     pub deployment: Deployment,
-    /// What log entries tell of model calls, and the loggers that hear of all calls.
-    pub logging: Logging,
-    /// What is traced, and where that goes.
-    pub traces: Option<Traces>,
-    /// Where usage of calls is kept.
-    pub usage: Usage,
-    /// What models cost by the operator's word.
-    pub prices: PriceSettings,
+    /// What our own file says in sections of its own.
+    pub own: Own,
     /// What its author should know, one sentence each, such as which keys are ignored. To be shown at start.
     pub notes: Vec<String>,
 }
@@ -76,25 +70,7 @@ pub fn lower_bootstrap(
     let provider = deployment::provider(section.as_ref(), role, with_admin, file, &mut report);
     let server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
-    let logging = lower_logging(&root, &mut report);
-    let traces = root.section("tollgate", &mut report).and_then(|tollgate| {
-        let entry = tollgate.typed::<TracesEntry>("traces", &mut report);
-        traces::lower(entry.as_ref(), &tollgate.path.key("traces"), &mut report)
-    });
-    let usage = match root.section("tollgate", &mut report) {
-        None => Usage::default(),
-        Some(tollgate) => {
-            let entry = tollgate.typed::<UsageEntry>("usage", &mut report);
-            usage::lower(entry.as_ref(), &tollgate.path.key("usage"), &mut report)
-        }
-    };
-    let prices = match root.section("tollgate", &mut report) {
-        None => PriceSettings::default(),
-        Some(tollgate) => {
-            let entry = tollgate.typed::<PricesEntry>("prices", &mut report);
-            prices::lower(entry.as_ref(), &tollgate.path.key("prices"), &mut report)
-        }
-    };
+    let own = Own::lower(root.section("tollgate", &mut report).as_ref(), &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -110,33 +86,53 @@ pub fn lower_bootstrap(
             );
         }
     }
-    let ((server, admin, deployment, logging, traces, usage, prices), notes) =
-        report.finish((server, admin, deployment, logging, traces, usage, prices))?;
+    let ((server, admin, deployment, own), notes) = report.finish((server, admin, deployment, own))?;
     Ok(Bootstrap {
         server,
         admin,
         deployment,
-        logging,
-        traces,
-        usage,
-        prices,
+        own,
         notes,
     })
 }
 
-fn lower_logging(root: &View<'_>, report: &mut Report) -> Logging {
-    let Some(tollgate) = root.section("tollgate", report) else {
-        return Logging::default();
-    };
-    let logging = tollgate.typed::<LoggingEntry>("logging", report);
-    let loggers = tollgate.typed::<Vec<LoggerEntry>>("loggers", report);
-    let places = [&tollgate.path.key("logging"), &tollgate.path.key("loggers")];
-    logging::lower(
-        logging.as_ref(),
-        loggers.as_deref().unwrap_or_default(),
-        places,
-        report,
-    )
+/// The sections of `tollgate.yaml` that stand below `tollgate` in this file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    /// What log entries tell of model calls, and the loggers that hear of all calls.
+    pub logging: Logging,
+    /// What is traced, and where that goes.
+    pub traces: Option<Traces>,
+    /// Where usage of calls is kept.
+    pub usage: Usage,
+    /// What models cost by the operator's word.
+    pub prices: PriceSettings,
+}
+
+impl Own {
+    fn lower(section: Option<&View<'_>>, report: &mut Report) -> Own {
+        let Some(section) = section else {
+            return Own::default();
+        };
+        let at = |key: &str| section.path.key(key);
+        let logging = section.typed::<LoggingEntry>("logging", report);
+        let loggers = section.typed::<Vec<LoggerEntry>>("loggers", report);
+        let loggers = loggers.as_deref().unwrap_or_default();
+        let traces = section.typed::<TracesEntry>("traces", report);
+        let usage = section.typed::<UsageEntry>("usage", report);
+        let prices = section.typed::<PricesEntry>("prices", report);
+        Own {
+            logging: logging::lower(
+                logging.as_ref(),
+                loggers,
+                [&at("logging"), &at("loggers")],
+                report,
+            ),
+            traces: traces::lower(traces.as_ref(), &at("traces"), report),
+            usage: usage::lower(usage.as_ref(), &at("usage"), report),
+            prices: prices::lower(prices.as_ref(), &at("prices"), report),
+        }
+    }
 }
 
 /// The line of the `nginx_config.http.access_log_format` that a bootstrap file holds. Its variables are known only to who

@@ -25,7 +25,7 @@ mod units;
 mod variables;
 mod view;
 
-pub use bootstrap::{Bootstrap, log_format_line, lower_bootstrap};
+pub use bootstrap::{Bootstrap, Own, log_format_line, lower_bootstrap};
 pub use detect::{FileKind, detect};
 pub use generated::with_admin_key;
 pub use standalone::{Standalone, lower_standalone};

@@ -10,6 +10,10 @@ use crate::fixture;
 use crate::prices::{Cost, PriceState, Usd};
 use crate::record::{Attempt, LlmTokens, RequestType, TokenUsage};
 
+mod hostile;
+mod json;
+mod manual;
+
 /// The line of the call in UTC.
 fn line(format: &str, record: &CallRecord<'_>) -> String {
     let mut template = Template::parse(format).unwrap();
@@ -183,43 +187,6 @@ fn tools_and_the_end_user_are_told() {
 }
 
 #[test]
-fn a_json_line_tells_what_an_attempt_used_that_did_not_answer() {
-    let used = |prompt| {
-        Some(TokenUsage {
-            prompt,
-            total: prompt,
-            ..TokenUsage::default()
-        })
-    };
-    let attempts = [
-        Attempt {
-            outcome: "cut",
-            usage: used(7),
-            ..fixture::ATTEMPTS[0]
-        },
-        Attempt {
-            usage: used(9),
-            service_tier: Some("flex"),
-            ..fixture::ATTEMPTS[0]
-        },
-    ];
-    let told = json(&CallRecord {
-        attempts: &attempts,
-        usage: used(9),
-        service: Some("s1"),
-        credential: Some("c1"),
-        ..fixture::call()
-    });
-    assert_eq!(told["attempts"][0]["usage"]["prompt_tokens"], 7);
-    assert_eq!(told["attempts"][1].get("usage"), None);
-    assert_eq!(told["usage"]["prompt_tokens"], 9);
-    assert_eq!(
-        (&told["service_tier"], &told["service"], &told["credential"]),
-        (&"flex".into(), &"s1".into(), &"c1".into())
-    );
-}
-
-#[test]
 fn a_line_tells_what_a_call_cost_and_how_far_that_is_known() {
     let cost = |cost| {
         let call = CallRecord {
@@ -253,18 +220,6 @@ fn a_line_tells_what_a_call_cost_and_how_far_that_is_known() {
         ("- unknown".to_owned(), r#"state":"unknown""#.to_owned())
     );
     assert_eq!(cost(Cost::default()), ("0 nothing".to_owned(), String::new()));
-}
-
-#[test]
-fn a_json_line_of_an_ordinary_call_says_nothing_of_tools() {
-    let told = json(&CallRecord {
-        request_type: RequestType::TraditionalHttp,
-        end_user: None,
-        ..fixture::call()
-    });
-    for name in ["has_tool_calls", "tool_count", "end_user"] {
-        assert_eq!(told.get(name), None, "{name}");
-    }
 }
 
 #[test]
@@ -497,138 +452,6 @@ fn any_request_header_can_be_logged() {
 }
 
 #[test]
-fn no_client_can_forge_a_line_or_leave_its_quotes() {
-    let evil = "x\" 200 0\r\n10.0.0.9 - - \"GET / HTTP/1.1\\\u{1b}[2J\u{2028}";
-    let headers = headers(&[("x-evil", b"x\" 200 \\ \xe2\x80\xa8")]);
-    let attempts = [Attempt {
-        instance: evil,
-        upstream_addr: Some(evil),
-        ..fixture::ATTEMPTS[0]
-    }];
-    let call = CallRecord {
-        scheme: evil,
-        method: evil,
-        request_uri: evil,
-        host: Some(evil),
-        referer: Some(evil),
-        user_agent: Some(evil),
-        x_forwarded_for: Some(evil),
-        request_headers: &headers,
-        request_id: evil,
-        route: Some(evil),
-        consumer: Some(evil),
-        request_model: Some(evil),
-        upstream_model: Some(evil),
-        response_model: Some(evil),
-        end_user: Some(evil),
-        content_risk_level: Some(evil),
-        provider: Some(evil),
-        instance: Some(evil),
-        attempts: &attempts,
-        losses: evil,
-        error_code: Some(evil),
-        upstream_scheme: Some(evil),
-        upstream_host: Some(evil),
-        upstream_uri: Some(evil),
-        ..fixture::call()
-    };
-    for name in variables::names().chain(["http_x_evil"]) {
-        let line = line(&format!("${name}"), &call);
-        assert!(
-            line.bytes()
-                .all(|byte| (0x20..0x7f).contains(&byte) && byte != b'"'),
-            "${name}: {line}"
-        );
-    }
-    assert_eq!(
-        line("$http_user_agent", &call),
-        r"x\x22 200 0\x0D\x0A10.0.0.9 - - \x22GET / HTTP/1.1\x5C\x1B[2J\xE2\x80\xA8"
-    );
-    let mut out = Vec::new();
-    Format::Json.write(&call, &mut out);
-    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
-    let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(value["user_agent"], evil);
-}
-
-#[test]
-fn what_plugins_take_for_credentials_is_masked_whatever_it_is_called() {
-    let headers = headers(&[("x-team-pass", b"sk-planted-secret")]);
-    let call = CallRecord {
-        request_uri: "/chat?pass=sk-planted-secret&x=1",
-        referer: Some("https://a.example/?pass=sk-planted-secret"),
-        request_headers: &headers,
-        secret_names: &["x-team-pass", "pass"],
-        ..fixture::call()
-    };
-    assert_eq!(
-        line("$request_uri $args $http_x_team_pass $http_referer", &call),
-        "/chat?pass=***&x=1 pass=***&x=1 *** https://a.example/?pass=***"
-    );
-    assert_eq!(json(&call)["uri"], "/chat?pass=***&x=1");
-}
-
-#[test]
-fn no_key_reaches_the_log() {
-    const KEY: &str = "sk-planted-secret";
-    let headers = headers(&[
-        ("authorization", KEY.as_bytes()),
-        ("x-api-key", KEY.as_bytes()),
-        ("apikey", KEY.as_bytes()),
-        ("cookie", KEY.as_bytes()),
-        ("x-goog-api-key", KEY.as_bytes()),
-    ]);
-    let call = CallRecord {
-        request_uri: "/v1/models?key=sk-planted-secret&x=1",
-        referer: Some("https://a.example/?api_key=sk-planted-secret"),
-        upstream_uri: Some("/v1beta/x?key=sk-planted-secret"),
-        request_headers: &headers,
-        ..fixture::call()
-    };
-    let secret_headers = [
-        "http_authorization",
-        "http_x_api_key",
-        "http_apikey",
-        "http_cookie",
-        "http_x_goog_api_key",
-    ];
-    for name in variables::names().chain(secret_headers) {
-        assert!(!line(&format!("${name}"), &call).contains(KEY), "${name}");
-    }
-    assert_eq!(line("$http_authorization", &call), "***");
-    assert_eq!(line("$http_authorization", &fixture::call()), "-");
-    assert_eq!(line("$request", &call), "POST /v1/models?key=***&x=1 HTTP/1.1");
-    let mut out = Vec::new();
-    Format::Json.write(&call, &mut out);
-    assert!(!String::from_utf8(out).unwrap().contains(KEY));
-}
-
-#[test]
-fn a_json_line_holds_the_whole_call_and_leaves_out_what_is_missing() {
-    let mut out = Vec::new();
-    Format::Json.write(&fixture::call(), &mut out);
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        concat!(
-            r#"{"time":"2026-11-21T00:30:36.100Z","request_id":"5c5e0b95f8d303cb81e4dc456a4b12d9","#,
-            r#""remote_addr":"192.168.215.1","remote_port":51234,"scheme":"http","method":"POST","#,
-            r#""uri":"/v1/chat/completions","protocol":"HTTP/1.1","host":"localhost:4242","user_agent":"curl/8.6.0","#,
-            r#""status":200,"request_bytes":120,"body_bytes_sent":804,"latency_ms":2900.0,"outcome":"ok","route":"chat","#,
-            r#""consumer":"user-a","end_user":"alice","request_type":"ai_chat","operation":"chat","#,
-            r#""dialect":"openai_chat","request_model":"gpt-5","#,
-            r#""model":"gpt-5-2025-08-07","#,
-            r#""provider":"openai","instance":"openai-main","attempts":[{"instance":"openai-main","#,
-            r#""model":"gpt-5","dialect":"openai_chat","#,
-            r#""upstream_addr":"api.openai.com:443","status":200,"outcome":"ok","latency_ms":2858.0}],"#,
-            r#""time_to_first_token_ms":2858.4,"upstream_latency_ms":2858.0,"usage":{"prompt_tokens":13,"#,
-            r#""completion_tokens":39,"total_tokens":52,"cached_tokens":0,"cache_write_tokens":0,"#,
-            r#""reasoning_tokens":0,"estimated":false},"tool_count":2,"has_tool_calls":false}"#,
-            "\n"
-        )
-    );
-}
-
-#[test]
 fn a_wrong_format_is_refused_with_its_place_and_a_suggestion() {
     assert_eq!(
         refusal("a $statu b"),
@@ -684,62 +507,4 @@ fn the_formats_we_name_parse() {
     for format in [COMBINED, NGINX_DEMO, DEFAULT] {
         Format::parse(format).unwrap();
     }
-}
-
-#[test]
-fn the_manual_shows_the_default_format_its_line_and_the_json_line() {
-    let manual = manual();
-    let mut json = Vec::new();
-    Format::Json.write(&fixture::call(), &mut json);
-    for expected in [
-        DEFAULT,
-        &line(DEFAULT, &fixture::call()),
-        &String::from_utf8(json).unwrap(),
-    ] {
-        assert!(manual.contains(expected), "{expected}");
-    }
-}
-
-/// Each row of the manual's tables is `| $name | meaning | example |`.
-#[test]
-fn the_manual_lists_every_variable_and_shows_what_it_prints() {
-    let manual = manual();
-    let rows: Vec<(&str, &str)> = manual
-        .lines()
-        .filter_map(|row| {
-            let cells: Vec<&str> = row.strip_prefix("| `$")?.split('|').map(str::trim).collect();
-            Some((cells[0].trim_end_matches('`'), cells[2].trim_matches('`')))
-        })
-        .collect();
-    for name in variables::names() {
-        assert!(
-            rows.iter().any(|(documented, _)| *documented == name),
-            "`${name}` is not in the manual"
-        );
-    }
-    let headers = headers(&[("x-team", b"blue")]);
-    let call = CallRecord {
-        request_uri: "/v1/chat/completions?debug=1",
-        request_headers: &headers,
-        cost: Cost {
-            usd: Usd::from_pico(406_250_000),
-            price: PriceState::Known,
-            estimated: false,
-        },
-        ..fixture::call()
-    };
-    for (name, example) in rows {
-        assert!(
-            variables::names().any(|known| known == name) || name == "http_x_team",
-            "`${name}` does not exist"
-        );
-        if name != "pid" {
-            assert_eq!(line(&format!("${name}"), &call), example, "${name}");
-        }
-    }
-}
-
-fn manual() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/access-log.md");
-    std::fs::read_to_string(path).unwrap()
 }

@@ -35,27 +35,30 @@ impl Record {
         let attempts: Vec<Attempt<'_>> = made
             .iter()
             .zip(&texts)
-            .map(|(attempt, (losses, usage_object))| Attempt {
-                instance: attempt.asks.name(),
-                provider: attempt.asks.provider(),
-                model: attempt.asks.model().filter(|model| !model.is_empty()),
-                response_model: attempt.answered_model(),
-                dialect: attempt.dialect_name(),
-                started: attempt.started.saturating_duration_since(self.started),
-                upstream_addr: attempt.address.as_deref(),
-                status: attempt.status,
-                // When this is written, every attempt has ended.
-                outcome: attempt.outcome.unwrap_or("cancelled"),
-                duration: attempt.duration,
-                first_byte: attempt.first_byte,
-                usage: attempt.usage.as_ref().map(token_usage),
-                usage_object,
-                service_tier: attempt.tier(),
-                cost: cost(&pricing.prices, attempt, self.time),
-                response_id: attempt.response_id.as_deref(),
-                finish_reason: attempt.finish_reason.as_deref(),
-                span: attempt.span,
-                losses,
+            .map(|(attempt, (losses, usage_object))| {
+                let usage = attempt.usage.as_ref().map(token_usage);
+                Attempt {
+                    instance: attempt.asks.name(),
+                    provider: attempt.asks.provider(),
+                    model: attempt.asks.model().filter(|model| !model.is_empty()),
+                    response_model: attempt.answered_model(),
+                    dialect: attempt.dialect_name(),
+                    started: attempt.started.saturating_duration_since(self.started),
+                    upstream_addr: attempt.address.as_deref(),
+                    status: attempt.status,
+                    // When this is written, every attempt has ended.
+                    outcome: attempt.outcome.unwrap_or("cancelled"),
+                    duration: attempt.duration,
+                    first_byte: attempt.first_byte,
+                    usage,
+                    usage_object,
+                    service_tier: attempt.tier(),
+                    cost: cost(&pricing.prices, attempt, usage, self.time),
+                    response_id: attempt.response_id.as_deref(),
+                    finish_reason: attempt.finish_reason.as_deref(),
+                    span: attempt.span,
+                    losses,
+                }
             })
             .collect();
         let upstream_model = last
@@ -133,7 +136,7 @@ impl Record {
             attempts: &attempts,
             time_to_first_token: last.and_then(|attempt| attempt.first_byte),
             upstream_response_time: last.map(|attempt| attempt.duration),
-            usage: last.and_then(|attempt| attempt.usage.as_ref()).map(token_usage),
+            usage: attempts.last().and_then(|attempt| attempt.usage),
             cost: attempts.iter().map(|attempt| attempt.cost).sum(),
             price_pack: pricing.prices.version(),
             llm_tokens: last.map_or(LlmTokens::Inclusive, super::Attempt::llm_tokens),
@@ -155,8 +158,8 @@ impl Record {
 }
 
 /// What an attempt cost; nothing if it is not known to have used anything.
-fn cost(prices: &Prices, attempt: &super::Attempt, at: SystemTime) -> Cost {
-    let (Some(usage), Some(provider)) = (&attempt.usage, attempt.asks.provider()) else {
+fn cost(prices: &Prices, attempt: &super::Attempt, usage: Option<TokenUsage>, at: SystemTime) -> Cost {
+    let (Some(usage), Some(provider)) = (usage, attempt.asks.provider()) else {
         return Cost::default();
     };
     let asked = Asked {
@@ -165,13 +168,13 @@ fn cost(prices: &Prices, attempt: &super::Attempt, at: SystemTime) -> Cost {
         answered: attempt.answered_model(),
         service_tier: attempt.tier(),
     };
-    prices.cost(&asked, &token_usage(usage), at)
+    prices.cost(&asked, &usage, at)
 }
 
 /// The provider's own words about what an answer used; empty if there are none.
 fn usage_object(usage: Option<&Usage>) -> String {
     match usage {
-        Some(usage) if !usage.ext.is_empty() => RawJson::object(&usage.ext).text().to_owned(),
+        Some(usage) if !usage.ext.is_empty() => RawJson::object_text(&usage.ext),
         _ => String::new(),
     }
 }

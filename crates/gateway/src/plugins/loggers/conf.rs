@@ -6,11 +6,29 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_policy::expr::Expr;
+use tollgate_resources::objects::schema;
 use tollgate_telemetry::delivery::Limits;
 use tollgate_telemetry::entry::{Entry, LogFormat};
 
-use super::super::{Setup, Unusable};
+use super::super::{SchemaType, Setup, Unusable};
 use super::Body;
+
+/// The schemas of a logger whose configuration is a `C`, and whose metadata is an `M`. Consumers have none.
+pub(super) fn schemas<C: JsonSchema, M: JsonSchema>(kind: SchemaType) -> Option<Value> {
+    match kind {
+        SchemaType::Route => Some(schema::of::<C>()),
+        SchemaType::Metadata => Some(schema::of::<M>()),
+        SchemaType::Consumer => None,
+    }
+}
+
+/// Checks what the schema of a logger cannot say.
+pub(super) fn check(conf: &Value, kind: SchemaType) -> Result<(), String> {
+    match kind {
+        SchemaType::Route => check_expressions(conf),
+        SchemaType::Consumer | SchemaType::Metadata => Ok(()),
+    }
+}
 
 /// What entries tell.
 #[derive(Clone, Deserialize, JsonSchema)]

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_policy::expr::Expr;
-use tollgate_resources::objects::schema;
 use tollgate_telemetry::{LineLog, Outlets};
 
 use super::super::spec::read;
@@ -22,11 +21,7 @@ pub static SPEC: Spec = Spec {
     version: 0.1,
     is_auth: false,
     scope: Scope::Any,
-    schema: |kind| match kind {
-        SchemaType::Route => Some(schema::of::<Config>()),
-        SchemaType::Metadata => Some(schema::of::<FileMetadata>()),
-        SchemaType::Consumer => None,
-    },
+    schema: super::conf::schemas::<Config, FileMetadata>,
     check,
     setup,
     secret_fields: &[],

@@ -9,13 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_resources::Secret;
-use tollgate_resources::objects::schema;
 use tollgate_telemetry::Outlets;
 use tollgate_telemetry::delivery::{Fate, Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::kafka::{Acks, Broker, Mechanism, Record, Sasl, Sender, Settings};
 
 use super::super::spec::read;
-use super::super::{Made, SchemaType, Scope, Setup, Spec, Unusable};
+use super::super::{Made, Scope, Setup, Spec, Unusable};
 use super::conf::{Batching, Content, Metadata, joined, size};
 use super::{Form, Logger, LoggerPlugin, Outlet};
 use crate::upstream::{TlsSettings, client_config};
@@ -27,15 +26,8 @@ pub static SPEC: Spec = Spec {
     version: 0.1,
     is_auth: false,
     scope: Scope::Any,
-    schema: |kind| match kind {
-        SchemaType::Route => Some(schema::of::<Config>()),
-        SchemaType::Metadata => Some(schema::of::<Metadata>()),
-        SchemaType::Consumer => None,
-    },
-    check: |conf, kind| match kind {
-        SchemaType::Route => super::conf::check_expressions(conf),
-        SchemaType::Consumer | SchemaType::Metadata => Ok(()),
-    },
+    schema: super::conf::schemas::<Config, Metadata>,
+    check: super::conf::check,
     setup,
     secret_fields: &["brokers.sasl_config.password"],
 };

@@ -398,7 +398,9 @@ compat: {apisix: strict}
 
 #[test]
 fn loggers_of_all_calls_are_as_in_our_own_file() {
-    let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n").logging;
+    let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n")
+        .own
+        .logging;
     let logging = serde_json::to_value(logging).unwrap();
     assert_eq!(logging["summaries"], true);
     assert_eq!(logging["loggers"][0]["file"], "calls.log");
@@ -412,7 +414,9 @@ fn loggers_of_all_calls_are_as_in_our_own_file() {
 
 #[test]
 fn calls_are_traced_as_in_our_own_file() {
-    let traces = bootstrap("tollgate: {traces: {endpoint: 'http://collector:4318', sample: 0.5}}\n").traces;
+    let traces = bootstrap("tollgate: {traces: {endpoint: 'http://collector:4318', sample: 0.5}}\n")
+        .own
+        .traces;
     let traces = serde_json::to_value(traces).unwrap();
     assert_eq!(traces["endpoint"], "http://collector:4318");
     assert_eq!(traces["protocol"], "http");
@@ -430,7 +434,9 @@ fn calls_are_traced_as_in_our_own_file() {
 #[test]
 fn prices_are_as_in_our_own_file() {
     let prices =
-        bootstrap("tollgate: {prices: {unknown: refuse, models: {own: {input: 1.25, output: 10}}}}\n").prices;
+        bootstrap("tollgate: {prices: {unknown: refuse, models: {own: {input: 1.25, output: 10}}}}\n")
+            .own
+            .prices;
     let prices = serde_json::to_value(prices).unwrap();
     assert_eq!(prices["unknown"], "refuse");
     assert!(prices["models"]["own"].is_object(), "{prices}");

@@ -8,6 +8,7 @@ mod families;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,16 +192,16 @@ impl ApisixMetrics {
             let mut labels = *labels;
             labels.write(&mut mine.key, self.id, shape);
             if let Some(kept) = mine.active.find(&mine.key, epoch) {
-                return Gauge::clone(&kept);
+                return kept;
             }
             labels.request_model = self.models.admit(labels.request_model);
             labels.upstream_model = self.models.admit(labels.upstream_model);
             labels.write(&mut mine.key, self.id, shape);
             if let Some(kept) = mine.active.find(&mine.key, epoch) {
-                return Gauge::clone(&kept);
+                return kept;
             }
             let gauge = self.families.active.with(&labels.values(shape));
-            Gauge::clone(&mine.active.keep(&mine.key, gauge))
+            mine.active.keep(&mine.key, gauge)
         });
         gauge.add(1);
         ActiveCall(gauge)
@@ -290,9 +291,9 @@ impl RouteLogger for ApisixLogger {
     }
 }
 
-/// A call that is active as long as this is there.
+/// A call that is active as long as this is there. It never leaves the thread that serves the call.
 #[derive(Debug)]
-pub struct ActiveCall(Gauge);
+pub struct ActiveCall(Rc<Gauge>);
 
 impl Drop for ActiveCall {
     fn drop(&mut self) {
