@@ -19,6 +19,7 @@ mod midway;
 mod nginx_demo;
 mod odd_answers;
 mod passthrough;
+mod prices;
 mod proxy;
 mod reload;
 mod secrets;

@@ -13,6 +13,7 @@ use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
 use tollgate_resources::model::{self, AiAuth, Compat, OnLoss};
 use tollgate_resources::{Glob, Resources, Secret, SecretRef};
 
+use crate::ai::catalogue::Provider;
 use crate::ai::config::{AwsAuth, GcpAuth};
 use crate::health::{Duty, OnDuty};
 use crate::manners::Manners;
@@ -502,7 +503,7 @@ impl Compiler<'_> {
         }
         Some(Instance {
             name: instance.name.as_str().into(),
-            provider: instance.provider.name(),
+            provider: Provider::billed_by(instance.provider.name(), &endpoint.host),
             model: instance.model.clone(),
             endpoint,
             headers,

@@ -19,7 +19,11 @@ pub fn reprice(arguments: &RepriceArguments) -> Result<(), Failure> {
     let (place, loaded) = place_of(arguments.data_dir.as_deref(), arguments.config.as_deref())?;
     let now = now_s();
     let from = parse_time("--from", &arguments.from, now).map_err(Failure::new)?;
-    let to = parse_time("--to", arguments.to.as_deref().unwrap_or("now"), now).map_err(Failure::new)?;
+    let to = match &arguments.to {
+        Some(to) => parse_time("--to", to, now).map_err(Failure::new)?,
+        // With the calls of the second that has begun.
+        None => now + 1,
+    };
     if to < from {
         return Err(Failure::new("--to: is before --from"));
     }

@@ -82,6 +82,16 @@ impl Provider {
         ROWS.iter().find(|row| row.name == name).map(Provider)
     }
 
+    /// The name under which calls are counted and priced: the vendor whose host it is where the configuration only says how it
+    /// is spoken to, so that Groq's models cost Groq's prices also as `openai-compatible`.
+    pub fn billed_by(configured: &'static str, host: &str) -> &'static str {
+        let is_vendor = |row: &&Row| row.port.is_none() && row.host.as_deref() == Some(host);
+        match configured {
+            "openai-compatible" => ROWS.iter().find(is_vendor).map_or(configured, |row| &row.name),
+            named => named,
+        }
+    }
+
     /// All vendors, APISIX's first.
     pub fn all() -> impl Iterator<Item = Provider> {
         ROWS.iter().map(Provider)
@@ -287,6 +297,19 @@ mod tests {
                 assert!(provider.host().is_some(), "{name}");
                 assert!(provider.capability(Protocol::OpenaiChat).is_some(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn calls_of_a_known_host_are_counted_for_its_vendor() {
+        for (configured, host, billed_by) in [
+            ("openai-compatible", "api.groq.com", "groq"),
+            ("openai-compatible", "api.x.ai", "xai"),
+            ("openai-compatible", "llm.example.com", "openai-compatible"),
+            ("openai-compatible", "localhost", "openai-compatible"),
+            ("anthropic", "api.groq.com", "anthropic"),
+        ] {
+            assert_eq!(Provider::billed_by(configured, host), billed_by, "{host}");
         }
     }
 

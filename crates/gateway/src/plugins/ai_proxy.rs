@@ -10,6 +10,7 @@ use serde_json::Value;
 use tollgate_resources::Secret;
 
 use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use crate::ai::catalogue::Provider;
 use crate::ai::config::{self, AiProxyConf, Auth, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
 use crate::ai::protocol::Protocol;
@@ -151,7 +152,7 @@ pub(super) fn instance(
     };
     Ok(Instance {
         name: name.into(),
-        provider: conf.provider.name(),
+        provider: Provider::billed_by(conf.provider.name(), &endpoint.host),
         model: conf.options.model.clone(),
         endpoint,
         headers: HeaderMap::new(),

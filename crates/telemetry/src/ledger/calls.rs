@@ -1,5 +1,7 @@
 //! Questions about single calls.
 
+use std::borrow::Cow;
+
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -157,8 +159,9 @@ impl Serialize for Call {
         for column in Column::ALL {
             match (column.kind(), self.value(*column)) {
                 (Kind::Json, Value::Text(text)) => {
+                    let line = on_one_line(text);
                     // A provider's object that is no JSON after all is told as a text.
-                    match serde_json::from_str::<&RawValue>(text) {
+                    match serde_json::from_str::<&RawValue>(&line) {
                         Ok(raw) => map.serialize_entry(column.name(), raw)?,
                         Err(_) => map.serialize_entry(column.name(), text)?,
                     }
@@ -175,6 +178,14 @@ impl Serialize for Call {
             }
         }
         map.end().map_err(S::Error::custom)
+    }
+}
+
+/// JSON without line breaks, which stand between values only: a call is one line, however its provider writes objects.
+fn on_one_line(json: &str) -> Cow<'_, str> {
+    match json.contains(['\n', '\r']) {
+        true => json.split(['\n', '\r']).map(str::trim_start).collect(),
+        false => json.into(),
     }
 }
 
