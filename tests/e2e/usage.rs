@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::harness::{Gateway, Request, Setup, post, run};
+use crate::harness::{Gateway, Process, Request, Setup, post, run};
 
 const CONFIG: &str = r#"
 models:
@@ -115,6 +115,44 @@ fn calls_of_all_kinds_are_counted_and_shown() {
     let refused = calls.iter().find(|call| call["status"] == 401).expect("a call");
     assert_eq!(refused["outcome"], "refused");
     assert!(!calls.iter().any(|call| call.to_string().contains("key-a")));
+}
+
+/// Starts a gateway that was told nothing in a folder, makes a call, and gives what the gateway said.
+fn call_bare(folder: &Path) -> String {
+    let gateway = Process::start_in(folder, &["run", "--listen", "127.0.0.1:0"], &[]);
+    let line = gateway.stderr.with("listening on");
+    let url = line.split_whitespace().last().expect("an address").to_owned();
+    let tried = run(&["try", "--url", &url, "--model", "simulated", "Hello"], &[]);
+    assert_eq!(tried.status.code(), Some(0), "{tried:?}");
+    gateway.stop().stderr
+}
+
+#[test]
+fn a_gateway_that_was_told_nothing_keeps_usage_where_it_was_started() {
+    let directory = tempdir().expect("a directory");
+    call_bare(directory.path());
+    let shown = Process::start_in(directory.path(), &["usage", "--json"], &[]).finish();
+    let report: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(report["totals"]["calls"], 1, "{report}");
+}
+
+#[test]
+fn a_gateway_that_was_told_nothing_serves_where_it_may_not_write_and_says_that_usage_is_not_kept() {
+    let directory = tempdir().expect("a directory");
+    fs::write(directory.path().join("data"), "no folder").expect("a file");
+    let said = call_bare(directory.path());
+    assert!(
+        said.contains("usage of calls is not kept") && said.contains("usage: {store: off}"),
+        "{said}"
+    );
+    // Where a folder was named, it must be usable.
+    let named = directory.path().join("data/kept");
+    let refused = run(
+        &["run", "--listen", "127.0.0.1:0", "--data-dir", text(&named)],
+        &[],
+    );
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("usage.store"), "{refused:?}");
 }
 
 /// Asks until so many calls are counted: they are written a moment after their end.

@@ -21,7 +21,8 @@ class Gateway:
         self._changed = threading.Condition()
         self._ended = False
         self._process = subprocess.Popen(
-            [binary, "run", "--config", str(config), "--listen", "127.0.0.1:0"],
+            [binary, "run", "--config", str(config.resolve()), "--listen", "127.0.0.1:0"],
+            cwd=config.resolve().parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
-use crate::{administration, banner, conversations, observation, prices, telemetry, trust, usage};
+use crate::{administration, banner, conversations, observation, prices, telemetry, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -45,14 +45,13 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut loaded = arguments.source.lower(&files)?;
     let fixed = Fixed::of(&loaded);
     with_arguments(&mut loaded, arguments)?;
-    let keeps_usage = usage::is_kept(&loaded, arguments);
     let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
     }
     // Before anything is compiled: what is trusted is settled when an upstream is.
     trust::reach(&deployment)?.establish();
-    let (telemetry, usage) = telemetry::start(&resources, &deployment, keeps_usage)?;
+    let (telemetry, usage) = telemetry::start(&resources, &deployment)?;
     let setting = Setting {
         pepper: pepper()?,
         telemetry: telemetry.clone(),

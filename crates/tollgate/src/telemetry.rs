@@ -20,11 +20,7 @@ use crate::{loggers, otlp, usage};
 ///
 /// # Errors
 /// A file cannot be opened, or a thread cannot be started.
-pub fn start(
-    resources: &Resources,
-    deployment: &Deployment,
-    keeps_usage: bool,
-) -> Result<(Telemetry, Option<Reader>), Failure> {
+pub fn start(resources: &Resources, deployment: &Deployment) -> Result<(Telemetry, Option<Reader>), Failure> {
     let access_log = open_access_log(&resources.server)?;
     let metrics = Arc::new(Metrics::default());
     let apisix = apisix_settings(&resources.metrics, &deployment.prometheus_attributes);
@@ -32,8 +28,7 @@ pub fn start(
     let calls = CallMetrics::new(metrics.clone(), labels(&resources.metrics));
     let mut sinks: Vec<Arc<dyn CallSink>> = vec![Arc::new(calls)];
     let mut reader = None;
-    if keeps_usage {
-        let (ledger, opened) = usage::start(&resources.usage, deployment, &metrics)?;
+    if let Some((ledger, opened)) = usage::begin(&resources.usage, deployment, &metrics)? {
         sinks.push(Arc::new(ledger));
         reader = Some(opened);
     }

@@ -10,22 +10,34 @@ use tollgate_resources::model::{self, Deployment, UsageStore};
 use tollgate_telemetry::Metrics;
 use tollgate_telemetry::ledger::{Call, Calls, Column, Keep, Ledger, Place, Reader, Report, Settings, Usage};
 
-use crate::cli::{Failure, RunArguments, Source, UsageArguments};
+use crate::cli::{Failure, Source, UsageArguments};
 use crate::load::{Loaded, env};
 use crate::sync::Admin;
 
-/// Whether usage is kept: where a place for it was named, or the gateway keeps other things in a folder anyway. A gateway that
-/// was started with nothing leaves no files behind.
-pub fn is_kept(loaded: &Loaded, arguments: &RunArguments) -> bool {
-    match loaded.resources.usage.store {
-        UsageStore::Off => false,
-        UsageStore::Embedded => {
-            arguments.data_dir.is_some()
-                || loaded.admin.is_some()
-                || loaded.deployment.data_dir != Deployment::DEFAULT_DATA_DIR
-                || !loaded.resources.usage.is_default()
+/// Begins to keep usage as a configuration wants it; nothing where it wants none.
+///
+/// A gateway that was told nothing about usage, nor where to keep its things, serves calls also where it may write nothing:
+/// it says that usage is not kept.
+///
+/// # Errors
+/// The place that was asked for cannot be used, or a newer tollgate has written it.
+pub fn begin(
+    usage: &model::Usage,
+    deployment: &Deployment,
+    metrics: &Metrics,
+) -> Result<Option<(Ledger, Reader)>, Failure> {
+    if usage.store == UsageStore::Off {
+        return Ok(None);
+    }
+    match start(usage, deployment, metrics) {
+        Err(failure) if usage.is_default() && deployment.data_dir == Deployment::DEFAULT_DATA_DIR => {
+            tracing::warn!(
+                "usage of calls is not kept: {}; name a folder with --data-dir, or write `usage: {{store: off}}`",
+                failure.reasons().join("; ")
+            );
+            Ok(None)
         }
-        UsageStore::File(_) | UsageStore::Postgres(_) => true,
+        started => started.map(Some),
     }
 }
 
@@ -33,7 +45,7 @@ pub fn is_kept(loaded: &Loaded, arguments: &RunArguments) -> bool {
 ///
 /// # Errors
 /// The file cannot be used, or a newer tollgate has written it.
-pub fn start(
+fn start(
     usage: &model::Usage,
     deployment: &Deployment,
     metrics: &Metrics,

@@ -1,10 +1,13 @@
 //! The binary as a process, with its output collected line by line.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+use tempfile::{TempDir, tempdir};
 
 use super::PATIENCE;
 
@@ -29,6 +32,8 @@ pub struct Process {
     /// Lines of standard error.
     pub stderr: Lines,
     readers: Vec<JoinHandle<()>>,
+    /// Where it was started and may write, if that is its own.
+    folder: Option<TempDir>,
 }
 
 /// A process that has ended.
@@ -51,9 +56,18 @@ struct Collected {
 }
 
 impl Process {
-    /// Starts the binary.
+    /// Starts the binary in an empty folder.
     pub fn start(arguments: &[&str], env: &[(&str, &str)]) -> Process {
+        let folder = tempdir().expect("a directory");
+        let mut process = Process::start_in(folder.path(), arguments, env);
+        process.folder = Some(folder);
+        process
+    }
+
+    /// Starts the binary in a folder.
+    pub fn start_in(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Process {
         let mut command = Command::new(BINARY);
+        command.current_dir(folder);
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -78,6 +92,7 @@ impl Process {
             stdout,
             stderr,
             readers,
+            folder: None,
         }
     }
 
