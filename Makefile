@@ -5,13 +5,13 @@ CARGO ?= cargo
 ifdef TARGET_DIR
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz soak lint deny demo help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
-	$(TARGET)/release/tollgate run $(ARGS)
+	$(BUILT)/release/tollgate run $(ARGS)
 
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
@@ -28,13 +28,17 @@ test-rust:
 test-sdk: ## the official Python SDKs against the binary
 	$(CARGO) build --locked -p tollgate
 	$(CARGO) build --locked -p tollgate-dialects --example translate_recordings
-	tests/sdk/run $(TARGET)/debug/tollgate
+	tests/sdk/run $(BUILT)/debug/tollgate
 
-test-fuzz: ## random bytes for the parsers of all wire formats, for a bounded time
+test-fuzz: ## random bytes for every parser of outside bytes, for a bounded time
 	fuzz/bounded $(FUZZ_SECONDS)
 
-soak: ## 100,000 calls of every kind, after which everybody must have counted the same
-	TOLLGATE_SOAK_CALLS=$(or $(CALLS),100000) $(CARGO) test --release --locked -p tollgate --test soak -- --nocapture
+fuzz: ## one parser for longer: make fuzz TARGET=sse SECONDS=600
+	fuzz/run $(TARGET) $(SECONDS)
+
+soak: ## 100,000 calls of every kind, then five minutes of half the load with faults: same counts everywhere, nothing left behind
+	TOLLGATE_SOAK_CALLS=$(or $(CALLS),100000) TOLLGATE_SOAK_SECONDS=$(or $(SECONDS),300) \
+		$(CARGO) test --release --locked -p tollgate --test soak -- --nocapture
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check
@@ -44,8 +48,25 @@ deny:
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
 	$(CARGO) deny --all-features check bans licenses sources
 
+sbom: ## what the binary is made of, as CycloneDX, in tollgate.cdx.json of the build folder
+	@mkdir -p $(BUILT)
+	deploy/sbom >$(BUILT)/tollgate.cdx.json
+	@echo $(BUILT)/tollgate.cdx.json
+
+reproducible: ## build twice in two folders, compare the bytes
+	deploy/reproducible
+
+static: ## a binary that needs nothing, not even a C library
+	deploy/static
+
+needs: build ## that the binary needs nothing but the C library
+	deploy/needs $(BUILT)/release/tollgate
+
+audit: ## whether a dependency is known to be bad; asks github.com for the list
+	$(CARGO) deny --all-features check advisories
+
 demo: build ## the four scenarios of the NGINX AI-proxy demo
-	examples/nginx-demo/run $(TARGET)/release/tollgate
+	examples/nginx-demo/run $(BUILT)/release/tollgate
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

@@ -4,88 +4,84 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bytes that change what surrounds them.
-const OTHERS: [u8; 5] = [b'"', b'}', b'0', b'\n', 0xFF];
+const OTHERS: [u8; 8] = [b'"', b'}', b'0', b'\n', 0xFF, b'*', b':', b'/'];
 
 /// Seeds are small, so that all of their beginnings can be tried.
 const MAX_SEED: usize = 2_048;
 
-/// The targets that share a file of checks.
-pub(crate) struct Corpora {
-    /// The folder of the targets, in `fuzz`.
-    pub(crate) targets: &'static str,
-    /// The folder of their corpora.
-    pub(crate) seeds: &'static str,
-    /// The file of their checks.
-    pub(crate) checks: &'static str,
-    /// Runs the check of a target.
-    pub(crate) run: fn(&str, &[u8]),
-}
+/// The targets of a file of checks.
+pub(crate) struct Corpora(pub(crate) &'static [(&'static str, fn(&[u8]))]);
 
 impl Corpora {
     /// Every seed passes.
     pub(crate) fn pass(&self) {
-        self.each(|target, bytes| (self.run)(target, bytes));
+        self.each(|check, bytes| check(bytes));
     }
 
     /// Every beginning of a seed passes.
     pub(crate) fn pass_cut_short(&self) {
-        self.each(|target, bytes| {
+        self.each(|check, bytes| {
             for end in 0..bytes.len() {
-                (self.run)(target, &bytes[..end]);
+                check(&bytes[..end]);
             }
         });
     }
 
     /// Seeds with a byte changed pass.
     pub(crate) fn pass_changed(&self) {
-        self.each(|target, bytes| {
+        self.each(|check, bytes| {
             for at in 0..bytes.len() {
                 let original = std::mem::replace(&mut bytes[at], OTHERS[at % OTHERS.len()]);
-                (self.run)(target, bytes);
+                check(bytes);
                 bytes[at] = original;
             }
         });
     }
 
-    /// Every target is built, and has a corpus of small seeds.
+    /// Every target has a corpus of small seeds and a line in the table of `README.md`, and nothing there belongs to nobody.
     pub(crate) fn are_whole(&self) {
-        let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
-        let targets = self.targets();
-        assert!(!targets.is_empty());
-        for target in targets {
-            let is_built = manifest.contains(&format!("name = \"{target}\""));
-            assert!(is_built, "{target} is not in Cargo.toml");
-            let seeds = self.seeds(&target);
+        let readme = fs::read_to_string(fuzz().join("README.md")).unwrap();
+        for (target, _) in self.0 {
+            let seeds = seeds(target);
             assert!(seeds.len() >= 3, "{target} has {} seeds", seeds.len());
+            assert!(
+                readme.contains(&format!("`{target}`")),
+                "{target} is not in README.md"
+            );
+            for seed in seeds {
+                let length = fs::metadata(&seed).unwrap().len();
+                assert!(length < MAX_SEED as u64, "{} is large", seed.display());
+            }
         }
-        self.each(|target, bytes| assert!(bytes.len() < MAX_SEED, "a seed of {target} is large"));
+        let checks: String = files(&fuzz().join("checks"))
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
+        for corpus in files(&fuzz().join("corpus")) {
+            let target = corpus.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(
+                checks.contains(&format!("\"{target}\",")),
+                "there is a corpus of {target} and no such target"
+            );
+        }
     }
 
-    fn each(&self, check: impl Fn(&str, &mut Vec<u8>)) {
-        for target in self.targets() {
-            for seed in self.seeds(&target) {
-                check(&target, &mut fs::read(seed).unwrap());
+    fn each(&self, run: impl Fn(fn(&[u8]), &mut Vec<u8>)) {
+        for (target, check) in self.0 {
+            for seed in seeds(target) {
+                run(*check, &mut fs::read(seed).unwrap());
             }
         }
     }
+}
 
-    fn targets(&self) -> Vec<String> {
-        let folder = fuzz().join(self.targets);
-        let mut files = names(&folder);
-        files.retain(|file| {
-            fs::read_to_string(folder.join(file))
-                .unwrap()
-                .contains(self.checks)
-        });
-        let names = files
-            .iter()
-            .map(|file| file.strip_suffix(".rs").unwrap().to_owned());
-        names.collect()
-    }
-
-    fn seeds(&self, target: &str) -> Vec<PathBuf> {
-        let corpus = fuzz().join(self.seeds).join(target);
-        names(&corpus).iter().map(|name| corpus.join(name)).collect()
+/// The files of a target's corpus; none if there is no corpus.
+fn seeds(target: &str) -> Vec<PathBuf> {
+    let corpus = fuzz().join("corpus").join(target);
+    if corpus.exists() {
+        files(&corpus)
+    } else {
+        Vec::new()
     }
 }
 
@@ -93,8 +89,7 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.collect()
+    entries.map(|entry| entry.unwrap().path()).collect()
 }

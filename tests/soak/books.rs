@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client;
 use super::gateway::Metrics;
-use super::plan::{Call, Dialect, Used};
+use super::plan::{Call, Dialect, Plan, Used};
 use super::vendor::Books;
 
 /// What was used and what it cost, of all calls together.
@@ -57,6 +57,11 @@ impl Totals {
             output: self.used.output + used.output,
             reasoning: self.used.reasoning + used.reasoning,
         };
+    }
+
+    /// Calls that did not go well, by the access log.
+    pub fn errors(&self) -> u64 {
+        self.calls - self.outcomes.get("ok").copied().unwrap_or_default()
     }
 
     /// Compares with the answer of `tollgate usage`.
@@ -114,7 +119,7 @@ impl Totals {
 const PICO_PER_MICRO: u128 = 1_000_000;
 
 /// Compares what the clients, the vendor and the access log have counted.
-pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: &[Value]) -> Totals {
+pub fn compare(plan: Plan, seen: &[(usize, client::Seen)], books: &Books, lines: &[Value]) -> Totals {
     let mut by_call: BTreeMap<usize, &Value> = BTreeMap::new();
     for line in lines {
         let mark = line.get("user_agent").and_then(Value::as_str).unwrap_or_default();
@@ -124,14 +129,14 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
             "call {number} was logged twice: {line}"
         );
     }
-    assert_eq!(by_call.len(), seen.len(), "seed {seed}: every call is logged");
+    assert_eq!(by_call.len(), seen.len(), "{plan:?}: every call is logged");
     let mut totals = Totals::default();
     let (mut by_vendor, mut by_log) = (Sums::default(), Sums::default());
     let mut statuses: BTreeMap<u64, [u64; 2]> = BTreeMap::new();
     for (number, status) in seen {
-        let call = Call::new(seed, *number);
+        let call = plan.call(*number);
         let line = by_call.get(number).expect("is logged");
-        let place = || format!("seed {seed}, {call:?}\n{:?}\n{line}", books.of(*number));
+        let place = || format!("{plan:?}, {call:?}\n{:?}\n{line}", books.of(*number));
         let logged = whole(line, "/status");
         // Who leaves before the answer sees no status; the log tells it as 499.
         let status = status.map_or(499, u64::from);
@@ -197,7 +202,7 @@ pub fn compare(seed: u64, seen: &[(usize, client::Seen)], books: &Books, lines: 
         assert_eq!(seen, logged);
     }
     eprintln!("vendor {by_vendor:?}\nlog    {by_log:?}");
-    assert_eq!(by_vendor, by_log, "seed {seed}");
+    assert_eq!(by_vendor, by_log, "{plan:?}");
     totals
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,6 +99,31 @@ prices:
         }
     }
 
+    /// What its process holds, when all of these calls have ended and their connections are closed: no more than so many
+    /// descriptors, unless that never happens.
+    pub fn held(&self, calls: usize, descriptors: usize) -> Held {
+        self.metrics(calls);
+        let until = Instant::now() + PATIENCE;
+        let process = Path::new("/proc").join(self.child.id().to_string());
+        loop {
+            let open = fs::read_dir(process.join("fd")).expect("its descriptors").count();
+            if open <= descriptors || Instant::now() > until {
+                let status = fs::read_to_string(process.join("status")).expect("its status");
+                let number = |name: &str| {
+                    let line = status.lines().find_map(|line| line.strip_prefix(name));
+                    let number = line.and_then(|line| line.split_whitespace().next());
+                    number.expect("is told").parse::<usize>().expect("a number")
+                };
+                return Held {
+                    descriptors: open,
+                    memory_kib: number("VmRSS:"),
+                    threads: number("Threads:"),
+                };
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Lets it end as an operator does, and gives the lines of its access log and the totals of its ledger.
     pub fn end(mut self) -> (Vec<Value>, Value) {
         let pid = self.child.id().to_string();
@@ -121,6 +147,15 @@ prices:
             .unwrap_or_else(|error| panic!("{error}: {told}{}", String::from_utf8_lossy(&asked.stderr)));
         (lines, usage)
     }
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub descriptors: usize,
+    /// Memory that is in use, in KiB.
+    pub memory_kib: usize,
+    pub threads: usize,
 }
 
 /// What the gateway tells Prometheus.

@@ -66,6 +66,43 @@ pub struct Used {
     pub reasoning: u64,
 }
 
+/// Which calls there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub mix: Mix,
+}
+
+/// What happens to calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// Everything that can happen, often.
+    Everything,
+    /// Calls that go well, but for one in a hundred: it meets a fault that no fallback can hide.
+    OneFaultInAHundred,
+}
+
+impl Plan {
+    /// The call of this number.
+    pub fn call(self, number: usize) -> Call {
+        let mut call = Call::new(self.seed, number);
+        if self.mix == Mix::OneFaultInAHundred {
+            call.client = Client::Stays;
+            let does = match (number % 100, number / 100 % 3) {
+                (57, 0) => Vendor::Refuses(500),
+                (57, 1) => Vendor::Refuses(429),
+                (57, _) => {
+                    call.streams = true;
+                    Vendor::Cuts
+                }
+                _ => Vendor::Answers,
+            };
+            (call.first, call.second) = (does, does);
+        }
+        call
+    }
+}
+
 /// One call.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -81,8 +118,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call of this number.
-    pub fn new(seed: u64, number: usize) -> Call {
+    /// A call in which anything can happen.
+    fn new(seed: u64, number: usize) -> Call {
         let mut numbers = Numbers(seed ^ (number as u64).wrapping_mul(0x2545_f491_4f6c_dd1d));
         numbers.next();
         let dialect = match numbers.below(4) {
@@ -133,6 +170,11 @@ impl Call {
             second,
             used,
         }
+    }
+
+    /// Whether it can go well at all.
+    pub fn is_faulty(&self) -> bool {
+        self.first != Vendor::Answers
     }
 
     /// The words by which the vendor knows it.

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::plan::{Call, Client, Dialect, Used, Vendor as Does};
+use super::plan::{Call, Client, Dialect, Plan, Used, Vendor as Does};
 
 /// What the vendor has seen of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Books {
 }
 
 /// Starts the vendor.
-pub fn start(seed: u64) -> (SocketAddr, Arc<Books>) {
+pub fn start(plan: Plan) -> (SocketAddr, Arc<Books>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let books = Arc::new(Books::default());
@@ -69,14 +69,14 @@ pub fn start(seed: u64) -> (SocketAddr, Arc<Books>) {
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let books = kept.clone();
-            thread::spawn(move || serve(socket, seed, &books));
+            thread::spawn(move || serve(socket, plan, &books));
         }
     });
     (address, books)
 }
 
 /// Serves a connection until the other side closes it, or an answer was cut.
-fn serve(mut socket: TcpStream, seed: u64, books: &Books) {
+fn serve(mut socket: TcpStream, plan: Plan, books: &Books) {
     let _ = socket.set_nodelay(true);
     let mut read = Vec::new();
     while let Some((path, body)) = request(&mut socket, &mut read) {
@@ -85,7 +85,7 @@ fn serve(mut socket: TcpStream, seed: u64, books: &Books) {
             false => Dialect::Chat,
         };
         let number = Call::number_in(&body).expect("every request is of a call");
-        let call = Call::new(seed, number);
+        let call = plan.call(number);
         let place = books.write(number, |attempts| {
             attempts.push((dialect, Seen::default()));
             attempts.len() - 1

@@ -21,6 +21,8 @@ mod duplicates;
 mod errors;
 mod files;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzzing;
 mod list;
 mod objects;
 mod observe;

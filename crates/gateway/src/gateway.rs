@@ -404,6 +404,7 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Barrier};
     use std::thread;
 
@@ -469,5 +470,61 @@ mod tests {
             }
         });
         assert_eq!(gateway.snapshot().plane.router.len(), 300);
+    }
+
+    /// A route moves from path to path. Who asks after a move was told sees it, at one path and at no earlier one; and what nobody
+    /// uses any more is gone.
+    #[test]
+    fn no_call_that_begins_after_a_swap_sees_what_was_before_it() {
+        const MOVES: usize = 200;
+        let gateway = gateway();
+        let (told, begin) = (AtomicUsize::new(0), Barrier::new(4));
+        let at = |number: usize| {
+            let (key, mut object) = route("moving");
+            let object = object.as_mut().map(|object| {
+                let mut object = Object::clone(object);
+                object
+                    .value
+                    .insert("uri".to_owned(), format!("/{number}/").into());
+                Arc::new(object)
+            });
+            (key, object)
+        };
+        gateway.apply(&[at(0)]);
+        let mut before = vec![Arc::downgrade(&gateway.snapshot())];
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    begin.wait();
+                    loop {
+                        let least = told.load(Ordering::SeqCst);
+                        let plane = gateway.snapshot().plane.clone();
+                        let is_at = |number| {
+                            plane
+                                .router
+                                .find("a.com", &format!("/{number}/"), |_| true)
+                                .is_some()
+                        };
+                        assert!((0..least).rev().take(3).all(|gone| !is_at(gone)), "a stale pick");
+                        let places = (least..=MOVES).filter(|number| is_at(*number)).count();
+                        assert_eq!(places, 1, "in one place, never in none");
+                        if least == MOVES {
+                            break;
+                        }
+                    }
+                });
+            }
+            begin.wait();
+            for number in 1..=MOVES {
+                gateway.apply(&[at(number)]);
+                before.push(Arc::downgrade(&gateway.snapshot()));
+                told.store(number, Ordering::SeqCst);
+            }
+        });
+        let kept = before
+            .iter()
+            .filter(|snapshot| snapshot.strong_count() > 0)
+            .count();
+        assert_eq!(kept, 1, "snapshots that nobody uses are kept");
     }
 }

@@ -8,6 +8,8 @@ pub mod ai;
 pub mod certificates;
 mod error;
 mod forwarding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 pub mod health;
 mod manners;

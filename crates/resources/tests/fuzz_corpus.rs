@@ -7,19 +7,14 @@
     reason = "helpers of tests count as tests"
 )]
 
-#[path = "../../../fuzz/configuration.rs"]
+#[path = "../../../fuzz/checks/resources.rs"]
 mod checks;
 #[path = "../../../fuzz/corpora.rs"]
 mod corpora;
 
 use corpora::Corpora;
 
-const CORPORA: Corpora = Corpora {
-    targets: "fuzz_targets",
-    seeds: "corpus",
-    checks: "../configuration.rs",
-    run: checks::run,
-};
+const CORPORA: Corpora = Corpora(checks::TARGETS);
 
 #[test]
 fn every_seed_passes_the_checks_of_its_target() {
@@ -37,6 +32,6 @@ fn seeds_with_a_byte_changed_pass_too() {
 }
 
 #[test]
-fn every_target_is_built_and_has_a_small_corpus() {
+fn every_target_has_a_small_corpus_and_is_listed() {
     CORPORA.are_whole();
 }

@@ -22,6 +22,8 @@ mod error;
 #[cfg(test)]
 mod faulty;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod key;
 mod plan;

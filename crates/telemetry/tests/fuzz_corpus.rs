@@ -2,23 +2,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests count as tests"
 )]
 
-#[path = "../../../fuzz/telemetry_checks.rs"]
+#[path = "../../../fuzz/checks/telemetry.rs"]
 mod checks;
 #[path = "../../../fuzz/corpora.rs"]
 mod corpora;
 
 use corpora::Corpora;
 
-const CORPORA: Corpora = Corpora {
-    targets: "telemetry_targets",
-    seeds: "telemetry_corpus",
-    checks: "../telemetry_checks.rs",
-    run: checks::run,
-};
+const CORPORA: Corpora = Corpora(checks::TARGETS);
 
 #[test]
 fn every_seed_passes_the_checks_of_its_target() {
@@ -36,16 +32,13 @@ fn seeds_with_a_byte_changed_pass_too() {
 }
 
 #[test]
-fn every_target_is_built_and_has_a_small_corpus() {
+fn every_target_has_a_small_corpus_and_is_listed() {
     CORPORA.are_whole();
 }
 
 #[test]
 fn seeds_of_kafkas_answers_are_answers_unless_they_lie() {
-    let folder = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../fuzz/telemetry_corpus/kafka_answer"
-    );
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/kafka_answer");
     for seed in std::fs::read_dir(folder).unwrap() {
         let path = seed.unwrap().path();
         let is_answer = tollgate_telemetry::kafka::read_answer(&std::fs::read(&path).unwrap()).is_some();

@@ -20,7 +20,7 @@ mod conversation;
 mod early;
 mod encode;
 mod encode_ai;
-mod head;
+pub(crate) mod head;
 mod hedge;
 mod identify;
 mod local;

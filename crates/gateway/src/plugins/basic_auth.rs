@@ -144,7 +144,7 @@ fn find(call: &Call<'_>) -> Result<Arc<Credential>, Refusal> {
 }
 
 /// User name and password of an `authorization` header.
-fn shown(value: &HeaderValue) -> Option<(String, String)> {
+pub(crate) fn shown(value: &HeaderValue) -> Option<(String, String)> {
     let (scheme, encoded) = value.to_str().ok()?.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -70,7 +70,7 @@ impl<'a> CallVariables<'a> {
 }
 
 /// The plain fields of a form of several parts; files are left out.
-fn form_fields(text: &str, boundary: &str) -> Map<String, Json> {
+pub(crate) fn form_fields(text: &str, boundary: &str) -> Map<String, Json> {
     let delimiter = format!("--{boundary}");
     text.split(delimiter.as_str())
         .filter_map(|part| {

@@ -142,14 +142,14 @@ async fn turn(store: &ResponseStore, owner: &str, id: &str) -> Result<Turn, Call
 
 /// The part of a list that is asked for.
 #[derive(Debug, PartialEq, Eq)]
-struct Page {
+pub(crate) struct Page {
     limit: usize,
     is_ascending: bool,
     after: Option<String>,
 }
 
 impl Page {
-    fn read(arguments: &str) -> Result<Self, CallError> {
+    pub(crate) fn read(arguments: &str) -> Result<Self, CallError> {
         let limit = match query::first(arguments, "limit") {
             None => DEFAULT_LIMIT,
             Some(text) => match text.parse() {

@@ -150,7 +150,7 @@ impl<'a> Account<'a> {
 }
 
 /// The code of a refusal, without the name space that may stand before it.
-fn code(body: &[u8]) -> String {
+pub(super) fn code(body: &[u8]) -> String {
     let kind = serde_json::from_slice::<Refusal>(body).map_or_else(|_| String::new(), |refusal| refusal.kind);
     let kind = kind.rsplit('#').next().unwrap_or_default();
     kind.chars()

@@ -86,7 +86,7 @@ pub(super) async fn fetch(
     }
 }
 
-fn payload(body: &[u8]) -> Result<String, FetchError> {
+pub(super) fn payload(body: &[u8]) -> Result<String, FetchError> {
     let unreadable = || FetchError::Unreadable("it is no answer of Google Secret Manager");
     let told: Told = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let bytes = STANDARD.decode(told.payload.data).map_err(|_| unreadable())?;

@@ -33,6 +33,16 @@ pub struct Moment {
     pub wall: SystemTime,
 }
 
+/// Reads bytes as every answer of a manager, and as a reference. For the fuzzer.
+pub(crate) fn fuzz_answer(answer: &[u8], key: &str) {
+    let _ = vault::secret_in(answer, key);
+    let _ = aws::code(answer);
+    if let Ok(payload) = gcp::payload(answer) {
+        let _ = fetch::part_of(payload, Some(key));
+    }
+    let _ = fetch::Reference::parse(key);
+}
+
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 

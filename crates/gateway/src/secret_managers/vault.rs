@@ -40,20 +40,23 @@ pub(super) async fn fetch(exchanges: Limited<'_>, conf: &Value, path: &str) -> R
         body: Bytes::new(),
     };
     match exchanges.exchange(&request).await? {
-        (StatusCode::OK, body) => {
-            let answer: Value =
-                serde_json::from_slice(&body).map_err(|_| FetchError::Unreadable("it is not JSON"))?;
-            let data = answer
-                .get("data")
-                .ok_or(FetchError::Unreadable("it has no data"))?;
-            text_of(members(data), key)
-        }
+        (StatusCode::OK, body) => secret_in(&body, key),
         (StatusCode::NOT_FOUND, _) => Err(FetchError::NotFound),
         (status, _) => Err(FetchError::Refused {
             status: status.as_u16(),
             code: String::new(),
         }),
     }
+}
+
+/// The text under a key of the secret that an answer holds.
+pub(super) fn secret_in(answer: &[u8], key: &str) -> Result<Secret, FetchError> {
+    let answer: Value =
+        serde_json::from_slice(answer).map_err(|_| FetchError::Unreadable("it is not JSON"))?;
+    let data = answer
+        .get("data")
+        .ok_or(FetchError::Unreadable("it has no data"))?;
+    text_of(members(data), key)
 }
 
 /// What a secret holds: version 2 puts it below another `data`, beside `metadata`.

@@ -534,4 +534,6 @@ fn next_id() -> u64 {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ pub struct Record {
 
 impl Record {
     /// Its bytes; `None` if the id before it is too long.
-    pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
         let previous = self.previous.as_deref().unwrap_or_default();
         let length = u16::try_from(previous.len()).ok()?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(3 + previous.len() + self.body.len()));
@@ -30,7 +30,7 @@ impl Record {
     }
 
     /// Reads its bytes; `None` if they are none of a record.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&[VERSION, low, high], rest) = bytes.split_first_chunk::<3>()? else {
             return None;
         };

@@ -24,4 +24,6 @@ pub use record::Record;
 pub use sender::Sender;
 pub use settings::{Acks, Broker, Mechanism, Sasl, Settings};
 #[doc(hidden)]
+pub use scram::fuzz_scram;
+#[doc(hidden)]
 pub use wire::read_answer;

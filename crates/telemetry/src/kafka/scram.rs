@@ -131,6 +131,20 @@ impl Last {
     }
 }
 
+/// Reads bytes as both messages of a broker. For the fuzzer.
+pub fn fuzz_scram(bytes: &[u8]) {
+    if let Ok(text) = text(bytes)
+        && let Ok(challenge) = Challenge::read(text)
+    {
+        assert!(!challenge.salt.is_empty());
+    }
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"a key that nobody else has");
+    let last = Last {
+        server_signature: hmac::sign(&key, bytes),
+    };
+    let _ = last.check(bytes);
+}
+
 /// What the broker's first message says.
 struct Challenge<'a> {
     nonce: &'a str,

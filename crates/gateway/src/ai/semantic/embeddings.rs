@@ -249,6 +249,11 @@ fn meanings_in(answer: &[u8], count: usize) -> Result<Vec<Meaning>, EmbeddingErr
         .ok_or_else(|| unreadable("fewer vectors than it was asked for"))
 }
 
+/// Reads an answer with vectors. For the fuzzer.
+pub(crate) fn fuzz_vectors(answer: &[u8], count: usize) -> Option<usize> {
+    meanings_in(answer, count).ok().map(|meanings| meanings.len())
+}
+
 fn unreadable(what: &str) -> EmbeddingError {
     EmbeddingError::Unreadable(what.to_owned())
 }

@@ -18,6 +18,7 @@ use super::protocol::Protocol;
 use crate::upstream::Pools;
 use embeddings::Embedder;
 pub use embeddings::EmbeddingError;
+pub(crate) use embeddings::fuzz_vectors;
 pub use references::References;
 
 /// Header of answers that tells how alike the prompt was to each instance, if `debugging` is on.

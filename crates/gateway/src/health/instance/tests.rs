@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 use serde_json::{Value, json};
-use tollgate_policy::health::{Found, Settings};
+use tollgate_policy::health::{Found, Settings, Ticket};
 
 use super::{InstanceHealth, Signal};
 use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty, status};
@@ -183,4 +185,62 @@ fn what_checks_found_stays_as_long_as_the_check_is_the_same() {
     assert!(other.health.is_usable(now));
     let unchecked = duty(&state, None, None);
     assert!(unchecked.health.addresses().is_none());
+}
+
+/// Threads make calls that go well, fail, are refused or are dropped, under a clock that they move on together. A state has as many
+/// trials under way as it may, and no trial slot is lost.
+#[test]
+fn threads_never_get_more_trials_than_there_are_and_give_all_of_them_back() {
+    const TRIALS: u32 = 2;
+    let state = SharedState::default();
+    let settings = Settings {
+        trial_calls: TRIALS,
+        ejection_ms: 20,
+        max_ejection_ms: 80,
+        ..settings()
+    };
+    let duty = duty(&state, Some(settings), None);
+    let health = duty.health.clone();
+    let (clock, beginning) = (AtomicU64::new(0), Instant::now());
+    let now = || beginning + Duration::from_millis(clock.load(Ordering::SeqCst));
+    let trials: Mutex<Vec<Ticket>> = Mutex::default();
+    let seen = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (health, clock, now, trials, seen) = (&health, &clock, &now, &trials, &seen);
+            scope.spawn(move || {
+                for number in 0..5_000_u64 {
+                    clock.fetch_add(1, Ordering::SeqCst);
+                    let Some(call) = health.begin(now()) else { continue };
+                    if call.ticket.is_trial() {
+                        let mut trials = trials.lock().unwrap();
+                        trials.push(call.ticket);
+                        let of_this_state = trials.iter().filter(|ticket| **ticket == call.ticket).count();
+                        assert!(of_this_state <= TRIALS as usize, "{of_this_state} trials");
+                        seen.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if number.is_multiple_of(3) {
+                        thread::yield_now();
+                    }
+                    // No thread repeats the pattern of another one.
+                    match (number * 7 + thread * 3) % 5 {
+                        0 | 1 => call.report(now(), Signal::Answered { first_token: None }),
+                        2 => call.report(now(), Signal::Failed),
+                        3 => call.report(now(), Signal::RateLimited { retry_after: None }),
+                        // The client has left: nothing is told.
+                        _ => {}
+                    }
+                    if call.ticket.is_trial() {
+                        let mut trials = trials.lock().unwrap();
+                        let place = trials.iter().position(|ticket| *ticket == call.ticket).unwrap();
+                        trials.swap_remove(place);
+                    }
+                }
+            });
+        }
+    });
+    assert!(seen.load(Ordering::SeqCst) > 0, "no trial was made");
+    let later = now() + Duration::from_millis(settings.max_ejection_ms);
+    let calls: Vec<_> = (0..TRIALS).map_while(|_| health.begin(later)).collect();
+    assert_eq!(calls.len(), TRIALS as usize, "a trial slot is lost");
 }

@@ -274,10 +274,7 @@ impl JwtAuth {
             return Err(UNKNOWN_KEY);
         };
         // The credential says how its tokens are signed; what the token says must agree and decides nothing.
-        if token.algorithm != proof.verifier.algorithm()
-            || !proof
-                .verifier
-                .is_signed(token.message.as_bytes(), &token.signature)
+        if !token.is_signed_for(&proof.verifier)
             || !self.is_in_time(call, &token.claims, proof.lifetime_grace_s)
         {
             return Err(UNVERIFIED);
@@ -356,9 +353,19 @@ impl<'a> Token<'a> {
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
         })
     }
+
+    fn is_signed_for(&self, verifier: &Verifier) -> bool {
+        self.algorithm == verifier.algorithm()
+            && verifier.is_signed(self.message.as_bytes(), &self.signature)
+    }
 }
 
-fn remove_cookie(headers: &mut HeaderMap, name: &str) {
+/// Whether a text is a token that is signed as a verifier wants it.
+pub(crate) fn is_signed_token(text: &str, verifier: &Verifier) -> bool {
+    Token::read(text).is_some_and(|token| token.is_signed_for(verifier))
+}
+
+pub(crate) fn remove_cookie(headers: &mut HeaderMap, name: &str) {
     let kept: Vec<String> = variables::cookies(headers)
         .filter(|(key, _)| *key != name)
         .map(|(key, value)| format!("{key}={value}"))

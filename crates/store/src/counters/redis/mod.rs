@@ -388,6 +388,24 @@ impl Shared {
     }
 }
 
+/// Reads bytes as the answers that are read of a server: of scripts, and which node has which keys. For the fuzzer.
+pub fn fuzz_answer(bytes: &[u8]) {
+    let Ok(answer) = redis::parse_redis_value(bytes) else {
+        return;
+    };
+    let _ = worker::rows::<4>(&answer);
+    let _ = worker::rows::<2>(&answer);
+    let asked = Address {
+        host: "asked".to_owned(),
+        port: 6379,
+    };
+    if let Some(map) = slots::SlotMap::read(&answer, &asked) {
+        for slot in [0, 1, 8191, u16::MAX] {
+            assert!(map.node(slot).is_none_or(|node| map.nodes().any(|known| known == node)));
+        }
+    }
+}
+
 fn sign_in(username: &Option<String>, password: &Option<tollgate_resources::Secret>) -> RedisConnectionInfo {
     let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
     // As APISIX has it: without a password nobody signs in.

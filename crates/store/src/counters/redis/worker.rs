@@ -408,7 +408,7 @@ fn is_of_another_type(error: &str) -> bool {
 }
 
 /// The numbers of an answer: rows of the same length.
-fn rows<const N: usize>(value: &Value) -> Option<Vec<[u64; N]>> {
+pub(super) fn rows<const N: usize>(value: &Value) -> Option<Vec<[u64; N]>> {
     let Value::Array(rows) = value else {
         return None;
     };

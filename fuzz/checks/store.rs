@@ -1,0 +1,27 @@
+//! What must hold for any bytes that are found in the files of the store, or come from Redis.
+
+use tollgate_store::{StoreKey, fuzzing};
+
+/// The targets: a parser of outside bytes, and what must hold for it.
+pub(crate) const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("stored", stored), ("redis_answer", fuzzing::redis_answer)];
+
+/// What can be read of a file says the same when it is written and read again.
+fn stored(bytes: &[u8]) {
+    if let Some(object) = fuzzing::object(bytes) {
+        assert_eq!(fuzzing::object(&object), Some(object));
+    }
+    if let Some(turn) = fuzzing::turn(bytes) {
+        assert_eq!(turn, bytes);
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Some(name) = fuzzing::name(text) {
+        assert_eq!(name, text);
+    }
+    if let Err(error) = StoreKey::parse(text) {
+        let told = error.to_string();
+        assert!(text.len() < 8 || !told.contains(text), "an error shows a key");
+    }
+}

@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../gateway_checks.rs"]
-mod checks;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::run("ai_request", bytes));
