@@ -17,7 +17,9 @@ pub fn path(path: &str) -> Vec<String> {
 pub fn parameters(query: &str) -> Vec<(String, String)> {
     let query = Query::parse(query);
     let pairs = query.iter();
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Reads what a path below `/apisix/admin/` means, and gives the key of the object it names.

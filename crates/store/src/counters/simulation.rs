@@ -140,9 +140,10 @@ impl World {
     }
 
     fn release(&mut self, call: Call) {
-        let is_held = !call.is_over && call.reservation.is_some();
         drop(call.reservation);
-        if is_held && let Some(book) = self.books.get_mut(&call.end_ms) {
+        if !call.is_over
+            && let Some(book) = self.books.get_mut(&call.end_ms)
+        {
             book.held -= call.amount;
         }
     }
@@ -188,9 +189,11 @@ impl World {
     fn step(&mut self, numbers: &mut Numbers) {
         let window_ms = self.limit.window_ms;
         let most = self.limit.amount;
+        // One of those that can still do something.
         let chosen = |calls: &mut Vec<Call>, numbers: &mut Numbers| {
-            let known = calls.len() as u64;
-            (known > 0).then(|| calls.swap_remove(usize::try_from(numbers.below(known)).expect("a place")))
+            let place = usize::try_from(numbers.below(calls.len().max(1) as u64)).expect("a place");
+            let is_there = calls.get(place).is_some_and(|call| call.reservation.is_some());
+            is_there.then(|| calls.swap_remove(place))
         };
         match numbers.below(12) {
             0..5 => self.begin(1 + numbers.below(most), 1 + numbers.below(2 * window_ms)),
@@ -235,11 +238,13 @@ fn what_is_admitted_fits_and_nothing_leaks_in_any_order_of_steps() {
                 world.step(&mut numbers);
             }
             // Everybody leaves, and the leases of those who cannot run out: nothing is held for nobody.
-            while let Some(call) = world.calls.pop() {
-                match call.reservation {
-                    Some(_) => world.release(call),
-                    None => world.wait(call.until_ms.saturating_sub(world.now_ms)),
-                }
+            while let Some(place) = world.calls.iter().position(|call| call.reservation.is_some()) {
+                let call = world.calls.swap_remove(place);
+                world.release(call);
+                world.check();
+            }
+            while let Some(call) = world.calls.first() {
+                world.wait(call.until_ms.saturating_sub(world.now_ms));
                 world.check();
             }
             world.wait(2 * limit.window_ms);
@@ -383,14 +388,14 @@ fn places_are_neither_exceeded_nor_leaked_by_real_threads() {
                     if entered.iter().filter(|one| one.place.is_some()).count() < 2 {
                         continue;
                     }
-                    for place in &inside {
+                    for place in inside {
                         assert!(
                             place.fetch_add(1, Ordering::SeqCst) < 3,
                             "more are in than may be"
                         );
                     }
                     std::thread::yield_now();
-                    for place in &inside {
+                    for place in inside {
                         place.fetch_sub(1, Ordering::SeqCst);
                     }
                     drop(entered);

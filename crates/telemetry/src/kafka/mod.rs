@@ -21,9 +21,9 @@ mod wire;
 pub use error::KafkaError;
 pub use partition::Partitioner;
 pub use record::Record;
-pub use sender::Sender;
-pub use settings::{Acks, Broker, Mechanism, Sasl, Settings};
 #[doc(hidden)]
 pub use scram::fuzz_scram;
+pub use sender::Sender;
+pub use settings::{Acks, Broker, Mechanism, Sasl, Settings};
 #[doc(hidden)]
 pub use wire::read_answer;

@@ -355,8 +355,7 @@ impl<'a> Token<'a> {
     }
 
     fn is_signed_for(&self, verifier: &Verifier) -> bool {
-        self.algorithm == verifier.algorithm()
-            && verifier.is_signed(self.message.as_bytes(), &self.signature)
+        self.algorithm == verifier.algorithm() && verifier.is_signed(self.message.as_bytes(), &self.signature)
     }
 }
 

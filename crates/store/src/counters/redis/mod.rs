@@ -401,7 +401,10 @@ pub fn fuzz_answer(bytes: &[u8]) {
     };
     if let Some(map) = slots::SlotMap::read(&answer, &asked) {
         for slot in [0, 1, 8191, u16::MAX] {
-            assert!(map.node(slot).is_none_or(|node| map.nodes().any(|known| known == node)));
+            assert!(
+                map.node(slot)
+                    .is_none_or(|node| map.nodes().any(|known| known == node))
+            );
         }
     }
 }
