@@ -2,11 +2,13 @@
 
 use std::sync::OnceLock;
 
+use crate::checks::FuzzTarget;
+
 /// Runs the target that the variable `TARGET` names.
 ///
 /// # Panics
 /// The variable names no target of this binary, or the bytes have broken what must hold.
-pub(crate) fn run(targets: &[(&str, fn(&[u8]))], bytes: &[u8]) {
+pub(crate) fn run(targets: &[FuzzTarget], bytes: &[u8]) {
     static CHOSEN: OnceLock<fn(&[u8])> = OnceLock::new();
     let check = CHOSEN.get_or_init(|| {
         let wanted = std::env::var("TARGET").unwrap_or_default();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checks::FuzzTarget;
+
 /// Bytes that change what surrounds them.
 const OTHERS: [u8; 8] = [b'"', b'}', b'0', b'\n', 0xFF, b'*', b':', b'/'];
 
@@ -10,7 +12,7 @@ const OTHERS: [u8; 8] = [b'"', b'}', b'0', b'\n', 0xFF, b'*', b':', b'/'];
 const MAX_SEED: usize = 2_048;
 
 /// The targets of a file of checks.
-pub(crate) struct Corpora(pub(crate) &'static [(&'static str, fn(&[u8]))]);
+pub(crate) struct Corpora(pub(crate) &'static [FuzzTarget]);
 
 impl Corpora {
     /// Every seed passes.

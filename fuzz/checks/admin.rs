@@ -4,8 +4,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use tollgate_admin::fuzzing;
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[("admin_request", request)];
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[("admin_request", request)];
 
 /// The first line is a path with a query, the rest a body. What is decoded has no encoded parts left that were not written
 /// twice, an object that is named is below its collection, and what is wrong with a body is told in one line with a place in it.

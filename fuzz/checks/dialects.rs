@@ -19,8 +19,11 @@ const DIALECTS: [Dialect; 6] = [
 ];
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("sse", sse),
     ("scan", document),
     ("openai_chat_request", |bytes| request(Dialect::OpenaiChat, bytes)),

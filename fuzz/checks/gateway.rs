@@ -34,8 +34,11 @@ const CONFS: [&str; 3] = [
         "request_body":{"bedrock-converse":{"inferenceConfig":{"topP":0.5}}}}}"#,
 ];
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("ai_request", request),
     ("ai_answer", answer),
     ("call_head", calls::head),

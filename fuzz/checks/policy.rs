@@ -12,8 +12,11 @@ use reference::{Command, compare};
 #[path = "../../crates/policy/tests/reference/mod.rs"]
 pub(crate) mod reference;
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("cost", |bytes| of_text(bytes, formula)),
     ("expr", |bytes| of_text(bytes, expression)),
     ("networks", |bytes| of_text(bytes, networks)),

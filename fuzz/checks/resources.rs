@@ -13,8 +13,11 @@ use tollgate_resources::{Lowered, Mistake, access_log_format, lower_native, lowe
 #[path = "adc.rs"]
 mod adc;
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("tollgate_yaml", |bytes| of_text(bytes, native)),
     ("rbac_json", |bytes| of_text(bytes, rbac)),
     ("apisix_bootstrap", |bytes| of_text(bytes, bootstrap)),

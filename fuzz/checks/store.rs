@@ -2,9 +2,11 @@
 
 use tollgate_store::{StoreKey, fuzzing};
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("stored", stored), ("redis_answer", fuzzing::redis_answer)];
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[("stored", stored), ("redis_answer", fuzzing::redis_answer)];
 
 /// What can be read of a file says the same when it is written and read again.
 fn stored(bytes: &[u8]) {

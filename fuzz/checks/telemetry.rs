@@ -8,8 +8,11 @@ use tollgate_telemetry::prices::{Pack, Source, decimal};
 use tollgate_telemetry::traces::{parse_trace_parent, parse_trace_state};
 use tollgate_telemetry::{Format, PayloadRules, Redaction, fixture, kafka, ledger, otlp};
 
-/// The targets: a parser of outside bytes, and what must hold for it.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, and what must hold for any bytes given to a parser.
+pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("kafka_answer", kafka_answer),
     ("kafka_sign_in", kafka::fuzz_scram),
     ("otlp_answer", otlp::fuzz_answers),

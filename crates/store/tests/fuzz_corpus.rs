@@ -1,11 +1,6 @@
 //! Runs the corpora of the fuzz targets as ordinary tests, on any compiler.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests count as tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
 #[path = "../../../fuzz/checks/store.rs"]
 mod checks;
