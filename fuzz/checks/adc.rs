@@ -45,7 +45,7 @@ pub(crate) fn manifests(bytes: &[u8]) {
             Ok(found) => found.objects,
             Err(mistakes) => {
                 assert!(!mistakes.is_empty(), "refused without a reason");
-                let lines = text.split('\n').count();
+                let lines = lines_of(text);
                 for mistake in mistakes {
                     assert!(
                         mistake.line.is_none_or(|line| line <= lines),
@@ -90,4 +90,9 @@ fn ordered(objects: Vec<(ObjectKey, Map<String, Value>)>) -> Vec<(ObjectKey, Map
         .collect();
     objects.sort_by(|(a, _), (b, _)| a.cmp(b));
     objects
+}
+
+/// The lines that a text has for who reads YAML: a carriage return ends one too.
+pub(crate) fn lines_of(text: &str) -> usize {
+    text.replace("\r\n", "\n").split(['\n', '\r']).count()
 }

@@ -148,7 +148,7 @@ fn object(text: &str) {
 /// There is something to mend, at a place that exists, in one line.
 fn assert_told(mistakes: &[Mistake], text: &str) {
     assert!(!mistakes.is_empty(), "refused without a reason");
-    let lines = text.split('\n').count();
+    let lines = adc::lines_of(text);
     for mistake in mistakes {
         assert!(
             mistake.line.is_none_or(|line| line <= lines),

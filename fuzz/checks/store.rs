@@ -23,7 +23,10 @@ fn stored(bytes: &[u8]) {
         assert_eq!(name, text);
     }
     if let Err(error) = StoreKey::parse(text) {
-        let told = error.to_string();
-        assert!(text.len() < 8 || !told.contains(text), "an error shows a key");
+        let is_like_one = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(
+            !is_like_one || !error.to_string().contains(text),
+            "an error shows a key"
+        );
     }
 }

@@ -1,9 +1,12 @@
 //! One call as one JSON object.
 
+use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use serde_json::Serializer as Serialized;
+use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
 use super::{mask, variables};
@@ -62,7 +65,10 @@ pub(super) fn write(record: &CallRecord<'_>, out: &mut Vec<u8>) {
     };
     let start = out.len();
     // Only a value that cannot be JSON could fail, and there is none; half an object is never left behind.
-    if serde_json::to_writer(&mut *out, &line).is_err() {
+    if line
+        .serialize(&mut Serialized::with_formatter(&mut *out, OneLine))
+        .is_err()
+    {
         out.truncate(start);
         out.extend_from_slice(b"{}");
     }
@@ -203,6 +209,33 @@ impl From<TokenUsage> for UsageLine {
             reasoning_tokens: usage.reasoning,
             estimated: usage.estimated,
         }
+    }
+}
+
+/// Escapes what may stand in strings of JSON and what a terminal obeys: DEL, and the control characters above it.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        // Nearly always nothing is to be escaped; a check without early exit is one the compiler can vectorise.
+        if !fragment.bytes().fold(false, |found, byte| found | (byte >= 0x7f)) {
+            return out.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
+            let (plain, from_special) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut after = from_special.chars();
+            if let Some(special) = after.next() {
+                write!(out, "\\u{:04x}", u32::from(special))?;
+            }
+            rest = after.as_str();
+        }
+        out.write_all(rest.as_bytes())
     }
 }
 

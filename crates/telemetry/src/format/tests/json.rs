@@ -75,3 +75,16 @@ fn a_json_line_holds_the_whole_call_and_leaves_out_what_is_missing() {
         )
     );
 }
+
+#[test]
+fn what_a_terminal_obeys_is_escaped_and_other_letters_are_not() {
+    let mut call = fixture::call();
+    call.user_agent = Some("a\u{7f}b\u{9b}31mc\u{80}\u{a0}\u{e9}\u{1f600}");
+    let mut out = Vec::new();
+    Format::Json.write(&call, &mut out);
+    let line = String::from_utf8(out).unwrap();
+    let written = "\"user_agent\":\"a\\u007fb\\u009b31mc\\u0080\u{a0}\u{e9}\u{1f600}\"";
+    assert!(line.contains(written), "{line}");
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["user_agent"], call.user_agent.unwrap());
+}
