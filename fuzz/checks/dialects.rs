@@ -135,7 +135,7 @@ fn document(bytes: &[u8]) {
         .iter()
         .map(String::as_str)
         .step_by(2)
-        .chain(once("appended"))
+        .chain(once("appended").filter(|name| keys.iter().all(|key| key != name)))
         .zip(changes.iter().cycle())
         .map(|(key, value)| Edit {
             key,
