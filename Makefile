@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz test-kill fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -39,6 +39,9 @@ fuzz: ## one parser for longer: make fuzz TARGET=sse SECONDS=600
 soak: ## 100,000 calls of every kind, then five minutes of half the load with faults: same counts everywhere, nothing left behind
 	TOLLGATE_SOAK_CALLS=$(or $(CALLS),100000) TOLLGATE_SOAK_SECONDS=$(or $(SECONDS),300) \
 		$(CARGO) test --release --locked -p tollgate --test soak -- --nocapture
+
+test-kill: ## kill the gateway a thousand times in the middle of writes through the Admin API
+	TOLLGATE_KILLS=$(or $(KILLS),1000) $(CARGO) test --locked -p tollgate --test e2e keeping::killed -- --nocapture
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check

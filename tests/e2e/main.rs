@@ -14,6 +14,7 @@ mod faults;
 mod framing;
 mod harness;
 mod idle;
+mod keeping;
 mod logging;
 mod midway;
 mod nginx_demo;

@@ -67,6 +67,7 @@ pub struct Admin<D> {
     pub(crate) data_plane: D,
     pub(crate) registry: Registry,
     now_s: Box<dyn Fn() -> u64 + Send + Sync>,
+    steady_s: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Held from the checks of a write until the data plane knows it, so that what was checked is what takes effect.
     pub(crate) writing: tokio::sync::Mutex<()>,
     /// The document of [`Mode::ApiDriven`](crate::Mode::ApiDriven); `None` before the first.
@@ -87,6 +88,8 @@ pub struct Parts {
     pub check_vars: CheckVars,
     /// The time, in seconds since 1970.
     pub now_s: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// The same by a clock that nobody can set; times to live end by it.
+    pub steady_s: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Default for Parts {
@@ -99,6 +102,7 @@ impl Default for Parts {
                     .duration_since(UNIX_EPOCH)
                     .map_or(0, |since| since.as_secs())
             }),
+            steady_s: Box::new(tollgate_gateway::clock::steady_s),
         }
     }
 }
@@ -116,6 +120,7 @@ impl<D: DataPlane> Admin<D> {
             data_plane,
             registry,
             now_s: parts.now_s,
+            steady_s: parts.steady_s,
             writing: tokio::sync::Mutex::new(()),
             document: Mutex::new(None),
             deleted_services: Mutex::new(VecDeque::new()),
@@ -140,21 +145,18 @@ impl<D: DataPlane> Admin<D> {
         changes: Vec<Change>,
     ) -> Result<Vec<Applied>, Refusal> {
         let store = Arc::clone(&self.store);
-        let now_s = self.now_s();
+        let now_s = (self.steady_s)();
         let written = tokio::task::spawn_blocking(move || store.write_if(&expected, changes, now_s)).await;
         let applied = match written {
             Ok(Ok(applied)) => applied,
-            Ok(Err(StoreError::Changed { .. })) => {
-                return Err(Refusal::Store("value changed before overwritten".to_owned()));
-            }
             Ok(Err(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a change could not be stored"
-                );
-                return Err(Refusal::Store(
-                    "the change could not be stored; the log says why".to_owned(),
-                ));
+                if !matches!(error, StoreError::Changed { .. }) {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a change could not be stored"
+                    );
+                }
+                return Err(Refusal::from(&error));
             }
             Err(_) => return Err(Refusal::Fault),
         };
@@ -168,13 +170,13 @@ impl<D: DataPlane> Admin<D> {
 
     /// Deletes what has outlived its time.
     pub(crate) async fn expire(&self) {
-        if self.store.next_expiry_s().is_none_or(|at| at > self.now_s()) {
+        if self.store.next_expiry_s().is_none_or(|at| at > (self.steady_s)()) {
             return;
         }
         let _writing = self.writing.lock().await;
         let changes: Vec<Change> = self
             .store
-            .expired(self.now_s())
+            .expired((self.steady_s)())
             .into_iter()
             .map(|key| Change::Delete { key })
             .collect();

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::header::COOKIE;
+use http::header::{COOKIE, HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 
 use crate::errors::Refusal;
@@ -15,6 +16,44 @@ pub(crate) fn address(settings: &Settings, client: IpAddr) -> Result<(), Refusal
         Some(networks) if !networks.iter().any(|network| network.contains(client)) => Err(Refusal::Address),
         _ => Ok(()),
     }
+}
+
+/// Refuses what a browser sends for somebody else's page. A cookie may hold the key, or no key may be needed: then whoever
+/// makes a person open a page could write through the person's browser.
+pub(crate) fn page(settings: &Settings, headers: &HeaderMap) -> Result<(), Refusal> {
+    let host = headers.get(HOST).map(|host| host.as_bytes());
+    if !settings.cors
+        && let Some(origin) = headers.get(ORIGIN)
+    {
+        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let is_own = authority
+            .zip(host)
+            .is_some_and(|((_, authority), host)| authority.as_bytes().eq_ignore_ascii_case(host));
+        if !is_own {
+            return Err(Refusal::Page(
+                "a page of another origin may not use the Admin API; enable_admin_cors lets it",
+            ));
+        }
+    }
+    // A name that anybody owns can be made to lead here. Its pages are of the same origin then, but have no key.
+    if !settings.key_required && !settings.strict && host.is_some_and(|host| !is_local(host)) {
+        return Err(Refusal::Page(
+            "without admin_key_required the Admin API is reached by an address or as localhost only",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a host is an address, or the name of this machine for itself.
+fn is_local(host: &[u8]) -> bool {
+    let authority = str::from_utf8(host)
+        .ok()
+        .and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let name = authority.host();
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        name.eq_ignore_ascii_case("localhost") || address.unwrap_or(name).parse::<IpAddr>().is_ok()
+    })
 }
 
 /// Refuses requests without a key that opens them. A key in the query counts before one in the header, that before one in

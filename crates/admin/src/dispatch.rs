@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode};
 
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
+use crate::condition::Condition;
 use crate::errors::Refusal;
 use crate::objects;
 use crate::observe;
@@ -62,6 +63,7 @@ impl<D: DataPlane> Admin<D> {
         if observe::is_metrics(&segments) {
             return observe::metrics(method, &self.data_plane);
         }
+        auth::page(&self.settings, &parts.headers)?;
         if observe::is_health(&segments) {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
             auth::key(&self.settings, method, &parts.headers, &query)?;
@@ -177,13 +179,19 @@ impl<D: DataPlane> Admin<D> {
             return self.read(&target, query);
         }
         let force = query.first("force") == Some("true");
+        // APISIX does not know conditions.
+        let condition = if self.settings.strict {
+            None
+        } else {
+            Condition::read(&parts.headers)?
+        };
         let admin = Arc::clone(self);
         let write = async move {
             match method {
-                Method::PUT => admin.put(&target, body, ttl_s).await,
+                Method::PUT => admin.put(&target, body, ttl_s, condition).await,
                 Method::POST => admin.post(&target, body, ttl_s).await,
-                Method::PATCH => admin.patch(&target, body, ttl_s).await,
-                Method::DELETE => admin.delete(&target, force).await,
+                Method::PATCH => admin.patch(&target, body, ttl_s, condition).await,
+                Method::DELETE => admin.delete(&target, force, condition).await,
                 _ => Err(Refusal::NoMethod),
             }
         };

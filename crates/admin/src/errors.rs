@@ -1,8 +1,11 @@
 //! Why a request is refused, with APISIX's statuses and texts. All of them become answers here.
 
+use std::io::ErrorKind;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tollgate_store::StoreError;
 
 use crate::answer::Answer;
 
@@ -58,9 +61,18 @@ pub(crate) enum Refusal {
     /// A document with mistakes, all of them.
     #[error("Configuration validation failed")]
     Document(Vec<Value>),
+    /// The request comes from a page of somebody else; the text says what would let it in.
+    #[error("{0}")]
+    Page(&'static str),
+    /// The object is not what its writer said it has to be.
+    #[error("{0}")]
+    Stale(String),
     /// The store cannot do it now.
     #[error("{0}")]
     Store(String),
+    /// The store has no room for it.
+    #[error("nothing was changed: the disk of the store is full")]
+    Full,
     /// A fault of ours.
     #[error("internal error")]
     Fault,
@@ -71,7 +83,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::Token(_) => StatusCode::UNAUTHORIZED,
-            Refusal::Address => StatusCode::FORBIDDEN,
+            Refusal::Address | Refusal::Page(_) => StatusCode::FORBIDDEN,
             Refusal::NoPath
             | Refusal::NoKind(_)
             | Refusal::NoMethod
@@ -81,11 +93,34 @@ impl Refusal {
             Refusal::Body { .. } | Refusal::Invalid(_) | Refusal::Plain(_) | Refusal::Document(_) => {
                 StatusCode::BAD_REQUEST
             }
+            Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
             Refusal::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
+
+/// What the writer is told when the store refuses. Nothing of the operator's paths.
+impl From<&StoreError> for Refusal {
+    fn from(error: &StoreError) -> Self {
+        let StoreError::Io { source, .. } = error else {
+            return Refusal::Store(match error {
+                StoreError::Changed { .. } => "value changed before overwritten".to_owned(),
+                _ => UNSTORED.to_owned(),
+            });
+        };
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Refusal::Full,
+            ErrorKind::ReadOnlyFilesystem => {
+                Refusal::Store("nothing was changed: the disk of the store is read-only".to_owned())
+            }
+            _ => Refusal::Store(UNSTORED.to_owned()),
+        }
+    }
+}
+
+const UNSTORED: &str = "nothing was changed: the store cannot be written; the log says why";
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
@@ -102,6 +137,45 @@ impl From<Refusal> for Answer {
             Refusal::Plain(text) => Answer::text(status, text),
             Refusal::Document(errors) => Answer::json(status, json!({"error_msg": text, "errors": errors})),
             _ => Answer::json(status, json!({"error_msg": text})),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn whoever_writes_is_told_why_the_disk_refuses_and_nothing_of_its_paths() {
+        let told = |kind: ErrorKind| {
+            let refusal = Refusal::from(&StoreError::Io {
+                path: "/planted/tollgate.db".into(),
+                source: io::Error::new(kind, "planted"),
+            });
+            let text = refusal.to_string();
+            assert!(
+                text.starts_with("nothing was changed: ") && !text.contains("planted"),
+                "{text}"
+            );
+            (
+                refusal.status().as_u16(),
+                text.contains("full"),
+                text.contains("read-only"),
+            )
+        };
+        for kind in [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::FileTooLarge,
+        ] {
+            assert_eq!(told(kind), (507, true, false), "{kind}");
+        }
+        assert_eq!(told(ErrorKind::ReadOnlyFilesystem), (503, false, true));
+        // EIO has no kind of its own.
+        for kind in [ErrorKind::Other, ErrorKind::PermissionDenied, ErrorKind::NotFound] {
+            assert_eq!(told(kind), (503, false, false), "{kind}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod auth;
 mod beyond;
 mod body;
 mod check;
+mod condition;
 mod dispatch;
 mod document;
 mod duplicates;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::header::ETAG;
+use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use tollgate_resources::objects::{Kind, Object, ObjectKey, Write, patch};
 use tollgate_store::{Applied, Change};
@@ -11,6 +12,7 @@ use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::body;
 use crate::check::{self, Among, Checked, Proposal};
+use crate::condition::Condition;
 use crate::errors::Refusal;
 use crate::list;
 use crate::query::Query;
@@ -21,7 +23,7 @@ impl<D: DataPlane> Admin<D> {
     pub(crate) fn read(&self, target: &Target, query: &Query) -> Result<Answer, Refusal> {
         if let Some(key) = target.object() {
             let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
-            return Ok(Answer::json(StatusCode::OK, list::one(&object)));
+            return Ok(self.tagged(Answer::json(StatusCode::OK, list::one(&object)), &object));
         }
         let objects = match (target.kind, &target.parent) {
             (Kind::Credential, Some(username)) => {
@@ -42,6 +44,7 @@ impl<D: DataPlane> Admin<D> {
         target: &Target,
         body: Option<Value>,
         ttl_s: Option<u64>,
+        condition: Option<Condition>,
     ) -> Result<Answer, Refusal> {
         let _writing = self.writing.lock().await;
         // ADC writes the upstream of a service that has none as an empty body.
@@ -54,6 +57,9 @@ impl<D: DataPlane> Admin<D> {
         let mut warnings = Vec::new();
         let Checked { key, mut value } = self.check(target, Write::Put, body, &mut warnings)?;
         let key = key.ok_or(Refusal::Fault)?;
+        if let Some(condition) = condition {
+            condition.check(self.store.get(&key).as_deref())?;
+        }
         if bodiless {
             value.remove("nodes");
         }
@@ -78,7 +84,7 @@ impl<D: DataPlane> Admin<D> {
         let applied = self
             .commit(Vec::new(), vec![Change::Put { key, value, ttl_s }])
             .await?;
-        Ok(written(&applied)?.warning(&warnings))
+        Ok(self.written(&applied)?.warning(&warnings))
     }
 
     /// `POST`: creates an object under an id of ours.
@@ -100,7 +106,7 @@ impl<D: DataPlane> Admin<D> {
         let applied = self
             .commit(vec![(key.clone(), None)], vec![Change::Put { key, value, ttl_s }])
             .await?;
-        Ok(written(&applied)?.warning(&warnings))
+        Ok(self.written(&applied)?.warning(&warnings))
     }
 
     /// A key that no object has: the next revision, as APISIX does it.
@@ -121,6 +127,7 @@ impl<D: DataPlane> Admin<D> {
         target: &Target,
         body: Option<Value>,
         ttl_s: Option<u64>,
+        condition: Option<Condition>,
     ) -> Result<Answer, Refusal> {
         let _writing = self.writing.lock().await;
         let Some(key) = target.object() else {
@@ -134,6 +141,9 @@ impl<D: DataPlane> Admin<D> {
             return Err(Refusal::Invalid("invalid configuration".to_owned()));
         }
         let object = self.store.get(&key).ok_or(Refusal::NoObject)?;
+        if let Some(condition) = condition {
+            condition.check(Some(&object))?;
+        }
         let keeps_time =
             target.part.is_empty() && change.get("update_time").is_some_and(|time| !time.is_null());
         let mut value = patched(&object, &target.part, change)?;
@@ -150,15 +160,23 @@ impl<D: DataPlane> Admin<D> {
         let applied = self
             .commit(expected, vec![Change::Put { key, value, ttl_s }])
             .await?;
-        Ok(written(&applied)?.warning(&warnings))
+        Ok(self.written(&applied)?.warning(&warnings))
     }
 
     /// `DELETE`: removes an object, and the credentials of a consumer with it. `force` skips the look for users of it.
-    pub(crate) async fn delete(&self, target: &Target, force: bool) -> Result<Answer, Refusal> {
+    pub(crate) async fn delete(
+        &self,
+        target: &Target,
+        force: bool,
+        condition: Option<Condition>,
+    ) -> Result<Answer, Refusal> {
         let _writing = self.writing.lock().await;
         let key = target
             .object()
             .ok_or_else(|| Refusal::Invalid(format!("missing {} id", target.word())))?;
+        if let (Some(condition), Some(object)) = (condition, self.store.get(&key)) {
+            condition.check(Some(&object))?;
+        }
         if !force {
             check::unused(&key, &self.store).map_err(Refusal::Invalid)?;
         }
@@ -201,6 +219,27 @@ impl<D: DataPlane> Admin<D> {
                 .is_none(),
             None => key.kind == Kind::Upstream && self.was_service(&key.id),
         }
+    }
+
+    /// Tells the revision of an object also in the header by which conditions name it.
+    fn tagged(&self, answer: Answer, object: &Object) -> Answer {
+        let tag = HeaderValue::try_from(format!("\"{}\"", object.modified_index));
+        match tag {
+            Ok(tag) if !self.settings.strict => answer.with(ETAG, tag),
+            _ => answer,
+        }
+    }
+
+    /// The answer to a write of one object.
+    fn written(&self, applied: &[Applied]) -> Result<Answer, Refusal> {
+        let first = applied.first().ok_or(Refusal::Fault)?;
+        let object: &Arc<Object> = first.after.as_ref().ok_or(Refusal::Fault)?;
+        let status = match first.before {
+            None => StatusCode::CREATED,
+            Some(_) => StatusCode::OK,
+        };
+        let value = json!({"key": object.key.path(), "value": list::written(object)});
+        Ok(self.tagged(Answer::json(status, value), object))
     }
 
     fn check(
@@ -270,20 +309,6 @@ fn object_of(body: Value) -> Result<Map<String, Value>, Refusal> {
             body::type_word(&other)
         ))),
     }
-}
-
-/// The answer to a write of one object.
-fn written(applied: &[Applied]) -> Result<Answer, Refusal> {
-    let first = applied.first().ok_or(Refusal::Fault)?;
-    let object: &Arc<Object> = first.after.as_ref().ok_or(Refusal::Fault)?;
-    let status = match first.before {
-        None => StatusCode::CREATED,
-        Some(_) => StatusCode::OK,
-    };
-    Ok(Answer::json(
-        status,
-        json!({"key": object.key.path(), "value": list::written(object)}),
-    ))
 }
 
 fn deleted(key: &ObjectKey) -> Answer {

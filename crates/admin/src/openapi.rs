@@ -58,6 +58,8 @@ pub fn document() -> Value {
                 },
                 "unknown": {"description": "There is no such object.", "content": content("error")},
                 "unauthorized": {"description": "No key, or one that does not open this.", "content": content("error")},
+                "stale": {"description": "The object is not what `If-Match` or `If-None-Match` says.", "content": content("error")},
+                "full": {"description": "The store has no room; nothing was changed.", "content": content("error")},
                 "unavailable": {"description": "The store cannot do it now.", "content": content("error")},
             },
         },
@@ -101,6 +103,14 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
         operation["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": schema}}});
         operation["parameters"] = json!([ttl()]);
+        operation["responses"]["507"] = json!({"$ref": "#/components/responses/full"});
+        operation
+    };
+    let conditional = |mut operation: Value, conditions: &[&str]| {
+        if let Some(parameters) = operation["parameters"].as_array_mut() {
+            parameters.extend(conditions.iter().map(|name| condition(name)));
+        }
+        operation["responses"]["412"] = json!({"$ref": "#/components/responses/stale"});
         operation
     };
     let written = |status: &str, description: &str| {
@@ -142,7 +152,7 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
             format!("Creates or replaces the {} whose id is in the body.", place.word),
             merge(written("200", "Replaced."), written("201", "Created.")),
         );
-        whole["put"] = body(put, reference(place.schema));
+        whole["put"] = conditional(body(put, reference(place.schema)), &CONDITIONS);
     }
     if !parents.is_empty() {
         whole["parameters"] = parents.iter().map(|name| path_parameter(name)).collect();
@@ -172,13 +182,18 @@ fn add_kind(paths: &mut Map<String, Value>, kind: Kind) {
         "description": "`true` deletes it even if others refer to it",
         "schema": {"type": "string"},
     }]);
-    let mut one = json!({"get": get, "put": body(put, reference(place.schema)), "delete": delete});
+    delete["responses"]["507"] = json!({"$ref": "#/components/responses/full"});
+    let mut one = json!({
+        "get": get,
+        "put": conditional(body(put, reference(place.schema)), &CONDITIONS),
+        "delete": conditional(delete, &CONDITIONS[..1]),
+    });
     if !matches!(kind, Kind::Consumer | Kind::Credential | Kind::PluginMetadata) {
         let patch = operation(
             format!("Merges the body into a {}; null deletes a field.", place.word),
             merge(written("200", "Changed."), json!({"404": unknown})),
         );
-        one["patch"] = body(patch, json!({"type": "object"}));
+        one["patch"] = conditional(body(patch, json!({"type": "object"})), &CONDITIONS[..1]);
     }
     one["parameters"] = parents.iter().copied().chain([id]).map(path_parameter).collect();
     paths.insert(format!("{collection}/{{{id}}}"), one);
@@ -225,6 +240,17 @@ fn ttl() -> Value {
         "seconds until the object is deleted",
         &json!({"type": "number"}),
     )
+}
+
+/// The headers by which a writer says what the object has to be.
+const CONDITIONS: [&str; 2] = ["If-Match", "If-None-Match"];
+
+fn condition(name: &str) -> Value {
+    let description = match name {
+        "If-Match" => "the `modifiedIndex` that the object must have, or `*` for any",
+        _ => "`*`: there must be no such object",
+    };
+    json!({"name": name, "in": "header", "description": description, "schema": {"type": "string"}})
 }
 
 fn list_parameters(kind: Kind) -> Value {

@@ -6,6 +6,7 @@
 
 pub mod ai;
 pub mod certificates;
+pub mod clock;
 mod error;
 mod forwarding;
 #[doc(hidden)]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,13 @@ pub(crate) struct DatabaseFile {
     open_database: OpenDatabase,
 }
 
+/// What tells two files apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
 /// How a file becomes a database; tests put a failing disk here.
 pub(crate) type OpenDatabase = fn(File) -> Result<Database, DatabaseError>;
 
@@ -39,6 +46,15 @@ impl DatabaseFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file has the name now, whatever becomes of the name later.
+    pub(crate) fn identity(&self) -> Result<Identity, StoreError> {
+        let metadata = fs::metadata(&self.path).map_err(StoreError::io(&self.path))?;
+        Ok(Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 
     /// Opens the database; `None` if there is no file.

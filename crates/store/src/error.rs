@@ -53,6 +53,15 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file was moved away, deleted or replaced while it was in use: what would be written could not be found again.
+    #[error(
+        "{} was moved or replaced while it was in use: put it back, or start again to use what is there now",
+        path.display()
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
     /// One object of the file cannot be read: its record was changed, or swapped with another.
     #[error("the stored {key} is corrupt: restore the file from a backup")]
     Corrupt {

@@ -13,7 +13,7 @@ use redb::{
 };
 
 use crate::cipher::Cipher;
-use crate::database::{DatabaseFile, OpenDatabase, set_number, transact};
+use crate::database::{DatabaseFile, Identity, OpenDatabase, set_number, transact};
 use crate::disk;
 use crate::error::StoreError;
 use crate::index::Index;
@@ -27,6 +27,8 @@ pub(crate) struct StoreFile {
     cipher: Cipher,
     /// `None` after a failed write: the database takes no more writes until it is opened again.
     database: Option<Database>,
+    /// The file that was opened.
+    identity: Option<Identity>,
 }
 
 impl StoreFile {
@@ -45,6 +47,7 @@ impl StoreFile {
             file: DatabaseFile::new(directory, disk::STORE_FILE, open_database),
             cipher: Cipher::new(key)?,
             database: None,
+            identity: None,
         };
         let (database, index) = file.file.contained(|| {
             let mut database = match file.file.open_existing()? {
@@ -63,11 +66,18 @@ impl StoreFile {
             Ok((database, index))
         })?;
         file.database = Some(database);
+        file.identity = Some(file.file.identity()?);
         Ok((file, index))
     }
 
     /// Writes the outcome of a plan. After an error the file may hold it or not until it was mended.
     pub(crate) fn commit(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        // What is written to a file without a name is gone with the process.
+        if self.file.identity().ok() != self.identity {
+            return Err(StoreError::Moved {
+                path: self.file.path().to_owned(),
+            });
+        }
         let mut records = Vec::with_capacity(plan.outcome.len());
         for (key, planned) in &plan.outcome {
             let name = record::name(key);
@@ -110,6 +120,7 @@ impl StoreFile {
             records.push((name, sealed));
         }
         self.database = Some(database);
+        self.identity = Some(self.file.identity()?);
         // Even a file that shows the old revision is written again: what the operating system shows of a file after
         // a failed write need not be what the disk has.
         self.transact(|transaction| {

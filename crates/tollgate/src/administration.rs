@@ -21,12 +21,18 @@ use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
 use tollgate_telemetry::ledger::Reader;
 
-use crate::cli::{Failure, Source};
+use crate::cli::Failure;
 use crate::load::env;
 use crate::trust;
 
 /// The variable that may hold the store's key.
 pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
+
+/// Keys that APISIX's manual and its older releases have in their examples, an administrator's and a viewer's.
+const WELL_KNOWN_KEYS: [&str; 2] = [
+    "edd1c9f034335f136f87ad84b625c8f1",
+    "4054f7cf07e344346cd3f287985e76a2",
+];
 
 /// File in the data directory that holds a generated key of the Admin API.
 const GENERATED_KEY_FILE: &str = "admin.key";
@@ -76,8 +82,8 @@ impl DataPlane for Plane {
 }
 
 /// Whether there is a store to serve from on a node without Admin API: one that another run has left in the data directory.
-pub fn has_store(deployment: &Deployment, source: &Source) -> bool {
-    !source.is_native()
+pub fn has_store(deployment: &Deployment, is_native: bool) -> bool {
+    !is_native
         && deployment.provider == ConfigProvider::Embedded
         && Path::new(&deployment.data_dir).join("tollgate.db").exists()
 }
@@ -262,7 +268,11 @@ fn keys(
     let mut location = None;
     for (index, configured) in admin.keys.iter().enumerate() {
         let key = match &configured.key {
-            Some(reference) => resolve(reference, &configured.name)?,
+            Some(reference) => {
+                let key = resolve(reference, &configured.name)?;
+                check_key(&key, &configured.name, deployment.strict)?;
+                key
+            }
             None => {
                 let (key, file) = generated(index, &configured.name, deployment, config)?;
                 location = Some(file);
@@ -287,6 +297,25 @@ fn resolve(reference: &SecretRef, name: &str) -> Result<Secret, Failure> {
         .map_err(|missing| Failure::new(format!("the key `{name}` of the Admin API: {missing}")))
 }
 
+/// Refuses keys that keep nobody out.
+fn check_key(key: &Secret, name: &str, strict: bool) -> Result<(), Failure> {
+    let problem = if key.expose().trim().is_empty() {
+        "is empty"
+    } else if WELL_KNOWN_KEYS.contains(&key.expose()) {
+        "is the one of APISIX's manual, which everybody knows"
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "the key `{name}` of the Admin API {problem}: choose another, or write '' to have one made up"
+    );
+    if strict {
+        tracing::warn!("{text}");
+        return Ok(());
+    }
+    Err(Failure::new(text))
+}
+
 fn generated(
     index: usize,
     name: &str,
@@ -299,11 +328,14 @@ fn generated(
         format!("admin-{name}.key")
     };
     let file = Path::new(&deployment.data_dir).join(file_name);
-    if let Ok(text) = fs::read_to_string(&file) {
+    if let Ok(text) = fs::read_to_string(&file)
+        && !text.trim().is_empty()
+    {
         return Ok((Secret::from(text.trim().to_owned()), file));
     }
     let key = random_key()?;
     if let Some(config) = config
+        && config.is_file()
         && let Ok(text) = fs::read_to_string(config)
         && let Some(text) = with_admin_key(&text, index, &key)
         && replace(config, &text).is_ok()
@@ -317,15 +349,7 @@ fn generated(
         ))
     };
     fs::create_dir_all(&deployment.data_dir).map_err(failed)?;
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&file)
-        .map_err(failed)?;
-    out.write_all(format!("{key}\n").as_bytes())
-        .and_then(|()| out.sync_all())
-        .map_err(failed)?;
+    replace(&file, &format!("{key}\n")).map_err(failed)?;
     Ok((Secret::from(key), file))
 }
 

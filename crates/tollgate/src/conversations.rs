@@ -24,16 +24,19 @@ pub fn keep(
     config: &Responses,
     arguments: &RunArguments,
     deployment: &Deployment,
+    is_native: bool,
 ) -> Result<(), Failure> {
+    // Whether the configuration serves the Responses API by itself.
+    let serves = arguments.source.rbac.is_none() && is_native;
     let places = Places {
-        directory: directory(config, arguments, deployment)?,
+        directory: directory(config, arguments, deployment, serves)?,
         shared_key: match config.store {
             Some(ResponsesHome::Redis) => configured_key()?,
             _ => None,
         },
     };
     match config.store {
-        None if places.directory.is_none() && serves_native(arguments) => tracing::info!(
+        None if places.directory.is_none() && serves => tracing::info!(
             "conversations of the Responses API are kept in memory, and end with the process; --data-dir keeps them in a file"
         ),
         Some(ResponsesHome::Redis) if places.shared_key.is_none() => {
@@ -59,10 +62,11 @@ fn directory(
     config: &Responses,
     arguments: &RunArguments,
     deployment: &Deployment,
+    serves: bool,
 ) -> Result<Option<(PathBuf, StoreKey)>, Failure> {
     let is_wanted = match config.store {
         Some(ResponsesHome::Embedded) => true,
-        None => arguments.data_dir.is_some() && serves_native(arguments),
+        None => arguments.data_dir.is_some() && serves,
         Some(_) => false,
     };
     if !is_wanted {
@@ -74,11 +78,6 @@ fn directory(
         None => StoreKey::load_or_generate(directory).map_err(Failure::new)?,
     };
     Ok(Some((directory.to_owned(), key)))
-}
-
-/// Whether the configuration serves the Responses API by itself.
-fn serves_native(arguments: &RunArguments) -> bool {
-    arguments.source.rbac.is_none() && arguments.source.is_native()
 }
 
 fn configured_key() -> Result<Option<StoreKey>, Failure> {

@@ -1,6 +1,7 @@
 //! Reads configuration files and lowers them into resources.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -52,16 +53,17 @@ impl From<Lowered> for Loaded {
 impl Source {
     /// Reads the files, whatever is in them.
     pub fn read(&self) -> Files {
-        self.with_named(self.read_given())
+        self.with_named(self.given().map(|path| (path.clone(), read(path))).collect())
     }
 
     /// Reads the files that were read before, to see whether they have changed. Which they are is told anew only if those that
     /// tell it have changed: a large file must not be parsed twice in a second for that.
     pub fn read_again(&self, before: &Files) -> Files {
-        let mut files = self.read_given();
+        let again = |path: &PathBuf| (path.clone(), read_again(path, before));
+        let mut files: Vec<_> = self.given().map(again).collect();
         match before.0.split_at_checked(files.len()) {
             Some((given, named)) if given == files => {
-                files.extend(named.iter().map(|(path, _)| (path.clone(), read(path))));
+                files.extend(named.iter().map(|(path, _)| again(path)));
                 Files(files)
             }
             _ => self.with_named(files),
@@ -69,9 +71,8 @@ impl Source {
     }
 
     /// The files of the command line.
-    fn read_given(&self) -> Vec<(PathBuf, Result<String, String>)> {
-        let paths = self.config.iter().chain(&self.rbac);
-        paths.map(|path| (path.clone(), read(path))).collect()
+    fn given(&self) -> impl Iterator<Item = &PathBuf> {
+        self.config.iter().chain(&self.rbac)
     }
 
     /// A bootstrap file may name another file that holds the objects.
@@ -110,10 +111,10 @@ impl Source {
     }
 
     /// Whether it is our own format, or the NGINX demo's.
-    pub fn is_native(&self) -> bool {
-        let text = self.config.as_ref().and_then(|path| read(path).ok());
+    pub fn is_native(&self, files: &Files) -> bool {
+        let text = self.config.as_ref().and_then(|path| files.text(path).ok());
         self.rbac.is_some()
-            || text.is_none_or(|text| matches!(detect(&text), FileKind::Native | FileKind::Unknown))
+            || text.is_none_or(|text| matches!(detect(text), FileKind::Native | FileKind::Unknown))
     }
 
     fn native(&self, files: &Files, config: Option<(&str, &str)>) -> Result<Loaded, Failure> {
@@ -274,8 +275,34 @@ fn log_format_mistake(file: &str, text: &str) -> Option<Mistake> {
     })
 }
 
+/// Largest file that is read. Every front end refuses smaller ones in words of its own; this bounds the memory for that.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
 fn read(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| error.to_string())
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let mut text = String::new();
+    if length <= MAX_BYTES {
+        // The length of a pipe is not known before.
+        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+        read.map_err(|error| error.to_string())?;
+    }
+    if length.max(text.len() as u64) > MAX_BYTES {
+        return Err(format!("it has more than {MAX_BYTES} bytes"));
+    }
+    Ok(text)
+}
+
+/// Reads a file that was read before. One that is no ordinary file, such as a pipe, is read once: it would be waited for.
+fn read_again(path: &Path, before: &Files) -> Result<String, String> {
+    let is_ordinary = match fs::metadata(path) {
+        Ok(metadata) => metadata.is_file(),
+        Err(error) => return Err(error.to_string()),
+    };
+    match before.0.iter().find(|(other, _)| other == path) {
+        Some((_, text)) if !is_ordinary => text.clone(),
+        _ => read(path),
+    }
 }
 
 fn display(path: impl AsRef<Path>) -> String {

@@ -12,6 +12,7 @@ mod load;
 mod loggers;
 mod observation;
 mod otlp;
+mod own_log;
 mod prices;
 mod reprice;
 mod run;

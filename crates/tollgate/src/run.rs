@@ -1,26 +1,25 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
 use std::collections::HashSet;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
-use tracing_subscriber::EnvFilter;
 
 use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
-use crate::{administration, banner, conversations, observation, prices, telemetry, trust};
+use crate::{administration, banner, conversations, observation, own_log, prices, telemetry, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -32,6 +31,9 @@ const CHARGES_TIME: Duration = Duration::from_secs(2);
 /// How long handing on what is told of the last calls may take at the end.
 const TELEMETRY_TIME: Duration = Duration::from_secs(5);
 
+/// `SIGXFSZ`, the same number on all of Linux but MIPS.
+const FILE_TOO_LARGE: i32 = 25;
+
 /// How long workers may take to close their calls when nothing is waited for any more.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
@@ -40,9 +42,17 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// # Errors
 /// The configuration has mistakes, or an address cannot be listened on.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    start_own_log();
+    own_log::start();
+    let result = serve(arguments);
+    // Before anything else is told: what was told last may say why.
+    own_log::flush();
+    result
+}
+
+fn serve(arguments: &RunArguments) -> Result<(), Failure> {
     let files = arguments.source.read();
     let mut loaded = arguments.source.lower(&files)?;
+    let is_native = arguments.source.is_native(&files);
     let fixed = Fixed::of(&loaded);
     with_arguments(&mut loaded, arguments)?;
     let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
@@ -58,7 +68,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         env: Box::new(env_for_objects),
         strict_apisix: deployment.strict,
         plugins: deployment.plugins.clone(),
-        forwarding: forwarding(&deployment, &arguments.source)?,
+        forwarding: forwarding(&deployment, is_native)?,
         tls_versions: trust::versions(&resources.server),
     };
     let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
@@ -66,14 +76,14 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
     gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
-    conversations::keep(&gateway, &resources.responses, arguments, &deployment)?;
+    conversations::keep(&gateway, &resources.responses, arguments, &deployment, is_native)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::new)?;
     let mut file_objects = FileObjects::default();
     let mut objects = file_objects.changes(&served(loaded.objects, &deployment)?);
-    let store = if loaded.admin.is_some() || administration::has_store(&deployment, &arguments.source) {
+    let store = if loaded.admin.is_some() || administration::has_store(&deployment, is_native) {
         administration::open_store(&deployment)?
     } else {
         None
@@ -101,7 +111,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         _ => None,
     };
     let files = if administration.is_some() {
-        arguments.source.read()
+        arguments.source.read_again(&files)
     } else {
         files
     };
@@ -138,6 +148,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
 /// steps.
 struct Signals {
     hangup: Signal,
+    /// Never looked at: to listen to it is what keeps a limit on the size of files from ending the process.
+    _file_too_large: Signal,
     reopen: Signal,
     terminate: Signal,
     interrupt: Signal,
@@ -147,6 +159,7 @@ impl Signals {
     fn listen() -> Result<Self, Failure> {
         Ok(Signals {
             hangup: on(SignalKind::hangup())?,
+            _file_too_large: on(SignalKind::from_raw(FILE_TOO_LARGE))?,
             reopen: on(SignalKind::user_defined1())?,
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
@@ -165,22 +178,30 @@ async fn supervise(
     signals: &mut Signals,
 ) {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut serving = resources.clone();
+    let (mut is_asked, mut last) = (false, None::<Instant>);
     loop {
-        let forced = tokio::select! {
+        tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.reopen.recv() => {
                 gateway.telemetry().reopen();
                 continue;
             }
-            _ = signals.hangup.recv() => true,
-            _ = ticks.tick() => false,
-        };
+            _ = signals.hangup.recv() => is_asked = true,
+            _ = ticks.tick() => {}
+        }
+        // Whoever asks a hundred times in a second is answered at once, and then with the next look at the files.
+        if is_asked && last.is_some_and(|last| last.elapsed() < WATCH_INTERVAL) {
+            continue;
+        }
         let now = source.read_again(&files);
-        if forced || now != files {
+        if is_asked || now != files {
             reload(gateway, source, &now, &mut serving, fixed, file_objects);
             files = now;
+            is_asked = false;
+            last = Some(Instant::now());
         }
     }
 }
@@ -333,8 +354,8 @@ fn env_for_objects(name: &str) -> Option<String> {
 }
 
 /// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
-fn forwarding(deployment: &Deployment, source: &Source) -> Result<Forwarding, Failure> {
-    if source.is_native() {
+fn forwarding(deployment: &Deployment, is_native: bool) -> Result<Forwarding, Failure> {
+    if is_native {
         return Ok(Forwarding::default());
     }
     let real_ip = &deployment.real_ip;
@@ -377,17 +398,6 @@ fn stop(running: Running, runtime: &tokio::runtime::Runtime, signals: &mut Signa
 
 fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))
-}
-
-fn start_own_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    // Fails only if there is one already.
-    let _ = log.try_init();
 }
 
 /// Opens all sockets. Gives them by worker, and where they are, with the scheme of each.

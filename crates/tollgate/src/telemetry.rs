@@ -14,7 +14,7 @@ use tollgate_telemetry::{AccessLog, CallSink, Metrics, Outlets, Target, Telemetr
 
 use crate::cli::Failure;
 use crate::load::log_format;
-use crate::{loggers, otlp, usage};
+use crate::{loggers, otlp, own_log, usage};
 
 /// Starts what a configuration wants to be told of calls. With it comes what reads the usage that is kept, if any is.
 ///
@@ -118,6 +118,13 @@ fn observe(metrics: &Metrics, access_log: &AccessLog, apisix: &Settings) {
         Description::new("tollgate_access_log_errors_total", errors, &[]),
         &[],
         move || Some(log.write_errors()),
+    );
+    let dropped =
+        "Messages of the gateway's own that were lost because the reader of standard error did not keep up.";
+    metrics.read_counter(
+        Description::new("tollgate_own_log_dropped_messages_total", dropped, &[]),
+        &[],
+        || Some(own_log::dropped()),
     );
 }
 

@@ -107,6 +107,76 @@ fn pure_crates_use_no_network_and_no_runtime() {
     }
 }
 
+/// Files that ask for the time of day, which can be set, and what for. What lasts for a while is measured otherwise: by
+/// `Instant`, or by `gateway/src/clock.rs`.
+const TIME_OF_DAY: [(&str, &str); 18] = [
+    ("admin/src/admin.rs", "when objects were made and changed"),
+    (
+        "gateway/src/clock.rs",
+        "signatures; where the steady clock begins",
+    ),
+    ("gateway/src/pipeline/authorize.rs", "signatures"),
+    ("gateway/src/pipeline/encode_ai.rs", "signatures"),
+    ("gateway/src/pipeline/record.rs", "when a call began"),
+    (
+        "gateway/src/plugins/call.rs",
+        "what others have dated, such as tokens of clients",
+    ),
+    ("gateway/src/pool/signal.rs", "`Retry-After` with a date"),
+    (
+        "gateway/src/providers/simulated/mod.rs",
+        "dates of simulated answers",
+    ),
+    ("telemetry/src/kafka/record.rs", "when records were made"),
+    ("telemetry/src/ledger/writer.rs", "which rows are old"),
+    (
+        "telemetry/src/metrics/changes.rs",
+        "when the configuration was changed",
+    ),
+    ("telemetry/src/metrics/process.rs", "when the process began"),
+    ("telemetry/src/otlp/http.rs", "`Retry-After` with a date"),
+    ("telemetry/src/otlp/logs.rs", "when a record was seen"),
+    (
+        "tollgate/src/administration.rs",
+        "when health changed; which objects expired while nobody ran",
+    ),
+    ("tollgate/src/telemetry.rs", "when health changed"),
+    ("tollgate/src/trial.rs", "what a call costs today"),
+    ("tollgate/src/usage.rs", "questions about the last days"),
+];
+
+#[test]
+fn only_files_that_tell_or_read_dates_ask_for_the_time_of_day() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut asking = Vec::new();
+    let mut folders: Vec<_> = ALLOWED
+        .iter()
+        .map(|(name, _)| crates.join(name.trim_start_matches("tollgate-")).join("src"))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            // What stands in a file's tests may be held still by them.
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            if code.contains("SystemTime::now") && !path.ends_with("tests.rs") {
+                let file = path.strip_prefix(&crates).expect("a file of ours");
+                asking.push(file.display().to_string());
+            }
+        }
+    }
+    asking.sort();
+    let known: Vec<_> = TIME_OF_DAY.iter().map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(
+        asking, known,
+        "windows, tokens and times to live are no reason to ask for it"
+    );
+}
+
 /// Normal dependencies of each crate of the workspace, by name.
 fn direct_dependencies() -> BTreeMap<String, Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

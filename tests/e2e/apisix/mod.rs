@@ -24,5 +24,4 @@ mod token_limits;
 mod upstream_health;
 mod vendors;
 
-use node::ADMIN_KEY;
-pub use node::{Node, NodeSetup};
+pub use node::{ADMIN_KEY, Node, NodeSetup};

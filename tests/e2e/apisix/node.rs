@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Connection, Finished, PATIENCE, Process, Request, Response, post};
+use crate::harness::{Connection, Finished, PATIENCE, Process, Request, Response, SettableClock, post};
 
 /// The key of the Admin API, unless a test has its own file.
 pub const ADMIN_KEY: &str = "key-of-the-admin-api";
@@ -17,6 +17,7 @@ pub const ADMIN_KEY: &str = "key-of-the-admin-api";
 pub struct NodeSetup {
     config: String,
     tollgate: String,
+    env: Vec<(&'static str, String)>,
 }
 
 /// A running node with a folder of its own.
@@ -44,6 +45,7 @@ impl NodeSetup {
         NodeSetup {
             config: config.to_owned(),
             tollgate: String::new(),
+            env: Vec::new(),
         }
     }
 
@@ -58,6 +60,12 @@ impl NodeSetup {
     pub fn tollgate(mut self, entry: &str) -> NodeSetup {
         self.tollgate.push_str(", ");
         self.tollgate.push_str(entry);
+        self
+    }
+
+    /// A time of day that a test sets.
+    pub fn clock(mut self, clock: &SettableClock) -> NodeSetup {
+        self.env.extend(clock.env());
         self
     }
 
@@ -93,7 +101,12 @@ impl NodeSetup {
     fn start_in(self, directory: TempDir) -> Node {
         let config = directory.path().join("conf/config.yaml");
         let config = config.to_str().expect("text");
-        let process = Process::start(&["run", "--listen", "127.0.0.1:0", "--config", config], &[]);
+        let env: Vec<_> = self
+            .env
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let process = Process::start(&["run", "--listen", "127.0.0.1:0", "--config", config], &env);
         // The last line of what is told at start.
         process.stderr.with("  configuration  ");
         let told = process.stderr.so_far();

@@ -6,6 +6,7 @@ use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+use crate::harness::SettableClock;
 use crate::harness::redis::RedisServer;
 
 fn in_directory(providers: &Providers, directory: &TempDir, responses: &str) -> Gateway {
@@ -69,6 +70,31 @@ fn without_a_data_directory_conversations_end_with_the_process_and_the_log_says_
     let gateway = providers.gateway("");
     assert!(!goes_on(&gateway, &providers, &first));
     gateway.stop();
+}
+
+#[test]
+fn a_conversation_lasts_as_long_as_it_should_however_the_clock_is_set() {
+    let (providers, directory) = (Providers::start(), tempdir().expect("a directory"));
+    for in_file in [false, true] {
+        let clock = SettableClock::new();
+        let setup = Setup::new(providers.config("responses: {ttl: 10m}")).clock(&clock);
+        let gateway = if in_file {
+            setup
+                .argument("--data-dir", directory.path().to_str().expect("text"))
+                .start()
+        } else {
+            setup.start()
+        };
+        let first = begun(&gateway);
+        for set in ["+1h", "-1h"] {
+            clock.set(set);
+            assert!(
+                goes_on(&gateway, &providers, &first),
+                "in a file: {in_file}, {set}"
+            );
+        }
+        gateway.stop();
+    }
 }
 
 #[test]

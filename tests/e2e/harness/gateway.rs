@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::{Connection, Request, Response};
+use super::clock::SettableClock;
 use super::process::{Finished, Lines, Process};
 
 /// A gateway about to be started.
@@ -67,6 +69,13 @@ impl Setup {
         self
     }
 
+    /// The access log as JSON in a file.
+    pub fn access_log_to(mut self, path: &Path) -> Setup {
+        let place = format!("format: json, path: \"{}\"", path.display());
+        self.server = self.server.replace("format: json", &place);
+        self
+    }
+
     /// One worker thread, so that all calls share one pool of connections to providers.
     pub fn single(self) -> Setup {
         self.server("workers: 1")
@@ -82,6 +91,12 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Setup {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// A time of day that a test sets.
+    pub fn clock(self, clock: &SettableClock) -> Setup {
+        let with = |setup: Setup, (name, value): (&str, String)| setup.env(name, &value);
+        clock.env().into_iter().fold(self, with)
     }
 
     /// Starts the gateway and waits until it listens.

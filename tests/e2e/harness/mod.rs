@@ -4,6 +4,7 @@
 
 pub mod answers;
 mod client;
+mod clock;
 mod files;
 mod gateway;
 #[path = "../../servers/kafka.rs"]
@@ -17,6 +18,7 @@ mod upstream;
 use std::time::Duration;
 
 pub use client::{Connection, Request, Response, Stream, post};
+pub use clock::SettableClock;
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
 pub use process::{Finished, Lines, Process, run};

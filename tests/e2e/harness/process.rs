@@ -106,6 +106,20 @@ impl Process {
         );
     }
 
+    /// The largest file that it may write from now on, in bytes; `None` lifts the limit. To write more fails as on a full disk.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let (pid, limit) = (self.child.id().to_string(), format!("--fsize={limit}:"));
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(status.expect("prlimit runs").success(), "{limit}");
+    }
+
+    /// What the system tells of it in a file of `/proc`, such as `status`.
+    pub fn told_by_system(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
     /// Waits for the end of the process.
     #[track_caller]
     pub fn finish(mut self) -> Finished {

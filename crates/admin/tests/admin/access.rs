@@ -138,6 +138,99 @@ async fn pages_of_other_origins_are_answered_unless_switched_off() {
         .is(404);
 }
 
+/// What is told to a request that a browser sends for a page of this origin, by the name it has looked up.
+async fn for_page(api: &Api, method: &str, host: &str, origin: Option<&str>) -> Told {
+    let cookie = format!("x_api_key={KEY}");
+    let mut headers = vec![("host", host), ("cookie", cookie.as_str())];
+    headers.extend(origin.map(|origin| ("origin", origin)));
+    bare(api, method, "/apisix/admin/upstreams/1", &headers).await
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_cannot_use_the_cookie_of_a_person() {
+    let api = api_with(Settings {
+        cors: false,
+        ..settings()
+    });
+    for_page(&api, "PUT", "127.0.0.1:9180", Some("http://127.0.0.1:9180"))
+        .await
+        .is(201);
+    for (host, origin) in [
+        ("gateway.example:9180", Some("https://GATEWAY.example:9180")),
+        ("gateway.example", None),
+    ] {
+        for_page(&api, "PUT", host, origin).await.is(200);
+    }
+    for origin in [
+        "http://elsewhere.example",
+        "http://127.0.0.1:9181",
+        "http://127.0.0.1",
+        "http://127.0.0.1:9180.elsewhere.example",
+        "http://elsewhere.example?127.0.0.1:9180",
+        "null",
+        "127.0.0.1:9180",
+    ] {
+        for method in ["PUT", "DELETE", "GET"] {
+            let told = for_page(&api, method, "127.0.0.1:9180", Some(origin)).await;
+            assert!(
+                told.is(403).text.contains("another origin"),
+                "{method} {origin}: {}",
+                told.text
+            );
+        }
+    }
+    // A page of another origin is let in where the operator says so.
+    let open = api_with(settings());
+    for_page(&open, "PUT", "127.0.0.1:9180", Some("http://elsewhere.example"))
+        .await
+        .is(201);
+}
+
+#[tokio::test]
+async fn without_a_key_only_addresses_and_this_machine_s_own_name_lead_here() {
+    let keyless = || Settings {
+        key_required: false,
+        cors: false,
+        ..settings()
+    };
+    let api = api_with(keyless());
+    for host in [
+        "127.0.0.1:9180",
+        "[::1]:9180",
+        "10.1.2.3",
+        "localhost",
+        "LocalHost:9180",
+    ] {
+        bare(&api, "GET", "/apisix/admin/routes", &[("host", host)])
+            .await
+            .is(200);
+    }
+    for host in [
+        "elsewhere.example:9180",
+        "localhost.elsewhere.example",
+        "127.0.0.1.elsewhere.example",
+        "",
+    ] {
+        bare(&api, "GET", "/apisix/admin/routes", &[("host", host)])
+            .await
+            .is(403);
+        // Probes are told all the same.
+        bare(&api, "GET", "/status", &[("host", host)]).await.is(200);
+    }
+    let strict = api_with(Settings {
+        strict: true,
+        ..keyless()
+    });
+    bare(
+        &strict,
+        "GET",
+        "/apisix/admin/routes",
+        &[("host", "elsewhere.example")],
+    )
+    .await
+    .is(200);
+}
+
 #[tokio::test]
 async fn unknown_paths_resources_and_methods_are_told_apart() {
     let api = api();

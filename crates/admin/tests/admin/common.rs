@@ -135,9 +135,10 @@ pub fn api_with(settings: Settings) -> Api {
 
 pub fn api_of(settings: Settings, recorder: Recorder) -> Api {
     let now = Arc::new(AtomicU64::new(NOW));
-    let clock = Arc::clone(&now);
+    let (clock, steady) = (Arc::clone(&now), Arc::clone(&now));
     let parts = Parts {
         now_s: Box::new(move || clock.load(Ordering::Relaxed)),
+        steady_s: Box::new(move || steady.load(Ordering::Relaxed)),
         ..Parts::default()
     };
     let store = Arc::new(Store::in_memory());

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{NOW, api, route, strict, upstream};
 
@@ -357,6 +357,63 @@ async fn writes_at_the_same_time_are_checked_one_after_the_other() {
     let mut statuses = [one, two, three].map(|told| told.status.as_u16());
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 400, 400]);
+}
+
+#[tokio::test]
+async fn a_writer_that_saw_an_older_revision_is_told_and_changes_nothing() {
+    let api = api();
+    let write = async |method: &str, path: &str, header: (&str, &str), body: Value| {
+        let body = if method == "DELETE" {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        api.call_with(method, path, &[header], body).await
+    };
+    let made = write("PUT", "/routes/1", ("if-none-match", "*"), route("/a")).await;
+    let first = made.is(201).header("etag").unwrap().to_owned();
+    let told = write("PUT", "/routes/1", ("if-none-match", "*"), route("/b")).await;
+    told.is(412);
+    let read = api.get("/routes/1").await;
+    assert_eq!(read.header("etag"), Some(first.as_str()));
+    assert_eq!(format!("\"{}\"", read.json()["modifiedIndex"]), first);
+
+    // Two have read the same: the first to write wins, whatever the other does.
+    let changed = write("PUT", "/routes/1", ("if-match", &first), route("/b")).await;
+    let second = changed.is(200).header("etag").unwrap().to_owned();
+    for method in ["PUT", "PATCH", "DELETE"] {
+        let told = write(method, "/routes/1", ("if-match", &first), route("/c")).await;
+        let text = format!(
+            "the object was changed meanwhile, its modifiedIndex is {}: read it again",
+            second.trim_matches('"')
+        );
+        told.refused(412, &text);
+    }
+    assert_eq!(api.get("/routes/1").await.json()["value"]["uri"], "/b");
+    write("PUT", "/routes/2", ("if-match", "*"), route("/c"))
+        .await
+        .refused(412, "there is no such object");
+    write("PUT", "/routes/1", ("if-match", "old"), route("/c"))
+        .await
+        .is(400);
+    write("PATCH", "/routes/1", ("if-match", &second), json!({"uri": "/d"}))
+        .await
+        .is(200);
+    write("DELETE", "/routes/1", ("if-match", "*"), json!({}))
+        .await
+        .is(200);
+    // In strict mode there are no conditions, as in APISIX.
+    let strict = strict();
+    strict.put("/routes/1", route("/a")).await.is(201);
+    let told = strict
+        .call_with(
+            "PUT",
+            "/routes/1",
+            &[("if-match", "\"99\"")],
+            route("/b").to_string(),
+        )
+        .await;
+    assert_eq!(told.is(200).header("etag"), None);
 }
 
 #[tokio::test]

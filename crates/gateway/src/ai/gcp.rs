@@ -22,6 +22,7 @@ use tollgate_resources::Secret;
 
 use super::config::GcpAuth;
 use super::percent;
+use crate::clock::Moment;
 
 /// Tokens by account, renewed before they end. Shared by all that use it.
 #[derive(Default)]
@@ -55,7 +56,8 @@ struct Slot {
 
 #[derive(Default)]
 struct State {
-    token: Option<(Arc<Secret>, SystemTime)>,
+    /// With when it ends, by the steady clock.
+    token: Option<(Arc<Secret>, Duration)>,
     failure: Option<TokenError>,
 }
 
@@ -72,7 +74,7 @@ impl Tokens {
         instance: &str,
         conf: &GcpAuth,
         fallback: Option<&Secret>,
-        now: SystemTime,
+        now: Moment,
         fetch: F,
     ) -> Result<Arc<Secret>, TokenError>
     where
@@ -89,7 +91,7 @@ impl Tokens {
         let ended_before = slot.exchanges.load(Relaxed);
         let mut state = slot.state.lock().await;
         if let Some((token, end)) = &state.token
-            && now < *end
+            && now.running < *end
         {
             return Ok(token.clone());
         }
@@ -99,7 +101,7 @@ impl Tokens {
             return Err(failure.clone());
         }
         // Boxed: calls whose token is known, or that need none, shall not pay for the size of an exchange.
-        let outcome = Box::pin(exchange(account, now, fetch)).await;
+        let outcome = Box::pin(exchange(account, now.wall, fetch)).await;
         slot.exchanges.fetch_add(1, Relaxed);
         match outcome {
             Ok((token, seconds)) => {
@@ -107,6 +109,7 @@ impl Tokens {
                 state.failure = None;
                 // A time beyond what the clock can say is as good as no end, but is not kept.
                 state.token = now
+                    .running
                     .checked_add(Duration::from_secs(usable(seconds, conf)))
                     .map(|end| (token.clone(), end));
                 Ok(token)
@@ -283,7 +286,7 @@ mod tests {
     use jsonwebtoken::{Algorithm, DecodingKey, Validation};
     use serde_json::{Value, json};
 
-    use super::{GcpAuth, TokenRequest, Tokens};
+    use super::{GcpAuth, Moment, TokenRequest, Tokens};
 
     static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).unwrap());
 
@@ -308,8 +311,11 @@ mod tests {
         serde_json::from_value(conf).unwrap()
     }
 
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
+    fn at(seconds: u64) -> Moment {
+        Moment {
+            running: Duration::from_secs(seconds),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds),
+        }
     }
 
     fn run<F: Future>(future: F) -> F::Output {
@@ -389,6 +395,35 @@ mod tests {
         // One that ends sooner than it would be renewed is used to its end.
         assert_eq!(used(&conf(&json!({})), 60, &[0, 59, 60]), ["t1", "t1", "t2"]);
         assert_eq!(used(&conf(&json!({})), 0, &[0, 0]), ["t1", "t2"]);
+    }
+
+    #[test]
+    fn a_token_ends_when_its_time_has_passed_however_the_clock_is_set() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let conf = conf(&json!({}));
+        for set in [
+            |moment: Moment| moment.wall + HOUR,
+            |moment: Moment| moment.wall - HOUR,
+        ] {
+            let (tokens, fetched) = (Tokens::default(), Cell::new(0));
+            let token_at = async |second: u64, is_set: bool| {
+                let mut moment = at(second);
+                if is_set {
+                    moment.wall = set(moment);
+                }
+                let fetch = |_| async {
+                    fetched.set(fetched.get() + 1);
+                    granted(fetched.get(), 1_000)
+                };
+                let token = tokens.token("i", &conf, None, moment, fetch).await.unwrap();
+                token.expose().to_owned()
+            };
+            run(async {
+                assert_eq!(token_at(0, false).await, "t1");
+                assert_eq!(token_at(900, true).await, "t1", "it still holds");
+                assert_eq!(token_at(941, true).await, "t2", "it is renewed in time");
+            });
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use tollgate_store::counters::Reservation;
 
 use crate::ai::output::OutputLimit;
+use crate::clock;
 use crate::error::CallError;
 use crate::plugins::{CallLimits, Ended, EndedAttempt, Refusal};
 use crate::snapshot::Model;
@@ -94,7 +95,7 @@ impl Admission {
 
     /// Whether an instance is known to have no room, without asking anybody.
     pub fn is_known_full(&self, instance: &str) -> bool {
-        let now = SystemTime::now();
+        let now = clock::steady();
         let mut by_instance = self.limits.iter().filter(|limits| limits.is_by_instance());
         by_instance.any(|limits| limits.is_known_full(instance, now))
     }
@@ -147,12 +148,12 @@ impl Admission {
 
     /// An attempt is over, but the call goes on: it is charged now, and what is held for it beyond that is given back.
     pub fn charge(&self, attempt: &EndedAttempt<'_>, request_id: &str) {
-        self.charge_all(attempt, request_id, SystemTime::now());
+        self.charge_all(attempt, request_id, clock::steady());
     }
 
     /// The call has ended: its attempts are charged that are not yet, and what is still held is given back.
     pub fn end(&self, call: &Ended<'_>) {
-        let now = SystemTime::now();
+        let now = clock::steady();
         // APISIX knows only the last attempt.
         let unknown = if self.strict {
             call.attempts.len().saturating_sub(1)
@@ -234,7 +235,7 @@ impl Admission {
             }
         }
         let estimate = self.estimate(limits, instance);
-        let answer = limits.ask(instance, estimate, SystemTime::now()).await;
+        let answer = limits.ask(instance, estimate, clock::steady()).await;
         self.headers.borrow_mut().extend(answer.headers);
         self.asked.borrow_mut().push(Asked {
             number,

@@ -11,6 +11,7 @@ use super::encode::{Encoded, refused};
 use super::encode_ai::exchange;
 use super::record::Attempt;
 use crate::ai::aws;
+use crate::clock::Moment;
 use crate::error::{AttemptError, CallError};
 use crate::providers::Credentials;
 
@@ -30,7 +31,7 @@ pub async fn authorize(
         Credentials::Headers => {}
         Credentials::Google { account, tokens } => {
             let token = tokens
-                .token(&instance.name, account, None, SystemTime::now(), |request| {
+                .token(&instance.name, account, None, Moment::now(), |request| {
                     exchange(call.pools, request, candidate)
                 })
                 .await

@@ -1,12 +1,12 @@
 //! Runs plugins in their order.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use super::record::Record;
+use crate::clock;
 use crate::error::CallError;
 use crate::objects::{ObjectRoute, Plane, Step};
 use crate::plugins::{Attached, Call, CallVariables, Flow};
@@ -54,7 +54,8 @@ impl Passing {
             directory: &plane.directory,
             consumer: self.consumer.take(),
             body,
-            now: SystemTime::now(),
+            now: clock::steady(),
+            wall: None,
             answer_headers: std::mem::take(&mut self.answer_headers),
             at_end: Vec::new(),
         };

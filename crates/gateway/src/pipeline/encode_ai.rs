@@ -22,6 +22,7 @@ use crate::ai::protocol::Protocol;
 use crate::ai::shape::shape;
 use crate::ai::target::{self, TargetError};
 use crate::ai::{aws, headers, vertex};
+use crate::clock::Moment;
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
 use crate::plugins::auth::Shown;
@@ -97,7 +98,7 @@ pub async fn encode(
                 &candidate.instance.name,
                 gcp,
                 ai.gcp_account.as_ref(),
-                SystemTime::now(),
+                Moment::now(),
                 |request| exchange(call.pools, request, candidate),
             )
             .await

@@ -37,12 +37,21 @@ pub struct Call<'a> {
     pub consumer: Option<Attached>,
     /// The body, where it had to be read already.
     pub body: Option<&'a Bytes>,
-    /// The time.
+    /// The time by the [steady clock](crate::clock::steady), for whatever lasts for a while.
     pub now: SystemTime,
+    /// The time of day, held still; `None`: see [`Call::wall`].
+    pub wall: Option<SystemTime>,
     /// Headers set on the answer, whoever answers; they replace those of the same name, except `vary`, which is added.
     pub answer_headers: HeaderMap,
     /// What is told how the call has ended.
     pub at_end: Vec<Box<dyn AtEnd>>,
+}
+
+impl Call<'_> {
+    /// The time of day, for what is dated by others. It can be set; see [`Call::now`] for what lasts.
+    pub fn wall(&self) -> SystemTime {
+        self.wall.unwrap_or_else(SystemTime::now)
+    }
 }
 
 /// A consumer attached to a call.

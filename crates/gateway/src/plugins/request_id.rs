@@ -150,7 +150,9 @@ impl Plugin for RequestId {
         let id = match brought.filter(|value| !value.is_empty()) {
             Some(value) => value.clone(),
             None => {
-                let made = self.make(call.now).and_then(|id| HeaderValue::try_from(id).ok());
+                let made = self
+                    .make(call.wall())
+                    .and_then(|id| HeaderValue::try_from(id).ok());
                 let Some(id) = made else { return Flow::Next };
                 call.request.headers.insert(self.header.clone(), id.clone());
                 id

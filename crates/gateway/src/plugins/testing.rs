@@ -104,6 +104,7 @@ impl Caller {
             consumer: self.consumer.clone(),
             body: None,
             now: self.now,
+            wall: Some(self.now),
             answer_headers: self.answer_headers.clone(),
             at_end: Vec::new(),
         }

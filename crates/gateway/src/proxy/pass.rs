@@ -1,7 +1,5 @@
 //! Passes one call on: prepares the request, tries nodes until one answers, and begins the answer to the client.
 
-use std::time::SystemTime;
-
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body;
@@ -12,6 +10,7 @@ use tollgate_dialects::canonical::ErrorKind;
 use super::exchange::{Answered, Failure, Passable, Prepared, exchange, incomplete_body};
 use super::upstream::{Host, Upstream};
 use super::{Passed, Tunnel, headers};
+use crate::clock;
 use crate::error::CallError;
 use crate::objects::ObjectRoute;
 use crate::pipeline::{Answer, ClientBody, Content, Passing, Record, Worker};
@@ -229,7 +228,8 @@ fn hash_key(
         directory: &snapshot.plane.directory,
         consumer: passing.consumer.clone(),
         body: body.bytes(),
-        now: SystemTime::now(),
+        now: clock::steady(),
+        wall: None,
         answer_headers: HeaderMap::new(),
         at_end: Vec::new(),
     };

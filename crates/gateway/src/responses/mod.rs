@@ -14,7 +14,7 @@ mod turn;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
@@ -29,6 +29,7 @@ use tollgate_telemetry::Metrics;
 
 use self::meters::Meters;
 use self::remember::{NotKept, remember, shown};
+use crate::clock;
 use crate::error::CallError;
 use crate::upstream::{EndpointError, TlsSettings, client_config};
 
@@ -101,7 +102,7 @@ impl Responses {
             ttl_s: config.ttl_s.max(1),
             max_record_bytes: config.max_turn_bytes,
             max_bytes: config.max_size_bytes.unwrap_or(default_bytes),
-            clock: Arc::new(now_s),
+            clock: Arc::new(clock::steady_s),
             observer: meters.clone(),
         };
         let store = match home {
@@ -207,7 +208,7 @@ impl Keeper {
         if !asked.store {
             return;
         }
-        match remember(&self.store, response, asked, now_s()) {
+        match remember(&self.store, response, asked, clock::steady_s()) {
             Ok(()) | Err(NotKept::Told) => {}
             Err(NotKept::NotUnderstood) => self.not_understood(),
         }
@@ -287,12 +288,6 @@ fn redis_settings(
         encryption,
     };
     Ok((settings, tls))
-}
-
-fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

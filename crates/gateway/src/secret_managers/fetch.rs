@@ -1,6 +1,6 @@
 //! Fetches one secret: reads the reference, and asks the manager that it names.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -9,6 +9,7 @@ use tollgate_resources::Secret;
 use super::exchange::Exchanges;
 use super::{aws, gcp, vault};
 use crate::ai::gcp::{TokenError, Tokens};
+use crate::clock::Moment;
 use crate::secrets::Unresolved;
 
 /// Why a secret could not be fetched. Holds no secret and no token.
@@ -124,13 +125,13 @@ impl Fetcher {
         &self,
         reference: &Reference,
         conf: &Value,
-        time: SystemTime,
+        now: Moment,
         limit: Duration,
     ) -> Result<Secret, FetchError> {
         let exchanges = self.exchanges.within(limit);
         match reference.manager.split('/').next() {
             Some("vault") => vault::fetch(exchanges, conf, &reference.path).await,
-            Some("aws") => aws::fetch(exchanges, conf, &reference.path, time).await,
+            Some("aws") => aws::fetch(exchanges, conf, &reference.path, now.wall).await,
             Some("gcp") => {
                 gcp::fetch(
                     exchanges,
@@ -138,7 +139,7 @@ impl Fetcher {
                     &reference.manager,
                     conf,
                     &reference.path,
-                    time,
+                    now,
                 )
                 .await
             }

@@ -2,8 +2,6 @@
 //!
 //! The first segment of a path names the secret; what is behind it is a key of the JSON object that the secret holds.
 
-use std::time::SystemTime;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -19,6 +17,7 @@ use super::settings::{endpoint, optional_text, text};
 use crate::ai::aws::wire_path;
 use crate::ai::config::GcpAuth;
 use crate::ai::gcp::{TokenRequest, Tokens};
+use crate::clock::Moment;
 
 /// Where secrets are, unless the object says otherwise.
 const DEFAULT_ENTRIES: &str = "https://secretmanager.googleapis.com/v1";
@@ -36,7 +35,7 @@ pub(super) async fn fetch(
     manager: &str,
     conf: &Value,
     path: &str,
-    time: SystemTime,
+    now: Moment,
 ) -> Result<Secret, FetchError> {
     let (secret, key) = match path.split_once('/') {
         Some((secret, key)) => (secret, Some(key)),
@@ -52,7 +51,7 @@ pub(super) async fn fetch(
     let instance = format!("{manager} {}", account.verify);
     let verify = account.verify;
     let token = tokens
-        .token(&instance, &auth, None, time, |request| async move {
+        .token(&instance, &auth, None, now, |request| async move {
             fetch_token(exchanges, request, verify)
                 .await
                 .map_err(|error| error.to_string())

@@ -178,9 +178,9 @@ impl Keeper {
             .ok_or_else(|| FetchError::NoManager(reference.manager.clone()))?;
         let conf = gateway.secrets().resolve(&conf)?;
         drop(gateway);
-        let time = (self.timing.clock)().wall;
+        let now = (self.timing.clock)();
         let limit = self.timing.fetch_within;
-        let outcome = match timeout(limit, self.fetcher.fetch(&reference, &conf, time, limit)).await {
+        let outcome = match timeout(limit, self.fetcher.fetch(&reference, &conf, now, limit)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(FetchError::Late),
         };

@@ -16,22 +16,14 @@ mod vault;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 pub use fetch::FetchError;
 
 use crate::Gateway;
-
-/// A moment, on the two clocks that are needed.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// Since some fixed moment; never goes back. Values age by it.
-    pub running: Duration,
-    /// The time of day, for signatures.
-    pub wall: SystemTime,
-}
+pub use crate::clock::Moment;
 
 /// Reads bytes as every answer of a manager, and as a reference. For the fuzzer.
 pub(crate) fn fuzz_answer(answer: &[u8], key: &str) {
@@ -67,12 +59,8 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        let start = Instant::now();
         Timing {
-            clock: Arc::new(move || Moment {
-                running: start.elapsed(),
-                wall: SystemTime::now(),
-            }),
+            clock: Arc::new(Moment::now),
             fresh_for: FRESH_FOR,
             retry_after: RETRY_AFTER,
             pause: PAUSE,

@@ -49,12 +49,33 @@ pub(super) fn lower(section: Option<&View<'_>>, report: &mut Report) -> Admin {
             "deployment.admin.admin_key_required: false, so whoever reaches the Admin API may change everything",
         );
     }
-    admin.cors = section.bool("enable_admin_cors", report).unwrap_or(admin.cors);
     if let Some(keys) = section.written("admin_key") {
         admin.keys = lower_keys(&keys, admin.key_required, report);
     }
     admin.tls = lower_tls(section, report);
     admin
+}
+
+/// What depends on whether APISIX is followed to the letter: there pages of any origin may use the Admin API unless that is
+/// switched off, and whoever wants it without a key gets it so.
+pub(super) fn settle(admin: &mut Admin, section: Option<&View<'_>>, strict: bool, report: &mut Report) {
+    let said = section.and_then(|section| section.bool("enable_admin_cors", report));
+    admin.cors = said.unwrap_or(strict);
+    let Some(section) = section.filter(|_| !admin.key_required && !strict) else {
+        return;
+    };
+    let is_anybody = admin.allow.is_empty() || admin.allow.iter().any(|text| text.ends_with("/0"));
+    for address in &admin.listen {
+        if is_anybody && !address.ip().is_loopback() {
+            report.mistake(
+                &section.path.key("admin_key_required"),
+                format!(
+                    "false, and any address may call on {address}, so whoever reaches it could change everything: \
+                     require a key, listen on 127.0.0.1, or name networks in `allow_admin`"
+                ),
+            );
+        }
+    }
 }
 
 /// Where to listen when the file names no address: on all, as APISIX does, but not for callers that would be refused anyway.

@@ -60,16 +60,16 @@ pub fn lower_bootstrap(
     let role = deployment::role(section.as_ref(), &mut report);
     let with_admin = role.admin(enabled);
     // Lowered also when it is off, so that its mistakes are found before it is switched on.
-    let admin = admin::lower(
-        section
-            .as_ref()
-            .and_then(|section| section.section("admin", &mut report))
-            .as_ref(),
-        &mut report,
-    );
+    let of_admin = section
+        .as_ref()
+        .and_then(|section| section.section("admin", &mut report));
+    let mut admin = admin::lower(of_admin.as_ref(), &mut report);
     let provider = deployment::provider(section.as_ref(), role, with_admin, file, &mut report);
     let server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
+    if with_admin {
+        admin::settle(&mut admin, of_admin.as_ref(), deployment.strict, &mut report);
+    }
     let own = Own::lower(root.section("tollgate", &mut report).as_ref(), &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {

@@ -191,7 +191,7 @@ impl Default for Admin {
                 role: AdminRole::Admin,
             }],
             key_required: true,
-            cors: true,
+            cors: false,
             tls: None,
             max_body_bytes: Admin::DEFAULT_MAX_BODY_BYTES,
         }

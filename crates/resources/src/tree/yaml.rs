@@ -50,6 +50,8 @@ fn describe(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::budget::BudgetBreach;
 
     match error {
+        // What is wrong with the thing that an alias stands for.
+        Error::AliasError { error, .. } => describe(error),
         Error::DuplicateMappingKey { key, .. } => match key {
             Some(key) => format!("duplicate key `{}`", quote(key)),
             None => "duplicate key".to_owned(),
@@ -239,7 +241,12 @@ mod tests {
             let previous = vec![format!("*a{}", level - 1); 10].join(", ");
             text.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
         }
-        error(&text);
+        let error = error(&text);
+        assert!(
+            error.text.starts_with("too large once its aliases are expanded"),
+            "{}",
+            error.text
+        );
     }
 
     #[test]

@@ -90,6 +90,32 @@ fn a_second_store_cannot_open_the_file_until_the_first_is_gone() {
 }
 
 #[test]
+fn nothing_is_written_into_a_file_that_was_moved_deleted_or_replaced() {
+    let directory = tempdir().unwrap();
+    let (path, away) = (
+        directory.path().join("tollgate.db"),
+        directory.path().join("away"),
+    );
+    let store = open(directory.path());
+    store.write(vec![put(route("kept"), "x")], 0).unwrap();
+    let refuses = || {
+        let error = store.write(vec![put(route("new"), "x")], 0).unwrap_err();
+        assert!(matches!(error, StoreError::Moved { .. }), "{error}");
+        assert!(store.get(&route("new")).is_none());
+    };
+    fs::rename(&path, &away).unwrap();
+    refuses();
+    fs::write(&path, "somebody else's").unwrap();
+    refuses();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+    // Put back, it goes on.
+    fs::rename(&away, &path).unwrap();
+    store.write(vec![put(route("new"), "x")], 0).unwrap();
+    drop(store);
+    assert!(open(directory.path()).get(&route("new")).is_some());
+}
+
+#[test]
 fn another_key_is_told_so_and_harms_nothing() {
     let directory = tempdir().unwrap();
     open(directory.path())

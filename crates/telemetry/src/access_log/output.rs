@@ -3,8 +3,8 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 /// An open file to append to.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Output {
 
     /// Opens or creates the file at `path` for appending.
     pub(super) fn file(path: PathBuf) -> io::Result<Output> {
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let file = open(&path)?;
         let identity = Identity::of(&file.metadata()?);
         Ok(Output {
             file: Some(file),
@@ -91,6 +91,19 @@ impl Output {
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// Opens a file for appending, without waiting.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true);
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        // Who opens a pipe for writing waits for a reader, unless it could read itself.
+        options.read(true);
+    } else {
+        options.create(true);
+    }
+    options.open(path)
 }
 
 impl Identity {

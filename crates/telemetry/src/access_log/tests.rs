@@ -242,6 +242,38 @@ fn a_reader_that_stands_still_costs_lines_that_are_counted_but_never_time() {
 }
 
 #[test]
+fn a_named_pipe_without_a_reader_costs_lines_that_are_counted_but_never_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let access_log = open(&path);
+    let id = "x".repeat(1023);
+    let logged = 4 * SHARD_LIMIT / 1024;
+    for _ in 0..logged {
+        log(&access_log, &id);
+    }
+    assert!(!access_log.flush(Duration::ZERO));
+    let dropped = access_log.dropped();
+    assert!(dropped > 0);
+    assert_eq!(access_log.write_errors(), 0, "nothing is broken");
+
+    // Who comes late reads what has waited. The end of a pipe is told when nobody holds it for writing any more.
+    let mut reader = File::open(&path).unwrap();
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert!(access_log.flush_and_stop());
+    drop(access_log);
+    let text = read.join().unwrap();
+    let is_whole = |line: &str| line.strip_suffix(" curl/8.6.0") == Some(&id);
+    assert!(text.lines().all(is_whole));
+    assert_eq!(text.lines().count() as u64 + dropped, logged as u64);
+}
+
+#[test]
 fn a_line_that_fits_no_queue_is_dropped_and_the_next_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");

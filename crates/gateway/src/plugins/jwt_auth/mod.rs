@@ -284,7 +284,7 @@ impl JwtAuth {
 
     fn is_in_time(&self, call: &Call<'_>, claims: &Map<String, Value>, grace_s: u64) -> bool {
         let now = call
-            .now
+            .wall()
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64().floor());
         let grace = Duration::from_secs(grace_s).as_secs_f64();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::fetch::{Fetcher, Reference};
 use super::peer::{Seen, serve};
-use super::{Bench, IN_VAULT, jack, manager, noon, vault};
+use super::{Bench, IN_VAULT, Moment, jack, manager, noon, vault};
 use crate::ai::aws::{Unsigned, sign};
 use crate::ai::config::AwsAuth;
 
@@ -332,8 +332,12 @@ fn no_error_tells_a_secret_or_a_token() {
         let reference = Reference::parse(reference).unwrap();
         let local = tokio::task::LocalSet::new();
         let limit = std::time::Duration::from_secs(20);
+        let now = Moment {
+            running: std::time::Duration::ZERO,
+            wall: noon(),
+        };
         let outcome = local.block_on(&runtime, async {
-            Fetcher::default().fetch(&reference, &conf, noon(), limit).await
+            Fetcher::default().fetch(&reference, &conf, now, limit).await
         });
         let error = outcome.err().unwrap();
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");

@@ -36,7 +36,7 @@ fn an_empty_file_means_the_ports_of_apisix_and_a_generated_key() {
         let admin = file.admin.expect("the Admin API is on");
         assert_eq!(addresses(&admin.listen), ["127.0.0.1:9180"]);
         assert_eq!(admin.allow, ["127.0.0.0/24"]);
-        assert!(admin.key_required && admin.cors && admin.tls.is_none());
+        assert!(admin.key_required && !admin.cors && admin.tls.is_none());
         assert_eq!(admin.max_body_bytes, 1_572_864);
         let keys: Vec<_> = admin
             .keys
@@ -261,6 +261,47 @@ fn wrong_keys_of_the_admin_api_are_mistakes_that_do_not_show_them() {
     let open = bootstrap("deployment: {admin: {admin_key: [], admin_key_required: false}}");
     assert!(open.admin.unwrap().keys.is_empty());
     assert_eq!(open.notes.len(), 1);
+}
+
+#[test]
+fn an_admin_api_that_anybody_could_change_everything_through_is_refused() {
+    let admin = |more: &str| format!("deployment: {{admin: {{admin_key_required: false, {more}}}}}");
+    for open in [
+        "allow_admin: []",
+        "allow_admin: [0.0.0.0/0]",
+        "allow_admin: ['::/0'], admin_listen: {ip: 192.0.2.1, port: 1}",
+    ] {
+        let text = refused(&admin(open));
+        assert!(
+            text.starts_with(
+                "config.yaml:1: deployment.admin.admin_key_required: false, and any address may call on "
+            ),
+            "{open}: {text}"
+        );
+    }
+    for closed in [
+        "allow_admin: [10.0.0.0/8]",
+        "allow_admin: [], admin_listen: {ip: 127.0.0.1}",
+        "allow_admin: [], admin_listen: {ip: '::1'}",
+        "admin_listen: {ip: 0.0.0.0}",
+    ] {
+        bootstrap(&admin(closed));
+    }
+    // As APISIX, and where there is no Admin API.
+    let open = admin("allow_admin: []");
+    bootstrap(&format!("{open}\ncompat: {{apisix: strict}}\n"));
+    bootstrap(&format!("{open}\napisix: {{enable_admin: false}}\n"));
+}
+
+#[test]
+fn pages_of_other_origins_may_use_the_admin_api_where_that_is_said_or_apisix_is_followed() {
+    let cors = |text: &str| bootstrap(text).admin.unwrap().cors;
+    assert!(!cors(""));
+    assert!(cors("deployment: {admin: {enable_admin_cors: true}}"));
+    assert!(cors("compat: {apisix: strict}"));
+    assert!(!cors(
+        "{compat: {apisix: strict}, deployment: {admin: {enable_admin_cors: false}}}"
+    ));
 }
 
 #[test]

@@ -82,6 +82,34 @@ async fn a_file_in_use_of_another_key_or_damaged_is_refused_with_words_for_the_o
 }
 
 #[tokio::test]
+async fn the_file_of_a_newer_version_is_refused_and_left_alone() {
+    let (world, directory) = (World::new(), tempdir().unwrap());
+    drop(in_file(&directory, world.settings()));
+    let path = directory.path().join("responses.db");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+    let newer = 99_u64.to_le_bytes();
+    transaction
+        .open_table(meta)
+        .unwrap()
+        .insert("format", newer.as_slice())
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let key = StoreKey::parse(&"5a".repeat(32)).unwrap();
+    let error = ResponseStore::open(directory.path(), key, world.settings())
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("has format 99") && error.contains("use the newer binary"),
+        "{error}"
+    );
+    assert!(path.exists());
+}
+
+#[tokio::test]
 async fn a_key_that_is_missing_beside_the_file_is_told() {
     let (world, directory) = (World::new(), tempdir().unwrap());
     let made = StoreKey::load_or_generate(directory.path()).unwrap();

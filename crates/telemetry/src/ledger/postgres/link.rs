@@ -37,6 +37,11 @@ impl Link {
 
     /// Connects, and makes the tables if they are not there.
     pub(in crate::ledger) fn connect(&mut self) -> Result<(), LedgerError> {
+        self.connect_within(PREPARE_TIME)
+    }
+
+    /// The same, within a time of its own.
+    pub(in crate::ledger) fn connect_within(&mut self, limit: Duration) -> Result<(), LedgerError> {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(());
         }
@@ -48,7 +53,7 @@ impl Link {
                 migrate(database, &mut client).await?;
                 Ok(client)
             };
-            in_time(database, prepare).await
+            in_time(limit, database, prepare).await
         });
         self.client = Some(connected?);
         Ok(())
@@ -75,7 +80,7 @@ impl Link {
                     .map_err(|error| failed(database, &error))?;
                 Ok(client)
             };
-            in_time(database, prepare).await
+            in_time(PREPARE_TIME, database, prepare).await
         });
         self.client = Some(connected?);
         Ok(())
@@ -134,13 +139,14 @@ impl Link {
 }
 
 async fn in_time<T>(
+    limit: Duration,
     database: &Database,
     prepare: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<T, LedgerError> {
-    timeout(PREPARE_TIME, prepare).await.unwrap_or_else(|_| {
+    timeout(limit, prepare).await.unwrap_or_else(|_| {
         Err(LedgerError::Store {
             place: super::place(&database.config),
-            reason: format!("no answer within {} s", PREPARE_TIME.as_secs()),
+            reason: format!("no answer within {} s", limit.as_secs()),
         })
     })
 }

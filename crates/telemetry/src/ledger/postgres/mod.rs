@@ -24,6 +24,9 @@ use super::store::{Cutoffs, Store};
 /// How long one transaction may take.
 pub(super) const BATCH_TIME: Duration = Duration::from_secs(30);
 
+/// How long the start waits for the database. Calls are served without it, and it is tried again for longer.
+const START_TIME: Duration = Duration::from_secs(5);
+
 /// Reads the address of a database.
 pub(super) fn config(address: &str) -> Result<Config, LedgerError> {
     // libpq's stricter words: certificates and names are always checked here.
@@ -82,7 +85,7 @@ impl Postgres {
     /// Connects if the database can be reached; else that is tried again with the first batch.
     pub(super) fn open(database: &Database) -> Result<Postgres, LedgerError> {
         let mut link = Link::new(database)?;
-        match link.connect() {
+        match link.connect_within(START_TIME) {
             Err(error @ LedgerError::Newer { .. }) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "the usage ledger cannot be reached; calls wait for it, within bounds");

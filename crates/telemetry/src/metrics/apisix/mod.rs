@@ -16,7 +16,7 @@ pub use self::families::METRICS;
 use self::families::{Families, LABELS_OF_ALL, Labels};
 use super::calls::{micros, next_id};
 use super::keys::{Kept, Key};
-use super::names::Names;
+use super::names::{Names, was_asked};
 use super::number::{Counter, Gauge, Histogram};
 use super::{CallLabels, Metrics};
 use crate::entry::{Told, shown};
@@ -194,8 +194,8 @@ impl ApisixMetrics {
             if let Some(kept) = mine.active.find(&mine.key, epoch) {
                 return kept;
             }
-            labels.request_model = self.models.admit(labels.request_model);
-            labels.upstream_model = self.models.admit(labels.upstream_model);
+            labels.request_model = self.models.admit(labels.request_model, true);
+            labels.upstream_model = self.models.admit(labels.upstream_model, true);
             labels.write(&mut mine.key, self.id, shape);
             if let Some(kept) = mine.active.find(&mine.key, epoch) {
                 return kept;
@@ -216,8 +216,9 @@ impl ApisixMetrics {
         let numbers = match mine.calls.find(&mine.key, epoch) {
             Some(numbers) => numbers,
             None => {
-                labels.request_model = self.models.admit(labels.request_model);
-                labels.upstream_model = self.models.admit(labels.upstream_model);
+                let is_asked = was_asked(call);
+                labels.request_model = self.models.admit(labels.request_model, is_asked);
+                labels.upstream_model = self.models.admit(labels.upstream_model, is_asked);
                 labels.write(&mut mine.key, self.id, shape, &mine.extra);
                 mine.calls.find(&mine.key, epoch).unwrap_or_else(|| {
                     mine.calls.keep(

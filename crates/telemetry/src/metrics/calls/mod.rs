@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::families::{CallFamilies, Labels};
 use super::keys::{Kept, Key};
-use super::names::Names;
+use super::names::{Names, was_asked};
 use super::number::{Counter, Histogram};
 use super::{Metrics, OTHER};
 use crate::prices::PriceState;
@@ -96,9 +96,10 @@ impl CallMetrics {
         let numbers = match mine.calls.find(&mine.key, epoch) {
             Some(numbers) => numbers,
             None => {
-                labels.model = self.models.admit(labels.model);
-                labels.upstream_model = self.models.admit(labels.upstream_model);
-                let code = self.codes.admit(code);
+                let is_asked = was_asked(call);
+                labels.model = self.models.admit(labels.model, is_asked);
+                labels.upstream_model = self.models.admit(labels.upstream_model, is_asked);
+                let code = self.codes.admit(code, true);
                 call_key(&mut mine.key, self.id, &labels, code);
                 mine.calls.find(&mine.key, epoch).unwrap_or_else(|| {
                     mine.calls
@@ -124,7 +125,7 @@ impl CallMetrics {
         let numbers = match mine.attempts.find(&mine.key, epoch) {
             Some(numbers) => numbers,
             None => {
-                labels.upstream_model = self.models.admit(labels.upstream_model);
+                labels.upstream_model = self.models.admit(labels.upstream_model, true);
                 attempt_key(&mut mine.key, self.id, &labels);
                 mine.attempts.find(&mine.key, epoch).unwrap_or_else(|| {
                     mine.attempts
