@@ -450,3 +450,110 @@ fn the_gateway_is_no_open_proxy() {
     elsewhere.was_not_asked();
     door.still_serves();
 }
+
+#[test]
+fn an_expectation_that_nobody_can_meet_is_refused() {
+    let door = Door::new();
+    let body = hello();
+    for expected in ["a-miracle", "100-continue, a-miracle", "200-ok"] {
+        let request = call(
+            &format!("expect: {expected}\r\ncontent-length: {}\r\n", body.len()),
+            &body,
+        );
+        let statuses = door.statuses(request);
+        assert_eq!(statuses.first().map(String::as_str), Some("417"), "{expected}");
+        assert!(statuses.len() == 1 || statuses[1] == "404", "{expected}: {statuses:?}");
+        door.upstream.was_not_asked();
+    }
+    door.still_serves();
+}
+
+#[test]
+fn what_follows_an_upgrade_that_is_ignored_is_a_request_like_any_other() {
+    let upstream = Upstream::good("served");
+    let config = format!(
+        "models: {{m: {{provider: p}}}}\nconsumers: {{caller: {{key: consumer-key-0001, models: [m]}}}}\nproviders:\n{}",
+        Dialect::OpenAi.provider("p", &upstream)
+    );
+    let door = Door {
+        gateway: Setup::new(config).start(),
+        upstream,
+    };
+    for protocol in ["websocket", "h2c", "TLS/1.0", "anything"] {
+        let models = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: h\r\nauthorization: Bearer consumer-key-0001\r\n\
+             connection: upgrade\r\nupgrade: {protocol}\r\n\r\n"
+        );
+        // Who was let in once is not let in for what follows.
+        let statuses = door.statuses(models + SMUGGLED);
+        assert_eq!(statuses[..2], ["200", "401"], "{protocol}");
+        assert!(!statuses[2..].contains(&"200".to_owned()), "{protocol}: {statuses:?}");
+        door.upstream.was_not_asked();
+    }
+}
+
+#[test]
+fn a_client_cannot_name_our_headers_as_the_connections_own() {
+    let upstream = Upstream::good("served");
+    let config = format!(
+        "models: {{m: {{provider: p}}}}\nproviders:\n  p: {{kind: openai-compatible, endpoint: \"{}\", key: provider-key, headers: {{x-tenant: ours}}}}\n",
+        upstream.base()
+    );
+    let gateway = Setup::new(config).start();
+    let body = hello();
+    let request = call(
+        &format!(
+            "connection: authorization, x-tenant, content-type, host, content-length\r\nx-tenant: theirs\r\ncontent-length: {}\r\n",
+            body.len()
+        ),
+        &body,
+    );
+    let mut connection = gateway.connect();
+    connection.write(request.as_bytes());
+    assert_eq!(connection.response().expect("an answer").status(), 200);
+    let asked = upstream.asked();
+    assert_eq!(asked.header("authorization"), Some("Bearer provider-key"));
+    assert_eq!(asked.header("x-tenant"), Some("ours"));
+    assert_eq!(asked.text(), body);
+}
+
+#[test]
+fn a_trace_is_not_echoed() {
+    let door = Door::new();
+    for path in ["/", CHAT, "*"] {
+        let mut connection = door.gateway.connect();
+        let line = format!("TRACE {path} HTTP/1.1\r\nhost: h\r\nx-secret: not-to-be-echoed\r\n\r\n");
+        connection.write(line.as_bytes());
+        let answer = connection.response().expect("an answer");
+        assert!((400..500).contains(&answer.status()), "{path}: {}", answer.status());
+        assert!(!answer.text().contains("not-to-be-echoed"), "{path}");
+    }
+    door.still_serves();
+}
+
+#[test]
+fn numbers_of_lengths_that_are_hard_to_read_are_refused() {
+    let door = Door::new();
+    let body = hello();
+    let length = body.len();
+    for value in [
+        format!("{length},{length}"),
+        format!("{length}, {length}"),
+        format!("{length}."),
+        format!("{length}e0"),
+        format!("\u{b}{length}"),
+        "18446744073709551615".to_owned(),
+        "18446744073709551616".to_owned(),
+        "9".repeat(4_000),
+        "\u{661}".to_owned(),
+    ] {
+        let statuses = door.statuses(call(&format!("content-length: {value}\r\n"), &body));
+        let shown = &value[..value.len().min(30)];
+        assert!(
+            statuses.is_empty() || statuses[0].starts_with('4') && statuses.len() <= 2,
+            "{shown}: {statuses:?}"
+        );
+        door.upstream.was_not_asked();
+    }
+    door.still_serves();
+}

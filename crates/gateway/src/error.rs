@@ -16,6 +16,12 @@ pub const TOLD_BY_PROVIDER: &str = "upstream_error";
 /// The code of a request whose end is ambiguous. Its connection is closed, because nobody knows where the next one begins.
 pub const INVALID_FRAMING: &str = "invalid_framing";
 
+/// The code of a body that is longer than allowed.
+pub const REQUEST_TOO_LARGE: &str = "request_too_large";
+
+/// The code of a body that does not come.
+pub const REQUEST_TIMEOUT: &str = "request_timeout";
+
 /// Whose fault an error is; decides log level and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -120,6 +126,26 @@ impl CallError {
             code,
             message,
             Fault::Gateway,
+        )
+    }
+
+    /// The body of a request is longer than `limit` bytes.
+    pub fn too_large(limit: u64) -> Self {
+        CallError::client(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::TooLarge,
+            REQUEST_TOO_LARGE,
+            format!("the request body is larger than {limit} bytes"),
+        )
+    }
+
+    /// The body of a request does not come.
+    pub fn body_is_late() -> Self {
+        CallError::client(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Timeout,
+            REQUEST_TIMEOUT,
+            "the request body did not arrive in time",
         )
     }
 

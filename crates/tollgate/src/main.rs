@@ -8,6 +8,7 @@ mod conversations;
 mod convert;
 mod dump;
 mod file_objects;
+mod files;
 mod load;
 mod loggers;
 mod observation;

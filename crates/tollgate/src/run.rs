@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
-use tollgate_gateway::server::{self, ByName, Limits, Listening, Running, Settings, Tls};
+use tollgate_gateway::server::{self, Bounds, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
@@ -19,7 +19,7 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
-use crate::{administration, banner, conversations, observation, own_log, prices, telemetry, trust};
+use crate::{administration, banner, conversations, files, observation, own_log, prices, telemetry, trust};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -433,14 +433,24 @@ fn listen(server: &Server, workers: usize) -> Result<(Vec<Vec<Listening>>, Vec<S
 }
 
 fn settings(server: &Server) -> Settings {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let time = Duration::from_millis;
     Settings {
-        max_header_bytes: usize::try_from(server.max_header_bytes).unwrap_or(usize::MAX),
-        max_headers: usize::try_from(server.max_headers).unwrap_or(usize::MAX),
-        limits: Limits {
-            idle: Duration::from_millis(server.idle_timeout_ms),
-            head: Duration::from_millis(server.header_timeout_ms),
+        bounds: Bounds {
+            max_header: bytes(server.max_header_bytes),
+            max_headers: bytes(server.max_headers),
+            max_uri: bytes(server.max_uri_bytes),
+            max_streams: server.max_streams,
         },
-        drain: Duration::from_millis(server.drain_ms),
+        limits: Limits {
+            idle: time(server.idle_timeout_ms),
+            head: time(server.header_timeout_ms),
+        },
+        handshake_timeout: time(server.handshake_timeout_ms),
+        send_timeout: time(server.send_timeout_ms),
+        half_close: server.half_close,
+        max_connections: files::connections(server.max_connections),
+        drain: time(server.drain_ms),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::PATIENCE;
 use super::client::{Connection, Request, Response};
 use super::clock::SettableClock;
 use super::process::{Finished, Lines, Process};
@@ -18,6 +20,7 @@ pub struct Setup {
     rbac: Option<String>,
     arguments: Vec<String>,
     env: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 /// A running gateway. It listens on a port of its own and writes its access log as JSON to standard output.
@@ -37,6 +40,7 @@ impl Setup {
             rbac: None,
             arguments: Vec::new(),
             env: Vec::new(),
+            open_files: None,
         };
         setup.server("access_log: {format: json}")
     }
@@ -49,6 +53,7 @@ impl Setup {
             rbac: Some(rbac.into()),
             arguments: Vec::new(),
             env: Vec::new(),
+            open_files: None,
         }
     }
 
@@ -99,6 +104,12 @@ impl Setup {
         clock.env().into_iter().fold(self, with)
     }
 
+    /// Most files that the process may have open.
+    pub fn open_files(mut self, most: u32) -> Setup {
+        self.open_files = Some(most);
+        self
+    }
+
     /// Starts the gateway and waits until it listens.
     #[track_caller]
     pub fn start(self) -> Gateway {
@@ -124,7 +135,10 @@ impl Setup {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let process = Process::start(&arguments, &env);
+        let process = match self.open_files {
+            None => Process::start(&arguments, &env),
+            Some(most) => Process::start_with_files(most, &arguments, &env),
+        };
         let line = process.stderr.with("listening on");
         let address = line
             .rsplit("http://")
@@ -141,6 +155,46 @@ impl Setup {
 }
 
 impl Gateway {
+    /// Where its numbers are told; its configuration has `metrics: {listen: "127.0.0.1:0"}`.
+    #[track_caller]
+    pub fn metrics(&self) -> SocketAddr {
+        let line = self.process.stderr.with("metrics");
+        let address = line.rsplit("http://").next();
+        let address = address.and_then(|address| address.trim().parse().ok());
+        address.unwrap_or_else(|| panic!("no address in `{line}`"))
+    }
+
+    /// The value of a series, as in `name{label="value"}`.
+    #[track_caller]
+    pub fn counted(&self, series: &str) -> u64 {
+        let told = Connection::open(self.metrics()).send(&Request::new("GET", "/metrics"));
+        let line = told
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series}:\n{}", told.text()))
+    }
+
+    /// Waits until a series has this value: some things are counted a moment after their clients see them.
+    #[track_caller]
+    pub fn counts(&self, series: &str, expected: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let counted = self.counted(series);
+            if counted == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{series} is {counted}, not {expected}");
+        }
+    }
+
+    /// The memory that is in use, in bytes.
+    #[track_caller]
+    pub fn memory(&self) -> u64 {
+        self.counted("process_resident_memory_bytes")
+    }
+
     /// A new connection.
     pub fn connect(&self) -> Connection {
         Connection::open(self.address)

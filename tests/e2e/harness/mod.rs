@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod files;
 mod gateway;
+pub mod http2;
 #[path = "../../servers/kafka.rs"]
 pub mod kafka;
 mod process;

@@ -58,15 +58,29 @@ struct Collected {
 impl Process {
     /// Starts the binary in an empty folder.
     pub fn start(arguments: &[&str], env: &[(&str, &str)]) -> Process {
-        let folder = tempdir().expect("a directory");
-        let mut process = Process::start_in(folder.path(), arguments, env);
-        process.folder = Some(folder);
-        process
+        Process::in_own_folder(Command::new(BINARY), arguments, env)
     }
 
     /// Starts the binary in a folder.
     pub fn start_in(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Process {
-        let mut command = Command::new(BINARY);
+        Process::spawn(folder, Command::new(BINARY), arguments, env)
+    }
+
+    /// Starts the binary in an empty folder, with at most so many files that it may have open.
+    pub fn start_with_files(most: u32, arguments: &[&str], env: &[(&str, &str)]) -> Process {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), BINARY]);
+        Process::in_own_folder(shell, arguments, env)
+    }
+
+    fn in_own_folder(command: Command, arguments: &[&str], env: &[(&str, &str)]) -> Process {
+        let folder = tempdir().expect("a directory");
+        let mut process = Process::spawn(folder.path(), command, arguments, env);
+        process.folder = Some(folder);
+        process
+    }
+
+    fn spawn(folder: &Path, mut command: Command, arguments: &[&str], env: &[(&str, &str)]) -> Process {
         command.current_dir(folder);
         for name in FOREIGN {
             command.env_remove(name);

@@ -48,7 +48,7 @@ pub async fn read_into(body: &mut ClientBody, limit: u64, patience: Duration) ->
             *body = ClientBody::Read(bytes.clone());
             // It may have been read for a route's condition, under another limit.
             return if bytes.len() as u64 > limit {
-                Err(too_large(limit))
+                Err(CallError::too_large(limit))
             } else {
                 Ok(bytes)
             };
@@ -85,12 +85,7 @@ async fn read_within(body: Incoming, limit: u64, patience: Duration) -> Result<B
     }
     match tokio::time::timeout(patience, collect(body, limit, announced)).await {
         Ok(read) => read,
-        Err(_) => Err(CallError::client(
-            StatusCode::REQUEST_TIMEOUT,
-            ErrorKind::Timeout,
-            "request_timeout",
-            "the request body did not arrive in time",
-        )),
+        Err(_) => Err(CallError::body_is_late()),
     }
 }
 
@@ -103,7 +98,7 @@ async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes
         let Ok(data) = frame.into_data() else { continue };
         let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
         if length as u64 > limit {
-            return Err(too_large(limit));
+            return Err(CallError::too_large(limit));
         }
         match first.take() {
             None if joined.is_empty() => first = Some(data),
@@ -168,16 +163,7 @@ fn incomplete(detail: String) -> CallError {
 }
 
 fn too_large_by(announced: u64, limit: u64) -> CallError {
-    let mut error = too_large(limit);
+    let mut error = CallError::too_large(limit);
     error.detail = Some(format!("{announced} bytes were announced"));
     error
-}
-
-fn too_large(limit: u64) -> CallError {
-    CallError::client(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::TooLarge,
-        "request_too_large",
-        format!("the request body is larger than {limit} bytes"),
-    )
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -237,6 +237,23 @@ pub fn check_framing(request: &Parts) -> Result<(), CallError> {
         ErrorKind::BadRequest,
         INVALID_FRAMING,
         "the request must have either one `Content-Length` or `Transfer-Encoding: chunked`",
+    ))
+}
+
+/// Checks that a request expects nothing that is not done. What is done, `100-continue`, the HTTP library does.
+///
+/// # Errors
+/// 417 for any other expectation (RFC 9110, section 10.1.1).
+pub fn check_expectation(request: &Parts) -> Result<(), CallError> {
+    let mut expected = request.headers.get_all(EXPECT).iter();
+    if expected.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Ok(());
+    }
+    Err(CallError::client(
+        StatusCode::EXPECTATION_FAILED,
+        ErrorKind::BadRequest,
+        "unknown_expectation",
+        "the only expectation that can be met is `100-continue`",
     ))
 }
 

@@ -14,6 +14,7 @@ mod attempt;
 mod authorize;
 mod begin;
 mod body;
+mod bounds;
 mod chain;
 mod choose;
 mod conversation;
@@ -51,6 +52,7 @@ pub(crate) use address::Address;
 pub(crate) use answer::Answer;
 pub(crate) use answer::Content;
 pub(crate) use body::ClientBody;
+pub use bounds::Bounds;
 pub(crate) use chain::Passing;
 pub(crate) use record::Record;
 pub use relay::{AnswerBody, Cut};
@@ -79,13 +81,16 @@ pub struct Worker {
     pub native_logger: Arc<dyn RouteLogger>,
     /// Open tunnels.
     pub tunnels: Tunnels,
+    /// What a request head may be like.
+    pub bounds: Bounds,
 }
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, bounds: Bounds) -> Self {
         let telemetry = gateway.telemetry().clone();
         Worker {
+            bounds,
             gateway,
             pools: Pools::default(),
             native_logger: telemetry.native_logger(),
@@ -152,7 +157,9 @@ async fn answer_call(
         Dialect::Gemini if is_ours => address::take_key(&mut record.request),
         _ => None,
     };
+    worker.bounds.check(&record.request)?;
     head::check_framing(&record.request)?;
+    head::check_expectation(&record.request)?;
     head::check_host(&record.request)?;
     proof::check(&snapshot.plane.certificates, record)?;
     let route = match route {

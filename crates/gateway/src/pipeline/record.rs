@@ -21,6 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
+use tollgate_telemetry::metrics::Limit;
 use tollgate_telemetry::metrics::apisix::{ActiveCall, ActiveLabels};
 use tollgate_telemetry::traces::CallTrace;
 use tollgate_telemetry::{RequestType, RouteLogger, Wants};
@@ -129,8 +130,13 @@ pub struct Record {
 impl Record {
     /// The record of a call whose head has just been read.
     pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
-        peer.activity.call_begins();
-        worker.telemetry.traffic().call_begins();
+        let at_once = peer.activity.call_begins();
+        let traffic = worker.telemetry.traffic();
+        traffic.call_begins();
+        if at_once == worker.bounds.max_streams {
+            // Clients know the number, and wait. What they send nevertheless is refused by the HTTP library.
+            traffic.limits().reached(Limit::MaxStreams);
+        }
         let client = worker
             .gateway
             .forwarding()
@@ -427,6 +433,16 @@ impl Record {
         self.complete = true;
     }
 
+    /// The client ran into a limit.
+    pub fn reached(&self, limit: Limit) {
+        self.worker.telemetry.traffic().limits().reached(limit);
+    }
+
+    /// Whether the client's connection is shared by several calls.
+    pub fn is_http2(&self) -> bool {
+        self.request.version == Version::HTTP_2
+    }
+
     /// Whether the client's request was a HEAD, whose answer has no body.
     pub fn is_head(&self) -> bool {
         self.request.method == Method::HEAD
@@ -510,10 +526,7 @@ impl Drop for Record {
         self.tell();
         self.tell_end();
         self.worker.telemetry.traffic().call_ends();
-        // On HTTP/2 many calls share the connection, and frames come at any time.
-        if self.request.version != Version::HTTP_2 {
-            self.peer.activity.call_ends();
-        }
+        self.peer.activity.call_ends();
     }
 }
 

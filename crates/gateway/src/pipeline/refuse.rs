@@ -8,11 +8,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tollgate_dialects::canonical::Event;
 use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
 use tollgate_dialects::{Dialect, Losses, bedrock_converse, codec};
+use tollgate_telemetry::metrics::Limit;
 
 use super::answer::{Answer, Content, ERROR_TYPE};
+use super::bounds;
 use super::record::Record;
 use super::relay::AnswerBody;
-use crate::error::{CallError, Fault, INVALID_FRAMING};
+use crate::error::{CallError, Fault, INVALID_FRAMING, REQUEST_TIMEOUT, REQUEST_TOO_LARGE};
 
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
@@ -97,6 +99,9 @@ fn note(error: &CallError, record: &mut Record) {
     record.error_code = Some(error.code.clone());
     match error.fault {
         Fault::Client => {
+            if let Some(limit) = limit_of(&error.code) {
+                record.reached(limit);
+            }
             tracing::debug!(request_id = %record.request_id, code = %error.code, detail = error.detail, "refused")
         }
         Fault::Upstream => {
@@ -105,6 +110,18 @@ fn note(error: &CallError, record: &mut Record) {
         Fault::Gateway => {
             tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")
         }
+    }
+}
+
+/// The limit that a request ran into which is refused with this code.
+fn limit_of(code: &str) -> Option<Limit> {
+    match code {
+        bounds::URI_TOO_LONG => Some(Limit::MaxUri),
+        bounds::TOO_MANY_HEADERS => Some(Limit::MaxHeaders),
+        bounds::HEADERS_TOO_LARGE => Some(Limit::MaxHeader),
+        REQUEST_TOO_LARGE => Some(Limit::MaxBody),
+        REQUEST_TIMEOUT => Some(Limit::BodyTimeout),
+        _ => None,
     }
 }
 

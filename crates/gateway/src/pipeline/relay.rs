@@ -22,6 +22,7 @@ use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
 use crate::proxy::Passed;
 use crate::responses::Tap;
+use crate::server::body_was_asked;
 use crate::snapshot::Instance;
 use crate::upstream::UpstreamBody;
 
@@ -30,6 +31,9 @@ const END_GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes that are collected for the client as long as more are there at once. Nothing ever waits to be collected.
 const BATCH_BYTES: usize = 16 * 1024;
+
+/// How much of a whole answer a stream of HTTP/2 is given at once.
+const PIECE: usize = 64 * 1024;
 
 /// The body of an answer.
 pub struct AnswerBody(Inner);
@@ -372,13 +376,8 @@ impl AnswerBody {
     pub(super) fn none() -> Self {
         AnswerBody(Inner::None)
     }
-}
 
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_inner(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Inner::Early(early) = &mut self.0 {
             match early.poll(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -391,13 +390,19 @@ impl Body for AnswerBody {
             Inner::Early(_) | Inner::None => Poll::Ready(None),
             Inner::Passed { passed, record } => passed.poll_frame(cx, record),
             Inner::Whole { bytes, record } => {
-                let bytes = bytes.take();
-                record.sent(bytes.as_deref().unwrap_or_default());
-                record.complete();
+                let piece = match bytes.as_mut() {
+                    // The HTTP library keeps what it was given until the client takes it.
+                    Some(all) if all.len() > PIECE && record.is_http2() => Some(all.split_to(PIECE)),
+                    _ => bytes.take(),
+                };
+                record.sent(piece.as_deref().unwrap_or_default());
+                if bytes.is_none() {
+                    record.complete();
+                }
                 Poll::Ready(
-                    bytes
-                        .filter(|bytes| !bytes.is_empty())
-                        .map(|bytes| Ok(Frame::data(bytes))),
+                    piece
+                        .filter(|piece| !piece.is_empty())
+                        .map(|piece| Ok(Frame::data(piece))),
                 )
             }
             Inner::Stream { streaming, record } => {
@@ -410,6 +415,17 @@ impl Body for AnswerBody {
                 polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
         }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let polled = self.poll_inner(cx);
+        body_was_asked(polled.is_ready());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -18,9 +18,6 @@ use crate::error::{CallError, Fault};
 use crate::pipeline::Worker;
 use crate::upstream::{ClientStream, Endpoint, Keep, Lease, Outgoing, RequestBody, Scheme, WaitsFor};
 
-/// How long a client may send nothing of a body that it has announced (nginx's `client_body_timeout`).
-const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
-
 /// A request as every server of the upstream would get it.
 pub struct Prepared {
     /// Its method.
@@ -93,6 +90,8 @@ pub struct Answered {
 /// How long a server is waited for, while the client may still be sending.
 pub struct Patience {
     limits: Limits,
+    /// How long a client may send nothing of a body that it has announced (nginx's `client_body_timeout`).
+    client: Duration,
     sending: Option<ClientStream>,
 }
 
@@ -107,7 +106,7 @@ impl Patience {
     /// Until when the next byte of the answer is waited for, when that has begun at `since`.
     pub fn until(&self, since: Instant) -> Instant {
         match self.sending.as_ref().map(ClientStream::waits) {
-            Some((WaitsFor::Client, moved)) => moved.max(since) + CLIENT_PATIENCE,
+            Some((WaitsFor::Client, moved)) => moved.max(since) + self.client,
             Some((WaitsFor::Server, moved)) => moved.max(since) + self.limits.send,
             Some((WaitsFor::Nothing, moved)) => moved.max(since) + self.limits.read,
             None => since + self.limits.read,
@@ -118,17 +117,16 @@ impl Patience {
         self.sending.as_ref().is_some_and(ClientStream::is_broken)
     }
 
+    fn exceeded(&self) -> Option<u64> {
+        self.sending.as_ref().and_then(ClientStream::exceeded)
+    }
+
     fn failure(&self) -> Failure {
         match self.sending.as_ref().map(ClientStream::waits) {
             Some((WaitsFor::Client, _)) => Failure {
                 outcome: "client_timeout",
                 counted_as: StatusCode::REQUEST_TIMEOUT,
-                error: CallError::client(
-                    StatusCode::REQUEST_TIMEOUT,
-                    ErrorKind::Timeout,
-                    "request_timeout",
-                    "the request body did not arrive in time",
-                ),
+                error: CallError::body_is_late(),
                 handed_over: true,
             },
             Some((WaitsFor::Server, _)) => Failure::late("the request was not taken in time"),
@@ -142,6 +140,17 @@ impl Failure {
     fn incomplete(detail: String) -> Self {
         let mut error = incomplete_body();
         error.detail = Some(detail);
+        Failure {
+            outcome: "client_gone",
+            counted_as: error.status,
+            error,
+            handed_over: true,
+        }
+    }
+
+    /// The client's body is longer than `limit` bytes.
+    fn too_large(limit: u64) -> Self {
+        let error = CallError::too_large(limit);
         Failure {
             outcome: "client_gone",
             counted_as: error.status,
@@ -229,6 +238,7 @@ pub async fn exchange(
 ) -> Result<Answered, Failure> {
     let endpoint = endpoint(upstream, node, host).map_err(|detail| Failure::unreachable(false, detail))?;
     let limits = upstream.limits;
+    let client = worker.gateway.snapshot().native.body_timeout;
     let addresses = node
         .checked
         .as_ref()
@@ -248,7 +258,7 @@ pub async fn exchange(
                     Failure::unreachable(error.outcome == "connect_timeout", detail)
                 })?,
         };
-        match send(lease, host, request, limits).await {
+        match send(lease, host, request, limits, client).await {
             // It was closed while it was idle; that says nothing about the server.
             Err(failure)
                 if was_kept && failure.outcome == "connection_lost" && failure.allows_another(request) => {}
@@ -262,6 +272,7 @@ async fn send(
     host: &HeaderValue,
     prepared: &Prepared,
     limits: Limits,
+    client: Duration,
 ) -> Result<Answered, Failure> {
     let mut request = Request::new(prepared.body.outgoing());
     *request.method_mut() = prepared.method.clone();
@@ -276,6 +287,7 @@ async fn send(
     }
     let patience = Patience {
         limits,
+        client,
         sending: match &prepared.body {
             Passable::Bytes(_) => None,
             Passable::Stream(stream) => Some(stream.clone()),
@@ -297,6 +309,11 @@ async fn send(
             }
         }
     };
+    if response.is_err()
+        && let Some(limit) = patience.exceeded()
+    {
+        return Err(Failure::too_large(limit));
+    }
     match response {
         Err(unanswered) if patience.is_broken_by_client() => Err(Failure::incomplete(unanswered.detail)),
         Ok(response) => Ok(Answered {

@@ -51,7 +51,7 @@ pub async fn pass(
         method: record.request.method.clone(),
         uri: path_and_query(&record.request.uri),
         headers: headers::for_server(record, upgrade.as_ref()),
-        body: passable(body, record).ok_or_else(incomplete_body)?,
+        body: passable(worker, body, record)?,
     };
     let until = upstream.retry_within.map(|within| Instant::now() + within);
     let mut statuses = Vec::new();
@@ -179,24 +179,26 @@ fn answer(status: StatusCode, headers: HeaderMap, content: Content) -> Answer {
     }
 }
 
-/// The body as it can be given to a server; `None` if it is lost.
-fn passable(body: ClientBody, record: &mut Record) -> Option<Passable> {
-    match body {
+/// The body as it can be given to a server.
+fn passable(worker: &Worker, body: ClientBody, record: &mut Record) -> Result<Passable, CallError> {
+    Ok(match body {
         ClientBody::Read(bytes) => {
             record.read_body(&bytes);
-            Some(Passable::Bytes(bytes))
+            Passable::Bytes(bytes)
         }
         // Nothing to stream, and nothing that could not be sent again.
-        ClientBody::Unread(incoming) if incoming.is_end_stream() => {
-            Some(Passable::Bytes(bytes::Bytes::new()))
-        }
+        ClientBody::Unread(incoming) if incoming.is_end_stream() => Passable::Bytes(bytes::Bytes::new()),
         ClientBody::Unread(incoming) => {
-            let stream = ClientStream::new(incoming);
+            let limit = worker.gateway.snapshot().native.max_body_bytes;
+            if incoming.size_hint().lower() > limit {
+                return Err(CallError::too_large(limit));
+            }
+            let stream = ClientStream::new(incoming, limit);
             record.watch_body(&stream);
-            Some(Passable::Stream(stream))
+            Passable::Stream(stream)
         }
-        ClientBody::Lost => None,
-    }
+        ClientBody::Lost => return Err(incomplete_body()),
+    })
 }
 
 /// What the server is asked for: the address in the form that servers expect.

@@ -11,13 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::worker::TLS_HANDSHAKE_TIMEOUT;
-
 /// A connection after its handshake.
 pub type EncryptedStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// Handshakes that may be under way at once; further clients wait in the system's queue.
 const MOST_HANDSHAKES: usize = 64;
+
+/// How long a client may take for the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -77,7 +78,7 @@ async fn shake_hands(
     tcp: TcpStream,
     address: SocketAddr,
 ) -> Option<(EncryptedStream, SocketAddr)> {
-    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
         Ok(Ok(stream)) => Some((stream, address)),
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "TLS handshake failed");

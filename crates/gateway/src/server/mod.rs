@@ -3,14 +3,19 @@
 mod activity;
 mod bind;
 mod encrypted;
+mod ending;
 mod patience;
+mod places;
+mod taking;
 mod tls;
 mod worker;
 
 pub use rustls::ServerConfig;
 
+pub use crate::pipeline::Bounds;
 pub use activity::{Activity, Limits};
 pub use bind::{BindError, bind};
 pub use encrypted::{Encrypted, EncryptedStream};
+pub(crate) use taking::body_was_asked;
 pub use tls::{ByName, Offer, ServerTlsError, Tls, server_config};
 pub use worker::{Closer, Listening, Running, Settings, start};

@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use tollgate_telemetry::metrics::Limit;
+
+use super::activity::Activity;
 
 /// A connection that fails when its client takes nothing for too long.
 pub(super) struct Patient<S> {
     stream: S,
+    activity: Activity,
     send_timeout: Duration,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -19,9 +23,10 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     /// A connection whose client may take nothing for `send_timeout`.
-    pub(super) fn new(stream: S, send_timeout: Duration) -> Self {
+    pub(super) fn new(stream: S, activity: Activity, send_timeout: Duration) -> Self {
         Patient {
             stream,
+            activity,
             send_timeout,
             stalled: None,
         }
@@ -37,7 +42,10 @@ impl<S> Patient<S> {
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         match timer.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                self.activity.cut_by(Limit::SendTimeout);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 }
@@ -89,7 +97,10 @@ mod tests {
 
     use tokio::io::{AsyncWriteExt, duplex};
 
+    use tollgate_telemetry::metrics::Limit;
+
     use super::Patient;
+    use crate::server::Activity;
 
     const SOON: Duration = Duration::from_millis(1);
 
@@ -105,9 +116,11 @@ mod tests {
     fn a_client_that_takes_nothing_is_left() {
         run(async {
             let (client, server) = duplex(64);
-            let mut server = Patient::new(server, SOON);
+            let activity = Activity::default();
+            let mut server = Patient::new(server, activity.clone(), SOON);
             let failed = server.write_all(&[0; 65]).await.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut);
+            assert_eq!(activity.was_cut_by(), Some(Limit::SendTimeout));
             drop(client);
         });
     }

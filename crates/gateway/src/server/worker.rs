@@ -1,6 +1,7 @@
 //! One thread per core, each with its own runtime, sockets and connections to providers. A call never leaves its thread.
 
 use std::future::Future;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,12 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tollgate_telemetry::metrics::{Ending, Limit, Limits as Reached};
 
 use super::activity::{Activity, Limits, TimedSocket};
 use super::patience::Patient;
+use super::places::{Place, Places};
 use super::tls::Tls;
+use super::{ending, taking};
 use crate::Gateway;
-use crate::pipeline::{Peer, Worker, serve};
+use crate::pipeline::{Bounds, Peer, Worker, serve};
 
 /// How often a worker closes connections to providers that have been idle too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(10);
@@ -29,25 +33,26 @@ const IDLE_SWEEP: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a client may take for the TLS handshake.
-pub(super) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a client may take nothing of what is sent to it (nginx's `send_timeout`). While it does, the provider's stream
-/// waits too, without any of its own limits running.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the listeners need to know. Fixed for the life of the process.
 #[derive(Clone)]
 pub struct Settings {
-    /// Largest request head in bytes.
-    pub max_header_bytes: usize,
-    /// Most header fields of a request.
-    pub max_headers: usize,
+    /// What a request head may be like.
+    pub bounds: Bounds,
     /// How long a connection may wait for a request.
     pub limits: Limits,
+    /// How long a client may take for the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it (nginx's `send_timeout`). While it does, the provider's stream
+    /// waits too, without any of its own limits running.
+    pub send_timeout: Duration,
+    /// Whether a client that has ended its side of the connection still gets its answer. Then it is only noticed that one has
+    /// left when something is sent to it.
+    pub half_close: bool,
+    /// Most clients that are connected at once.
+    pub max_connections: usize,
     /// How long open calls may go on after a stop was asked for.
     pub drain: Duration,
 }
@@ -115,19 +120,21 @@ pub fn start(
     gateway: &Arc<Gateway>,
     listeners: Vec<Vec<Listening>>,
     settings: &Settings,
-) -> std::io::Result<Running> {
+) -> io::Result<Running> {
     let (stage, stages) = watch::channel(Stage::Serve);
+    let places = Places::new(settings.max_connections);
     let mut threads = Vec::new();
     for (number, sockets) in listeners.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (gateway, settings, stages) = (gateway.clone(), settings.clone(), stages.clone());
+        let places = places.clone();
         threads.push(
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, stages));
+                    tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, places, stages));
                     // A name that is still being looked up must not hold up the end.
                     runtime.shutdown_background();
                 })?,
@@ -140,9 +147,10 @@ async fn work(
     gateway: Arc<Gateway>,
     sockets: Vec<Listening>,
     settings: Settings,
+    places: Arc<Places>,
     mut stages: watch::Receiver<Stage>,
 ) {
-    let worker = Rc::new(Worker::new(gateway));
+    let worker = Rc::new(Worker::new(gateway, settings.bounds));
     let graceful = Rc::new(GracefulShutdown::new());
     let mut accepting = Vec::new();
     for Listening { socket, tls } in sockets {
@@ -152,6 +160,7 @@ async fn work(
                 tls,
                 worker.clone(),
                 settings.clone(),
+                places.clone(),
                 graceful.clone(),
                 stages.clone(),
             ))),
@@ -195,9 +204,12 @@ async fn accept(
     tls: Tls,
     worker: Rc<Worker>,
     settings: Settings,
+    places: Arc<Places>,
     graceful: Rc<GracefulShutdown>,
     mut stages: watch::Receiver<Stage>,
 ) {
+    let limits = worker.telemetry.traffic().limits();
+    let mut paused = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -205,6 +217,14 @@ async fn accept(
         };
         match accepted {
             Ok((tcp, address)) => {
+                if std::mem::take(&mut paused) {
+                    tracing::info!("connections are accepted again");
+                }
+                // Closed at once, so that whoever distributes clients over gateways asks another one.
+                let Some(place) = places.take() else {
+                    limits.reached(Limit::MaxConnections);
+                    continue;
+                };
                 tokio::task::spawn_local(connection(
                     tcp,
                     address,
@@ -212,14 +232,28 @@ async fn accept(
                     worker.clone(),
                     settings.clone(),
                     graceful.watcher(),
+                    place,
                 ));
             }
+            Err(error) if is_about_one_client(&error) => limits.broke(Ending::Lost),
+            // Nothing is left of what a connection needs. Clients wait in the system's queue until something is.
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                limits.paused();
+                if !std::mem::replace(&mut paused, true) {
+                    tracing::warn!(%error, "no connection can be accepted, trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Whether accepting failed because of the client that would have been next.
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }
 
 async fn connection(
@@ -229,8 +263,11 @@ async fn connection(
     worker: Rc<Worker>,
     settings: Settings,
     watcher: Watcher,
+    _place: Place,
 ) {
-    let _open = worker.telemetry.traffic().connection();
+    let traffic = worker.telemetry.traffic();
+    let _open = traffic.connection();
+    let limits = traffic.limits().clone();
     // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
     let mut peer = Peer {
@@ -244,13 +281,13 @@ async fn connection(
         Tls::Off => return http(tcp, peer, worker, &settings, watcher).await,
         Tls::Fixed(config) => {
             let handshake = TlsAcceptor::from(config.clone()).accept(tcp);
-            tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, handshake)
+            tokio::time::timeout(settings.handshake_timeout, handshake)
                 .await
                 .map(|accepted| accepted.map(|stream| (stream, None)))
         }
         Tls::ByName(by_name) => {
             let current = || worker.gateway.snapshot().plane.certificates.clone();
-            tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, by_name.accept(tcp, current))
+            tokio::time::timeout(settings.handshake_timeout, by_name.accept(tcp, current))
                 .await
                 .map(|accepted| accepted.map(|(stream, handshake)| (stream, Some(handshake))))
         }
@@ -260,8 +297,14 @@ async fn connection(
             peer.handshake = handshake.map(Arc::new);
             http(stream, peer, worker, &settings, watcher).await;
         }
-        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+        Ok(Err(error)) => {
+            limits.broke(Ending::Handshake);
+            tracing::debug!(%address, %error, "TLS handshake failed");
+        }
+        Err(_) => {
+            limits.reached(Limit::HandshakeTimeout);
+            tracing::debug!(%address, "TLS handshake took too long");
+        }
     }
 }
 
@@ -269,37 +312,51 @@ async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = auto::Builder::new(OnThisThread);
+    let Bounds {
+        max_header,
+        max_headers,
+        max_streams,
+        ..
+    } = settings.bounds;
+    let limits = worker.telemetry.traffic().limits().clone();
+    let mut builder = auto::Builder::new(OnThisThread {
+        send_timeout: settings.send_timeout,
+        limits: limits.clone(),
+    });
     builder
         .http1()
-        .max_buf_size(settings.max_header_bytes.max(8192))
-        .max_headers(settings.max_headers);
+        .half_close(settings.half_close)
+        .max_buf_size(max_header.max(8192))
+        .max_headers(max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
-        .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX));
+        .max_concurrent_streams(max_streams)
+        .max_header_list_size(u32::try_from(max_header).unwrap_or(u32::MAX));
     let address = peer.address;
     let activity = peer.activity.clone();
     let service =
         service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer.clone(), request));
-    let io = TimedSocket::new(
-        TokioIo::new(Patient::new(stream, SEND_TIMEOUT)),
-        activity,
-        settings.limits,
-    );
+    let patient = Patient::new(stream, activity.clone(), settings.send_timeout);
+    let io = TokioIo::new(TimedSocket::new(patient, activity.clone(), settings.limits));
     let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
+        ending::count(&*error, &activity, max_header, &limits);
         tracing::debug!(%address, %error, "connection ended early");
     }
 }
 
-/// Runs hyper's own tasks on the worker's thread.
-#[derive(Clone, Copy)]
-struct OnThisThread;
+/// Runs hyper's own tasks, which are the streams of HTTP/2, on the worker's thread.
+#[derive(Clone)]
+struct OnThisThread {
+    send_timeout: Duration,
+    limits: Reached,
+}
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+    fn execute(&self, stream: F) {
+        let watched = taking::unless_left_lying(stream, self.send_timeout, self.limits.clone());
+        tokio::task::spawn_local(watched);
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use thiserror::Error;
 use tokio::time::Instant;
 
 /// The pieces of a request body in order. Cloning clones references.
@@ -101,14 +102,25 @@ impl From<RequestBody> for Outgoing {
     }
 }
 
+/// Why a body cannot be sent to its end.
+#[derive(Debug, Error)]
+pub enum Unsendable {
+    /// The client broke it off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// It is longer than allowed.
+    #[error("the client's body is too long")]
+    TooLarge,
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Unsendable;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         match self.get_mut() {
             Outgoing::Buffered(body) => Pin::new(body).poll_frame(cx).map(|frame| {
                 let Ok(frame) = frame?;
@@ -140,6 +152,10 @@ pub struct ClientStream(Rc<Flow>);
 
 struct Flow {
     incoming: RefCell<Incoming>,
+    /// Longest body in bytes.
+    limit: u64,
+    /// Bytes of it that may still come; `None` if more have.
+    left: Cell<Option<u64>>,
     begun: Cell<bool>,
     broken: Cell<bool>,
     waits_for: Cell<WaitsFor>,
@@ -175,8 +191,8 @@ pub enum WaitsFor {
 }
 
 impl ClientStream {
-    /// A body nobody has read from.
-    pub fn new(incoming: Incoming) -> Self {
+    /// A body nobody has read from, of at most `limit` bytes.
+    pub fn new(incoming: Incoming, limit: u64) -> Self {
         let waits_for = if incoming.is_end_stream() {
             WaitsFor::Nothing
         } else {
@@ -184,6 +200,8 @@ impl ClientStream {
         };
         ClientStream(Rc::new(Flow {
             incoming: RefCell::new(incoming),
+            limit,
+            left: Cell::new(Some(limit)),
             begun: Cell::new(false),
             broken: Cell::new(false),
             waits_for: Cell::new(waits_for),
@@ -217,12 +235,17 @@ impl ClientStream {
         self.0.broken.get()
     }
 
+    /// The most bytes it may have, if it has more.
+    pub fn exceeded(&self) -> Option<u64> {
+        self.0.left.get().is_none().then_some(self.0.limit)
+    }
+
     /// What it waits for, and since when.
     pub fn waits(&self) -> (WaitsFor, Instant) {
         (self.0.waits_for.get(), self.0.since.get())
     }
 
-    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unsendable>>> {
         let flow = &*self.0;
         loop {
             let polled = Pin::new(&mut *flow.incoming.borrow_mut()).poll_frame(cx);
@@ -245,6 +268,12 @@ impl ClientStream {
                 // A client's trailers are not passed on: servers may take them for headers.
                 Poll::Ready(Some(Ok(frame))) if !frame.is_data() => continue,
                 Poll::Ready(Some(Ok(frame))) => {
+                    let length = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                    let left = flow.left.get().and_then(|left| left.checked_sub(length));
+                    flow.left.set(left);
+                    if left.is_none() {
+                        return Poll::Ready(Some(Err(Unsendable::TooLarge)));
+                    }
                     if let (Some(kept), Some(bytes)) = (&mut *flow.kept.borrow_mut(), frame.data_ref()) {
                         kept.pass(bytes);
                     }
@@ -253,7 +282,7 @@ impl ClientStream {
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                other => return other,
+                other => return other.map_err(Unsendable::from),
             }
         }
     }

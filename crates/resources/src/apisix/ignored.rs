@@ -141,6 +141,7 @@ pub(super) const HTTP: Section = Section {
         "client_max_body_size",
         "client_header_timeout",
         "client_body_timeout",
+        "send_timeout",
         "keepalive_timeout",
         "real_ip_header",
         "real_ip_recursive",
@@ -148,7 +149,6 @@ pub(super) const HTTP: Section = Section {
     ],
     known: &[
         "access_log_buffer",
-        "send_timeout",
         "underscores_in_headers",
         "custom_lua_shared_dict",
         "lua_shared_dict",

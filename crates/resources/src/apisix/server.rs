@@ -67,6 +67,7 @@ pub(super) fn lower(root: &View<'_>, report: &mut Report) -> Server {
             report,
         );
         set_time(&mut server.body_timeout_ms, &http, "client_body_timeout", report);
+        set_time(&mut server.send_timeout_ms, &http, "send_timeout", report);
         if let Some(size) = http.get("client_max_body_size") {
             server.max_body_bytes = lower_body_size(&size, report);
         }

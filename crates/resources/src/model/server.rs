@@ -23,12 +23,26 @@ pub struct Server {
     pub max_header_bytes: u64,
     /// Most header lines in a request; more are refused with 431.
     pub max_headers: u64,
+    /// Longest target of a request (path and query), in bytes; a longer one is refused with 414.
+    pub max_uri_bytes: u64,
+    /// Most clients that are connected at once; further ones are closed. `None`: [`Server::DEFAULT_MAX_CONNECTIONS`], or fewer
+    /// if the process may not open enough files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// Most calls at once on one HTTP/2 connection; further ones are refused.
+    pub max_streams: u32,
+    /// How long a client may take for the TLS handshake, in milliseconds.
+    pub handshake_timeout_ms: u64,
     /// How long a client may take to send the head of a request, in milliseconds.
     pub header_timeout_ms: u64,
     /// How long a client may take to send the body of a request, in milliseconds.
     pub body_timeout_ms: u64,
     /// How long a connection may stay open between two requests, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// How long a client may take nothing of an answer, in milliseconds.
+    pub send_timeout_ms: u64,
+    /// Whether a client that has ended its side of the connection still gets its answer.
+    pub half_close: bool,
     /// How long a client of a stream may get nothing before it is told that the answer is still to come, in milliseconds.
     pub keep_alive_ms: u64,
     /// How long calls in flight may go on after the process was told to stop, in milliseconds.
@@ -94,6 +108,16 @@ impl Server {
     pub const DEFAULT_MAX_HEADER_BYTES: u64 = 64 * 1024;
     /// SDKs send about twenty, proxies on the way add about ten.
     pub const DEFAULT_MAX_HEADERS: u64 = 100;
+    /// As in nginx; no API has addresses of more than a few hundred bytes.
+    pub const DEFAULT_MAX_URI_BYTES: u64 = 8 * 1024;
+    /// An idle connection takes some 10 KiB: all of them take less than 1 GiB.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 65_536;
+    /// RFC 9113 recommends at least 100; an SDK that sends all calls over one connection may have more.
+    pub const DEFAULT_MAX_STREAMS: u32 = 200;
+    /// A handshake around the world takes well below a second.
+    pub const DEFAULT_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+    /// As in nginx. While a client takes nothing, its provider waits too.
+    pub const DEFAULT_SEND_TIMEOUT_MS: u64 = 60_000;
     /// A head is one packet or a few; who takes longer holds a connection for its own sake.
     pub const DEFAULT_HEADER_TIMEOUT_MS: u64 = 30_000;
     /// The longest body in one minute needs about 4.5 Mbit/s.
@@ -116,9 +140,15 @@ impl Default for Server {
             max_body_bytes: Server::DEFAULT_MAX_BODY_BYTES,
             max_header_bytes: Server::DEFAULT_MAX_HEADER_BYTES,
             max_headers: Server::DEFAULT_MAX_HEADERS,
+            max_uri_bytes: Server::DEFAULT_MAX_URI_BYTES,
+            max_connections: None,
+            max_streams: Server::DEFAULT_MAX_STREAMS,
+            handshake_timeout_ms: Server::DEFAULT_HANDSHAKE_TIMEOUT_MS,
             header_timeout_ms: Server::DEFAULT_HEADER_TIMEOUT_MS,
             body_timeout_ms: Server::DEFAULT_BODY_TIMEOUT_MS,
             idle_timeout_ms: Server::DEFAULT_IDLE_TIMEOUT_MS,
+            send_timeout_ms: Server::DEFAULT_SEND_TIMEOUT_MS,
+            half_close: false,
             keep_alive_ms: Server::DEFAULT_KEEP_ALIVE_MS,
             drain_ms: Server::DEFAULT_DRAIN_MS,
             workers: None,

@@ -227,12 +227,24 @@ pub(crate) struct ServerEntry {
     pub(crate) max_header: Option<Size>,
     /// Most header lines in a request. Default: 100.
     pub(crate) max_headers: Option<u64>,
+    /// Longest path and query of a request. Default: `8KiB`.
+    pub(crate) max_uri: Option<Size>,
+    /// Most clients that are connected at once. Default: 65536, or fewer if the process may not open enough files.
+    pub(crate) max_connections: Option<u64>,
+    /// Most calls at once on one HTTP/2 connection. Default: 200.
+    pub(crate) max_streams: Option<u64>,
+    /// How long a client may take for the TLS handshake. Default: `10s`.
+    pub(crate) handshake_timeout: Option<Duration>,
     /// How long a client may take to send the head of a request. Default: `30s`.
     pub(crate) header_timeout: Option<Duration>,
     /// How long a client may take to send the body of a request. Default: `1m`.
     pub(crate) body_timeout: Option<Duration>,
     /// How long a connection may stay open between two requests. Default: `75s`.
     pub(crate) idle_timeout: Option<Duration>,
+    /// How long a client may take nothing of an answer. Default: `1m`.
+    pub(crate) send_timeout: Option<Duration>,
+    /// Whether a client that has ended its side of the connection still gets its answer. Default: `false`, it has left.
+    pub(crate) half_close: Option<bool>,
     /// How long a client of a stream may get nothing before it is told that the answer is still to come. Default: `15s`.
     pub(crate) keep_alive: Option<Duration>,
     /// How long calls in flight may go on after the process was told to stop. Default: `30s`.

@@ -21,6 +21,15 @@ const MAX_HEADER_BYTES: u64 = 1024 * 1024;
 /// Shortest head a configuration may allow, in bytes.
 const MIN_HEADER_BYTES: u64 = 8 * 1024;
 
+/// Shortest and longest target that a configuration may allow, in bytes. The HTTP library takes none of 64 KiB.
+const URI_BYTES: std::ops::RangeInclusive<u64> = 512..=32 * 1024;
+
+/// Most connections that a configuration may allow: more than a machine has ports.
+const MAX_CONNECTIONS: u64 = 10_000_000;
+
+/// Most calls at once on one connection that a configuration may allow.
+const MAX_STREAMS: u64 = 10_000;
+
 /// Lowers `server`.
 pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
     let path = Path::of(["server"]);
@@ -36,6 +45,16 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
     let max_header = entry.max_header.map(Measure::value);
     if max_header.is_some_and(|bytes| !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&bytes)) {
         report.mistake(&path.key("max_header"), "must be from 8KiB to 1MiB");
+    }
+    let max_uri = entry.max_uri.map(Measure::value);
+    if max_uri.is_some_and(|bytes| !URI_BYTES.contains(&bytes)) {
+        report.mistake(&path.key("max_uri"), "must be from 512B to 32KiB");
+    }
+    for (key, value, most) in [
+        ("max_connections", entry.max_connections, MAX_CONNECTIONS),
+        ("max_streams", entry.max_streams, MAX_STREAMS),
+    ] {
+        check_range(value, 1, most, &path.key(key), report);
     }
     let tls = entry.tls.as_ref().map(|tls| {
         for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
@@ -55,11 +74,22 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
         max_body_bytes: entry.max_body.map_or(default.max_body_bytes, Measure::value),
         max_header_bytes: max_header.unwrap_or(default.max_header_bytes),
         max_headers: entry.max_headers.unwrap_or(default.max_headers),
+        max_uri_bytes: max_uri.unwrap_or(default.max_uri_bytes),
+        max_connections: entry.max_connections.and_then(|most| usize::try_from(most).ok()),
+        max_streams: entry
+            .max_streams
+            .and_then(|most| u32::try_from(most).ok())
+            .unwrap_or(default.max_streams),
+        handshake_timeout_ms: entry
+            .handshake_timeout
+            .map_or(default.handshake_timeout_ms, Measure::value),
         header_timeout_ms: entry
             .header_timeout
             .map_or(default.header_timeout_ms, Measure::value),
         body_timeout_ms: entry.body_timeout.map_or(default.body_timeout_ms, Measure::value),
         idle_timeout_ms: entry.idle_timeout.map_or(default.idle_timeout_ms, Measure::value),
+        send_timeout_ms: entry.send_timeout.map_or(default.send_timeout_ms, Measure::value),
+        half_close: entry.half_close.unwrap_or(default.half_close),
         keep_alive_ms: entry.keep_alive.map_or(default.keep_alive_ms, Measure::value),
         drain_ms: entry.drain.map_or(default.drain_ms, Measure::value),
         workers: entry.workers.and_then(|workers| usize::try_from(workers).ok()),

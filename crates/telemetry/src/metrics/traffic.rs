@@ -1,5 +1,6 @@
 //! Connections and calls as they come and go, whatever they are about.
 
+use super::limits::Limits;
 use super::number::Counter;
 use super::{Description, Metrics};
 
@@ -10,12 +11,14 @@ pub struct Traffic {
     closed: Counter,
     begun: Counter,
     ended: Counter,
+    limits: Limits,
 }
 
 impl Traffic {
     /// Traffic that is shown: under names of ours, and under APISIX's names, which begin with `prefix`.
     pub fn shown(metrics: &Metrics, prefix: &str) -> Self {
         let traffic = Traffic::default();
+        traffic.limits.show(metrics);
         let described = |name: &'static str, help| Description::new(name, help, &[]);
         let copy = || traffic.clone();
         let read = |read: Count| {
@@ -81,6 +84,11 @@ impl Traffic {
             );
         }
         traffic
+    }
+
+    /// What clients ran into.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// A connection was accepted. It is open until what comes of this is dropped.

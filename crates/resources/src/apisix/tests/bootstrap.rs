@@ -158,6 +158,7 @@ fn limits_of_nginx_become_limits_of_the_gateway() {
     client_max_body_size: 10m
     client_header_timeout: 5s
     client_body_timeout: 90
+    send_timeout: 7s
     keepalive_timeout: 1m
 ",
     )
@@ -166,6 +167,7 @@ fn limits_of_nginx_become_limits_of_the_gateway() {
     assert_eq!(server.drain_ms, 240_000);
     assert_eq!(server.max_body_bytes, 10 * 1024 * 1024);
     assert_eq!(server.header_timeout_ms, 5_000);
+    assert_eq!(server.send_timeout_ms, 7_000);
     assert_eq!(server.body_timeout_ms, 90_000);
     assert_eq!(server.idle_timeout_ms, 60_000);
     assert_eq!(

@@ -1,0 +1,67 @@
+//! How many clients may be connected at once, all workers together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The places there are for connections. Touched when a connection comes and goes, never by calls.
+pub struct Places {
+    free: AtomicUsize,
+    /// Whether it was told that there are none left.
+    told: AtomicBool,
+}
+
+/// A place that is taken as long as this is there.
+pub struct Place(Arc<Places>);
+
+impl Places {
+    /// So many places.
+    pub fn new(number: usize) -> Arc<Self> {
+        Arc::new(Places {
+            free: AtomicUsize::new(number),
+            told: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes a place; `None` if there is none left. That is told in the log once, until there is one again.
+    pub fn take(self: &Arc<Self>) -> Option<Place> {
+        let take = |free: usize| free.checked_sub(1);
+        match self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => {
+                if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
+                    tracing::info!("connections are taken again");
+                }
+                Some(Place(self.clone()))
+            }
+            Err(_) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("there are as many connections as `max_connections` allows, further ones are closed");
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_than_so_many() {
+        let places = Places::new(2);
+        let first = places.take();
+        let second = places.take();
+        assert!(first.is_some() && second.is_some() && places.take().is_none());
+        drop(first);
+        let third = places.take();
+        assert!(third.is_some() && places.take().is_none());
+        drop((second, third));
+        assert!(places.take().is_some());
+    }
+}
