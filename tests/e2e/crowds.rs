@@ -38,7 +38,10 @@ fn is_served_soon(gateway: &Gateway) -> Connection {
             assert_eq!(answer.status(), 200);
             return connection;
         }
-        assert!(begun.elapsed() < crate::harness::PATIENCE, "nobody is served any more");
+        assert!(
+            begun.elapsed() < crate::harness::PATIENCE,
+            "nobody is served any more"
+        );
     }
 }
 
@@ -207,15 +210,23 @@ fn a_client_that_reads_nothing_stops_its_provider_and_is_left() {
 
 #[test]
 fn heads_are_refused_from_the_first_byte_beyond_the_limit_and_counted() {
-    let gateway = simulated().server("max_header: 8KiB, max_headers: 5, max_uri: 512B").start();
+    let gateway = simulated()
+        .server("max_header: 8KiB, max_headers: 5, max_uri: 512B")
+        .start();
     let target = |length: usize| Request::new("GET", &format!("/v1/models?{}", "q".repeat(length - 11)));
     for (length, status) in [(511, 200), (512, 200), (513, 414), (5_000, 414)] {
-        assert_eq!(gateway.send(&target(length)).status(), status, "a target of {length} bytes");
+        assert_eq!(
+            gateway.send(&target(length)).status(),
+            status,
+            "a target of {length} bytes"
+        );
     }
     gateway.counts(&limit("max_uri"), 2);
     let lines = |count: usize| {
         // `Host` and `Content-Length` are lines too.
-        (2..count).fold(models(), |request, number| request.header(&format!("x-{number}"), "1"))
+        (2..count).fold(models(), |request, number| {
+            request.header(&format!("x-{number}"), "1")
+        })
     };
     for (count, status) in [(4, 200), (5, 200), (6, 431), (200, 431)] {
         assert_eq!(gateway.send(&lines(count)).status(), status, "{count} lines");
@@ -227,7 +238,11 @@ fn heads_are_refused_from_the_first_byte_beyond_the_limit_and_counted() {
     };
     for (length, status) in [(8_191, 200), (8_192, 200), (8_193, 431), (100_000, 431)] {
         assert_eq!(head(length).bytes().len(), length);
-        assert_eq!(gateway.send(&head(length)).status(), status, "a head of {length} bytes");
+        assert_eq!(
+            gateway.send(&head(length)).status(),
+            status,
+            "a head of {length} bytes"
+        );
     }
     gateway.counts(&limit("max_header"), 2);
     gateway.counts("tollgate_connections_broken_total{reason=\"malformed\"}", 0);
@@ -246,7 +261,9 @@ fn a_client_that_has_ended_its_side_has_left_unless_it_is_said_otherwise() {
             let both = both.lock().expect("one thread");
             both.0.send(()).expect("the test waits");
             if half_close {
-                both.1.recv_timeout(crate::harness::PATIENCE).expect("the test goes on");
+                both.1
+                    .recv_timeout(crate::harness::PATIENCE)
+                    .expect("the test goes on");
                 peer.send(&answers::good(asked, "served"));
             } else {
                 peer.wait_until_closed();

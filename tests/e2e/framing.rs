@@ -462,7 +462,10 @@ fn an_expectation_that_nobody_can_meet_is_refused() {
         );
         let statuses = door.statuses(request);
         assert_eq!(statuses.first().map(String::as_str), Some("417"), "{expected}");
-        assert!(statuses.len() == 1 || statuses[1] == "404", "{expected}: {statuses:?}");
+        assert!(
+            statuses.len() == 1 || statuses[1] == "404",
+            "{expected}: {statuses:?}"
+        );
         door.upstream.was_not_asked();
     }
     door.still_serves();
@@ -487,7 +490,10 @@ fn what_follows_an_upgrade_that_is_ignored_is_a_request_like_any_other() {
         // Who was let in once is not let in for what follows.
         let statuses = door.statuses(models + SMUGGLED);
         assert_eq!(statuses[..2], ["200", "401"], "{protocol}");
-        assert!(!statuses[2..].contains(&"200".to_owned()), "{protocol}: {statuses:?}");
+        assert!(
+            !statuses[2..].contains(&"200".to_owned()),
+            "{protocol}: {statuses:?}"
+        );
         door.upstream.was_not_asked();
     }
 }
@@ -525,7 +531,11 @@ fn a_trace_is_not_echoed() {
         let line = format!("TRACE {path} HTTP/1.1\r\nhost: h\r\nx-secret: not-to-be-echoed\r\n\r\n");
         connection.write(line.as_bytes());
         let answer = connection.response().expect("an answer");
-        assert!((400..500).contains(&answer.status()), "{path}: {}", answer.status());
+        assert!(
+            (400..500).contains(&answer.status()),
+            "{path}: {}",
+            answer.status()
+        );
         assert!(!answer.text().contains("not-to-be-echoed"), "{path}");
     }
     door.still_serves();

@@ -222,3 +222,28 @@ fn try_trusts_the_authority_it_is_given() {
     );
     secure.process.stop();
 }
+
+#[test]
+fn a_client_that_does_not_finish_its_handshake_is_left_and_counted() {
+    let certificate = Certificate::new("localhost");
+    let config = format!(
+        "models: {{m: {{provider: simulated}}}}\nauth: none\nmetrics: {{listen: \"127.0.0.1:0\"}}\nserver:\n  \
+         handshake_timeout: 300ms\n  tls: {{cert_file: {}, key_file: {}}}\n",
+        certificate.certificate.display(),
+        certificate.key.display(),
+    );
+    let gateway = Setup::as_it_is(config).start();
+    let timeout = "tollgate_limits_reached_total{limit=\"handshake_timeout\"}";
+    // Nothing, and the beginning of a first message.
+    for said in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut connection = gateway.connect();
+        connection.write(said);
+        assert!(connection.is_closed());
+    }
+    gateway.counts(timeout, 2);
+    let mut connection = gateway.connect();
+    connection.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    connection.until_closed();
+    gateway.counts("tollgate_connections_broken_total{reason=\"tls_handshake\"}", 1);
+    gateway.counts(timeout, 2);
+}

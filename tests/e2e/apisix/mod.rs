@@ -4,6 +4,7 @@ mod adc;
 mod administration;
 mod balancing;
 mod beside_native;
+mod body_limits;
 mod consumers;
 mod documents;
 mod errors;

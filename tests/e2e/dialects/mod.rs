@@ -1,5 +1,6 @@
 //! Every dialect on both sides: clients of each, providers of each, and what goes wrong between them.
 
+mod bad_json;
 mod bedrock;
 mod gemini;
 mod older;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{KEY, Wire, simulated};
 
-const PROMPT: &str = "Say this back: é \"quoted\"";
+const PROMPT: &str = "Say: é \"quoted\" 😀 \u{2028} \\ / \u{7f} <&> \\u0041";
 
 #[test]
 fn text_reaches_every_client_from_every_provider_whole_and_streamed() {

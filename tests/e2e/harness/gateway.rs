@@ -45,6 +45,13 @@ impl Setup {
         setup.server("access_log: {format: json}")
     }
 
+    /// A gateway with this `tollgate.yaml`, which has a `server` section of its own.
+    pub fn as_it_is(config: impl Into<String>) -> Setup {
+        let mut setup = Setup::new(config);
+        setup.server.clear();
+        setup
+    }
+
     /// A gateway with this `rbac.json` and this file beside it, both as they are.
     pub fn rbac(rbac: impl Into<String>, config: impl Into<String>) -> Setup {
         Setup {
@@ -141,7 +148,7 @@ impl Setup {
         };
         let line = process.stderr.with("listening on");
         let address = line
-            .rsplit("http://")
+            .rsplit("://")
             .next()
             .and_then(|address| address.trim().parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
@@ -164,16 +171,24 @@ impl Gateway {
         address.unwrap_or_else(|| panic!("no address in `{line}`"))
     }
 
-    /// The value of a series, as in `name{label="value"}`.
+    /// The value of a series, as in `name{label="value"}`, as it is told.
     #[track_caller]
-    pub fn counted(&self, series: &str) -> u64 {
+    pub fn told(&self, series: &str) -> String {
         let told = Connection::open(self.metrics()).send(&Request::new("GET", "/metrics"));
         let line = told
             .text()
             .lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = line.and_then(|value| value.parse().ok());
+        let value = line.map(str::to_owned);
         value.unwrap_or_else(|| panic!("no {series}:\n{}", told.text()))
+    }
+
+    /// The value of a series that counts.
+    #[track_caller]
+    pub fn counted(&self, series: &str) -> u64 {
+        let told = self.told(series);
+        told.parse()
+            .unwrap_or_else(|error| panic!("{series} {told}: {error}"))
     }
 
     /// Waits until a series has this value: some things are counted a moment after their clients see them.

@@ -239,7 +239,11 @@ impl Frame {
     #[track_caller]
     pub fn status(&self) -> u16 {
         // A change of the table's size may come first.
-        let skipped = self.payload.iter().take_while(|byte| **byte & 0xe0 == 0x20).count();
+        let skipped = self
+            .payload
+            .iter()
+            .take_while(|byte| **byte & 0xe0 == 0x20)
+            .count();
         let block = &self.payload[skipped..];
         match block[0] {
             indexed @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
@@ -262,11 +266,19 @@ fn digits(bytes: &[u8]) -> u16 {
         .iter()
         .flat_map(|byte| (0..8).rev().map(move |bit| u16::from(byte >> bit & 1)))
         .collect();
-    let take = |at: usize, count: usize| bits[at..at + count].iter().fold(0, |number, bit| number * 2 + bit);
+    let take = |at: usize, count: usize| {
+        bits[at..at + count]
+            .iter()
+            .fold(0, |number, bit| number * 2 + bit)
+    };
     let (mut at, mut number) = (0, 0);
     for _ in 0..3 {
         let short = take(at, 5);
-        let (digit, length) = if short <= 2 { (short, 5) } else { (take(at, 6) - 0x19 + 3, 6) };
+        let (digit, length) = if short <= 2 {
+            (short, 5)
+        } else {
+            (take(at, 6) - 0x19 + 3, 6)
+        };
         number = number * 10 + digit;
         at += length;
     }

@@ -15,7 +15,12 @@ const COST: u64 = 32 * 1024 * 1024;
 
 fn simulated(server: &str) -> Gateway {
     let setup = Setup::new(CONFIG);
-    if server.is_empty() { setup } else { setup.server(server) }.start()
+    if server.is_empty() {
+        setup
+    } else {
+        setup.server(server)
+    }
+    .start()
 }
 
 /// Asserts that the connection is ended for asking too much.
@@ -59,7 +64,12 @@ fn calls_that_are_begun_and_reset_at_once() {
 fn a_head_without_end() {
     let gateway = simulated("");
     let mut connection = Http2::open(gateway.address, &[]);
-    connection.write(&frame(HEADERS, END_STREAM, 1, fields(request("GET", "/v1/models"))));
+    connection.write(&frame(
+        HEADERS,
+        END_STREAM,
+        1,
+        fields(request("GET", "/v1/models")),
+    ));
     let field = fields([("x-more", &*"m".repeat(1000))]);
     let pieces = frame(CONTINUATION, 0, 1, field).repeat(1000);
     let mut sent = 0;
@@ -70,7 +80,12 @@ fn a_head_without_end() {
     is_told_to_calm_down(&mut connection);
     // Pieces without anything in them are pieces too.
     let mut connection = Http2::open(gateway.address, &[]);
-    connection.write(&frame(HEADERS, END_STREAM, 1, fields(request("GET", "/v1/models"))));
+    connection.write(&frame(
+        HEADERS,
+        END_STREAM,
+        1,
+        fields(request("GET", "/v1/models")),
+    ));
     let pieces = frame(CONTINUATION, 0, 1, []).repeat(10_000);
     let mut sent = 0;
     while connection.try_write(&pieces) {
@@ -107,7 +122,11 @@ fn fields_that_are_small_on_the_wire_and_large_in_memory() {
             assert_eq!(connection.status(stream), 431);
         }
     }
-    assert!(gateway.memory() < before + COST, "{} after {before}", gateway.memory());
+    assert!(
+        gateway.memory() < before + COST,
+        "{} after {before}",
+        gateway.memory()
+    );
     still_serves(gateway.address);
 }
 
@@ -120,7 +139,11 @@ fn pings_and_settings_whose_answers_nobody_reads() {
         let flood = flood.repeat(10_000);
         // Nothing more is read from a client that reads nothing, and in the end it is left.
         while connection.try_write(&flood) {}
-        assert!(gateway.memory() < before + COST, "{} after {before}", gateway.memory());
+        assert!(
+            gateway.memory() < before + COST,
+            "{} after {before}",
+            gateway.memory()
+        );
         still_serves(gateway.address);
     }
 }
@@ -145,7 +168,11 @@ fn frames_that_say_nothing() {
     connection.write(&post(3, CHAT));
     while connection.try_write(&frame(DATA, 0, 3, []).repeat(1_000)) {}
     is_told_to_calm_down(&mut connection);
-    assert!(gateway.memory() < before + COST, "{} after {before}", gateway.memory());
+    assert!(
+        gateway.memory() < before + COST,
+        "{} after {before}",
+        gateway.memory()
+    );
     still_serves(gateway.address);
 }
 

@@ -79,7 +79,11 @@ fn an_upgrade_to_http_2_without_tls_is_ignored() {
 fn frames_and_header_blocks() {
     let size = u32::try_from(16 * 1024 + 1).expect("a size") as usize;
     let cases: Vec<Case> = vec![
-        ("4.1 an unknown kind of frame is ignored", frame(0x16, 0, 0, [0; 8]), Pass),
+        (
+            "4.1 an unknown kind of frame is ignored",
+            frame(0x16, 0, 0, [0; 8]),
+            Pass,
+        ),
         (
             "4.1 flags that are not defined are ignored",
             frame(PING, 0x16, 0, b"pingping"),
@@ -142,7 +146,14 @@ fn frames_and_header_blocks() {
         ),
         (
             "HPACK 5.2 padding of more than seven bits",
-            frame(HEADERS, END_HEADERS | END_STREAM, 1, [0x00, 0x85, 0xf2, 0xb2, 0x4a, 0x84, 0xff, 0x84, 0x49, 0x50, 0x9f, 0xff]),
+            frame(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                1,
+                [
+                    0x00, 0x85, 0xf2, 0xb2, 0x4a, 0x84, 0xff, 0x84, 0x49, 0x50, 0x9f, 0xff,
+                ],
+            ),
             End(&[COMPRESSION_ERROR, GENERAL]),
         ),
         (
@@ -173,9 +184,17 @@ fn frames_and_header_blocks() {
 fn states_of_streams() {
     let closed: &[u32] = &[STREAM_CLOSED];
     let cases: Vec<Case> = vec![
-        ("5.1 data on an idle stream", frame(DATA, 0, 1, b"test"), End(&[PROTOCOL_ERROR])),
+        (
+            "5.1 data on an idle stream",
+            frame(DATA, 0, 1, b"test"),
+            End(&[PROTOCOL_ERROR]),
+        ),
         ("5.1 a reset of an idle stream", reset(1), End(&[PROTOCOL_ERROR])),
-        ("5.1 a window of an idle stream", update(1, 100), End(&[PROTOCOL_ERROR])),
+        (
+            "5.1 a window of an idle stream",
+            update(1, 100),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "5.1 a continuation on an idle stream",
             frame(CONTINUATION, END_HEADERS, 1, []),
@@ -226,7 +245,11 @@ fn states_of_streams() {
             [post(1, CHAT), reset(1), update(1, 100)].concat(),
             Pass,
         ),
-        ("5.1.1 a stream of an even number", get(2, "/v1/models"), End(&[PROTOCOL_ERROR])),
+        (
+            "5.1.1 a stream of an even number",
+            get(2, "/v1/models"),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "5.1.1 a stream of a number before the last",
             [get(5, "/v1/models"), get(3, "/v1/models")].concat(),
@@ -265,7 +288,11 @@ fn states_of_streams() {
 fn kinds_of_frames() {
     let model = || fields(request("GET", "/v1/models"));
     let cases: Vec<Case> = vec![
-        ("6.1 data of no stream", frame(DATA, 0, 0, b"test"), End(&[PROTOCOL_ERROR])),
+        (
+            "6.1 data of no stream",
+            frame(DATA, 0, 0, b"test"),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "6.1 more padding than data",
             [post(1, CHAT), frame(DATA, PADDED | END_STREAM, 1, b"\x06test")].concat(),
@@ -278,10 +305,19 @@ fn kinds_of_frames() {
         ),
         (
             "6.2 more padding than headers",
-            frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, [vec![200], model()].concat()),
+            frame(
+                HEADERS,
+                END_HEADERS | END_STREAM | PADDED,
+                1,
+                [vec![200], model()].concat(),
+            ),
             End(&[PROTOCOL_ERROR]),
         ),
-        ("6.3 a priority of no stream", frame(PRIORITY, 0, 0, dependency(0)), End(&[PROTOCOL_ERROR])),
+        (
+            "6.3 a priority of no stream",
+            frame(PRIORITY, 0, 0, dependency(0)),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "6.3 a priority that is too short",
             [post(1, CHAT), frame(PRIORITY, 0, 1, [0, 0, 0, 0])].concat(),
@@ -303,26 +339,58 @@ fn kinds_of_frames() {
             frame(SETTINGS, ACK, 0, [0]),
             End(&[FRAME_SIZE_ERROR, GENERAL]),
         ),
-        ("6.5 settings of a stream", frame(SETTINGS, 0, 1, []), End(&[PROTOCOL_ERROR])),
+        (
+            "6.5 settings of a stream",
+            frame(SETTINGS, 0, 1, []),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "6.5 settings that are cut off",
             frame(SETTINGS, 0, 0, [0, 3, 0]),
             End(&[FRAME_SIZE_ERROR, GENERAL]),
         ),
         ("6.5.2 pushes of 2", settings(&[(2, 2)]), End(&[PROTOCOL_ERROR])),
-        ("6.5.2 a window of 2 GiB", settings(&[(4, 1 << 31)]), End(&[FLOW_CONTROL_ERROR, GENERAL])),
-        ("6.5.2 frames of less than 16 KiB", settings(&[(5, 16 * 1024 - 1)]), End(&[PROTOCOL_ERROR])),
-        ("6.5.2 frames of 16 MiB", settings(&[(5, 1 << 24)]), End(&[PROTOCOL_ERROR])),
-        ("6.5.2 a setting that is not defined", settings(&[(0xff, 1)]), Pass),
-        ("6.7 a ping of a stream", frame(PING, 0, 1, [0; 8]), End(&[PROTOCOL_ERROR])),
-        ("6.7 a ping that is too short", frame(PING, 0, 0, [0; 6]), End(&[FRAME_SIZE_ERROR, GENERAL])),
+        (
+            "6.5.2 a window of 2 GiB",
+            settings(&[(4, 1 << 31)]),
+            End(&[FLOW_CONTROL_ERROR, GENERAL]),
+        ),
+        (
+            "6.5.2 frames of less than 16 KiB",
+            settings(&[(5, 16 * 1024 - 1)]),
+            End(&[PROTOCOL_ERROR]),
+        ),
+        (
+            "6.5.2 frames of 16 MiB",
+            settings(&[(5, 1 << 24)]),
+            End(&[PROTOCOL_ERROR]),
+        ),
+        (
+            "6.5.2 a setting that is not defined",
+            settings(&[(0xff, 1)]),
+            Pass,
+        ),
+        (
+            "6.7 a ping of a stream",
+            frame(PING, 0, 1, [0; 8]),
+            End(&[PROTOCOL_ERROR]),
+        ),
+        (
+            "6.7 a ping that is too short",
+            frame(PING, 0, 0, [0; 6]),
+            End(&[FRAME_SIZE_ERROR, GENERAL]),
+        ),
         ("6.7 an answer to no ping", frame(PING, ACK, 0, [0; 8]), Pass),
         (
             "6.8 an end of a stream's own connection",
             frame(GOAWAY, 0, 1, [0; 8]),
             End(&[PROTOCOL_ERROR]),
         ),
-        ("6.9 a window of nothing more", update(0, 0), End(&[PROTOCOL_ERROR])),
+        (
+            "6.9 a window of nothing more",
+            update(0, 0),
+            End(&[PROTOCOL_ERROR]),
+        ),
         (
             "6.9 a stream's window of nothing more",
             [post(1, CHAT), update(1, 0)].concat(),
@@ -340,7 +408,12 @@ fn kinds_of_frames() {
         ),
         (
             "6.9.1 a stream's window of more than 2 GiB",
-            [post(1, CHAT), update(1, i32::MAX as u32), update(1, i32::MAX as u32)].concat(),
+            [
+                post(1, CHAT),
+                update(1, i32::MAX as u32),
+                update(1, i32::MAX as u32),
+            ]
+            .concat(),
             Refuse(&[FLOW_CONTROL_ERROR]),
         ),
         (
@@ -417,7 +490,9 @@ fn calls_beyond_the_limit_of_a_connection_are_refused_and_counted() {
     connection.write(&hanging(5));
     gateway.counts("tollgate_limits_reached_total{limit=\"max_streams\"}", 1);
     connection.write(&hanging(7));
-    let refused = connection.find(|frame| frame.kind == RST_STREAM).expect("a refusal");
+    let refused = connection
+        .find(|frame| frame.kind == RST_STREAM)
+        .expect("a refusal");
     assert_eq!((refused.stream, refused.code()), (7, REFUSED_STREAM));
     // A stream that ends makes room for another one.
     connection.write(&reset(1));

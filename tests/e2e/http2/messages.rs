@@ -2,7 +2,9 @@
 
 use super::Must::{Pass, Refuse};
 use super::{Case, PROTOCOL_ERROR, check, simulated};
-use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, fields, frame, get, post, request};
+use crate::harness::http2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, Http2, fields, frame, get, post, request,
+};
 use crate::harness::{Dialect, Setup, Upstream};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -20,7 +22,11 @@ fn with(name: &str, value: &str) -> Vec<u8> {
 
 /// A good request without this field.
 fn without(name: &str) -> Vec<u8> {
-    head(request("GET", "/v1/models").into_iter().filter(|(there, _)| *there != name))
+    head(
+        request("GET", "/v1/models")
+            .into_iter()
+            .filter(|(there, _)| *there != name),
+    )
 }
 
 fn with_body(length: &str, pieces: &[&str]) -> Vec<u8> {
@@ -54,43 +60,123 @@ fn requests_that_are_malformed() {
             .concat(),
             Refuse(wrong),
         ),
-        ("8.2.1 a name with a capital letter", with("X-TEST", "ok"), Refuse(wrong)),
+        (
+            "8.2.1 a name with a capital letter",
+            with("X-TEST", "ok"),
+            Refuse(wrong),
+        ),
         ("8.2.1 a name with a space", with("x test", "ok"), Refuse(wrong)),
         ("8.2.1 an empty name", with("", "ok"), Refuse(wrong)),
-        ("8.2.1 a value with a line break", with("x-test", "a\r\nx-evil: 1"), Refuse(wrong)),
+        (
+            "8.2.1 a value with a line break",
+            with("x-test", "a\r\nx-evil: 1"),
+            Refuse(wrong),
+        ),
         ("8.2.1 a value with NUL", with("x-test", "a\0b"), Refuse(wrong)),
-        ("8.2.2 a field of the connection", with("connection", "keep-alive"), Refuse(wrong)),
-        ("8.2.2 a transfer coding", with("transfer-encoding", "chunked"), Refuse(wrong)),
+        (
+            "8.2.2 a field of the connection",
+            with("connection", "keep-alive"),
+            Refuse(wrong),
+        ),
+        (
+            "8.2.2 a transfer coding",
+            with("transfer-encoding", "chunked"),
+            Refuse(wrong),
+        ),
         ("8.2.2 an upgrade", with("upgrade", "websocket"), Refuse(wrong)),
         ("8.2.2 keep-alive", with("keep-alive", "1"), Refuse(wrong)),
-        ("8.2.2 proxy-connection", with("proxy-connection", "close"), Refuse(wrong)),
-        ("8.2.2 TE other than trailers", with("te", "trailers, deflate"), Refuse(wrong)),
+        (
+            "8.2.2 proxy-connection",
+            with("proxy-connection", "close"),
+            Refuse(wrong),
+        ),
+        (
+            "8.2.2 TE other than trailers",
+            with("te", "trailers, deflate"),
+            Refuse(wrong),
+        ),
         ("8.2.2 TE of trailers", with("te", "trailers"), Pass),
-        ("8.3 a pseudo-header that is not defined", with(":test", "ok"), Refuse(wrong)),
-        ("8.3 a pseudo-header of answers", with(":status", "200"), Refuse(wrong)),
-        ("8.3 a pseudo-header behind a header", head(regular_first), Refuse(wrong)),
+        (
+            "8.3 a pseudo-header that is not defined",
+            with(":test", "ok"),
+            Refuse(wrong),
+        ),
+        (
+            "8.3 a pseudo-header of answers",
+            with(":status", "200"),
+            Refuse(wrong),
+        ),
+        (
+            "8.3 a pseudo-header behind a header",
+            head(regular_first),
+            Refuse(wrong),
+        ),
         ("8.3.1 no method", without(":method"), Refuse(wrong)),
         ("8.3.1 no scheme", without(":scheme"), Refuse(wrong)),
         ("8.3.1 no path", without(":path"), Refuse(wrong)),
         ("8.3.1 a second method", with(":method", "GET"), Refuse(wrong)),
         ("8.3.1 a second scheme", with(":scheme", "http"), Refuse(wrong)),
         ("8.3.1 a second path", with(":path", "/"), Refuse(wrong)),
-        ("8.3.1 a second authority", with(":authority", "other.test"), Refuse(wrong)),
+        (
+            "8.3.1 a second authority",
+            with(":authority", "other.test"),
+            Refuse(wrong),
+        ),
         ("8.3.1 an empty path", head(request("GET", "")), Refuse(wrong)),
-        ("8.3.1 a path that is none", head(request("GET", "v1/models")), Refuse(wrong)),
-        ("8.3.1 an authority that is none", {
-            let mut list = request("GET", "/v1/models");
-            list[3] = (":authority", "a b");
-            head(list)
-        }, Refuse(wrong)),
-        ("8.3.1 a host beside another authority", with("host", "other.test"), Refuse(wrong)),
-        ("8.3.1 the same host beside the authority", with("host", "gateway.test"), Pass),
-        ("8.1.1 less than the length says", with_body("5", &["test"]), Refuse(wrong)),
-        ("8.1.1 more than the length says", with_body("3", &["test"]), Refuse(wrong)),
-        ("8.1.1 more in two pieces", with_body("5", &["test", "test"]), Refuse(wrong)),
-        ("8.1.1 a length that is no number", with_body("+4", &["test"]), Refuse(wrong)),
-        ("8.5 a tunnel", head([(":method", "CONNECT"), (":authority", "127.0.0.1:1")]), Refuse(wrong)),
-        ("an expectation that is not known", with("expect", "a-miracle"), Refuse(wrong)),
+        (
+            "8.3.1 a path that is none",
+            head(request("GET", "v1/models")),
+            Refuse(wrong),
+        ),
+        (
+            "8.3.1 an authority that is none",
+            {
+                let mut list = request("GET", "/v1/models");
+                list[3] = (":authority", "a b");
+                head(list)
+            },
+            Refuse(wrong),
+        ),
+        (
+            "8.3.1 a host beside another authority",
+            with("host", "other.test"),
+            Refuse(wrong),
+        ),
+        (
+            "8.3.1 the same host beside the authority",
+            with("host", "gateway.test"),
+            Pass,
+        ),
+        (
+            "8.1.1 less than the length says",
+            with_body("5", &["test"]),
+            Refuse(wrong),
+        ),
+        (
+            "8.1.1 more than the length says",
+            with_body("3", &["test"]),
+            Refuse(wrong),
+        ),
+        (
+            "8.1.1 more in two pieces",
+            with_body("5", &["test", "test"]),
+            Refuse(wrong),
+        ),
+        (
+            "8.1.1 a length that is no number",
+            with_body("+4", &["test"]),
+            Refuse(wrong),
+        ),
+        (
+            "8.5 a tunnel",
+            head([(":method", "CONNECT"), (":authority", "127.0.0.1:1")]),
+            Refuse(wrong),
+        ),
+        (
+            "an expectation that is not known",
+            with("expect", "a-miracle"),
+            Refuse(wrong),
+        ),
     ];
     check(cases);
 }
@@ -123,9 +209,10 @@ fn trailers_never_become_headers() {
 
 #[test]
 fn a_head_of_the_limit_is_taken_and_more_is_not() {
-    let gateway = Setup::new("models: {m: {provider: simulated}}\nauth: none\nmetrics: {listen: \"127.0.0.1:0\"}")
-        .server("max_header: 8KiB, max_headers: 4, max_uri: 512B")
-        .start();
+    let gateway =
+        Setup::new("models: {m: {provider: simulated}}\nauth: none\nmetrics: {listen: \"127.0.0.1:0\"}")
+            .server("max_header: 8KiB, max_headers: 4, max_uri: 512B")
+            .start();
     let path = |length: usize| format!("/v1/models?{}", "q".repeat(length - 11));
     let long = |length: usize| "v".repeat(length);
     let status = |path: &str, values: &[String]| {

@@ -35,8 +35,12 @@ impl Bounds {
     /// # Errors
     /// 414 for a long target, 431 for many or long headers.
     pub fn check(&self, request: &Parts) -> Result<(), CallError> {
-        let refused = |status, code, text: String| Err(CallError::client(status, ErrorKind::BadRequest, code, text));
-        let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let refused =
+            |status, code, text: String| Err(CallError::client(status, ErrorKind::BadRequest, code, text));
+        let target = request
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
         if target > self.max_uri {
             let text = format!("the URL is longer than {} bytes", self.max_uri);
             return refused(StatusCode::URI_TOO_LONG, URI_TOO_LONG, text);
@@ -49,7 +53,10 @@ impl Bounds {
                 text,
             );
         }
-        let lines = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE);
+        let lines = request
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + LINE);
         let head = request.method.as_str().len() + target + REQUEST_LINE + lines.sum::<usize>();
         if head > self.max_header {
             let text = format!("the head of the request is longer than {} bytes", self.max_header);

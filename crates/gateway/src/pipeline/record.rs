@@ -133,7 +133,7 @@ impl Record {
         let at_once = peer.activity.call_begins();
         let traffic = worker.telemetry.traffic();
         traffic.call_begins();
-        if at_once == worker.bounds.max_streams {
+        if at_once == worker.bounds.max_streams && request.version == Version::HTTP_2 {
             // Clients know the number, and wait. What they send nevertheless is refused by the HTTP library.
             traffic.limits().reached(Limit::MaxStreams);
         }

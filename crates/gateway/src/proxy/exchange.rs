@@ -113,6 +113,15 @@ impl Patience {
         }
     }
 
+    /// When to look again whether that is over. As long as the client is sending, what is waited for may change.
+    pub fn look_again(&self, since: Instant) -> Instant {
+        let until = self.until(since);
+        match self.request_is_sent() {
+            true => until,
+            false => until.min(Instant::now() + self.client),
+        }
+    }
+
     fn is_broken_by_client(&self) -> bool {
         self.sending.as_ref().is_some_and(ClientStream::is_broken)
     }
@@ -297,11 +306,10 @@ async fn send(
     let response = {
         let mut answer = pin!(lease.send(request));
         loop {
-            let until = patience.until(begun);
             tokio::select! {
                 biased;
                 answered = &mut answer => break answered,
-                () = sleep_until(until) => {
+                () = sleep_until(patience.look_again(begun)) => {
                     if Instant::now() >= patience.until(begun) {
                         return Err(patience.failure());
                     }

@@ -100,16 +100,18 @@ impl Passed {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         loop {
-            let until = self.patience.until(since);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            let look_again = self.patience.look_again(since);
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(look_again)));
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if Instant::now() >= until {
+            if Instant::now() >= self.patience.until(since) {
                 return self.cut("timeout", "upstream_timeout", "nothing came for too long", record);
             }
             // The timer is set anew only when it fires, not for every frame.
-            timer.as_mut().reset(until);
+            timer.as_mut().reset(look_again);
         }
     }
 

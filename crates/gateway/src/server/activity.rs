@@ -246,7 +246,11 @@ mod tests {
         assert_eq!(activity.doing(), Doing::Idle, "frames are no sign of a request");
         activity.call_begins();
         activity.call_ends();
-        assert_ne!(activity.period(), (Doing::Idle, busy.1), "another time of waiting");
+        assert_ne!(
+            activity.period(),
+            (Doing::Idle, busy.1),
+            "another time of waiting"
+        );
     }
 
     #[test]

@@ -7,7 +7,12 @@ use tollgate_telemetry::metrics::{Ending, Limit, Limits};
 use super::activity::Activity;
 
 /// Counts a connection that the HTTP library gave up. `max_header` is the limit of a head in bytes.
-pub(super) fn count(error: &(dyn StdError + 'static), activity: &Activity, max_header: usize, limits: &Limits) {
+pub(super) fn count(
+    error: &(dyn StdError + 'static),
+    activity: &Activity,
+    max_header: usize,
+    limits: &Limits,
+) {
     if let Some(limit) = activity.was_cut_by() {
         return limits.reached(limit);
     }

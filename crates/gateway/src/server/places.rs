@@ -34,7 +34,9 @@ impl Places {
             }
             Err(_) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("there are as many connections as `max_connections` allows, further ones are closed");
+                    tracing::warn!(
+                        "there are as many connections as `max_connections` allows, further ones are closed"
+                    );
                 }
                 None
             }

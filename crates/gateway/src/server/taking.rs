@@ -49,7 +49,10 @@ pub(super) async fn unless_left_lying<F: Future>(stream: F, patience: Duration, 
             return Poll::Pending;
         }
         let timer = timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-        timer.as_mut().poll(cx).map(|()| limits.reached(Limit::SendTimeout))
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| limits.reached(Limit::SendTimeout))
     })
     .await;
 }

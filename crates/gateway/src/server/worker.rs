@@ -134,7 +134,8 @@ pub fn start(
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    tokio::task::LocalSet::new().block_on(&runtime, work(gateway, sockets, settings, places, stages));
+                    tokio::task::LocalSet::new()
+                        .block_on(&runtime, work(gateway, sockets, settings, places, stages));
                     // A name that is still being looked up must not hold up the end.
                     runtime.shutdown_background();
                 })?,
