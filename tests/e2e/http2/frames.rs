@@ -177,7 +177,7 @@ fn frames_and_header_blocks() {
             End(&[COMPRESSION_ERROR, GENERAL]),
         ),
     ];
-    check(cases);
+    check(&cases);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn states_of_streams() {
             End(&[PROTOCOL_ERROR]),
         ),
     ];
-    check(cases);
+    check(&cases);
 }
 
 #[test]
@@ -442,7 +442,7 @@ fn kinds_of_frames() {
             End(&[PROTOCOL_ERROR]),
         ),
     ];
-    check(cases);
+    check(&cases);
 }
 
 #[test]

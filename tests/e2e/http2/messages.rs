@@ -178,7 +178,7 @@ fn requests_that_are_malformed() {
             Refuse(wrong),
         ),
     ];
-    check(cases);
+    check(&cases);
 }
 
 #[test]

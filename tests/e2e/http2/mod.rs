@@ -43,7 +43,7 @@ fn simulated() -> Gateway {
 
 /// Sends each case over a connection of its own, and asserts what has to follow. Tells all that went wrong.
 #[track_caller]
-fn check(cases: Vec<Case>) {
+fn check(cases: &[Case]) {
     let gateway = simulated();
     let wrong: Vec<String> = cases
         .iter()
