@@ -24,6 +24,7 @@ mod files;
 mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guarded;
 mod list;
 mod objects;
 mod observe;

@@ -15,6 +15,7 @@ use tollgate_resources::objects::{Kind, ObjectKey};
 use crate::admin::Observed;
 use crate::answer::Answer;
 use crate::errors::Refusal;
+use crate::guarded::Guarded;
 use crate::query::segments;
 use crate::settings::Settings;
 
@@ -50,7 +51,7 @@ pub async fn serve_observed<O: Observed>(
         }),
     };
     let router = Router::new().fallback(respond::<O>).with_state(told);
-    axum::serve(listener, router)
+    axum::serve(Guarded::new(listener), router)
         .with_graceful_shutdown(shutdown)
         .await
 }

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tollgate_gateway::server::{Encrypted, EncryptedStream};
 
 use crate::admin::{Admin, DataPlane};
+use crate::guarded::Guarded;
 
 /// How often the store is asked for what has outlived its time.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -88,7 +89,7 @@ where
     D: DataPlane,
 {
     let service = router(Arc::clone(&admin)).into_make_service_with_connect_info::<Client>();
-    let serving = axum::serve(Clients(listener), service)
+    let serving = axum::serve(Clients(Guarded::new(listener)), service)
         .with_graceful_shutdown(shutdown)
         .into_future();
     let served = tokio::select! {

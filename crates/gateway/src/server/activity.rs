@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tollgate_telemetry::metrics::Limit;
 
+use super::places::Held;
+
 /// What a connection is doing; shared by its socket and its calls, all on one thread. Atomic only because a socket that may
 /// become a tunnel has to be sendable.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +116,7 @@ impl Activity {
 }
 
 /// A socket that fails when nothing is asked for too long, or a request head takes too long from its first byte on.
-pub struct TimedSocket<I> {
+pub(super) struct TimedSocket<I> {
     io: I,
     activity: Activity,
     limits: Limits,
@@ -123,6 +125,7 @@ pub struct TimedSocket<I> {
     /// What the timer was set for.
     timed: (Doing, u32),
     timer: Pin<Box<Sleep>>,
+    _held: Held,
 }
 
 /// How long a connection may wait.
@@ -136,7 +139,7 @@ pub struct Limits {
 
 impl<I> TimedSocket<I> {
     /// Watches a socket.
-    pub fn new(io: I, activity: Activity, limits: Limits) -> Self {
+    pub(super) fn new(io: I, activity: Activity, limits: Limits, held: Held) -> Self {
         let timer = Box::pin(sleep(limits.idle));
         TimedSocket {
             io,
@@ -145,6 +148,7 @@ impl<I> TimedSocket<I> {
             limits,
             is_new: true,
             timer,
+            _held: held,
         }
     }
 

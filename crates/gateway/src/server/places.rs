@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tollgate_telemetry::metrics::OpenConnection;
+
 /// The places there are for connections. Touched when a connection comes and goes, never by calls.
 pub struct Places {
     free: AtomicUsize,
@@ -12,6 +14,14 @@ pub struct Places {
 
 /// A place that is taken as long as this is there.
 pub struct Place(Arc<Places>);
+
+/// What a socket holds as long as it is open, also as a tunnel.
+pub(super) struct Held {
+    /// Its place.
+    pub(super) _place: Place,
+    /// What counts it.
+    pub(super) _open: OpenConnection,
+}
 
 impl Places {
     /// So many places.

@@ -21,7 +21,7 @@ use tollgate_telemetry::metrics::{Ending, Limit, Limits as Reached};
 
 use super::activity::{Activity, Limits, TimedSocket};
 use super::patience::Patient;
-use super::places::{Place, Places};
+use super::places::{Held, Place, Places};
 use super::tls::Tls;
 use super::{ending, taking};
 use crate::Gateway;
@@ -264,10 +264,13 @@ async fn connection(
     worker: Rc<Worker>,
     settings: Settings,
     watcher: Watcher,
-    _place: Place,
+    place: Place,
 ) {
     let traffic = worker.telemetry.traffic();
-    let _open = traffic.connection();
+    let held = Held {
+        _place: place,
+        _open: traffic.connection(),
+    };
     let limits = traffic.limits().clone();
     // An answer's last small packet must not wait for an acknowledgement. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
@@ -279,7 +282,7 @@ async fn connection(
         activity: Activity::default(),
     };
     let shaken = match &tls {
-        Tls::Off => return http(tcp, peer, worker, &settings, watcher).await,
+        Tls::Off => return http(tcp, peer, worker, &settings, watcher, held).await,
         Tls::Fixed(config) => {
             let handshake = TlsAcceptor::from(config.clone()).accept(tcp);
             tokio::time::timeout(settings.handshake_timeout, handshake)
@@ -296,7 +299,7 @@ async fn connection(
     match shaken {
         Ok(Ok((stream, handshake))) => {
             peer.handshake = handshake.map(Arc::new);
-            http(stream, peer, worker, &settings, watcher).await;
+            http(stream, peer, worker, &settings, watcher, held).await;
         }
         Ok(Err(error)) => {
             limits.broke(Ending::Handshake);
@@ -309,8 +312,14 @@ async fn connection(
     }
 }
 
-async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher)
-where
+async fn http<S>(
+    stream: S,
+    peer: Peer,
+    worker: Rc<Worker>,
+    settings: &Settings,
+    watcher: Watcher,
+    held: Held,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Bounds {
@@ -340,7 +349,7 @@ where
     let service =
         service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer.clone(), request));
     let patient = Patient::new(stream, activity.clone(), settings.send_timeout);
-    let io = TokioIo::new(TimedSocket::new(patient, activity.clone(), settings.limits));
+    let io = TokioIo::new(TimedSocket::new(patient, activity.clone(), settings.limits, held));
     let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         ending::count(&*error, &activity, max_header, &limits);
