@@ -664,7 +664,7 @@ fn ignored_keys_are_told_once_for_each_section() {
   ssl: {listen: [{port: 9443}], ssl_ciphers: HIGH}
 nginx_config:
   error_log: logs/error.log
-  http: {send_timeout: 10s, access_log_buffer: 1, access_log_format_escape: json}
+  http: {charset: utf-8, access_log_buffer: 1, access_log_format_escape: json}
 deployment:
   etcd: {host: [http://127.0.0.1:2379]}
 stream_plugins: []
@@ -678,7 +678,7 @@ discovery: {}
             "deployment.etcd: ignored: the embedded store is used instead",
             "apisix.ssl: ignored: ssl_ciphers",
             "nginx_config: ignored: error_log",
-            "nginx_config.http: ignored: send_timeout, access_log_buffer",
+            "nginx_config.http: ignored: charset, access_log_buffer",
             "nginx_config.http.access_log_format_escape: `json` is ignored: values are escaped as with `default`",
             "apisix: ignored: node_listn (did you mean `node_listen`?), router, enable_ipv6",
         ]
