@@ -125,6 +125,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Moving<I> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::IntoFuture;
+    use std::net::SocketAddr;
+
     use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -138,7 +141,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let guarded = Guarded::with(listener, 2, Duration::from_millis(50));
         let router = Router::new().route("/", get(|| async { "served" }));
-        tokio::spawn(async move { axum::serve(guarded, router).await });
+        tokio::select! {
+            _ = axum::serve(guarded, router).into_future() => panic!("it serves no more"),
+            () = two_in_the_way(address) => {}
+        }
+    }
+
+    async fn two_in_the_way(address: SocketAddr) {
         let mut silent = TcpStream::connect(address).await.unwrap();
         let mut slow = TcpStream::connect(address).await.unwrap();
         slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();

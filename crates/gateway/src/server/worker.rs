@@ -312,14 +312,8 @@ async fn connection(
     }
 }
 
-async fn http<S>(
-    stream: S,
-    peer: Peer,
-    worker: Rc<Worker>,
-    settings: &Settings,
-    watcher: Watcher,
-    held: Held,
-) where
+async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher, held: Held)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Bounds {
