@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::NodeSetup;
-use crate::harness::{Connection, Request, Upstream, answers, post};
+use crate::harness::{Connection, Next, Request, Upstream, answers, post};
 
 const CONFIG: &str = "nginx_config:\n  http:\n    client_max_body_size: 4k\n    client_body_timeout: 300ms\n";
 
