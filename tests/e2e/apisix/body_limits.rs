@@ -9,7 +9,15 @@ const CONFIG: &str = "nginx_config:\n  http:\n    client_max_body_size: 4k\n    
 
 #[test]
 fn a_body_of_the_limit_is_passed_on_and_one_byte_more_is_not() {
-    let upstream = Upstream::saying(answers::answer(200, "", b"ok"));
+    let upstream = Upstream::start(|asked, peer| {
+        // It would answer before it has read a body whose end is not told.
+        if asked.header("transfer-encoding").is_some() {
+            peer.wait_until_closed();
+            return Next::Close;
+        }
+        peer.send(&answers::answer(200, "", b"ok"));
+        Next::Keep
+    });
     let node = NodeSetup::new().and(CONFIG).start();
     let place = upstream.address().to_string();
     node.put(
