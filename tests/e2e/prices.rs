@@ -145,6 +145,15 @@ fn recorded_answers_cost_what_their_vendors_bill_whatever_the_client_speaks() {
                 recorded.folder
             );
             assert_eq!(call["cost_state"], "known", "{}: {call}", recorded.folder);
+            let told = match recorded.dialect {
+                Dialect::OpenAi => "prompt_tokens",
+                Dialect::Anthropic => "input_tokens",
+            };
+            assert!(
+                call["usage"][told].is_u64(),
+                "the vendor's own words: {}: {call}",
+                recorded.folder
+            );
         }
     }
 }

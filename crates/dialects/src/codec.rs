@@ -1,6 +1,7 @@
 //! The codecs by dialect: one function per job, whichever dialect it is for.
 
-use crate::canonical::{DecodeError, Event, ProviderError, Request, Response};
+use crate::canonical::{DecodeError, Event, ProviderError, Request, Response, Usage};
+use crate::json::RawJson;
 use crate::unsaid::{Step, Unsaid};
 use crate::{
     Dialect, Losses, Renames, Target, anthropic_messages, apisix, bedrock_converse, cohere_chat, completions,
@@ -128,6 +129,18 @@ pub fn decode_response(dialect: Dialect, body: &str) -> Result<Response, DecodeE
         Dialect::OpenaiResponses => openai_responses::decode_response(body),
         Dialect::BedrockConverse => bedrock_converse::decode_response(body),
         Dialect::CohereChat => cohere_chat::decode_response(body),
+    }
+}
+
+/// A provider's usage object as it told it, in one or in several parts; empty if it told none.
+pub fn usage_object(dialect: Dialect, usage: &Usage, service_tier: Option<&str>) -> String {
+    match dialect {
+        // The bag of the others holds all members. Numbers of ours are nobody's words.
+        Dialect::AnthropicMessages if !usage.estimated => {
+            anthropic_messages::usage::text(usage, service_tier)
+        }
+        _ if usage.ext.is_empty() => String::new(),
+        _ => RawJson::object_text(&usage.ext),
     }
 }
 

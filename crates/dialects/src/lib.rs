@@ -32,6 +32,7 @@ mod names;
 mod one_at_a_time;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod passing;
 pub mod rerank;
 pub mod scan;
 pub mod sse;

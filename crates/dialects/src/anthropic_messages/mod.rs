@@ -28,7 +28,7 @@ mod stream_encode;
 mod thinking;
 mod tools;
 mod turns;
-mod usage;
+pub(crate) mod usage;
 
 pub use answer_tool::{AnswerUnwrapper, unwrap_answer};
 pub(crate) use answer_tool::{NAME as ANSWER_TOOL, tool as answer_tool};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::canonical::{Ext, Usage};
 use crate::json::{Object, RawJson, Writer};
 use crate::loss::Losses;
+use crate::scan::{ScanError, Scanner, whole_number};
 
 /// Reads the members of a usage object, and its `service_tier`.
 ///
@@ -41,6 +42,48 @@ pub(super) fn decode(members: Ext) -> (Usage, Option<String>) {
         extra.add_to(&mut usage);
     }
     (usage, service_tier)
+}
+
+/// Reads the numbers of a usage object, and its `service_tier`; its own words are not kept.
+///
+/// # Errors
+/// It says more than the usual: rounds of compaction, searches.
+pub(crate) fn counts<'d>(object: &mut Scanner<'d>) -> Result<(Usage, Option<&'d [u8]>), ScanError> {
+    let mut usage = Usage::default();
+    let mut service_tier = None;
+    object.walk_object(|value, name| {
+        match name {
+            b"input_tokens" => usage.input = whole_number(value.raw()?).ok_or_else(|| value.unexpected())?,
+            b"output_tokens" => {
+                usage.output = whole_number(value.raw()?).ok_or_else(|| value.unexpected())?
+            }
+            b"cache_read_input_tokens" => usage.cache_read = whole_number(value.raw()?),
+            b"cache_creation_input_tokens" => usage.cache_write = whole_number(value.raw()?),
+            b"cache_creation" if value.first() == Some(b'{') => value.walk_object(|value, name| {
+                match name {
+                    b"ephemeral_5m_input_tokens" => usage.cache_write_5m = whole_number(value.raw()?),
+                    b"ephemeral_1h_input_tokens" => usage.cache_write_1h = whole_number(value.raw()?),
+                    _ => return Err(value.unexpected()),
+                }
+                Ok(())
+            })?,
+            b"output_tokens_details" if value.first() == Some(b'{') => value.walk_object(|value, name| {
+                match name {
+                    b"thinking_tokens" => usage.reasoning = whole_number(value.raw()?),
+                    _ => return Err(value.unexpected()),
+                }
+                Ok(())
+            })?,
+            b"iterations" | b"server_tool_use" if value.first() != Some(b'n') => {
+                return Err(value.unexpected());
+            }
+            b"service_tier" if value.first() == Some(b'"') => service_tier = Some(value.raw()?),
+            _ if name.contains(&b'\\') => return Err(value.unexpected()),
+            _ => drop(value.raw()?),
+        }
+        Ok(())
+    })?;
+    Ok((usage, service_tier))
 }
 
 /// Replaces the members of `kept` by those of `newer`: the counts of a stream are cumulative, the last one counts.
@@ -119,6 +162,14 @@ pub(super) fn report_losses(usage: &Usage, losses: &mut Losses) {
         }
     }
     // The bag of a foreign dialect is its own usage object, which has been converted: no loss.
+}
+
+/// The text of a usage object that was read from this dialect.
+pub(crate) fn text(usage: &Usage, service_tier: Option<&str>) -> String {
+    let mut out = Vec::new();
+    encode(&mut Writer::new(&mut out), usage, service_tier, true);
+    // The writer writes text only.
+    String::from_utf8(out).unwrap_or_default()
 }
 
 fn take(raw: &RawJson, count: &mut u64) -> bool {

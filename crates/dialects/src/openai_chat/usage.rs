@@ -4,57 +4,139 @@
 //! that count otherwise are recognised by their own `total_tokens`, never by name.
 
 use crate::Dialect;
-use crate::canonical::{Ext, Usage};
+use crate::canonical::Usage;
 use crate::json::{Object, RawJson, Writer};
+use crate::scan::{ScanError, Scanner, whole_number};
 
 /// Reads a `usage` object. Numbers that are missing or no numbers count as not said.
 pub(crate) fn decode(raw: &RawJson) -> Usage {
-    let Some(ext) = members(raw) else {
+    let Some(ext) = Object::parse(raw.text(), "").ok().map(Object::into_ext) else {
         return Usage::default();
     };
-    let prompt_details = inner(&ext, "prompt_tokens_details");
-    let completion_details = inner(&ext, "completion_tokens_details");
-    let creation = inner(&ext, "cache_creation");
-
-    let prompt = count(&ext, "prompt_tokens").unwrap_or(0);
-    let completion = count(&ext, "completion_tokens").unwrap_or(0);
-    let reasoning =
-        count(&completion_details, "reasoning_tokens").or_else(|| count(&ext, "reasoning_tokens"));
-    // Some providers tell more cached tokens than prompt tokens; a part cannot exceed the whole.
-    let cache_read = count(&prompt_details, "cached_tokens")
-        .or_else(|| count(&ext, "prompt_cache_hit_tokens"))
-        .or_else(|| count(&ext, "cached_tokens"))
-        .or_else(|| count(&ext, "num_cached_tokens"))
-        .or_else(|| count(&ext, "cache_read_input_tokens"))
-        .map(|cached| cached.min(prompt));
-    let uncached = prompt.saturating_sub(cache_read.unwrap_or(0));
-    let cache_write = count(&prompt_details, "cache_write_tokens")
-        .or_else(|| count(&prompt_details, "cache_creation_input_tokens"))
-        .or_else(|| count(&ext, "cache_creation_input_tokens"))
-        .map(|written| written.min(uncached));
-
-    let sum = prompt.saturating_add(completion);
-    let stated_total = count(&ext, "total_tokens").unwrap_or(sum);
-    // xAI counts reasoning beside the completion: its total proves it.
-    let beside =
-        reasoning.filter(|&reasoning| reasoning > 0 && sum.checked_add(reasoning) == Some(stated_total));
+    let mut counts = Counts::default();
+    for (name, value) in ext.iter() {
+        // What is kept is JSON, so it can be read.
+        let _ = counts.read(name.as_bytes(), &mut Scanner::new(value.text().as_bytes()));
+    }
     Usage {
-        input: uncached.saturating_sub(cache_write.unwrap_or(0)),
-        cache_read,
-        cache_write,
-        cache_write_5m: cache_write.and(count(&creation, "ephemeral_5m_input_tokens")),
-        cache_write_1h: cache_write.and(count(&creation, "ephemeral_1h_input_tokens")),
-        output: completion.saturating_add(beside.unwrap_or(0)),
-        reasoning,
-        input_tool_use: None,
-        input_image: None,
-        input_video: None,
-        output_image: None,
-        input_audio: count(&prompt_details, "audio_tokens"),
-        output_audio: count(&completion_details, "audio_tokens"),
-        total: (beside.is_none() && stated_total != sum).then_some(stated_total),
-        estimated: false,
         ext,
+        ..counts.usage()
+    }
+}
+
+/// Reads the numbers of a `usage` object; its own words are not kept.
+///
+/// # Errors
+/// It is no object, or a name has escapes.
+pub(crate) fn counts(usage: &mut Scanner<'_>) -> Result<Usage, ScanError> {
+    let mut counts = Counts::default();
+    usage.walk_object(|value, name| {
+        if name.contains(&b'\\') {
+            return Err(value.unexpected());
+        }
+        counts.read(name, value)
+    })?;
+    Ok(counts.usage())
+}
+
+/// The numbers that providers write, under all their names.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    reasoning_detail: Option<u64>,
+    reasoning: Option<u64>,
+    cached: [Option<u64>; 5],
+    written: [Option<u64>; 3],
+    written_5m: Option<u64>,
+    written_1h: Option<u64>,
+    audio_input: Option<u64>,
+    audio_output: Option<u64>,
+}
+
+impl Counts {
+    fn read(&mut self, name: &[u8], value: &mut Scanner<'_>) -> Result<(), ScanError> {
+        let is_object = value.first() == Some(b'{');
+        let place = match name {
+            b"prompt_tokens_details" if is_object => {
+                return value.walk_object(|value, name| {
+                    let place = match name {
+                        b"cached_tokens" => &mut self.cached[0],
+                        b"cache_write_tokens" => &mut self.written[0],
+                        b"cache_creation_input_tokens" => &mut self.written[1],
+                        b"audio_tokens" => &mut self.audio_input,
+                        _ => return value.raw().map(drop),
+                    };
+                    *place = count(value.raw()?);
+                    Ok(())
+                });
+            }
+            b"completion_tokens_details" if is_object => {
+                return value.walk_object(|value, name| {
+                    let place = match name {
+                        b"reasoning_tokens" => &mut self.reasoning_detail,
+                        b"audio_tokens" => &mut self.audio_output,
+                        _ => return value.raw().map(drop),
+                    };
+                    *place = count(value.raw()?);
+                    Ok(())
+                });
+            }
+            b"cache_creation" if is_object => {
+                return value.walk_object(|value, name| {
+                    let place = match name {
+                        b"ephemeral_5m_input_tokens" => &mut self.written_5m,
+                        b"ephemeral_1h_input_tokens" => &mut self.written_1h,
+                        _ => return value.raw().map(drop),
+                    };
+                    *place = count(value.raw()?);
+                    Ok(())
+                });
+            }
+            b"prompt_tokens" => &mut self.prompt,
+            b"completion_tokens" => &mut self.completion,
+            b"total_tokens" => &mut self.total,
+            b"reasoning_tokens" => &mut self.reasoning,
+            b"prompt_cache_hit_tokens" => &mut self.cached[1],
+            b"cached_tokens" => &mut self.cached[2],
+            b"num_cached_tokens" => &mut self.cached[3],
+            b"cache_read_input_tokens" => &mut self.cached[4],
+            b"cache_creation_input_tokens" => &mut self.written[2],
+            _ => return value.raw().map(drop),
+        };
+        *place = count(value.raw()?);
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        let prompt = self.prompt.unwrap_or(0);
+        let completion = self.completion.unwrap_or(0);
+        let reasoning = self.reasoning_detail.or(self.reasoning);
+        let first = |counts: &[Option<u64>]| counts.iter().find_map(|count| *count);
+        // Some providers tell more cached tokens than prompt tokens; a part cannot exceed the whole.
+        let cache_read = first(&self.cached).map(|cached| cached.min(prompt));
+        let uncached = prompt.saturating_sub(cache_read.unwrap_or(0));
+        let cache_write = first(&self.written).map(|written| written.min(uncached));
+
+        let sum = prompt.saturating_add(completion);
+        let stated_total = self.total.unwrap_or(sum);
+        // xAI counts reasoning beside the completion: its total proves it.
+        let beside =
+            reasoning.filter(|&reasoning| reasoning > 0 && sum.checked_add(reasoning) == Some(stated_total));
+        Usage {
+            input: uncached.saturating_sub(cache_write.unwrap_or(0)),
+            cache_read,
+            cache_write,
+            cache_write_5m: cache_write.and(self.written_5m),
+            cache_write_1h: cache_write.and(self.written_1h),
+            output: completion.saturating_add(beside.unwrap_or(0)),
+            reasoning,
+            input_audio: self.audio_input,
+            output_audio: self.audio_output,
+            total: (beside.is_none() && stated_total != sum).then_some(stated_total),
+            ..Usage::default()
+        }
     }
 }
 
@@ -96,22 +178,9 @@ fn write_counts(w: &mut Writer<'_>, usage: &Usage) {
     }
 }
 
-fn members(raw: &RawJson) -> Option<Ext> {
-    Object::parse(raw.text(), "").ok().map(Object::into_ext)
-}
-
-fn inner(ext: &Ext, name: &str) -> Ext {
-    ext.get(name).and_then(members).unwrap_or_default()
-}
-
 /// A count of tokens. Some providers write `12.0`.
-fn count(ext: &Ext, name: &str) -> Option<u64> {
-    let raw = ext.get(name)?;
-    if let Ok(number) = serde_json::from_str(raw.text()) {
-        return Some(number);
-    }
-    let whole = raw.text().strip_suffix(".0")?;
-    serde_json::from_str(whole).ok()
+fn count(raw: &[u8]) -> Option<u64> {
+    whole_number(raw.strip_suffix(b".0").unwrap_or(raw))
 }
 
 /// The members that [`write_counts`] writes or that would contradict them.

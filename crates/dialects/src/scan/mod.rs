@@ -12,16 +12,13 @@ mod grammar;
 mod string;
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ops::Range;
 
-use memchr::memchr;
 use thiserror::Error;
 
-use grammar::Scanner;
-
 pub use edit::{Edit, Piece, edit};
-pub use string::NotText;
+pub use grammar::Scanner;
+pub use string::{NotText, decode as text};
 
 /// Deepest nesting of arrays and objects accepted, the top-level object included.
 pub const MAX_DEPTH: usize = 128;
@@ -40,6 +37,8 @@ pub struct Member {
     pub key: Range<usize>,
     /// The value without surrounding white space.
     pub value: Range<usize>,
+    /// Whether the key is written with escapes.
+    has_escapes: bool,
 }
 
 /// Why a document is refused.
@@ -64,16 +63,26 @@ pub fn scan(document: &[u8]) -> Result<Members, ScanError> {
             problem: "a byte order mark, which JSON does not allow",
         });
     }
-    if let Err(error) = std::str::from_utf8(document) {
+    let mut members = Vec::with_capacity(FEW_MEMBERS);
+    let mut scanner = Scanner::new(document);
+    let read = read_members(&mut scanner, &mut members);
+    // Most documents are ASCII, which is UTF-8. What is not UTF-8 is told before what is wrong with it as JSON.
+    if (read.is_err() || !scanner.is_ascii())
+        && let Err(error) = std::str::from_utf8(document)
+    {
         return Err(ScanError {
             offset: error.valid_up_to(),
             problem: "the text is not UTF-8",
         });
     }
-    let mut members = Vec::new();
-    let mut scanner = Scanner::new(document);
+    read?;
+    check_unique(document, &members)?;
+    Ok(Members(members))
+}
+
+fn read_members(scanner: &mut Scanner<'_>, members: &mut Vec<Member>) -> Result<(), ScanError> {
     scanner.white_space();
-    scanner.object(&mut |member| {
+    scanner.object(|member| {
         if members.len() == MAX_MEMBERS {
             return Err(ScanError {
                 offset: member.key.start,
@@ -83,9 +92,7 @@ pub fn scan(document: &[u8]) -> Result<Members, ScanError> {
         members.push(member);
         Ok(())
     })?;
-    scanner.end()?;
-    check_unique(document, &members)?;
-    Ok(Members(members))
+    scanner.end()
 }
 
 impl Members {
@@ -128,11 +135,10 @@ impl Members {
 impl Member {
     fn is_named(&self, document: &[u8], name: &[u8]) -> bool {
         let written = self.written_name(document);
-        // A name with escapes is longer than what it means, so most names need no decoding.
-        match written.len().cmp(&name.len()) {
-            Ordering::Less => false,
-            Ordering::Equal => written == name && memchr(b'\\', name).is_none(),
-            Ordering::Greater => *string::unescape(written) == *name,
+        match self.has_escapes {
+            false => written == name,
+            // A name with escapes is longer than what it means.
+            true => written.len() > name.len() && *string::unescape(written) == *name,
         }
     }
 
@@ -157,7 +163,7 @@ pub fn nested<'a>(value: &'a str, key: &str) -> Option<&'a str> {
     let document = value.as_bytes();
     let mut found = None;
     Scanner::new(document)
-        .object(&mut |member| {
+        .object(|member| {
             if member.is_named(document, key.as_bytes()) {
                 found = Some(member.value);
             }
@@ -165,6 +171,17 @@ pub fn nested<'a>(value: &'a str, key: &str) -> Option<&'a str> {
         })
         .ok()?;
     value.get(found?)
+}
+
+/// A number of digits only, as JSON writes it; `None` for anything else, and for what is too large.
+pub fn whole_number(json: &[u8]) -> Option<u64> {
+    if json.is_empty() || json.len() > 20 {
+        return None;
+    }
+    json.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn check_unique(document: &[u8], members: &[Member]) -> Result<(), ScanError> {
@@ -182,10 +199,13 @@ fn second_of_a_name<'a>(document: &[u8], members: &'a [Member]) -> Option<&'a Me
     if members.len() <= FEW_MEMBERS {
         // Without an allocation: this is how requests look.
         let (_, second) = members.iter().enumerate().find(|(i, member)| {
+            let mut earlier = members[..*i].iter();
+            if !member.has_escapes {
+                let name = member.written_name(document);
+                return earlier.any(|earlier| earlier.is_named(document, name));
+            }
             let name = member.name(document);
-            members[..*i]
-                .iter()
-                .any(|earlier| earlier.is_named(document, &name))
+            earlier.any(|earlier| earlier.is_named(document, &name))
         })?;
         return Some(second);
     }

@@ -16,8 +16,11 @@ pub enum NotText {
     LoneSurrogate,
 }
 
-/// The text of a JSON value, if it is a string.
-pub(super) fn decode(value: &str) -> Result<Cow<'_, str>, NotText> {
+/// The text of a JSON value of a scanned document, if it is a string.
+///
+/// # Errors
+/// It is of another type, or holds half of a surrogate pair.
+pub fn decode(value: &str) -> Result<Cow<'_, str>, NotText> {
     let inner = value
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))

@@ -13,7 +13,7 @@ use tollgate_dialects::codec::AnswerStyle;
 use tollgate_dialects::gemini::Framing;
 use tollgate_dialects::{
     Dialect, Losses, anthropic_messages, apisix, bedrock_converse, codec, count_tokens, embeddings,
-    openai_chat, scan,
+    openai_chat, passing, scan,
 };
 
 use super::attempt::Common;
@@ -42,6 +42,9 @@ const MAX_ERROR_BYTES: usize = 256 * 1024;
 
 /// Where Amazon's SDKs look for the kind of an error.
 pub(super) const ERROR_TYPE: &str = "x-amzn-errortype";
+
+/// Tells nginx in front of us whether to collect an answer before it passes it on.
+pub(super) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// How long the body of an error answer is waited for. Its status has told what matters; another attempt shall not wait.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
@@ -81,7 +84,7 @@ impl Answer {
     }
 
     /// Gives the answer to the client; the record goes with it and is written when the body has ended or is dropped.
-    pub fn into_response(self, mut record: Record) -> Response<AnswerBody> {
+    pub fn into_response(self, mut record: Box<Record>) -> Response<AnswerBody> {
         record.status = self.status.as_u16();
         let mut headers = self.headers;
         record.add_headers(&mut headers);
@@ -190,6 +193,12 @@ pub async fn whole(
         .await
         .map_err(|failure| worded(failure, limit))?;
     attempt.first_byte();
+    if is_passed_on(call, encoded, attempt)
+        && let Some(noted) = passing::note(encoded.operation.dialect(), &body)
+    {
+        attempt.noted(noted);
+        return Ok(passed_on(call, &upstream, body, attempt));
+    }
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(AttemptError::garbled(
@@ -217,7 +226,6 @@ pub async fn whole(
         }
         return Err(error_inside_200(told_inside(dialect, &body)));
     }
-    let mut answer_headers = passed_headers(&upstream.headers);
     let body = match encoded.operation {
         Operation::Chat(_) => {
             let text = std::str::from_utf8(&body).unwrap_or_default();
@@ -228,40 +236,9 @@ pub async fn whole(
             {
                 return Err(error_inside_200(masked_error(&told, &candidate.instance)));
             }
-            let mut response =
-                codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
-            if encoded.answer_by_tool {
-                anthropic_messages::unwrap_answer(&mut response);
-            }
-            if response.choices.is_empty() {
-                return Err(AttemptError::garbled(
-                    "empty",
-                    StatusCode::OK,
-                    "the answer has no choices",
-                ));
-            }
-            attempt.answered(&response);
-            if dialect == call.head.dialect && encoded.completion.is_none() {
-                body
-            } else {
-                let mut losses = Losses::new();
-                let translated = codec::encode_response(
-                    call.head.dialect,
-                    &response,
-                    &style(call.record, candidate, encoded),
-                    &mut losses,
-                );
-                if losses.rejections().next().is_some() {
-                    return Err(garbled(
-                        losses
-                            .iter()
-                            .map(ToString::to_string)
-                            .collect::<Vec<_>>()
-                            .join(", "),
-                    ));
-                }
-                attempt.losses.extend(losses.within("answer"));
-                translated.into()
+            match decoded(call, candidate, encoded, text, attempt)? {
+                Some(translated) => translated.into(),
+                None => body,
             }
         }
         Operation::Embeddings(embeddings::Dialect::Openai) => {
@@ -281,13 +258,67 @@ pub async fn whole(
                 .into()
         }
     };
+    Ok(passed_on(call, &upstream, body, attempt))
+}
+
+/// Whether a client gets a whole answer as it comes, and nobody wants to know more about it than what it used.
+fn is_passed_on(call: &Common<'_>, encoded: &Encoded, attempt: &Attempt) -> bool {
+    matches!(encoded.operation, Operation::Chat(dialect) if dialect == call.head.dialect)
+        && encoded.completion.is_none()
+        && !encoded.answer_by_tool
+        && !attempt.is_traced()
+}
+
+/// The attempt has answered, with this body.
+fn passed_on(call: &Common<'_>, upstream: &UpstreamAnswer, body: Bytes, attempt: &mut Attempt) -> Answer {
     attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
-    answer_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Answer {
+    let mut headers = passed_headers(&upstream.headers);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Answer {
         status: StatusCode::OK,
-        headers: answer_headers,
+        headers,
         content: Content::Whole(body),
-    })
+    }
+}
+
+/// Decodes a whole answer, notes what it says and translates it; `None` if the client gets it as it is.
+fn decoded(
+    call: &Common<'_>,
+    candidate: &Candidate,
+    encoded: &Encoded,
+    text: &str,
+    attempt: &mut Attempt,
+) -> Result<Option<Vec<u8>>, AttemptError> {
+    let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
+    let dialect = encoded.operation.dialect();
+    let mut response = codec::decode_response(dialect, text).map_err(|error| garbled(error.to_string()))?;
+    if encoded.answer_by_tool {
+        anthropic_messages::unwrap_answer(&mut response);
+    }
+    if response.choices.is_empty() {
+        return Err(AttemptError::garbled(
+            "empty",
+            StatusCode::OK,
+            "the answer has no choices",
+        ));
+    }
+    attempt.answered(&response);
+    if dialect == call.head.dialect && encoded.completion.is_none() {
+        return Ok(None);
+    }
+    let mut losses = Losses::new();
+    let translated = codec::encode_response(
+        call.head.dialect,
+        &response,
+        &style(call.record, candidate, encoded),
+        &mut losses,
+    );
+    if losses.rejections().next().is_some() {
+        let told: Vec<String> = losses.iter().map(ToString::to_string).collect();
+        return Err(garbled(told.join(", ")));
+    }
+    attempt.losses.extend(losses.within("answer"));
+    Ok(Some(translated))
 }
 
 /// Reads a whole body of at most `limit` bytes, or as many as any answer may have.
@@ -409,7 +440,7 @@ pub(super) fn stream_headers(client: Dialect, framing: Framing, headers: &mut He
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Buffering proxies in front of us (nginx) pass the stream on as it comes.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
 
 /// The media type of a stream for a client.
@@ -476,7 +507,8 @@ pub(super) fn error_inside_200(told: ProviderError) -> AttemptError {
 /// Headers of a provider that say something about its limits or name the request: passed on under our own prefix, so that
 /// they are not taken for the gateway's.
 pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    // With room for those of every answer.
+    let mut headers = HeaderMap::with_capacity(12);
     for (name, value) in upstream {
         let name = name.as_str();
         let passed = match name {

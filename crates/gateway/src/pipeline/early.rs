@@ -19,13 +19,13 @@ use tollgate_dialects::gemini::Framing;
 
 use super::answer::{Answer, stream_headers};
 use super::head::Head;
-use super::record::{Record, request_id_header};
+use super::record::{CALL_ID, Record, request_id_header};
 use super::refuse;
 use super::relay::AnswerBody;
 use crate::error::CallError;
 
 /// What comes of a call, with its record.
-pub type Outcome = (Record, Result<Answer, CallError>);
+pub type Outcome = (Box<Record>, Result<Answer, CallError>);
 
 /// A call under way.
 pub type Call = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -107,7 +107,7 @@ fn begin(call: Call, terms: Terms) -> Response<AnswerBody> {
     stream_headers(terms.dialect, Framing::Events, &mut headers);
     if let Ok(id) = HeaderValue::from_str(&terms.request_id) {
         headers.insert(request_id_header(terms.dialect), id.clone());
-        headers.insert("x-tollgate-request-id", id);
+        headers.insert(CALL_ID, id);
     }
     let early = Early {
         call,

@@ -125,7 +125,8 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    let mut record = Record::new(&worker, peer, parts);
+    // Boxed: it goes through many hands.
+    let mut record = Box::new(Record::new(&worker, peer, parts));
     let waiting = Waiting::default();
     let told = waiting.clone();
     // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.

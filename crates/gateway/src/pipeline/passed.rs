@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::answer::{self, Answer, Content, error_inside_200};
+use super::answer::{self, ACCEL_BUFFERING, Answer, Content, error_inside_200};
 use super::attempt::Common;
 use super::begin::{Begun, Until, begin};
 use super::choose::Candidate;
@@ -82,7 +82,7 @@ pub async fn pass(
             headers
                 .entry(CACHE_CONTROL)
                 .or_insert(HeaderValue::from_static("no-cache"));
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
             let mut transform = Transform::passing(protocol, framing, unread, encoded.hide_usage);
             let mut begun = Begun::default();
             if !unread {

@@ -52,6 +52,14 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Longest `x-tollgate-loss` header, in bytes; what does not fit is counted.
 const MAX_LOSS_HEADER: usize = 2048;
 
+/// Our id of the call, on its answer.
+pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
+
+const INSTANCE: HeaderName = HeaderName::from_static("x-tollgate-instance");
+const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+const LOSS: HeaderName = HeaderName::from_static("x-tollgate-loss");
+
 /// Everything known about a call.
 pub struct Record {
     worker: Rc<Worker>,
@@ -460,39 +468,41 @@ impl Record {
             if !passed_on {
                 headers.insert(name, id.clone());
             }
-            headers.insert("x-tollgate-request-id", id);
+            headers.insert(CALL_ID, id);
         }
         // Names of servers are addresses, which are not the client's business.
         if let Some((last, model)) = attempts
             .last()
             .and_then(|attempt| Some((attempt, attempt.asks.model()?)))
         {
-            let mut insert = |name: &'static str, text: &str| {
+            let mut insert = |name: HeaderName, text: &str| {
                 if let Ok(value) = HeaderValue::from_str(text) {
                     headers.insert(name, value);
                 }
             };
-            insert("x-tollgate-instance", last.asks.name());
-            insert("x-tollgate-model", model);
-            let outcomes: Vec<String> = attempts
-                .iter()
-                .map(|attempt| {
-                    // The attempt in progress is the one that answers.
-                    let outcome = attempt.outcome.unwrap_or("ok");
-                    let name = attempt.asks.name();
-                    match attempt.status {
-                        Some(status) if outcome == "status" => format!("{name}={status}"),
-                        _ => format!("{name}={outcome}"),
-                    }
-                })
-                .collect();
-            insert("x-tollgate-attempts", &outcomes.join(", "));
+            insert(INSTANCE, last.asks.name());
+            insert(MODEL, model);
+            let mut outcomes = String::with_capacity(32);
+            for attempt in attempts.iter() {
+                if !outcomes.is_empty() {
+                    outcomes.push_str(", ");
+                }
+                outcomes.push_str(attempt.asks.name());
+                outcomes.push('=');
+                // The attempt in progress is the one that answers.
+                let outcome = attempt.outcome.unwrap_or("ok");
+                match attempt.status {
+                    Some(status) if outcome == "status" => outcomes.push_str(&status.to_string()),
+                    _ => outcomes.push_str(outcome),
+                }
+            }
+            insert(ATTEMPTS, &outcomes);
         }
         if let Some(losses) = attempts.last().map(|last| &last.losses)
             && !losses.is_empty()
             && let Ok(value) = HeaderValue::from_str(&loss_header(losses))
         {
-            headers.insert("x-tollgate-loss", value);
+            headers.insert(LOSS, value);
         }
         // What an answer depends on adds up.
         for name in self.answer_headers.keys().filter(|name| **name != VARY) {

@@ -17,7 +17,7 @@ use super::relay::AnswerBody;
 use crate::error::{CallError, Fault, INVALID_FRAMING, REQUEST_TIMEOUT, REQUEST_TOO_LARGE};
 
 /// Gives an error to the client.
-pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
+pub fn refuse(error: &CallError, mut record: Box<Record>) -> Response<AnswerBody> {
     note(error, &mut record);
     let demo = record.manners.is_demo();
     let mut headers = HeaderMap::new();
@@ -77,7 +77,7 @@ pub fn refuse(error: &CallError, mut record: Record) -> Response<AnswerBody> {
 }
 
 /// Tells an error in a stream that has begun with nothing, and whose status has been told.
-pub fn within_stream(error: &CallError, client: Dialect, mut record: Record) -> Response<AnswerBody> {
+pub fn within_stream(error: &CallError, client: Dialect, mut record: Box<Record>) -> Response<AnswerBody> {
     note(error, &mut record);
     let style = AnswerStyle {
         request_id: Some(record.request_id.clone()),

@@ -41,15 +41,15 @@ pub struct AnswerBody(Inner);
 enum Inner {
     Whole {
         bytes: Option<Bytes>,
-        record: Record,
+        record: Box<Record>,
     },
     Stream {
         streaming: Box<Streaming>,
-        record: Record,
+        record: Box<Record>,
     },
     Passed {
         passed: Box<Passed>,
-        record: Record,
+        record: Box<Record>,
     },
     /// There is no answer yet.
     Early(Box<Early>),
@@ -331,7 +331,7 @@ impl Streaming {
 
 impl AnswerBody {
     /// A complete body.
-    pub(super) fn whole(bytes: Bytes, mut record: Record) -> Self {
+    pub(super) fn whole(bytes: Bytes, mut record: Box<Record>) -> Self {
         // hyper does not ask for a body that has none to give.
         if bytes.is_empty() || record.is_head() {
             record.complete();
@@ -343,7 +343,7 @@ impl AnswerBody {
     }
 
     /// A stream.
-    pub(super) fn stream(mut streaming: Box<Streaming>, mut record: Record) -> Self {
+    pub(super) fn stream(mut streaming: Box<Streaming>, mut record: Box<Record>) -> Self {
         if streaming.transform.seen().ended {
             streaming.charge(&mut record);
         }
@@ -351,7 +351,7 @@ impl AnswerBody {
     }
 
     /// An answer that is passed on as it comes.
-    pub(super) fn passed(mut passed: Box<Passed>, mut record: Record) -> Self {
+    pub(super) fn passed(mut passed: Box<Passed>, mut record: Box<Record>) -> Self {
         // hyper does not ask for a body that has none to give.
         passed.settle_empty(&mut record);
         AnswerBody(Inner::Passed { passed, record })

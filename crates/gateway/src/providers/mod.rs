@@ -22,17 +22,26 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Headers of a client that mean something to a provider of the same dialect. All others stay here: keys, cookies and
 /// addresses of clients are none of a vendor's business.
-const FORWARDED: [(Dialect, &str); 6] = [
-    (Dialect::AnthropicMessages, "anthropic-version"),
-    (Dialect::AnthropicMessages, "anthropic-beta"),
-    (Dialect::OpenaiChat, "openai-beta"),
-    (Dialect::OpenaiResponses, "openai-beta"),
+const FORWARDED: [(Dialect, HeaderName); 6] = [
+    (Dialect::AnthropicMessages, VERSION),
+    (
+        Dialect::AnthropicMessages,
+        HeaderName::from_static("anthropic-beta"),
+    ),
+    (Dialect::OpenaiChat, HeaderName::from_static("openai-beta")),
+    (Dialect::OpenaiResponses, HeaderName::from_static("openai-beta")),
     (
         Dialect::BedrockConverse,
-        "x-amzn-bedrock-performanceconfig-latency",
+        HeaderName::from_static("x-amzn-bedrock-performanceconfig-latency"),
     ),
-    (Dialect::BedrockConverse, "x-amzn-bedrock-service-tier"),
+    (
+        Dialect::BedrockConverse,
+        HeaderName::from_static("x-amzn-bedrock-service-tier"),
+    ),
 ];
+
+/// Anthropic's version of its API.
+const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// What a request to a provider asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,15 +214,15 @@ pub fn add_headers(
     if dialect == client_dialect {
         for (owner, name) in FORWARDED {
             // What the operator has set is not for clients to change.
-            if owner == dialect && !headers.contains_key(name) {
-                for value in client.get_all(name) {
-                    headers.append(HeaderName::from_static(name), value.clone());
+            if owner == dialect && !headers.contains_key(&name) {
+                for value in client.get_all(&name) {
+                    headers.append(name.clone(), value.clone());
                 }
             }
         }
     }
-    if dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
-        headers.insert("anthropic-version", ANTHROPIC_VERSION);
+    if dialect == Dialect::AnthropicMessages && !headers.contains_key(VERSION) {
+        headers.insert(VERSION, ANTHROPIC_VERSION);
     }
 }
 

@@ -79,7 +79,7 @@ impl Drop for Counted {
 
 impl Tunnel {
     /// Runs the tunnel on this worker; the record goes with it and is written at its end.
-    pub fn start(self: Box<Self>, record: Record) {
+    pub fn start(self: Box<Self>, record: Box<Record>) {
         let counted = self.tunnels.counted();
         tokio::task::spawn_local(async move {
             let _counted = counted;
@@ -87,7 +87,7 @@ impl Tunnel {
         });
     }
 
-    async fn run(self: Box<Self>, mut record: Record) {
+    async fn run(self: Box<Self>, mut record: Box<Record>) {
         let Tunnel {
             client,
             server,

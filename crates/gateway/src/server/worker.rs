@@ -364,3 +364,18 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
         tokio::task::spawn_local(watched);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        fn size<A, B, C, D, E, F, G: Future>(_: fn(A, B, C, D, E, F) -> G) -> usize {
+            size_of::<G>()
+        }
+        // Every open connection pays for it.
+        let bytes = size(connection);
+        assert!(bytes < 6_600, "{bytes} bytes");
+    }
+}

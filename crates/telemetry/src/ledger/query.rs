@@ -249,9 +249,10 @@ fn first(session: &mut Session, table: &str) -> Result<Option<i64>, QueryError> 
 fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<String>, Sums)>, QueryError> {
     let bucket = usage.by.iter().find(|group| group.is_time());
     let bucket_sql = match bucket {
-        Some(Group::Hour) => "start".to_owned(),
-        Some(_) => format!("start - start % {DAY_S}"),
-        None => "CAST(0 AS BIGINT)".to_owned(),
+        None => None,
+        Some(Group::Hour) => Some("start".to_owned()),
+        Some(_) if part.table == DAYS => Some("start".to_owned()),
+        Some(_) => Some(format!("start - start % {DAY_S}")),
     };
     let keys: Vec<Column> = usage
         .by
@@ -285,17 +286,33 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
     if !only.is_empty() {
         only.push(')');
     }
-    let names = joined(
-        std::iter::once("s.bucket".to_owned())
-            .chain(keys.iter().map(|column| format!("k.{}", column.name()))),
-    );
-    let sql = format!(
-        "SELECT {names}, {outer} FROM (SELECT {bucket_sql} AS bucket, key, {inner} FROM {table} \
-         WHERE start >= $1 AND start < $2{only} GROUP BY 1, 2) s JOIN {KEYS} k ON k.id = s.key GROUP BY {names}",
-        outer = sums("s."),
-        inner = sums(""),
-        table = part.table,
-    );
+    let names = keys.iter().map(|column| format!("k.{}", column.name()));
+    let sql = match bucket_sql {
+        // Few keys have many times: they are added up before anybody asks what the keys mean.
+        None => {
+            let names = joined(std::iter::once("s.bucket".to_owned()).chain(names));
+            format!(
+                "SELECT {names}, {outer} FROM (SELECT CAST(0 AS BIGINT) AS bucket, key, {inner} FROM {table} \
+                 WHERE start >= $1 AND start < $2{only} GROUP BY key) s JOIN {KEYS} k ON k.id = s.key GROUP BY {names}",
+                outer = sums("s."),
+                inner = sums(""),
+                table = part.table,
+            )
+        }
+        // There is a row for every time and key already.
+        Some(bucket) => {
+            let join = match keys.is_empty() {
+                true => String::new(),
+                false => format!(" JOIN {KEYS} k ON k.id = u.key"),
+            };
+            let names = joined(std::iter::once(bucket).chain(names));
+            format!(
+                "SELECT {names}, {sums} FROM {table} u{join} WHERE start >= $1 AND start < $2{only} GROUP BY {names}",
+                sums = sums("u."),
+                table = part.table,
+            )
+        }
+    };
     let rows = session.select(&sql, &parameters)?;
     let read = rows.iter().map(|row| {
         let time = row.number(0).unwrap_or(0);

@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::Ledger;
 use super::row::Row;
 use super::schema::Column;
@@ -16,10 +14,8 @@ impl CallSink for Ledger {
     fn call(&self, call: &CallRecord<'_>) {
         let mut attempts = ATTEMPTS.take();
         attempts.clear();
-        // Only a value that cannot be JSON could fail, and there is none.
-        let written = serde_json::to_writer(&mut attempts, &Attempts(call.attempts));
-        let text = str::from_utf8(&attempts).ok().filter(|_| written.is_ok());
-        self.append(&row(call, text.unwrap_or("[]")));
+        attempts_json(call.attempts, &mut attempts);
+        self.append(&row(call, &attempts));
         if attempts.capacity() <= super::MAX_KEPT {
             ATTEMPTS.set(attempts);
         }
@@ -31,7 +27,7 @@ impl CallSink for Ledger {
 }
 
 thread_local! {
-    static ATTEMPTS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ATTEMPTS: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
@@ -117,57 +113,65 @@ fn add_tokens(row: &mut Row<'_>, attempts: &[Attempt<'_>]) {
     }
 }
 
-/// The attempts of a call as JSON.
-struct Attempts<'a>(&'a [Attempt<'a>]);
-
-impl Serialize for Attempts<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(AttemptLine::of))
-    }
-}
-
-/// One attempt. Numbers that are 0 are left out.
-#[derive(Serialize)]
-struct AttemptLine<'a> {
-    instance: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    /// The model that answered, by its own word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answered: Option<&'a str>,
-    outcome: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    /// Since the beginning of the call.
-    started_ms: u64,
-    ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Tokens>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_micro_usd: Option<u64>,
-    cost_state: &'static str,
-}
-
-impl<'a> AttemptLine<'a> {
-    fn of(attempt: &Attempt<'a>) -> AttemptLine<'a> {
-        AttemptLine {
-            instance: attempt.instance,
-            provider: attempt.provider,
-            model: attempt.model,
-            answered: attempt.response_model,
-            outcome: attempt.outcome,
-            status: attempt.status,
-            started_ms: millis(attempt.started),
-            ms: millis(attempt.duration),
-            tier: attempt.service_tier,
-            usage: attempt.usage.map(Tokens::from),
-            cost_micro_usd: attempt.cost.micro_usd(),
-            cost_state: attempt.cost.state(),
+/// Writes the attempts of a call as JSON. Numbers that are 0, and texts that there are none of, are left out.
+///
+/// Written by hand, because it is written for every call.
+fn attempts_json(attempts: &[Attempt<'_>], out: &mut String) {
+    out.push('[');
+    for (i, attempt) in attempts.iter().enumerate() {
+        out.push_str(if i == 0 { "{" } else { ",{" });
+        text(out, "instance", Some(attempt.instance));
+        text(out, "provider", attempt.provider);
+        text(out, "model", attempt.model);
+        text(out, "answered", attempt.response_model);
+        text(out, "outcome", Some(attempt.outcome));
+        if let Some(status) = attempt.status {
+            number(out, "status", u64::from(status));
         }
+        number(out, "started_ms", millis(attempt.started));
+        number(out, "ms", millis(attempt.duration));
+        text(out, "tier", attempt.service_tier);
+        if let Some(usage) = attempt.usage {
+            name(out, "usage");
+            out.push('{');
+            Tokens::from(usage).write(out);
+            out.push('}');
+        }
+        if let Some(cost) = attempt.cost.micro_usd() {
+            number(out, "cost_micro_usd", cost);
+        }
+        text(out, "cost_state", Some(attempt.cost.state()));
+        out.push('}');
+    }
+    out.push(']');
+}
+
+fn name(out: &mut String, name: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push('"');
+    out.push_str(name);
+    out.push_str("\":");
+}
+
+fn number(out: &mut String, of: &str, number: u64) {
+    name(out, of);
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+fn text(out: &mut String, of: &str, text: Option<&str>) {
+    let Some(text) = text else {
+        return;
+    };
+    name(out, of);
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
     }
 }
 
@@ -178,12 +182,24 @@ fn millis(time: Duration) -> u64 {
 macro_rules! tokens {
     ($($short:ident $of:ident,)*) => {
         /// The tokens of one attempt, by the names of the columns of a call.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
         #[serde(default)]
         pub(super) struct Tokens {
-            $(#[serde(skip_serializing_if = "is_zero")] $short: u64,)*
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            $($short: u64,)*
             estimated: bool,
+        }
+
+        impl Tokens {
+            /// Writes those that are not 0.
+            fn write(self, out: &mut String) {
+                $(if self.$short != 0 {
+                    number(out, stringify!($short), self.$short);
+                })*
+                if self.estimated {
+                    name(out, "estimated");
+                    out.push_str("true");
+                }
+            }
         }
 
         impl From<TokenUsage> for Tokens {
@@ -217,11 +233,6 @@ tokens! {
     searches searches,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -231,7 +242,9 @@ mod tests {
     use crate::prices::{Cost, PriceState, Usd};
 
     fn attempts(call: &CallRecord<'_>) -> String {
-        serde_json::to_string(&Attempts(call.attempts)).unwrap()
+        let mut out = String::new();
+        attempts_json(call.attempts, &mut out);
+        out
     }
 
     #[test]

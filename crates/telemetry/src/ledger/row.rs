@@ -119,7 +119,7 @@ impl<'a> Row<'a> {
                     out.push(NUMBER);
                     out.extend_from_slice(&number.to_le_bytes());
                 }
-                Value::Text(text) => encode_text(text, column.kind(), column.limit(), out),
+                Value::Text(text) => encode_text(text, *column, out),
             }
         }
         let length = u32::try_from(out.len() - start - 4).unwrap_or(0);
@@ -156,6 +156,23 @@ const NUMBER: u8 = 1;
 const TEXT: u8 = 2;
 
 impl Column {
+    /// Whether its text is anybody's words: neither the gateway's nor JSON, which escapes control characters.
+    const fn may_hold_nul(self) -> bool {
+        !matches!(self.kind(), Kind::Json)
+            && !matches!(
+                self,
+                Column::RequestId
+                    | Column::Operation
+                    | Column::RequestType
+                    | Column::ClientDialect
+                    | Column::ProviderDialect
+                    | Column::Provider
+                    | Column::PricePack
+                    | Column::CostState
+                    | Column::Outcome
+            )
+    }
+
     /// Bytes at most.
     const fn limit(self) -> usize {
         match self.kind() {
@@ -166,8 +183,9 @@ impl Column {
     }
 }
 
-fn encode_text(text: &str, kind: Kind, limit: usize, out: &mut Vec<u8>) {
-    if kind == Kind::Json && text.len() > limit {
+fn encode_text(text: &str, column: Column, out: &mut Vec<u8>) {
+    let limit = column.limit();
+    if column.kind() == Kind::Json && text.len() > limit {
         out.push(NULL);
         return;
     }
@@ -177,10 +195,12 @@ fn encode_text(text: &str, kind: Kind, limit: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(text.as_bytes());
     // PostgreSQL's texts cannot hold a NUL, and one such text would keep all others waiting.
-    for byte in out.get_mut(start..).unwrap_or_default() {
-        if *byte == 0 {
-            *byte = b'?';
-        }
+    let written = out.get_mut(start..).unwrap_or_default();
+    if column.may_hold_nul() && written.contains(&0) {
+        written
+            .iter_mut()
+            .filter(|byte| **byte == 0)
+            .for_each(|byte| *byte = b'?');
     }
 }
 

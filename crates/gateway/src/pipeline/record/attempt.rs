@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::{Part, Response, Usage};
+use tollgate_dialects::passing::Noted;
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::LlmTokens;
 use tollgate_telemetry::metrics::apisix::ActiveCall;
@@ -123,6 +124,8 @@ pub struct Attempt {
     pub losses: Losses,
     pub(super) first_byte: Option<Duration>,
     pub(super) usage: Option<Usage>,
+    /// The provider's usage object as it was written, where `usage` does not hold it.
+    pub(super) usage_object: Option<Box<str>>,
     pub(super) answered_model: Option<String>,
     /// The dialect spoken with the provider, once decided; only if its answer is not passed on.
     pub dialect: Option<Dialect>,
@@ -165,6 +168,7 @@ impl Attempt {
             losses: Losses::new(),
             first_byte: None,
             usage: None,
+            usage_object: None,
             answered_model: None,
             dialect: None,
             service_tier: None,
@@ -292,6 +296,20 @@ impl Attempt {
         }
         let told = response.usage.clone();
         self.usage = told.or_else(|| Some(self.estimated(estimate::response_tokens(response))));
+    }
+
+    /// Whether a trace tells more of it than the log.
+    pub fn is_traced(&self) -> bool {
+        self.span.is_some()
+    }
+
+    /// Notes what a plain answer says, which the client gets as it is.
+    pub fn noted(&mut self, noted: Noted<'_>) {
+        self.answered_model = Some(noted.model.into_owned());
+        self.service_tier = noted.service_tier.as_deref().map(Box::from);
+        self.has_tool_calls = noted.has_tool_calls;
+        self.usage = Some(noted.usage);
+        self.usage_object = Some(noted.usage_object.into());
     }
 
     /// Notes what an answer that was passed on says about itself. What it does not tell stays unknown: nobody knows what an

@@ -1,9 +1,12 @@
 //! The record of a call as the access log takes it.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
-use http::Version;
+use http::header::{HOST, REFERER, USER_AGENT};
+use http::{HeaderName, Version};
 use tollgate_dialects::canonical::Usage;
+use tollgate_dialects::codec;
 use tollgate_dialects::json::RawJson;
 use tollgate_telemetry::prices::Asked;
 use tollgate_telemetry::{Attempt, CallRecord, Cost, LlmTokens, Prices, TokenUsage};
@@ -14,6 +17,8 @@ use super::{Record, loss_header};
 use crate::manners::Manners;
 use crate::plugins::auth::Shown;
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 impl Record {
     /// Tells everybody of this call who is to be told.
     pub(super) fn tell(&self) {
@@ -21,14 +26,18 @@ impl Record {
         let last = made.last();
         let telemetry = &self.worker.telemetry;
         let is_wanted = self.details_are_read();
-        let texts: Vec<(String, String)> = made
+        let texts: Vec<(String, Cow<'_, str>)> = made
             .iter()
             .map(|attempt| {
                 let losses = match attempt.losses.is_empty() {
                     true => String::new(),
                     false => loss_header(&attempt.losses),
                 };
-                (losses, usage_object(attempt.usage.as_ref().filter(|_| is_wanted)))
+                let usage_object = match is_wanted {
+                    true => usage_object(attempt),
+                    false => Cow::Borrowed(""),
+                };
+                (losses, usage_object)
             })
             .collect();
         let pricing = self.worker.gateway.prices().current();
@@ -69,7 +78,7 @@ impl Record {
         let by_route = upstream_model.filter(|_| self.manners == Manners::Apisix);
         let headers = &self.request.headers;
         let capture = self.capture.as_deref();
-        let lookup = |name: &str| {
+        let lookup = |name: HeaderName| {
             headers
                 .get(name)
                 .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
@@ -99,10 +108,10 @@ impl Record {
             body_bytes_sent: self.bytes_sent,
             bytes_sent: None,
             request_time: self.started.elapsed(),
-            host: lookup("host").or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
-            referer: lookup("referer"),
-            user_agent: lookup("user-agent"),
-            x_forwarded_for: lookup("x-forwarded-for"),
+            host: lookup(HOST).or_else(|| self.request.uri.authority().map(http::uri::Authority::as_str)),
+            referer: lookup(REFERER),
+            user_agent: lookup(USER_AGENT),
+            x_forwarded_for: lookup(X_FORWARDED_FOR),
             request_headers: headers,
             secret_names: &secret_names,
             request_bytes: self.request_bytes,
@@ -172,10 +181,16 @@ fn cost(prices: &Prices, attempt: &super::Attempt, usage: Option<TokenUsage>, at
 }
 
 /// The provider's own words about what an answer used; empty if there are none.
-fn usage_object(usage: Option<&Usage>) -> String {
-    match usage {
-        Some(usage) if !usage.ext.is_empty() => RawJson::object_text(&usage.ext),
-        _ => String::new(),
+fn usage_object(attempt: &super::Attempt) -> Cow<'_, str> {
+    match (&attempt.usage_object, &attempt.usage, attempt.dialect) {
+        (Some(object), ..) => Cow::Borrowed(object),
+        (None, Some(usage), Some(dialect)) => Cow::Owned(codec::usage_object(
+            dialect,
+            usage,
+            attempt.service_tier.as_deref(),
+        )),
+        (None, Some(usage), None) if !usage.ext.is_empty() => Cow::Owned(RawJson::object_text(&usage.ext)),
+        (None, ..) => Cow::Borrowed(""),
     }
 }
 

@@ -1,0 +1,206 @@
+//! Counts what a call costs in instructions, which is the same on a busy machine: the gateway runs under callgrind, once for
+//! few calls and once for many, and the difference of its worker thread is divided by the difference of the calls.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::load::{self, Ask};
+use crate::targets::{Running, Target};
+
+/// What is counted, and what it is held to.
+pub struct Plan<'a> {
+    /// The gateway's binary.
+    pub gateway: &'a Path,
+    /// The file with committed figures.
+    pub figures: &'a Path,
+    /// Whether the file is written anew instead of compared with.
+    pub update: bool,
+}
+
+/// Committed figures. Compilers differ, so they hold for one.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Figures {
+    /// What `rustc --version` says.
+    compiler: String,
+    /// Instructions of the worker thread for one call, the kernel's not counted.
+    instructions: BTreeMap<String, u64>,
+}
+
+/// A call that is counted.
+struct Case {
+    name: &'static str,
+    target: &'static str,
+    model: &'static str,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "small chat, bare",
+        target: "bare",
+        model: "bench",
+    },
+    Case {
+        name: "small chat, governed",
+        target: "governed",
+        model: "bench",
+    },
+    Case {
+        name: "small chat, governed by plugins",
+        target: "plugins",
+        model: "bench",
+    },
+    Case {
+        name: "small chat, translated for Anthropic, governed",
+        target: "governed",
+        model: "bench-claude",
+    },
+];
+
+const FEW: u64 = 200;
+const MANY: u64 = 700;
+
+/// How much more than committed is a regression.
+const TOLERANCE_PERCENT: u64 = 3;
+
+/// Counts all cases; tells whether none has become dearer.
+///
+/// # Errors
+/// valgrind or the gateway cannot be started, a call fails, or a file cannot be read.
+pub async fn count(plan: &Plan<'_>) -> io::Result<bool> {
+    let compiler = Command::new("rustc").arg("--version").output()?.stdout;
+    let compiler = String::from_utf8_lossy(&compiler).trim().to_owned();
+    let mut counted = Figures {
+        compiler,
+        instructions: BTreeMap::new(),
+    };
+    for case in &CASES {
+        let few = instructions(plan.gateway, case, FEW).await?;
+        let many = instructions(plan.gateway, case, MANY).await?;
+        let each = many.saturating_sub(few) / (MANY - FEW);
+        println!("{:48} {each:>8} instructions a call", case.name);
+        counted.instructions.insert(case.name.to_owned(), each);
+    }
+    if plan.update {
+        let text = serde_json::to_string_pretty(&counted)?;
+        fs::write(plan.figures, text + "\n")?;
+        return Ok(true);
+    }
+    let committed: Figures = serde_json::from_slice(&fs::read(plan.figures)?)?;
+    Ok(judge(&committed, &counted))
+}
+
+fn judge(committed: &Figures, counted: &Figures) -> bool {
+    if committed.compiler != counted.compiler {
+        println!(
+            "not compared: the committed figures are of {}, this is {}; write new ones with --update",
+            committed.compiler, counted.compiler
+        );
+        return true;
+    }
+    let mut is_good = true;
+    for (name, now) in &counted.instructions {
+        let Some(before) = committed.instructions.get(name) else {
+            println!("{name}: no committed figure; write one with --update");
+            is_good = false;
+            continue;
+        };
+        if *now * 100 > before * (100 + TOLERANCE_PERCENT) {
+            println!(
+                "{name}: {now} instructions, committed are {before}: more than {TOLERANCE_PERCENT} % more"
+            );
+            is_good = false;
+        } else if *now * 100 < before * (100 - TOLERANCE_PERCENT) {
+            println!(
+                "{name}: {now} instructions, committed are {before}: cheaper; commit the new figure with --update"
+            );
+        }
+    }
+    is_good
+}
+
+/// Instructions of the busiest thread of a gateway that serves so many calls.
+async fn instructions(gateway: &Path, case: &Case, calls: u64) -> io::Result<u64> {
+    let running = Running::start_counted(gateway, case.target).await?;
+    let target = running.target(case.target)?;
+    load::calls(ask(target, case.model), calls).await?;
+    let folder = running.stop_and_keep();
+    let counted = busiest(&folder);
+    fs::remove_dir_all(&folder)?;
+    counted
+}
+
+fn ask(target: &Target, model: &str) -> Ask {
+    Ask {
+        address: target.address.to_owned(),
+        path: "/v1/chat/completions".to_owned(),
+        model: model.to_owned(),
+        headers: target.headers.clone(),
+        anthropic: false,
+        pieces: None,
+        padding: 100,
+    }
+}
+
+fn busiest(folder: &Path) -> io::Result<u64> {
+    let mut most = None;
+    for entry in fs::read_dir(folder)? {
+        let path: PathBuf = entry?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("callgrind."))
+        {
+            let text = fs::read_to_string(&path)?;
+            let total = text
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix("totals: ")
+                        .or_else(|| line.strip_prefix("summary: "))
+                })
+                .and_then(|number| number.trim().parse::<u64>().ok());
+            most = most.max(total);
+        }
+    }
+    most.ok_or_else(|| io::Error::other(format!("callgrind has left no counts in {}", folder.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(number: u64) -> Figures {
+        Figures {
+            compiler: "rustc 1".to_owned(),
+            instructions: BTreeMap::from([("a call".to_owned(), number)]),
+        }
+    }
+
+    #[test]
+    fn more_than_three_percent_more_is_a_regression() {
+        assert!(judge(&figures(1000), &figures(1030)));
+        assert!(!judge(&figures(1000), &figures(1031)));
+        assert!(judge(&figures(1000), &figures(10)));
+    }
+
+    #[test]
+    fn figures_of_another_compiler_are_not_compared() {
+        let mut committed = figures(1);
+        committed.compiler = "rustc 2".to_owned();
+        assert!(judge(&committed, &figures(1000)));
+    }
+
+    #[test]
+    fn what_has_no_committed_figure_is_told() {
+        assert!(!judge(
+            &Figures {
+                compiler: "rustc 1".to_owned(),
+                ..Figures::default()
+            },
+            &figures(1)
+        ));
+    }
+}

@@ -1,0 +1,212 @@
+//! The provider: answers chats in OpenAI's and Anthropic's format at once, or as slowly as the profile says.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use memchr::memmem;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::http::{Head, read_body, read_head};
+use crate::profile::{NONCE, NONCE_DIGITS, PIECE, Profile, now_us};
+
+/// Serves until the process is ended. `PUT /profile` replaces the profile.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(address: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let profile = Arc::new(Mutex::new(Profile::default()));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let profile = profile.clone();
+        tokio::task::spawn_local(async move {
+            // A client that leaves is nothing to tell.
+            let _ = connection(stream, &profile).await;
+        });
+    }
+}
+
+async fn connection(mut stream: TcpStream, profile: &Mutex<Profile>) -> io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    let mut body = Vec::new();
+    let mut out = Vec::new();
+    while let Some(head) = read_head(&mut stream, &mut buffer, true).await? {
+        body.clear();
+        read_body(&mut stream, &mut buffer, head.framing, |piece| {
+            body.extend_from_slice(piece);
+        })
+        .await?;
+        let now = match profile.lock() {
+            Ok(mut profile) => {
+                if head.path() == "/profile" {
+                    *profile = serde_json::from_slice(&body).unwrap_or_default();
+                }
+                *profile
+            }
+            Err(_) => Profile::default(),
+        };
+        out.clear();
+        answer(&mut stream, &head, &body, &now, &mut out).await?;
+        if !head.keeps_alive {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn answer(
+    stream: &mut TcpStream,
+    head: &Head,
+    body: &[u8],
+    profile: &Profile,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    if profile.think_us > 0 && head.path() != "/profile" {
+        tokio::time::sleep(Duration::from_micros(profile.think_us)).await;
+    }
+    let dialect = match head.path() {
+        path if path.ends_with("/messages") => Dialect::Anthropic,
+        path if path.ends_with("/chat/completions") => Dialect::Openai,
+        _ => {
+            let _ = write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{{}}");
+            return stream.write_all(out).await;
+        }
+    };
+    let nonce = nonce(body);
+    if memmem::find(body, b"\"stream\":true").is_none() {
+        whole(dialect, nonce, profile, out);
+        return stream.write_all(out).await;
+    }
+    out.extend_from_slice(STREAM_HEAD);
+    begin(dialect, nonce, out);
+    for number in 0..profile.chunks {
+        chunk(out, |out| piece(dialect, out));
+        // Piece by piece, as providers write that are faster than their clients.
+        stream.write_all(out).await?;
+        out.clear();
+        if profile.chunk_delay_us > 0 && number + 1 < profile.chunks {
+            tokio::time::sleep(Duration::from_micros(profile.chunk_delay_us)).await;
+        }
+    }
+    end(dialect, profile, out);
+    out.extend_from_slice(b"0\r\n\r\n");
+    stream.write_all(out).await
+}
+
+#[derive(Clone, Copy)]
+enum Dialect {
+    Openai,
+    Anthropic,
+}
+
+const STREAM_HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// The number of a request, with what stands before it.
+fn nonce(body: &[u8]) -> &str {
+    memmem::find(body, NONCE.as_bytes())
+        .and_then(|at| body.get(at..at + NONCE.len() + NONCE_DIGITS))
+        .and_then(|nonce| std::str::from_utf8(nonce).ok())
+        .unwrap_or_default()
+}
+
+fn whole(dialect: Dialect, nonce: &str, profile: &Profile, out: &mut Vec<u8>) {
+    let padding = "x".repeat(profile.answer_bytes);
+    let body = match dialect {
+        Dialect::Openai => format!(
+            r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1795221036,"model":"bench-model-2026","choices":[{{"index":0,"message":{{"role":"assistant","content":"{nonce} {padding}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":21,"completion_tokens":100,"total_tokens":121,"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}},"service_tier":"default","system_fingerprint":"fp_bench"}}"#
+        ),
+        Dialect::Anthropic => format!(
+            r#"{{"id":"msg_bench","type":"message","role":"assistant","model":"bench-model-2026","content":[{{"type":"text","text":"{nonce} {padding}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":21,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":100,"service_tier":"standard"}}}}"#
+        ),
+    };
+    let _ = write!(
+        out,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+}
+
+fn begin(dialect: Dialect, nonce: &str, out: &mut Vec<u8>) {
+    match dialect {
+        Dialect::Openai => chunk(out, |out| {
+            let _ = write!(
+                out,
+                "data: {{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1795221036,\"model\":\"bench-model-2026\",\"choices\":[{{\"index\":0,\"delta\":{{\"role\":\"assistant\",\"content\":\"{nonce}\"}},\"finish_reason\":null}}]}}\n\n"
+            );
+        }),
+        Dialect::Anthropic => chunk(out, |out| {
+            let _ = write!(
+                out,
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"bench-model-2026\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{{\"input_tokens\":21,\"output_tokens\":1}}}}}}\n\n\
+                 event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}}}\n\n\
+                 event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{nonce}\"}}}}\n\n"
+            );
+        }),
+    }
+}
+
+fn piece(dialect: Dialect, out: &mut Vec<u8>) {
+    let text = format!("{PIECE}{:016} ", now_us());
+    let _ = match dialect {
+        Dialect::Openai => write!(
+            out,
+            "data: {{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1795221036,\"model\":\"bench-model-2026\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
+        ),
+        Dialect::Anthropic => write!(
+            out,
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+        ),
+    };
+}
+
+fn end(dialect: Dialect, profile: &Profile, out: &mut Vec<u8>) {
+    let tokens = profile.chunks;
+    match dialect {
+        Dialect::Openai => {
+            for data in [
+                r#"{"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1795221036,"model":"bench-model-2026","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned(),
+                format!(
+                    r#"{{"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1795221036,"model":"bench-model-2026","choices":[],"usage":{{"prompt_tokens":21,"completion_tokens":{tokens},"total_tokens":{}}}}}"#,
+                    tokens + 21
+                ),
+                "[DONE]".to_owned(),
+            ] {
+                chunk(out, |out| {
+                    let _ = write!(out, "data: {data}\n\n");
+                });
+            }
+        }
+        Dialect::Anthropic => chunk(out, |out| {
+            let _ = write!(
+                out,
+                "event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":0}}\n\n\
+                 event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\",\"stop_sequence\":null}},\"usage\":{{\"output_tokens\":{tokens}}}}}\n\n\
+                 event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+            );
+        }),
+    }
+}
+
+/// Appends what `write` appends, as one chunk.
+fn chunk(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    // The length is written when it is known; four digits are enough for every chunk there is.
+    let length_at = out.len();
+    out.extend_from_slice(b"0000\r\n");
+    let data_at = out.len();
+    write(out);
+    let length = format!("{:04x}", out.len() - data_at);
+    if let Some(place) = out.get_mut(length_at..length_at + 4) {
+        place.copy_from_slice(length.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
