@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz test-kill fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz test-instructions test-kill bench fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -16,7 +16,7 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: prepare test-rust test-sdk test-fuzz ## install what the tests need, run every test
+test: prepare test-rust test-sdk test-fuzz test-instructions ## install what the tests need, run every test
 
 prepare:
 	@tests/prepare
@@ -42,6 +42,15 @@ soak: ## 100,000 calls of every kind, then five minutes of half the load with fa
 
 test-kill: ## kill the gateway a thousand times in the middle of writes through the Admin API
 	TOLLGATE_KILLS=$(or $(KILLS),1000) $(CARGO) test --locked -p tollgate --test e2e keeping::killed -- --nocapture
+
+bench: ## processor time, latency and memory against nginx, scenario by scenario
+	@command -v nginx >/dev/null || tests/prepare nginx-light
+	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	$(BUILT)/release/tollgate-bench compare --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),5)
+
+test-instructions: ## what a call costs in instructions, against the committed figures
+	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	$(BUILT)/release/tollgate-bench count --gateway $(BUILT)/release/tollgate $(if $(UPDATE),--update)
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check
