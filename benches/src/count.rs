@@ -169,7 +169,10 @@ fn counts(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
         }
     }
     match counts.is_empty() {
-        true => Err(io::Error::other(format!("callgrind has left no counts in {}", folder.display()))),
+        true => Err(io::Error::other(format!(
+            "callgrind has left no counts in {}",
+            folder.display()
+        ))),
         false => Ok(counts),
     }
 }

@@ -108,12 +108,11 @@ impl Running {
         };
         let mut program = Command::new("valgrind");
         program
-            .args([
-                "--tool=callgrind",
-                "--separate-threads=yes",
-                "--callgrind-out-file",
-            ])
-            .arg(running.folder.join("callgrind.out"))
+            .args(["--tool=callgrind", "--separate-threads=yes"])
+            .arg(format!(
+                "--callgrind-out-file={}",
+                running.folder.join("callgrind.out").display()
+            ))
             .arg(gateway);
         running.gateway(program, kind, cpu).await?;
         Ok(running)
@@ -165,7 +164,10 @@ impl Running {
         let (path, data) = (config_path.display().to_string(), folder.display().to_string());
         let arguments = ["run", "--config", &path, "--data-dir", &data];
         let pid = self.spawn(program, &arguments, cpu, name).await?;
-        wait_for(address).await?;
+        if let Err(error) = wait_for(address).await {
+            let said = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
+            return Err(io::Error::other(format!("{error}; it said: {said}")));
+        }
         self.targets.push(Target {
             name,
             address,
