@@ -155,6 +155,8 @@ fn only_files_that_tell_or_read_dates_ask_for_the_time_of_day() {
     let mut folders: Vec<_> = ALLOWED
         .iter()
         .map(|(name, _)| crates.join(name.trim_start_matches("tollgate-")).join("src"))
+        // What only measures is elsewhere.
+        .filter(|folder| folder.exists())
         .collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder of sources") {
