@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 use tollgate_telemetry::Metrics;
-use tollgate_telemetry::ledger::{Column, Ledger, Place, Reader, Row, Settings};
+use tollgate_telemetry::ledger::{Column, Keep, Ledger, Place, Reader, Row, Settings};
 
 use crate::common::{Api, KEY, NOW, Recorder, Told, VIEWER_KEY, api, api_of, settings};
 
@@ -14,7 +14,17 @@ use crate::common::{Api, KEY, NOW, Recorder, Told, VIEWER_KEY, api, api_of, sett
 fn with_calls() -> (Api, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::File(folder.path().join("usage.db"));
-    let ledger = Ledger::start(&Settings::new(place.clone()), &Metrics::default()).unwrap();
+    // The clock of these tests stands still, years ago.
+    let kept = Duration::from_secs(100 * 365 * 24 * 3600);
+    let settings_of_ledger = Settings {
+        keep: Keep {
+            calls: kept,
+            hours: kept,
+            days: kept,
+        },
+        ..Settings::new(place.clone())
+    };
+    let ledger = Ledger::start(&settings_of_ledger, &Metrics::default()).unwrap();
     for (id, consumer) in [("call-1", "team-a"), ("call-2", "team-b")] {
         let mut row = Row::default();
         row.text(Column::RequestId, id);
