@@ -16,7 +16,7 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: prepare test-rust test-sdk test-fuzz test-instructions ## install what the tests need, run every test
+test: prepare test-rust test-sdk test-fuzz ## install what the tests need, run every test
 
 prepare:
 	@tests/prepare
@@ -48,7 +48,7 @@ bench: ## processor time, latency and memory against nginx, scenario by scenario
 	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench compare --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),5)
 
-test-instructions: ## what a call costs in instructions, against the committed figures
+test-instructions: prepare ## what a call costs in instructions, against the committed figures
 	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench count --gateway $(BUILT)/release/tollgate $(if $(UPDATE),--update)
 

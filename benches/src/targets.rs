@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A server that is measured.
@@ -217,13 +218,15 @@ impl Drop for Running {
     }
 }
 
+/// Waits until a server answers: one that only listens may still be starting, and reset what it has not accepted.
 async fn wait_for(address: &str) -> io::Result<()> {
     let until = Instant::now() + PATIENCE;
     loop {
-        match TcpStream::connect(address).await {
-            Ok(_) => return Ok(()),
+        let answered = tokio::time::timeout(ANSWER, answers(address)).await;
+        match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(()) => return Ok(()),
             Err(error) if Instant::now() > until => {
-                let text = format!("nothing listens on {address}: {error}");
+                let text = format!("nothing answers at {address}: {error}");
                 return Err(io::Error::new(error.kind(), text));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -231,7 +234,18 @@ async fn wait_for(address: &str) -> io::Result<()> {
     }
 }
 
-/// How long a program may take until it listens; under callgrind it takes its time.
+async fn answers(address: &str) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut first = [0];
+    stream.read_exact(&mut first).await.map(drop)
+}
+
+/// How long one answer is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a program may take until it answers; under callgrind it takes its time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Plain nginx: one worker, connections to the provider kept, everything else as it comes.
