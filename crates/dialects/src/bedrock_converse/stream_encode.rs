@@ -69,6 +69,20 @@ enum Block {
     LeftOut,
 }
 
+impl Block {
+    /// Whether a piece of another dialect can be part of it. Providers that mix them are not believed: a block has one kind.
+    fn takes(&self, delta: &Delta<'_>) -> bool {
+        match (self, delta) {
+            (Block::LeftOut, _) | (_, Delta::Opaque(_)) => true,
+            (Block::ForeignReasoning { .. }, delta) => {
+                matches!(delta, Delta::Reasoning(_) | Delta::Signature(_))
+            }
+            (Block::ForeignCall { .. }, delta) => matches!(delta, Delta::Arguments(_)),
+            (Block::EmptyText | Block::Plain, delta) => !matches!(delta, Delta::Arguments(_)),
+        }
+    }
+}
+
 impl StreamEncoder {
     #[allow(
         clippy::new_without_default,
@@ -331,6 +345,10 @@ impl Blocks {
     fn delta(&mut self, delta: &Delta<'_>, losses: &mut Losses, out: &mut Vec<u8>) {
         let native = self.native();
         let Some(block) = &mut self.open else { return };
+        if !native && !block.takes(delta) {
+            let reason = "a piece of another kind than what it is part of";
+            return losses.dropped("choices[0].delta", reason);
+        }
         match (&mut *block, delta) {
             (Block::LeftOut, _) => return,
             (Block::EmptyText, Delta::Opaque(_)) if !native => {}
