@@ -11,6 +11,33 @@ const OTHERS: [u8; 8] = [b'"', b'}', b'0', b'\n', 0xFF, b'*', b':', b'/'];
 /// Seeds are small, so that all of their beginnings can be tried.
 const MAX_SEED: usize = 2_048;
 
+/// The tests of a crate whose targets are `$targets`.
+macro_rules! test_corpora {
+    ($targets:expr) => {
+        const CORPORA: corpora::Corpora = corpora::Corpora($targets);
+
+        #[test]
+        fn every_seed_passes_the_checks_of_its_target() {
+            CORPORA.pass();
+        }
+
+        #[test]
+        fn every_beginning_of_a_seed_passes_too() {
+            CORPORA.pass_cut_short();
+        }
+
+        #[test]
+        fn seeds_with_a_byte_changed_pass_too() {
+            CORPORA.pass_changed();
+        }
+
+        #[test]
+        fn every_target_has_a_small_corpus_and_is_listed() {
+            CORPORA.are_whole();
+        }
+    };
+}
+
 /// The targets of a file of checks.
 pub(crate) struct Corpora(pub(crate) &'static [FuzzTarget]);
 

@@ -3,11 +3,13 @@
 use std::iter::once;
 
 use serde::de::IgnoredAny;
-use tollgate_dialects::canonical::{Event, ProviderError, Request};
+use tollgate_dialects::canonical::{Event, ProviderError, Request, Usage};
 use tollgate_dialects::codec::{self, AnswerStyle, StreamDecoder, StreamEncoder};
 use tollgate_dialects::scan::{Edit, Piece, edit, nested, scan};
 use tollgate_dialects::sse::{Decoder, EventTooLarge};
-use tollgate_dialects::{Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, rerank};
+use tollgate_dialects::{
+    Capabilities, Dialect, Losses, Target, completions, embeddings, estimate, passing, rerank,
+};
 
 const DIALECTS: [Dialect; 6] = [
     Dialect::OpenaiChat,
@@ -192,6 +194,14 @@ fn response(dialect: Dialect, bytes: &[u8]) {
     let Ok(response) = codec::decode_response(dialect, body) else {
         return;
     };
+    if let (Some(noted), Some(usage)) = (passing::note(dialect, bytes), &response.usage) {
+        assert_eq!(noted.model, response.model);
+        // Of an object that says a thing twice the decoder keeps nothing.
+        if !usage.ext.is_empty() {
+            let ext = Default::default();
+            assert_eq!(noted.usage, Usage { ext, ..usage.clone() });
+        }
+    }
     for dialect in DIALECTS {
         let style = AnswerStyle::default();
         assert_json(&codec::encode_response(

@@ -126,7 +126,7 @@ fn between_chunks() {
         let mut stream = gateway
             .connect()
             .stream(&post(client.path(), client.request("m", true)));
-        while !stream.event().expect("content").data.contains("some words") {}
+        stream.until("some words");
         drop(stream);
         upstream.was_left();
         told_as_left(gateway, 200);

@@ -84,7 +84,7 @@ fn without_descriptors_nothing_is_accepted_and_open_streams_go_on() {
     let mut stream = gateway
         .connect()
         .stream(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("first words") {}
+    stream.until("first words");
     let crowd: Vec<Connection> = (0..100).map(|_| gateway.connect()).collect();
     gateway.stderr().with("no connection can be accepted");
     proceed.send(()).expect("the provider waits");

@@ -15,7 +15,7 @@ fn streaming(server: &str) -> (Gateway, Stream, Upstream, Sender<()>) {
     let mut stream = gateway
         .connect()
         .stream(&post("/v1/chat/completions", Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     (gateway, stream, upstream, proceed)
 }
 
@@ -45,12 +45,8 @@ fn an_open_stream_ends_normally_and_new_connections_are_refused() {
     gateway.stderr().with("stopping");
     refuses_connections(&gateway);
     proceed.send(()).expect("the provider waits");
-    let events = stream.rest();
-    assert!(
-        events.iter().any(|event| event.data.contains("last")),
-        "{events:?}"
-    );
-    assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
+    stream.until("last");
+    stream.is_done();
     let finished = gateway.finish();
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
     assert!(
@@ -66,10 +62,7 @@ fn an_interrupt_is_as_orderly() {
     gateway.signal("INT");
     gateway.stderr().with("stopping");
     proceed.send(()).expect("the provider waits");
-    assert_eq!(
-        stream.rest().last().map(|event| event.data.clone()),
-        Some("[DONE]".to_owned())
-    );
+    stream.is_done();
     assert_eq!(gateway.finish().status.code(), Some(0));
 }
 

@@ -283,7 +283,7 @@ fn answers_cut_by_a_second_signal_are_logged_with_what_they_used() {
     let mut stream = gateway
         .connect()
         .stream(&post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("some words") {}
+    stream.until("some words");
     gateway.signal("TERM");
     gateway.stderr().with("stopping");
     gateway.signal("TERM");

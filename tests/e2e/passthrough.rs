@@ -165,7 +165,7 @@ fn the_first_event_does_not_wait_for_the_second() {
             let mut stream = gateway
                 .connect()
                 .stream(&post(client.path(), client.request("m", true)));
-            while !stream.event().expect("content").data.contains("one") {}
+            stream.until("one");
             proceed.send(()).expect("the provider waits");
             assert!(stream.rest().iter().any(|event| event.data.contains("two")));
         }

@@ -117,7 +117,7 @@ fn a_stream_ends_normally_although_its_model_is_gone() {
         "/v1/chat/completions",
         Dialect::OpenAi.request("old", true),
     ));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     gateway.write_config(&serving(&["new"], &other));
     gateway.stderr().with("configuration reloaded");
     assert_eq!(
@@ -125,12 +125,8 @@ fn a_stream_ends_normally_although_its_model_is_gone() {
         (404, 200)
     );
     proceed.send(()).expect("the provider waits");
-    let events = stream.rest();
-    assert!(
-        events.iter().any(|event| event.data.contains("last")),
-        "{events:?}"
-    );
-    assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
+    stream.until("last");
+    stream.is_done();
     gateway.stop();
 }
 
@@ -142,14 +138,11 @@ fn a_stream_ends_normally_although_a_bad_file_was_refused() {
         "/v1/chat/completions",
         Dialect::OpenAi.request("old", true),
     ));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     gateway.write_config("models: 7\n");
     gateway.stderr().with("the previous configuration keeps serving");
     proceed.send(()).expect("the provider waits");
-    assert_eq!(
-        stream.rest().last().map(|event| event.data.clone()),
-        Some("[DONE]".to_owned())
-    );
+    stream.is_done();
     gateway.stop();
 }
 

@@ -124,15 +124,12 @@ fn openai_message(message: &mut Scanner<'_>, has_tool_calls: &mut bool) -> Resul
 
 fn anthropic<'a>(document: &mut Scanner<'a>, found: &mut Found<'a>) -> Result<(), ScanError> {
     document.walk_object(|value, name| match name {
-        b"type" => {
-            found.is_answer = value.raw()? == b"\"message\"";
-            if found.is_answer {
-                Ok(())
-            } else {
-                Err(value.unexpected())
-            }
+        b"type" if value.raw()? == b"\"message\"" => Ok(()),
+        b"type" => Err(value.unexpected()),
+        b"content" => {
+            found.is_answer = true;
+            value.walk_array(|block| anthropic_block(block, &mut found.has_tool_calls))
         }
-        b"content" => value.walk_array(|block| anthropic_block(block, &mut found.has_tool_calls)),
         b"model" => value.raw().map(|model| found.model = Some(model)),
         b"usage" => {
             let begin = value.place();
@@ -227,6 +224,7 @@ mod tests {
                 .replace("redacted_thinking", "x")
                 .replace("thinking\",", "mcp_tool_use\","),
             document.replace(r#""type":"message""#, r#""type":"error""#),
+            document.replace(r#""content":["#, r#""contents":["#),
         ] {
             assert_eq!(note(Dialect::AnthropicMessages, odd.as_bytes()), None, "{odd}");
         }

@@ -364,6 +364,23 @@ impl Stream {
         events
     }
 
+    /// Reads events up to the first whose data contain `words`.
+    #[track_caller]
+    pub fn until(&mut self, words: &str) {
+        while !self.event().expect("more content").data.contains(words) {}
+    }
+
+    /// Reads what is still to come and demands that it ends as OpenAI's streams do.
+    #[track_caller]
+    pub fn is_done(&mut self) {
+        let events = self.rest();
+        assert_eq!(
+            events.last().map(|event| event.data.as_str()),
+            Some("[DONE]"),
+            "{events:?}"
+        );
+    }
+
     /// The bytes of the body up to `needle`, with what came with it.
     #[track_caller]
     pub fn bytes_until(&mut self, needle: &[u8]) -> Vec<u8> {

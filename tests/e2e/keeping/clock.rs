@@ -110,16 +110,13 @@ fn a_stream_and_the_calls_beside_it_do_not_notice() {
         }}}),
     );
     let mut stream = Connection::open(node.calls).stream(&post("/chat", Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     for set in SET {
         clock.set(set);
         let call = post("/chat", Dialect::OpenAi.request("m", false));
         assert_eq!(node.send(&call).status(), 200, "{set}");
     }
     proceed.send(()).expect("the provider waits");
-    assert_eq!(
-        stream.rest().last().map(|event| event.data.clone()),
-        Some("[DONE]".to_owned())
-    );
+    stream.is_done();
     node.stop();
 }

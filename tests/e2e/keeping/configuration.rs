@@ -230,7 +230,7 @@ fn a_stream_goes_on_as_it_began_while_its_route_is_changed_thirty_times_and_dele
         &route(&format!("http://{}/v1/chat/completions", upstream.address())),
     );
     let mut stream = Connection::open(node.calls).stream(&post("/chat", Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     for _ in 0..30 {
         node.put(
             "/routes/1",
@@ -246,12 +246,8 @@ fn a_stream_goes_on_as_it_began_while_its_route_is_changed_thirty_times_and_dele
     assert_eq!(node.ask("DELETE", "/routes/1", None).status(), 200);
     assert_eq!(node.send(&call).status(), 404);
     proceed.send(()).expect("the provider waits");
-    let events = stream.rest();
-    assert!(
-        events.iter().any(|event| event.data.contains("last")),
-        "{events:?}"
-    );
-    assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
+    stream.until("last");
+    stream.is_done();
     node.stop();
 }
 
@@ -273,16 +269,13 @@ fn a_stream_ends_on_the_configuration_it_began_on_although_instances_and_provide
     let mut stream = gateway
         .connect()
         .stream(&post("/v1/chat/completions", Dialect::OpenAi.request("m", true)));
-    while !stream.event().expect("content").data.contains("first") {}
+    stream.until("first");
     gateway.write_config(&config(&["c"]));
     gateway.stderr().times("configuration reloaded", 1);
     gateway.write_config("models: {m: {provider: simulated}}\n");
     gateway.stderr().times("configuration reloaded", 2);
     assert_eq!(status_of(&gateway, "m"), 200);
     proceed.send(()).expect("the provider waits");
-    assert_eq!(
-        stream.rest().last().map(|event| event.data.clone()),
-        Some("[DONE]".to_owned())
-    );
+    stream.is_done();
     gateway.stop();
 }

@@ -59,17 +59,16 @@ fn a_log_that_is_rotated_and_deleted_loses_no_line_and_holds_up_no_call() {
     gateway.stop();
 }
 
+fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
+    assert!(made.success());
+}
+
 #[test]
 fn a_log_that_is_a_pipe_without_a_reader_holds_up_neither_the_start_nor_a_call_nor_the_end() {
     let folder = tempfile::tempdir().expect("a directory");
     let pipe = folder.path().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .expect("mkfifo runs")
-            .success()
-    );
+    make_pipe(&pipe);
     let gateway = logging_to(&pipe);
     // More than a pipe holds.
     serves(&gateway, 600);
@@ -80,13 +79,7 @@ fn a_log_that_is_a_pipe_without_a_reader_holds_up_neither_the_start_nor_a_call_n
 fn each_call_is_one_line_of_a_pipe_whose_reader_comes_late() {
     let folder = tempfile::tempdir().expect("a directory");
     let pipe = folder.path().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .expect("mkfifo runs")
-            .success()
-    );
+    make_pipe(&pipe);
     let gateway = logging_to(&pipe);
     serves(&gateway, 300);
     let mut reader = fs::File::open(&pipe).expect("a pipe");

@@ -68,12 +68,7 @@ fn with_kafka_collector_log_server_and_postgresql_gone_calls_go_on_and_losses_ar
             database.address, collector.address, kafka.address, logs.address
         ))
         .start();
-        let told = gateway.stderr().with("metrics  ");
-        let metrics: SocketAddr = told
-            .split("http://")
-            .nth(1)
-            .and_then(|rest| rest.split('/').next()?.trim().parse().ok())
-            .unwrap_or_else(|| panic!("no address in `{told}`"));
+        let metrics = gateway.metrics();
         let mut connection = gateway.connect();
         for _ in 0..200 {
             assert_eq!(connection.send(&call()).status(), 200, "{failing:?}");
@@ -140,12 +135,7 @@ fn a_scraper_that_leaves_in_the_middle_or_reads_nothing_disturbs_nobody() {
 #[test]
 fn names_of_models_that_clients_make_up_are_no_labels() {
     let gateway = Setup::new("models: {m: {provider: simulated}}\nmetrics: {listen: 127.0.0.1:0}\n").start();
-    let told = gateway.stderr().with("metrics  ");
-    let metrics: SocketAddr = told
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next()?.trim().parse().ok())
-        .unwrap_or_else(|| panic!("no address in `{told}`"));
+    let metrics = gateway.metrics();
     let mut connection = gateway.connect();
     for number in 0..300 {
         let body = Dialect::OpenAi.request(&format!("planted-{number}"), false);

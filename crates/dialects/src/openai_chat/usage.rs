@@ -57,56 +57,43 @@ struct Counts {
 
 impl Counts {
     fn read(&mut self, name: &[u8], value: &mut Scanner<'_>) -> Result<(), ScanError> {
-        let is_object = value.first() == Some(b'{');
-        let place = match name {
-            b"prompt_tokens_details" if is_object => {
-                return value.walk_object(|value, name| {
-                    let place = match name {
-                        b"cached_tokens" => &mut self.cached[0],
-                        b"cache_write_tokens" => &mut self.written[0],
-                        b"cache_creation_input_tokens" => &mut self.written[1],
-                        b"audio_tokens" => &mut self.audio_input,
-                        _ => return value.raw().map(drop),
-                    };
-                    *place = count(value.raw()?);
-                    Ok(())
-                });
-            }
-            b"completion_tokens_details" if is_object => {
-                return value.walk_object(|value, name| {
-                    let place = match name {
-                        b"reasoning_tokens" => &mut self.reasoning_detail,
-                        b"audio_tokens" => &mut self.audio_output,
-                        _ => return value.raw().map(drop),
-                    };
-                    *place = count(value.raw()?);
-                    Ok(())
-                });
-            }
-            b"cache_creation" if is_object => {
-                return value.walk_object(|value, name| {
-                    let place = match name {
-                        b"ephemeral_5m_input_tokens" => &mut self.written_5m,
-                        b"ephemeral_1h_input_tokens" => &mut self.written_1h,
-                        _ => return value.raw().map(drop),
-                    };
-                    *place = count(value.raw()?);
-                    Ok(())
-                });
-            }
-            b"prompt_tokens" => &mut self.prompt,
-            b"completion_tokens" => &mut self.completion,
-            b"total_tokens" => &mut self.total,
-            b"reasoning_tokens" => &mut self.reasoning,
-            b"prompt_cache_hit_tokens" => &mut self.cached[1],
-            b"cached_tokens" => &mut self.cached[2],
-            b"num_cached_tokens" => &mut self.cached[3],
-            b"cache_read_input_tokens" => &mut self.cached[4],
-            b"cache_creation_input_tokens" => &mut self.written[2],
-            _ => return value.raw().map(drop),
-        };
-        *place = count(value.raw()?);
+        if value.first() == Some(b'{') {
+            value.walk_object(|value, part| self.note(name, part, value))
+        } else {
+            self.note(b"", name, value)
+        }
+    }
+
+    /// Reads the member `name` of `object`, which is empty for the usage object itself.
+    fn note(&mut self, object: &[u8], name: &[u8], value: &mut Scanner<'_>) -> Result<(), ScanError> {
+        let raw = value.raw()?;
+        if let Some(place) = self.place(object, name) {
+            *place = count(raw);
+        }
         Ok(())
+    }
+
+    fn place(&mut self, object: &[u8], name: &[u8]) -> Option<&mut Option<u64>> {
+        Some(match (object, name) {
+            (b"", b"prompt_tokens") => &mut self.prompt,
+            (b"", b"completion_tokens") => &mut self.completion,
+            (b"", b"total_tokens") => &mut self.total,
+            (b"", b"reasoning_tokens") => &mut self.reasoning,
+            (b"prompt_tokens_details", b"cached_tokens") => &mut self.cached[0],
+            (b"", b"prompt_cache_hit_tokens") => &mut self.cached[1],
+            (b"", b"cached_tokens") => &mut self.cached[2],
+            (b"", b"num_cached_tokens") => &mut self.cached[3],
+            (b"", b"cache_read_input_tokens") => &mut self.cached[4],
+            (b"prompt_tokens_details", b"cache_write_tokens") => &mut self.written[0],
+            (b"prompt_tokens_details", b"cache_creation_input_tokens") => &mut self.written[1],
+            (b"", b"cache_creation_input_tokens") => &mut self.written[2],
+            (b"prompt_tokens_details", b"audio_tokens") => &mut self.audio_input,
+            (b"completion_tokens_details", b"reasoning_tokens") => &mut self.reasoning_detail,
+            (b"completion_tokens_details", b"audio_tokens") => &mut self.audio_output,
+            (b"cache_creation", b"ephemeral_5m_input_tokens") => &mut self.written_5m,
+            (b"cache_creation", b"ephemeral_1h_input_tokens") => &mut self.written_1h,
+            _ => return None,
+        })
     }
 
     fn usage(&self) -> Usage {
