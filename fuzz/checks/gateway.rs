@@ -1,6 +1,7 @@
 //! What must hold for any bytes in the gateway's own parsers.
 
 use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 use tollgate_dialects::scan::scan;
 use tollgate_gateway::ai::config::InstanceConf;
@@ -8,6 +9,7 @@ use tollgate_gateway::ai::protocol::{Protocol, detect, is_streaming};
 use tollgate_gateway::ai::reading::{Facts, Framing, Reader, WholeFrames};
 use tollgate_gateway::ai::shape::{Shaped, shape};
 use tollgate_gateway::ai::vertex;
+use tollgate_gateway::fuzzing;
 
 #[path = "calls.rs"]
 mod calls;
@@ -48,7 +50,18 @@ pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("provider_address", configurations::address),
     ("secret_answer", configurations::secret),
     ("vectors_answer", configurations::vectors),
+    ("upstream_answer", upstream_answer),
 ];
+
+/// The answer of a provider does not depend on how it is cut.
+fn upstream_answer(bytes: &[u8]) {
+    for method in [Method::POST, Method::HEAD] {
+        let whole = fuzzing::upstream_answer(bytes, usize::MAX, &method);
+        for step in [1, 7] {
+            assert_eq!(fuzzing::upstream_answer(bytes, step, &method), whole);
+        }
+    }
+}
 
 /// What is accepted stays JSON however it is shaped, shaping twice changes nothing more, and it is told whether anything
 /// changed.

@@ -10,6 +10,7 @@ use crate::pipeline::head::Head;
 use crate::plugins::{Verifier, basic_auth, call_variables, jwt_auth, query, variables};
 use crate::responses::serve;
 use crate::secret_managers;
+use crate::upstream::http1::{self, scripted::Scripted};
 
 /// Reads the head of a call as the native routes do.
 pub fn head(request: &Parts) {
@@ -80,4 +81,19 @@ pub fn vectors(answer: &[u8], count: usize) -> Option<usize> {
 pub fn wait(value: &HeaderValue, body: &[u8], now: SystemTime) {
     let _ = crate::pool::wait_of(value, now);
     let _ = crate::pool::retry_after_in(body);
+}
+
+pub use crate::upstream::http1::scripted::Exchanged;
+
+/// Reads an answer to a request of this method, as a provider sends it in pieces of `step` bytes before it closes the
+/// connection.
+///
+/// # Errors
+/// There is no answer; the text says why.
+pub fn upstream_answer(bytes: &[u8], step: usize, method: &http::Method) -> Result<Exchanged, String> {
+    let mut connection = http1::Connection::new(Scripted::cut(bytes, step));
+    match http1::scripted::exchange(&mut connection, method) {
+        Some(exchanged) => exchanged.map_err(|error| error.to_string()),
+        None => Err("nothing came".to_owned()),
+    }
 }

@@ -5,11 +5,13 @@ use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::{Delta, Event, Usage};
 use tollgate_dialects::codec::{self, StreamDecoder};
-use tollgate_gateway::upstream::{Endpoint, Pools, RequestBody, SendError, TlsSettings, UpstreamBody};
+use tollgate_gateway::upstream::{
+    CallRequest, Endpoint, Pools, RequestBody, SendError, TlsSettings, UpstreamBody, Within,
+};
 use tollgate_resources::SecretRef;
 use tollgate_telemetry::prices::Asked;
 use tollgate_telemetry::{Prices, TokenUsage, Usd};
@@ -47,23 +49,23 @@ async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
         },
     )
     .map_err(|error| Failure::new(format!("--url: {error}")))?;
-    let headers = headers(arguments, &endpoint)?;
+    let mut headers = headers(arguments, &endpoint)?;
     let body = body(arguments);
-    let request = || {
-        let mut request = Request::new(RequestBody::from(body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.headers_mut() = headers.clone();
-        request
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        let path = format!("{}/v1/chat/completions", endpoint.base_path);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let asked = CallRequest {
+        method: &Method::POST,
         // The address was parsed above, so its path is a path.
-        *request.uri_mut() = path.parse().unwrap_or_default();
-        request
+        target: &format!("{}/v1/chat/completions", endpoint.base_path),
+        headers: &headers,
+        body: &RequestBody::from(body),
+    };
+    let within = Within {
+        connect: CONNECT_TIMEOUT,
+        answer: ANSWER_TIMEOUT,
     };
     let started = Instant::now();
     let received = Pools::default()
-        .send(&endpoint, request, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
+        .send(&endpoint, None, &asked, within, || ())
         .await
         .map_err(|error| match error {
             SendError::Connect(error) => Failure::new(format!(
@@ -74,18 +76,14 @@ async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
             SendError::Late => Failure::new("the gateway does not answer"),
             SendError::Broken(detail) => Failure::new(format!("the gateway closed the connection: {detail}")),
         })?;
-    let (parts, incoming) = received.response.into_parts();
-    let mut body = UpstreamBody::Network {
-        body: incoming,
-        lease: Some(received.lease),
-    };
-    if parts.status != StatusCode::OK {
-        return Err(refused(parts.status, &mut body).await);
+    let mut body = received.body;
+    if received.status != StatusCode::OK {
+        return Err(refused(received.status, &mut body).await);
     }
     let (usage, first_token) = print_stream(&mut body, started).await?;
     summary(
         arguments,
-        &parts.headers,
+        &received.headers,
         usage.as_ref(),
         first_token,
         started.elapsed(),

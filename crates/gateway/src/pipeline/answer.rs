@@ -410,14 +410,15 @@ pub async fn stream(
         .map_err(|failure| worded(failure, limit))?;
     let mut headers = passed_headers(&upstream.headers);
     stream_headers(call.head.dialect, call.head.framing, &mut headers);
-    let mut streaming = Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
+    let left = limit.map(|limit| limit.saturating_sub(begun.received));
+    let mut streaming = Streaming::new(begun, transform, upstream.body, candidate, attempt.started);
     if !call.record.manners.is_apisix()
         && !call.record.manners.is_demo()
         && let Some(sign) = early::sign_for(call.head.dialect, call.head.framing)
     {
         streaming.keep_alive(sign, call.record.keep_alive);
     }
-    streaming.limit(limit.map(|limit| limit.saturating_sub(begun.received)));
+    streaming.limit(left);
     Ok(Answer {
         status: StatusCode::OK,
         headers,

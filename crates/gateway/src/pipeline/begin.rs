@@ -34,6 +34,8 @@ pub struct Begun {
     pub ready: Vec<Bytes>,
     /// Bytes that the provider has sent.
     pub received: u64,
+    /// How the answer broke behind its first content, where that came together.
+    pub broken: Option<AttemptError>,
 }
 
 /// Reads a stream until it answers. At most `limit` bytes are taken from the provider.
@@ -69,9 +71,18 @@ pub async fn begin(
                         format!("more than {} bytes", begun.received),
                     ));
                 }
-                transform
-                    .feed(&data)
-                    .map_err(|error| garbled("garbled", error.to_string()))?
+                match transform.feed(&data) {
+                    Ok(out) => out,
+                    Err(error) => {
+                        let failure = garbled("garbled", error.to_string());
+                        // What came together with garbage goes to the client as if it had come alone.
+                        if !(transform.seen().content && transform.has_unsent()) {
+                            return Err(failure);
+                        }
+                        begun.broken = Some(failure);
+                        return Ok(begun);
+                    }
+                }
             }
             None => transform.finish().map_err(|error| {
                 let is_empty = begun.received == 0 || transform.seen().ended;

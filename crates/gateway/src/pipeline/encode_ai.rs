@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{Edit, scan};
 use tollgate_dialects::{Dialect, apisix};
@@ -28,7 +28,7 @@ use crate::manners::Manners;
 use crate::plugins::auth::Shown;
 use crate::plugins::{AiInstance, Key};
 use crate::providers::Operation;
-use crate::upstream::{Endpoint, Pools, RequestBody, TlsSettings};
+use crate::upstream::{CallRequest, Endpoint, Pools, RequestBody, TlsSettings, Within};
 
 /// Largest answer of a token service, in bytes.
 const MAX_TOKEN_ANSWER: usize = 64 * 1024;
@@ -316,30 +316,31 @@ pub(super) async fn exchange(
     let endpoint = Endpoint::parse(&request.url, &tls).map_err(|error| error.to_string())?;
     let body = Bytes::copy_from_slice(request.body.expose().as_bytes());
     let limits = candidate.model.timeouts;
-    let build = || {
-        let body = RequestBody::from(body.clone());
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, endpoint.authority.clone());
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = endpoint.base_path.parse().unwrap_or_default();
-        *request.headers_mut() = headers;
-        request
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, endpoint.authority.clone());
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let asked = CallRequest {
+        method: &Method::POST,
+        target: match &*endpoint.base_path {
+            "" => "/",
+            path => path,
+        },
+        headers: &headers,
+        body: &RequestBody::from(body),
+    };
+    let within = Within {
+        connect: limits.connect,
+        answer: limits.first_byte,
     };
     let received = pools
-        .send(&endpoint, build, limits.connect, limits.first_byte)
+        .send(&endpoint, None, &asked, within, || ())
         .await
         .map_err(|error| error.to_string())?;
-    let status = received.response.status();
-    let mut upstream = crate::upstream::UpstreamBody::Network {
-        body: received.response.into_body(),
-        lease: Some(received.lease),
-    };
+    let (status, mut upstream) = (received.status, received.body);
     let read = async {
         let mut bytes = BytesMut::new();
         while let Some(data) = upstream.data().await {

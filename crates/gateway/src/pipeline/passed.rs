@@ -98,9 +98,9 @@ pub async fn pass(
                 .map_err(|failure| worded(failure, limit))?;
             }
             let status = upstream.status;
-            let mut streaming =
-                Streaming::new(begun.ready, transform, upstream.body, candidate, attempt.started);
-            streaming.limit(limit.map(|limit| limit.saturating_sub(begun.received)));
+            let left = limit.map(|limit| limit.saturating_sub(begun.received));
+            let mut streaming = Streaming::new(begun, transform, upstream.body, candidate, attempt.started);
+            streaming.limit(left);
             Ok(Answer {
                 status,
                 headers,

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::begin::Begun;
 use super::choose::Candidate;
 use super::early::{Early, Given, Sign};
 use super::mask::{masked, masked_error, may_tell_error};
@@ -71,6 +72,8 @@ pub struct Streaming {
     tap: Option<Tap>,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
+    /// How it broke before it was first asked for bytes.
+    broken: Option<AttemptError>,
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
@@ -86,9 +89,9 @@ pub struct Streaming {
 }
 
 impl Streaming {
-    /// A stream whose first bytes are `ready`, none of them empty. `started` is when the attempt began.
+    /// A stream that has begun. `started` is when the attempt began.
     pub fn new(
-        ready: Vec<Bytes>,
+        begun: Begun,
         transform: Transform,
         upstream: UpstreamBody,
         candidate: &Candidate,
@@ -98,11 +101,12 @@ impl Streaming {
         let limits = candidate.model.timeouts;
         let deadline = started + limits.total;
         let mut streaming = Streaming {
-            ready_bytes: ready.iter().map(Bytes::len).sum(),
-            ready: ready.into(),
+            ready_bytes: begun.ready.iter().map(Bytes::len).sum(),
+            ready: begun.ready.into(),
             transform,
             tap: None,
             upstream: Some(upstream),
+            broken: begun.broken,
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
@@ -295,6 +299,9 @@ impl Streaming {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
+        if let Some(failure) = self.broken.take() {
+            self.fail(failure, record);
+        }
         while self.ready_bytes < BATCH_BYTES
             && let Some(upstream) = &mut self.upstream
         {

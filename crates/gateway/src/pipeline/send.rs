@@ -1,7 +1,7 @@
 //! Sends one request to one instance and waits for the head of the answer.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::ErrorKind;
 
@@ -12,7 +12,7 @@ use super::encode::{Encoded, refused};
 use super::record::Attempt;
 use crate::error::{AttemptError, CallError};
 use crate::providers::{Credentials, UnusableName, add_headers, simulated};
-use crate::upstream::{Endpoint, RequestBody, Scheme, SendError, UpstreamBody};
+use crate::upstream::{CallRequest, Endpoint, Scheme, SendError, UpstreamBody, Within};
 
 /// How we introduce ourselves to providers.
 const OUR_NAME: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
@@ -94,53 +94,46 @@ pub async fn send(
     }
     // After signing, which leaves them out: servers on the way change them.
     attempt.write_trace(call.record, &mut headers);
-    let uri: Uri = attempt
-        .uri
-        .parse()
-        .map_err(|error: http::uri::InvalidUri| AttemptError::connect("connect_error", error.to_string()))?;
     headers
         .entry(USER_AGENT)
         .or_insert(HeaderValue::from_static(OUR_NAME));
-    let request = || {
-        attempt.handed_over.set(true);
-        let mut request = Request::new(RequestBody::clone(&encoded.body));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers.clone();
-        request
+    let asked = CallRequest {
+        method: &method,
+        target: &attempt.uri,
+        headers: &headers,
+        body: &encoded.body,
     };
+    if !asked.is_sound() {
+        let detail = format!("{} cannot stand in an address", attempt.uri.escape_debug());
+        return Err(AttemptError::connect("connect_error", detail));
+    }
     let limits = candidate.model.timeouts;
+    let within = Within {
+        connect: limits.connect,
+        answer: limits.first_byte,
+    };
     let addresses = instance
         .health
         .as_ref()
         .and_then(|on_duty| on_duty.health.addresses());
-    let received = match call
+    let begins = || attempt.handed_over.set(true);
+    let sent = call
         .pools
-        .send_among(
-            endpoint,
-            addresses.as_deref(),
-            request,
-            limits.connect,
-            limits.first_byte,
-        )
-        .await
-    {
-        Err(SendError::Late) => return Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
-        Err(SendError::Connect(error)) => return Err(*error),
-        Err(SendError::Broken(detail)) => return Err(AttemptError::broken("connection_lost", detail)),
-        Ok(received) => received,
-    };
-    attempt.connected_to = Some(received.lease.address());
-    let (parts, body) = received.response.into_parts();
-    Ok(UpstreamAnswer {
-        status: parts.status,
-        headers: parts.headers,
-        body: UpstreamBody::Network {
-            body,
-            lease: Some(received.lease),
-        },
-        sent: received.sent,
-    })
+        .send(endpoint, addresses.as_deref(), &asked, within, begins);
+    match sent.await {
+        Err(SendError::Late) => Err(AttemptError::timeout("first_byte_timeout", limits.first_byte)),
+        Err(SendError::Connect(error)) => Err(*error),
+        Err(SendError::Broken(detail)) => Err(AttemptError::broken("connection_lost", detail)),
+        Ok(received) => {
+            attempt.connected_to = Some(received.address);
+            Ok(UpstreamAnswer {
+                status: received.status,
+                headers: received.headers,
+                body: received.body,
+                sent: received.sent,
+            })
+        }
+    }
 }
 
 /// Path and query of a call at an endpoint.

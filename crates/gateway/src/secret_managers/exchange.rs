@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::fetch::FetchError;
-use crate::upstream::{Endpoint, Pools, RequestBody, SendError, UpstreamBody};
+use crate::upstream::{CallRequest, Endpoint, Pools, RequestBody, SendError, Within};
 
 /// Largest answer of a manager, in bytes. Secrets themselves are at most 64 KiB with AWS and Google.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -52,35 +52,33 @@ impl Exchanges {
 impl Limited<'_> {
     /// Sends a request and reads the whole answer. Dropping the future closes the connection.
     pub(super) async fn exchange(&self, request: &Outgoing<'_>) -> Result<(StatusCode, Bytes), FetchError> {
-        let uri: Uri = request
-            .path
-            .parse()
-            .map_err(|_| FetchError::Reference("a path that can stand in an address"))?;
-        let build = || {
-            let mut headers = request.headers.clone();
-            headers.insert(HOST, request.endpoint.authority.clone());
-            if request.method != Method::GET {
-                headers.insert(CONTENT_LENGTH, request.body.len().into());
-            }
-            let mut built = Request::new(RequestBody::from(request.body.clone()));
-            *built.method_mut() = request.method.clone();
-            *built.uri_mut() = uri.clone();
-            *built.headers_mut() = headers;
-            built
+        let mut headers = request.headers.clone();
+        headers.insert(HOST, request.endpoint.authority.clone());
+        if request.method != Method::GET {
+            headers.insert(CONTENT_LENGTH, request.body.len().into());
+        }
+        let asked = CallRequest {
+            method: &request.method,
+            target: request.path,
+            headers: &headers,
+            body: &RequestBody::from(request.body.clone()),
+        };
+        if !asked.is_sound() {
+            return Err(FetchError::Reference("a path that can stand in an address"));
+        }
+        let within = Within {
+            connect: self.limit,
+            answer: self.limit,
         };
         let received = self
             .pools
-            .send(request.endpoint, build, self.limit, self.limit)
+            .send(request.endpoint, None, &asked, within, || ())
             .await
             .map_err(|error| match error {
                 SendError::Late => FetchError::Late,
                 SendError::Connect(_) | SendError::Broken(_) => FetchError::Unreachable(error.to_string()),
             })?;
-        let status = received.response.status();
-        let mut body = UpstreamBody::Network {
-            body: received.response.into_body(),
-            lease: Some(received.lease),
-        };
+        let (status, mut body) = (received.status, received.body);
         let mut bytes = BytesMut::new();
         while let Some(data) = body.data().await {
             bytes.extend_from_slice(&data.map_err(FetchError::Unreachable)?);

@@ -40,6 +40,11 @@ impl RequestBody {
         self.length == 0
     }
 
+    /// The pieces in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(|piece| &**piece)
+    }
+
     /// All pieces in one; copies unless there is only one.
     pub fn to_bytes(&self) -> Bytes {
         match self.pieces.len() {

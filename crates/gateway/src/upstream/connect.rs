@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tollgate_telemetry::outbound;
+use tollgate_telemetry::outbound::Stream;
 
 use super::endpoint::{Endpoint, Scheme};
 use super::reach;
@@ -16,14 +15,30 @@ use crate::error::AttemptError;
 /// How long an address may take when the name has another one: a dead address must not use up the whole time for connecting.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
 
-/// A byte stream to a provider.
-pub(super) type Stream = TokioIo<outbound::Stream>;
+/// Connects as [`connect`] does.
+///
+/// # Errors
+/// No connection could be made in `within`.
+pub(super) async fn connect_within(
+    endpoint: &Endpoint,
+    among: Option<&[SocketAddr]>,
+    within: Duration,
+) -> Result<(Stream, SocketAddr), AttemptError> {
+    // Boxed: most requests find a connection, and shall not pay for the size of what makes one.
+    match tokio::time::timeout(within, Box::pin(connect(endpoint, among))).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let detail = format!("no connection to {} in {} ms", endpoint.host, within.as_millis());
+            Err(AttemptError::connect("connect_timeout", detail))
+        }
+    }
+}
 
 /// Connects to one of the endpoint's addresses, trying them in the resolver's order; or to one of `among`, if any are
 /// given, beginning with another one each time.
 ///
 /// Cancel-safe: dropping the future closes what was opened.
-pub(super) async fn connect(
+async fn connect(
     endpoint: &Endpoint,
     among: Option<&[SocketAddr]>,
 ) -> Result<(Stream, SocketAddr), AttemptError> {
@@ -40,9 +55,9 @@ pub(super) async fn connect(
                 .connect(server_name.clone(), tcp)
                 .await
                 .map_err(|error| AttemptError::connect("tls_error", format!("{address}: {error}")))?;
-            Ok((TokioIo::new(outbound::Stream::Tls(Box::new(tls))), address))
+            Ok((Stream::Tls(Box::new(tls)), address))
         }
-        Scheme::Http | Scheme::Simulated { .. } => Ok((TokioIo::new(outbound::Stream::Plain(tcp)), address)),
+        Scheme::Http | Scheme::Simulated { .. } => Ok((Stream::Plain(tcp), address)),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 use tollgate_gateway::upstream::{
-    Endpoint, Pools, RequestBody, Scheme, SendError, TlsSettings, UpstreamBody,
+    CallRequest, Endpoint, Pools, RequestBody, Scheme, SendError, TlsSettings, UpstreamBody, Within,
 };
 use tollgate_resources::SecretRef;
 
@@ -109,30 +109,29 @@ impl Admin {
     }
 
     async fn attempt(&self, method: &Method, path: &str, body: &[u8]) -> Result<Answer, Failure> {
-        let uri = format!("{}{path}", self.endpoint.base_path)
-            .parse::<http::Uri>()
-            .map_err(|error| Failure::new(format!("{path}: {error}")))?;
-        let request = || {
-            let mut request = Request::new(RequestBody::from(body.to_vec()));
-            *request.method_mut() = method.clone();
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = self.headers.clone();
-            if !body.is_empty() {
-                let length = HeaderValue::from(body.len());
-                request.headers_mut().insert(CONTENT_LENGTH, length);
-            }
-            request
+        let mut headers = self.headers.clone();
+        if !body.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let asked = CallRequest {
+            method,
+            target: &format!("{}{path}", self.endpoint.base_path),
+            headers: &headers,
+            body: &RequestBody::from(body.to_vec()),
+        };
+        if !asked.is_sound() {
+            return Err(Failure::new(format!("{path}: cannot stand in an address")));
+        }
+        let within = Within {
+            connect: CONNECT_TIMEOUT,
+            answer: self.timeout,
         };
         let received = self
             .pools
-            .send(&self.endpoint, request, CONNECT_TIMEOUT, self.timeout)
+            .send(&self.endpoint, None, &asked, within, || ())
             .await
             .map_err(|error| self.no_answer(method, path, error))?;
-        let (parts, incoming) = received.response.into_parts();
-        let mut body = UpstreamBody::Network {
-            body: incoming,
-            lease: Some(received.lease),
-        };
+        let (status, mut body) = (received.status, received.body);
         let read = tokio::time::timeout(self.timeout, whole(&mut body)).await;
         let bytes = match read {
             Ok(Ok(bytes)) => bytes,
@@ -145,7 +144,7 @@ impl Admin {
             Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
         };
         Ok(Answer {
-            status: parts.status,
+            status,
             body: body.unwrap_or_default(),
             text,
         })

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use thiserror::Error;
 use tollgate_policy::balance::semantic::Meaning;
@@ -16,7 +16,7 @@ use crate::ai::config::{self, Auth, Embeddings, InstanceConf, Options, Override,
 use crate::ai::headers::headers;
 use crate::ai::protocol::Protocol;
 use crate::ai::target::{Asked, Target};
-use crate::upstream::{Endpoint, Pools, RequestBody, SendError, UpstreamBody};
+use crate::upstream::{self, Endpoint, Pools, RequestBody, SendError, Within};
 
 /// Most texts in one request. OpenAI allows 2048; answers to fewer are read without holding up other calls for long.
 const MAX_TEXTS: usize = 256;
@@ -137,17 +137,18 @@ impl Embedder {
 
     async fn exchange(&self, pools: &Pools, texts: &[String]) -> Result<Bytes, EmbeddingError> {
         let body = serde_json::json!({"model": self.model, "input": texts}).to_string();
-        let body = Bytes::from(body);
-        let build = || {
-            let mut request = Request::new(RequestBody::from(body.clone()));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = self.uri.clone();
-            *request.headers_mut() = self.headers.clone();
-            request.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-            request
+        let asked = upstream::CallRequest {
+            method: &Method::POST,
+            target: self.uri.path_and_query().map_or("/", |target| target.as_str()),
+            headers: &self.headers,
+            body: &RequestBody::from(Bytes::from(body)),
+        };
+        let within = Within {
+            connect: self.limit,
+            answer: self.limit,
         };
         let received = pools
-            .send(&self.endpoint, build, self.limit, self.limit)
+            .send(&self.endpoint, None, &asked, within, || ())
             .await
             .map_err(|error| match error {
                 SendError::Late => EmbeddingError::Late(self.limit),
@@ -155,14 +156,10 @@ impl Embedder {
                     EmbeddingError::Unreachable(error.to_string())
                 }
             })?;
-        let status = received.response.status();
-        if status != StatusCode::OK {
-            return Err(EmbeddingError::Status(status.as_u16()));
+        if received.status != StatusCode::OK {
+            return Err(EmbeddingError::Status(received.status.as_u16()));
         }
-        let mut body = UpstreamBody::Network {
-            body: received.response.into_body(),
-            lease: Some(received.lease),
-        };
+        let mut body = received.body;
         let mut bytes = BytesMut::new();
         while let Some(data) = body.data().await {
             bytes.extend_from_slice(&data.map_err(EmbeddingError::Unreachable)?);
