@@ -55,16 +55,17 @@ struct Blocks {
 enum Block {
     /// Text of which nothing has been written: it has no index yet.
     EmptyText,
+    /// Text, or any block of a provider that speaks this dialect.
     Plain,
+    /// Reasoning that only its maker can read, written at once.
+    Sealed,
     /// Reasoning of another maker, sealed at its end.
     ForeignReasoning {
         member: Option<String>,
         proof: Option<String>,
     },
     /// A tool call of another dialect with its arguments so far.
-    ForeignCall {
-        arguments: String,
-    },
+    ForeignCall { arguments: String },
     /// Not written at all.
     LeftOut,
 }
@@ -78,7 +79,8 @@ impl Block {
                 matches!(delta, Delta::Reasoning(_) | Delta::Signature(_))
             }
             (Block::ForeignCall { .. }, delta) => matches!(delta, Delta::Arguments(_)),
-            (Block::EmptyText | Block::Plain, delta) => !matches!(delta, Delta::Arguments(_)),
+            (Block::EmptyText | Block::Plain, delta) => matches!(delta, Delta::Text(_)),
+            (Block::Sealed, _) => false,
         }
     }
 }
@@ -287,7 +289,7 @@ impl Blocks {
                 write_reasoning(out, index, "text", "");
                 let envelope = envelope::seal(&sealed, self.origin, &self.model);
                 write_reasoning(out, index, "signature", &envelope);
-                Block::Plain
+                Block::Sealed
             }
             PartKind::ToolCall { id, name, kind, ext } => {
                 let path = format!("choices[0].delta.tool_calls[{}]", self.calls);
@@ -390,7 +392,7 @@ impl Blocks {
         let index = self.next.saturating_sub(1);
         match self.open.take() {
             None | Some(Block::EmptyText | Block::LeftOut) => return,
-            Some(Block::Plain) => {}
+            Some(Block::Plain | Block::Sealed) => {}
             Some(Block::ForeignReasoning { member, proof }) => {
                 let reasoning = Reasoning {
                     member,
