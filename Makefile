@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz test-instructions test-kill bench fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-fuzz test-instructions test-kill bench bench-growth fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -47,6 +47,13 @@ bench: ## processor time, latency and memory against nginx, scenario by scenario
 	@command -v nginx >/dev/null || tests/prepare nginx-light
 	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench compare --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),5)
+
+bench-growth: ## how cost grows with connections, bodies, streams, routes, consumers, instances, processors; draws docs/performance/*.svg
+	@command -v nginx >/dev/null || tests/prepare nginx-light
+	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	@rm -f $(BUILT)/growth.json
+	$(BUILT)/release/tollgate-bench growth --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),3) --out $(BUILT)/growth.json; \
+		status=$$?; [ ! -f $(BUILT)/growth.json ] || benches/plot $(BUILT)/growth.json docs/performance; exit $$status
 
 test-instructions: prepare ## what a call costs in instructions, against the committed figures
 	$(CARGO) build --release --locked -p tollgate -p tollgate-bench

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
+use crate::footprint;
+use crate::job::{Job, chat, milliseconds, set_profile};
 use crate::load::{Ask, Outcome, Pace};
-use crate::profile::Profile;
+use crate::report::{self, Limit, Row, median};
 use crate::scenario::{self, Scenario};
-use crate::targets::{PROVIDER, Running, Target};
+use crate::targets::{Running, Target, Wire};
 
 /// How to measure.
 pub struct Plan<'a> {
@@ -27,118 +24,106 @@ pub struct Plan<'a> {
     pub only: &'a [String],
 }
 
-/// One run as a job for a process of its own, so that the load has its own processor.
-#[derive(Serialize, Deserialize)]
-pub struct Job {
-    /// What is asked.
-    pub ask: Ask,
-    /// How much.
-    pub pace: Pace,
-    /// Unmeasured, in milliseconds.
-    pub warm_up_ms: u64,
-    /// Measured, in milliseconds.
-    pub duration_ms: u64,
-    /// Processes to measure.
-    pub pids: Vec<u32>,
-}
-
 /// All outcomes of a scenario, by target, one for each round.
-type Outcomes = BTreeMap<&'static str, Vec<Outcome>>;
+type Outcomes = BTreeMap<String, Vec<Outcome>>;
 
-/// Measures and prints a table; tells whether every row is good enough.
+/// Columns of figures.
+const SHOWN: [&str; 4] = ["direct", "nginx", "bare", "governed"];
+
+/// Measures and prints tables; tells whether every row is good enough.
 ///
 /// # Errors
 /// A program cannot be started, or a run fails.
 pub async fn compare(plan: &Plan<'_>) -> io::Result<bool> {
-    let (cpu, others) = (0, 1);
-    let running = Running::start(plan.gateway, cpu, others).await?;
-    let mut rows = Vec::new();
-    for scenario in scenario::all() {
-        if !plan.only.is_empty() && !plan.only.iter().any(|id| id == scenario.id) {
+    let wanted = |id: &str| plan.only.is_empty() || plan.only.iter().any(|only| only == id);
+    let mut small = Vec::new();
+    if wanted("idle") {
+        small = footprint::measure(plan.gateway, plan.rounds).await?;
+        report::print(&SHOWN, "held to", &small);
+    }
+    let mut tables = Vec::new();
+    for (wire, scenarios) in [
+        (Wire::Plain, scenario::all()),
+        (Wire::Tls, scenario::all_over_tls()),
+    ] {
+        let scenarios: Vec<Scenario> = scenarios
+            .into_iter()
+            .filter(|scenario| wanted(&scenario.id))
+            .collect();
+        if scenarios.is_empty() {
             continue;
         }
-        set_profile(&scenario.profile).await?;
-        let mut outcomes = Outcomes::new();
-        for round in 0..plan.rounds {
-            for number in 0..running.targets.len() {
-                // Each round begins with another one, so that none is always the first.
-                let Some(target) = running.targets.get((number + round) % running.targets.len()) else {
-                    continue;
-                };
-                eprintln!(
-                    "{} round {} of {}: {}",
-                    scenario.id,
-                    round + 1,
-                    plan.rounds,
-                    target.name
-                );
-                let outcome = measure(&scenario, target, plan.duration, others)?;
-                outcomes.entry(target.name).or_default().push(outcome);
-            }
+        let running = Running::start_all(plan.gateway, wire).await?;
+        let mut rows = Vec::new();
+        for scenario in &scenarios {
+            let outcomes = all_rounds(plan, &running, scenario, wire).await?;
+            rows.extend(judge(scenario, &outcomes));
         }
-        rows.extend(judge(&scenario, &outcomes));
+        report::print(&SHOWN, "against nginx", &rows);
+        tables.push(rows);
     }
-    print_rows(&rows);
-    Ok(rows.iter().all(|row| row.is_good != Some(false)))
+    Ok(report::tally(small.iter().chain(tables.iter().flatten())))
 }
 
-fn measure(scenario: &Scenario, target: &Target, duration: Duration, others: usize) -> io::Result<Outcome> {
+async fn all_rounds(
+    plan: &Plan<'_>,
+    running: &Running,
+    scenario: &Scenario,
+    wire: Wire,
+) -> io::Result<Outcomes> {
+    set_profile(running, &scenario.profile).await?;
+    // The provider's own figures are shown beside the first table, and needed where something is added to them.
+    let targets: Vec<&Target> = running
+        .targets
+        .iter()
+        .filter(|target| {
+            target.pid.is_some() || wire == Wire::Plain || matches!(scenario.pace, Pace::Rate(_))
+        })
+        .collect();
+    let mut outcomes = Outcomes::new();
+    for round in 0..plan.rounds {
+        for number in 0..targets.len() {
+            // Each round begins with another one, so that none is always the first.
+            let Some(target) = targets.get((number + round) % targets.len()) else {
+                continue;
+            };
+            eprintln!(
+                "{} round {} of {}: {}",
+                scenario.id,
+                round + 1,
+                plan.rounds,
+                target.name
+            );
+            let job = Job {
+                ask: ask(scenario, target),
+                pace: scenario.pace,
+                warm_up_ms: milliseconds(scenario.warm_up(wire)),
+                duration_ms: milliseconds(plan.duration),
+                pids: target.pid.into_iter().collect(),
+            };
+            let outcome = job.start(running.place().others)?;
+            outcomes.entry(target.name.clone()).or_default().push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+fn ask(scenario: &Scenario, target: &Target) -> Ask {
     let speaks_anthropic = scenario.translates && !target.is_gateway;
-    let job = Job {
-        ask: Ask {
-            address: target.address.to_owned(),
-            path: match speaks_anthropic {
-                true => "/v1/messages".to_owned(),
-                false => "/v1/chat/completions".to_owned(),
-            },
-            model: match scenario.translates {
-                true => "bench-claude".to_owned(),
-                false => "bench".to_owned(),
-            },
-            headers: target.headers.clone(),
-            anthropic: speaks_anthropic,
-            pieces: scenario.pieces(),
-            padding: scenario.padding,
-        },
-        pace: scenario.pace,
-        warm_up_ms: u64::try_from(scenario.warm_up().as_millis()).unwrap_or(u64::MAX),
-        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        pids: target.pid.into_iter().collect(),
-    };
-    let output = Command::new("taskset")
-        .arg("-c")
-        .arg(others.to_string())
-        .arg(std::env::current_exe()?)
-        .arg("job")
-        .arg(serde_json::to_string(&job)?)
-        .stderr(Stdio::inherit())
-        .output()?;
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let mut ask = chat(target);
+    if scenario.translates {
+        "bench-claude".clone_into(&mut ask.model);
+    }
+    if speaks_anthropic {
+        "/v1/messages".clone_into(&mut ask.path);
+    }
+    Ask {
+        anthropic: speaks_anthropic,
+        pieces: scenario.pieces(),
+        padding: scenario.padding,
+        ..ask
+    }
 }
-
-async fn set_profile(profile: &Profile) -> io::Result<()> {
-    let body = serde_json::to_string(profile)?;
-    let mut stream = TcpStream::connect(PROVIDER).await?;
-    let request = format!(
-        "PUT /profile HTTP/1.1\r\nhost: mock\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    stream.read_to_end(&mut Vec::new()).await?;
-    Ok(())
-}
-
-/// One line of the table.
-struct Row {
-    scenario: &'static str,
-    what: String,
-    values: BTreeMap<&'static str, String>,
-    /// Figure and limit.
-    verdict: String,
-    is_good: Option<bool>,
-}
-
-const SHOWN: [&str; 4] = ["direct", "nginx", "bare", "governed"];
 
 fn judge(scenario: &Scenario, outcomes: &Outcomes) -> Vec<Row> {
     let limits = scenario.limits;
@@ -146,178 +131,107 @@ fn judge(scenario: &Scenario, outcomes: &Outcomes) -> Vec<Row> {
         true => outcome.cpu_us_per_piece,
         false => outcome.cpu_us,
     };
+    let row = |what: &str, figure: &dyn Fn(&Outcome) -> f64, digits: usize| {
+        let mut row = Row::new(scenario.id.clone(), what);
+        for target in SHOWN {
+            if let Some(value) = middle(outcomes, target, figure) {
+                row.put(target, value, digits);
+            }
+        }
+        row
+    };
     let unit = if scenario.is_stream { "piece" } else { "answer" };
-    let mut rows = Vec::new();
-    let mut row = |what: String, figure: &dyn Fn(&Outcome) -> f64, digits: usize| {
-        let values = SHOWN.into_iter().map(|target| {
-            let text = match median(outcomes, target, figure) {
-                Some(value) => format!("{value:.digits$}"),
-                None => "-".to_owned(),
-            };
-            (target, text)
-        });
-        rows.push(Row {
-            scenario: scenario.id,
-            what,
-            values: values.collect(),
-            verdict: String::new(),
-            is_good: None,
-        });
-        rows.len() - 1
+    let mut time = row(&format!("CPU per {unit}, µs"), &cpu, 1);
+    time.hold(
+        "governed",
+        ratio(outcomes, "governed", &cpu),
+        limits.cpu.map(Limit::AtMost),
+    );
+    time.hold(
+        "bare",
+        ratio(outcomes, "bare", &cpu),
+        limits.cpu_bare.map(Limit::AtMost),
+    );
+    let per_second = |outcome: &Outcome| outcome.per_second;
+    let mut rate = row("answers per second", &per_second, 0);
+    rate.hold(
+        "governed",
+        ratio(outcomes, "governed", &per_second),
+        limits.throughput.map(Limit::AtLeast),
+    );
+    let added = |figure: fn(&Outcome) -> f64| {
+        Some(middle(outcomes, "governed", &figure)? - middle(outcomes, "direct", &figure)?)
     };
-    let cpu_row = row(format!("CPU per {unit}, µs"), &cpu, 1);
-    let rate_row = row("answers per second".to_owned(), &|outcome| outcome.per_second, 0);
-    let p50_row = row("half within, ms".to_owned(), &|outcome| outcome.p50_ms, 2);
-    let p99_row = row("99 of 100 within, ms".to_owned(), &|outcome| outcome.p99_ms, 2);
-    let streams = match scenario.pace {
-        Pace::Connections(count) if scenario.profile.chunk_delay_us > 0 => Some(count),
-        _ => None,
-    };
-    let slow_rows = streams.map(|streams| {
+    let mut half = row("half within, ms", &|outcome| outcome.p50_ms, 2);
+    half.hold(
+        "added",
+        added(|outcome| outcome.p50_ms),
+        limits.added_p50_ms.map(Limit::AtMost),
+    );
+    let mut most = row("99 of 100 within, ms", &|outcome| outcome.p99_ms, 2);
+    most.hold(
+        "added",
+        added(|outcome| outcome.p99_ms),
+        limits.added_p99_ms.map(Limit::AtMost),
+    );
+    let mut rows = vec![time, rate, half, most];
+    if let (Pace::Connections(streams), 1..) = (scenario.pace, scenario.profile.chunk_delay_us) {
         let memory = move |outcome: &Outcome| {
             let grown = outcome.memory_peak_kib.saturating_sub(outcome.memory_before_kib);
             grown as f64 / streams as f64
         };
-        (
-            row("memory grown per stream, KiB".to_owned(), &memory, 1),
-            row(
-                "piece delayed, 99 of 100 within, ms".to_owned(),
-                &|outcome| outcome.piece_p99_ms,
-                2,
-            ),
-        )
-    });
-    let errors: u64 = outcomes
-        .values()
-        .flatten()
-        .flat_map(|outcome| outcome.errors.values())
-        .sum();
-    let mut hold = |row: usize, figure: Option<f64>, limit: Option<f64>, at_most: bool, name: &str| {
-        if let (Some(figure), Some(limit), Some(row)) = (figure, limit, rows.get_mut(row)) {
-            let is_good = if at_most { figure <= limit } else { figure >= limit };
-            let sign = if at_most { "≤" } else { "≥" };
-            let word = if is_good { "pass" } else { "falls short" };
-            row.verdict = [
-                &*row.verdict,
-                &format!("{name} {figure:.2} ({sign} {limit}): {word}"),
-            ]
-            .join(if row.verdict.is_empty() { "" } else { "; " });
-            row.is_good = Some(is_good && row.is_good != Some(false));
-        }
-    };
-    hold(
-        cpu_row,
-        ratio(outcomes, "governed", &cpu),
-        limits.cpu,
-        true,
-        "governed",
-    );
-    hold(
-        cpu_row,
-        ratio(outcomes, "bare", &cpu),
-        limits.cpu_bare,
-        true,
-        "bare",
-    );
-    let rate = |outcome: &Outcome| outcome.per_second;
-    hold(
-        rate_row,
-        ratio(outcomes, "governed", &rate),
-        limits.throughput,
-        false,
-        "governed",
-    );
-    let added = |figure: fn(&Outcome) -> f64| {
-        Some(median(outcomes, "governed", &figure)? - median(outcomes, "direct", &figure)?)
-    };
-    hold(
-        p50_row,
-        added(|outcome| outcome.p50_ms),
-        limits.added_p50_ms,
-        true,
-        "added",
-    );
-    hold(
-        p99_row,
-        added(|outcome| outcome.p99_ms),
-        limits.added_p99_ms,
-        true,
-        "added",
-    );
-    if let Some((memory_row, piece_row)) = slow_rows {
-        let memory = outcomes
-            .get("governed")
-            .and_then(|rounds| rounds.first())
-            .zip(streams)
-            .map(|(first, streams)| {
-                let grown = first.memory_peak_kib.saturating_sub(first.memory_before_kib);
-                grown as f64 / streams as f64
-            });
-        hold(memory_row, memory, limits.stream_kib, true, "first round");
-        let piece = |outcome: &Outcome| outcome.piece_p99_ms;
-        hold(
-            piece_row,
-            ratio(outcomes, "governed", &piece),
-            limits.piece_p99,
-            true,
-            "governed",
+        let mut grown = row("memory grown per stream, KiB", &memory, 1);
+        // Later rounds use again what the first one has taken.
+        let first = outcomes.get("governed").and_then(|rounds| rounds.first());
+        grown.hold(
+            "first round",
+            first.map(memory),
+            limits.stream_kib.map(Limit::AtMost),
         );
+        let delay = |outcome: &Outcome| outcome.piece_p99_ms;
+        let mut delayed = row("piece delayed, 99 of 100 within, ms", &delay, 2);
+        delayed.hold(
+            "governed",
+            ratio(outcomes, "governed", &delay),
+            limits.piece_p99.map(Limit::AtMost),
+        );
+        rows.extend([grown, delayed]);
     }
-    rows.push(Row {
-        scenario: scenario.id,
-        what: format!("wrong answers ({})", scenario.what),
-        values: SHOWN
-            .into_iter()
-            .map(|target| {
-                let of_target: u64 = outcomes
-                    .get(target)
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|outcome| outcome.errors.values())
-                    .sum();
-                (target, of_target.to_string())
-            })
-            .collect(),
-        verdict: if errors == 0 { "pass" } else { "falls short" }.to_owned(),
-        is_good: Some(errors == 0),
-    });
+    rows.push(wrong(scenario, outcomes));
     rows
 }
 
-/// The median over the rounds; `None` if a target has none, or has no processor time of its own.
-fn median(outcomes: &Outcomes, target: &str, figure: &dyn Fn(&Outcome) -> f64) -> Option<f64> {
-    let mut values: Vec<f64> = outcomes.get(target)?.iter().map(figure).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+fn wrong(scenario: &Scenario, outcomes: &Outcomes) -> Row {
+    let mut row = Row::new(scenario.id.clone(), format!("wrong answers ({})", scenario.what));
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for (target, rounds) in outcomes {
+        let errors = rounds.iter().flat_map(|outcome| &outcome.errors);
+        let mut of_target = 0;
+        for (kind, count) in errors {
+            of_target += count;
+            *kinds.entry(kind).or_default() += count;
+        }
+        row.put(target, of_target as f64, 0);
+    }
+    let told: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{kind}, {count} times"))
+        .collect();
+    row.say(&told.join("; "), kinds.is_empty());
+    row
+}
+
+/// The median over the rounds.
+fn middle(outcomes: &Outcomes, target: &str, figure: &dyn Fn(&Outcome) -> f64) -> Option<f64> {
+    median(outcomes.get(target)?.iter().map(figure))
 }
 
 /// The median over the rounds of the ratio to nginx in the same round.
 fn ratio(outcomes: &Outcomes, target: &str, figure: &dyn Fn(&Outcome) -> f64) -> Option<f64> {
     let (ours, theirs) = (outcomes.get(target)?, outcomes.get("nginx")?);
-    let mut ratios: Vec<f64> = ours
-        .iter()
-        .zip(theirs)
-        .map(|(ours, theirs)| figure(ours) / figure(theirs))
-        .filter(|ratio| ratio.is_finite())
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied()
-}
-
-fn print_rows(rows: &[Row]) {
-    let mut text = String::from(
-        "\n| | | direct | nginx | bare | governed | against nginx |\n|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        let mut line = format!("| {} | {} |", row.scenario, row.what);
-        for target in SHOWN {
-            line.push_str(&format!(
-                " {} |",
-                row.values.get(target).map_or("-", |value| value)
-            ));
-        }
-        line.push_str(&format!(" {} |\n", row.verdict));
-        text.push_str(&line);
-    }
-    println!("{text}");
+    median(
+        ours.iter()
+            .zip(theirs)
+            .map(|(ours, theirs)| figure(ours) / figure(theirs)),
+    )
 }

@@ -6,11 +6,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::{self, Ask};
-use crate::targets::{Running, Target};
+use crate::job::chat;
+use crate::load;
+use crate::targets::{BARE, GOVERNED, Kind, PLUGINS, Place, Running, Start};
 
 /// What is counted, and what it is held to.
 pub struct Plan<'a> {
@@ -34,35 +36,38 @@ struct Figures {
 /// A call that is counted.
 struct Case {
     name: &'static str,
-    target: &'static str,
+    kind: &'static Kind,
     model: &'static str,
 }
 
 const CASES: [Case; 4] = [
     Case {
         name: "small chat, bare",
-        target: "bare",
+        kind: &BARE,
         model: "bench",
     },
     Case {
         name: "small chat, governed",
-        target: "governed",
+        kind: &GOVERNED,
         model: "bench",
     },
     Case {
         name: "small chat, governed by plugins",
-        target: "plugins",
+        kind: &PLUGINS,
         model: "bench",
     },
     Case {
         name: "small chat, translated for Anthropic, governed",
-        target: "governed",
+        kind: &GOVERNED,
         model: "bench-claude",
     },
 ];
 
 const FEW: u64 = 200;
 const MANY: u64 = 700;
+
+/// How long all calls of a case may take; on a busy machine they take a minute.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// How much more than committed is a regression.
 const TOLERANCE_PERCENT: u64 = 3;
@@ -129,25 +134,24 @@ fn judge(committed: &Figures, counted: &Figures) -> bool {
 
 /// Instructions of a gateway that serves so many calls, by the name of the thread's file.
 async fn instructions(gateway: &Path, case: &Case, calls: u64) -> io::Result<BTreeMap<String, u64>> {
-    let running = Running::start_counted(gateway, case.target).await?;
-    let target = running.target(case.target)?;
-    load::calls(ask(target, case.model), calls).await?;
+    let mut running = Running::start(Place::SHARED, 0).await?;
+    let mut program = Command::new("valgrind");
+    program
+        .args(["--tool=callgrind", "--separate-threads=yes", "--fair-sched=try"])
+        .arg(format!(
+            "--callgrind-out-file={}",
+            running.folder().join("callgrind.out").display()
+        ))
+        .arg(gateway);
+    let target = running.gateway(&program, &Start::new(case.kind)).await?;
+    let mut ask = chat(&target);
+    case.model.clone_into(&mut ask.model);
+    let called = tokio::time::timeout(LONGEST, load::calls(ask, calls)).await;
+    called.unwrap_or_else(|_| Err(io::Error::other("the calls have taken too long")))?;
     let folder = running.stop_and_keep();
     let counted = counts(&folder);
     fs::remove_dir_all(&folder)?;
     counted
-}
-
-fn ask(target: &Target, model: &str) -> Ask {
-    Ask {
-        address: target.address.to_owned(),
-        path: "/v1/chat/completions".to_owned(),
-        model: model.to_owned(),
-        headers: target.headers.clone(),
-        anthropic: false,
-        pieces: None,
-        padding: 100,
-    }
 }
 
 /// What callgrind has left for each thread.

@@ -1,33 +1,40 @@
-//! One run of load against one address. Every answer is checked: right number, all pieces, right end.
+//! One run of load. Every answer is checked: right number, all pieces, right end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::check::Check;
 use crate::http::{read_body, read_head};
 use crate::latency::Latency;
+use crate::link::{Dialer, Link};
 use crate::process;
 use crate::profile::{NONCE, now_us};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ask {
-    /// Where, `host:port`.
-    pub address: String,
+    /// Where, `host:port`; connections take turns.
+    pub addresses: Vec<String>,
+    /// The certificate to trust, if it is asked over TLS.
+    pub certificate: Option<PathBuf>,
     /// The path.
     pub path: String,
     /// The model.
     pub model: String,
     /// Further headers, `name: value`.
     pub headers: Vec<String>,
+    /// `{n}` in path and headers stands for a number below this, another one in every request.
+    pub spread: u64,
     /// Whether it is Anthropic's format.
     pub anthropic: bool,
     /// Whether a stream is wanted, and of how many pieces.
@@ -41,6 +48,8 @@ pub struct Ask {
 pub enum Pace {
     /// So many connections, each asks again when it is answered.
     Connections(usize),
+    /// So many connections, each asks once and is kept.
+    Idle(usize),
     /// So many requests per second, whether or not they are answered.
     Rate(u32),
 }
@@ -72,12 +81,18 @@ pub struct Outcome {
     pub memory_before_kib: u64,
     /// The most memory during the run.
     pub memory_peak_kib: u64,
+    /// Memory that was taken before any load, in KiB, where it was looked at.
+    pub idle_kib: Option<u64>,
     /// Processors that others than the measured processes used meanwhile, this load included.
     pub others: f64,
 }
 
 struct Shared {
     ask: Ask,
+    dialer: Dialer,
+    /// So many connections are made at a time, so that no queue of a listener overflows.
+    dialing: Semaphore,
+    dialed: Cell<usize>,
     measuring: Cell<bool>,
     over: Cell<bool>,
     next: Cell<u64>,
@@ -86,10 +101,11 @@ struct Shared {
     errors: RefCell<BTreeMap<String, u64>>,
     latency: RefCell<Latency>,
     piece_latency: RefCell<Latency>,
-    idle: RefCell<Vec<TcpStream>>,
+    idle: RefCell<Vec<Link>>,
 }
 
-/// Runs the load: first `warm_up` unmeasured, then `duration`. Processes are measured with all below them.
+/// Runs the load: first `warm_up` unmeasured, and as long as it takes until every turn was asked for twice, then `duration`.
+/// Processes are measured with all below them.
 ///
 /// # Errors
 /// The first connection cannot be made.
@@ -100,17 +116,24 @@ pub async fn run(
     duration: Duration,
     pids: &[u32],
 ) -> io::Result<Outcome> {
-    TcpStream::connect(&ask.address).await?;
-    let shared = Rc::new(Shared::new(ask));
+    let shared = Rc::new(Shared::new(ask)?);
+    shared.dial().await?;
     let family: Vec<u32> = pids.iter().flat_map(|pid| process::family(*pid)).collect();
     let memory_before_kib = process::usage(&family).memory_kib;
     let clients = match pace {
-        Pace::Connections(count) => (0..count)
-            .map(|_| tokio::task::spawn_local(client(shared.clone())))
-            .collect(),
+        Pace::Connections(count) => connected(&shared, count).await,
         Pace::Rate(rate) => vec![tokio::task::spawn_local(open_loop(shared.clone(), rate))],
+        Pace::Idle(count) => {
+            keep_idle(&shared, count).await;
+            Vec::new()
+        }
     };
     tokio::time::sleep(warm_up).await;
+    let warm = shared.next.get() + shared.ask.spread * 2;
+    let patience = Instant::now() + LONGEST_WARM_UP;
+    while shared.next.get() < warm && Instant::now() < patience {
+        tokio::time::sleep(SAMPLE).await;
+    }
     let (before, busy_before, began) = (process::usage(&family), process::machine_busy(), Instant::now());
     shared.measuring.set(true);
     let mut memory_peak_kib = before.memory_kib;
@@ -151,6 +174,7 @@ pub async fn run(
         piece_p99_ms: piece_latency.quantile_ms(0.99),
         memory_before_kib,
         memory_peak_kib,
+        idle_kib: None,
         others: (busy_after.saturating_sub(busy_before).as_secs_f64() - cpu) / took,
     })
 }
@@ -160,7 +184,7 @@ pub async fn run(
 /// # Errors
 /// A call fails.
 pub async fn calls(ask: Ask, count: u64) -> io::Result<()> {
-    let shared = Shared::new(ask);
+    let shared = Shared::new(ask)?;
     let mut connection = None;
     for _ in 0..count {
         connection = call(&shared, connection).await;
@@ -171,13 +195,59 @@ pub async fn calls(ask: Ask, count: u64) -> io::Result<()> {
     Ok(())
 }
 
-async fn client(shared: Rc<Shared>) {
-    let mut connection = None;
+/// Makes all connections before the first of them asks.
+async fn connected(shared: &Rc<Shared>, count: usize) -> Vec<JoinHandle<()>> {
+    let dialing: Vec<_> = (0..count)
+        .map(|_| {
+            let shared = shared.clone();
+            tokio::task::spawn_local(async move { shared.dial().await })
+        })
+        .collect();
+    let mut clients = Vec::with_capacity(count);
+    for dialed in dialing {
+        let link = match dialed.await {
+            Ok(Ok(link)) => Some(link),
+            Ok(Err(error)) => {
+                shared.error(&error.to_string());
+                None
+            }
+            Err(_) => None,
+        };
+        clients.push(link);
+    }
+    clients
+        .into_iter()
+        .map(|link| tokio::task::spawn_local(client(shared.clone(), link)))
+        .collect()
+}
+
+async fn client(shared: Rc<Shared>, mut connection: Option<Link>) {
     while !shared.over.get() {
         connection = call(&shared, connection).await;
         if connection.is_none() {
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+/// Makes connections that ask once, a few at a time, and keeps them.
+async fn keep_idle(shared: &Rc<Shared>, count: usize) {
+    let left = Rc::new(Cell::new(count));
+    let clients: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (shared, left) = (shared.clone(), left.clone());
+            tokio::task::spawn_local(async move {
+                while left.get() > 0 {
+                    left.set(left.get() - 1);
+                    if let Some(link) = call(&shared, None).await {
+                        shared.idle.borrow_mut().push(link);
+                    }
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        let _ = client.await;
     }
 }
 
@@ -197,12 +267,12 @@ async fn open_loop(shared: Rc<Shared>, rate: u32) {
 }
 
 /// One request and its answer; gives the connection back if it can be used again.
-async fn call(shared: &Shared, connection: Option<TcpStream>) -> Option<TcpStream> {
+async fn call(shared: &Shared, connection: Option<Link>) -> Option<Link> {
     let number = shared.next.get();
     shared.next.set(number + 1);
     let nonce = format!("{number:016x}");
     let began = Instant::now();
-    match tokio::time::timeout(ANSWER, exchange(shared, connection, &nonce)).await {
+    match tokio::time::timeout(ANSWER, exchange(shared, connection, number, &nonce)).await {
         Ok(Ok(stream)) => {
             if shared.measuring.get() {
                 shared.answers.set(shared.answers.get() + 1);
@@ -223,23 +293,21 @@ async fn call(shared: &Shared, connection: Option<TcpStream>) -> Option<TcpStrea
 
 async fn exchange(
     shared: &Shared,
-    connection: Option<TcpStream>,
+    connection: Option<Link>,
+    number: u64,
     nonce: &str,
-) -> Result<Option<TcpStream>, String> {
+) -> Result<Option<Link>, String> {
     let text = |error: io::Error| error.to_string();
     let ask = &shared.ask;
     let mut stream = match connection {
         Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect(&ask.address).await.map_err(text)?;
-            stream.set_nodelay(true).map_err(text)?;
-            stream
-        }
+        None => shared.dial().await.map_err(text)?,
     };
     stream
-        .write_all(ask.request(nonce).as_bytes())
+        .write_all(ask.request(number, nonce).as_bytes())
         .await
         .map_err(text)?;
+    stream.flush().await.map_err(text)?;
     let mut buffer = BytesMut::with_capacity(16 * 1024);
     let head = read_head(&mut stream, &mut buffer, false)
         .await
@@ -274,7 +342,13 @@ async fn exchange(
 }
 
 impl Ask {
-    fn request(&self, nonce: &str) -> String {
+    fn request(&self, number: u64, nonce: &str) -> String {
+        // Requests that follow each other are not to be neighbours in what is looked up.
+        let turn = number.wrapping_mul(STRIDE) % self.spread.max(1);
+        let turned = |text: &str| match self.spread {
+            0 => text.to_owned(),
+            _ => text.replace("{n}", &turn.to_string()),
+        };
         let stream = match self.pieces {
             Some(_) if self.anthropic => r#","stream":true"#,
             Some(_) => r#","stream":true,"stream_options":{"include_usage":true}"#,
@@ -287,22 +361,24 @@ impl Ask {
         );
         let mut headers = String::new();
         for header in &self.headers {
-            headers.push_str(header);
+            headers.push_str(&turned(header));
             headers.push_str("\r\n");
         }
         format!(
-            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nuser-agent: tollgate-bench\r\naccept: */*\r\n{headers}content-length: {}\r\n\r\n{body}",
-            self.path,
-            self.address,
+            "POST {} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\nuser-agent: tollgate-bench\r\naccept: */*\r\n{headers}content-length: {}\r\n\r\n{body}",
+            turned(&self.path),
             body.len()
         )
     }
 }
 
 impl Shared {
-    fn new(ask: Ask) -> Shared {
-        Shared {
+    fn new(ask: Ask) -> io::Result<Shared> {
+        Ok(Shared {
+            dialer: Dialer::new(ask.certificate.as_deref())?,
             ask,
+            dialing: Semaphore::new(AT_ONCE),
+            dialed: Cell::new(0),
             measuring: Cell::new(false),
             over: Cell::new(false),
             next: Cell::new(now_us()),
@@ -312,6 +388,16 @@ impl Shared {
             latency: RefCell::default(),
             piece_latency: RefCell::default(),
             idle: RefCell::default(),
+        })
+    }
+
+    async fn dial(&self) -> io::Result<Link> {
+        let _permit = self.dialing.acquire().await.map_err(io::Error::other)?;
+        let turn = self.dialed.get();
+        self.dialed.set(turn + 1);
+        match self.ask.addresses.get(turn % self.ask.addresses.len().max(1)) {
+            Some(address) => self.dialer.connect(address).await,
+            None => Err(io::Error::other("nobody is to be asked")),
         }
     }
 
@@ -319,6 +405,15 @@ impl Shared {
         *self.errors.borrow_mut().entry(text.to_owned()).or_default() += 1;
     }
 }
+
+/// Connections that are made at a time.
+const AT_ONCE: usize = 32;
+
+/// A prime, so that turns reach every number.
+const STRIDE: u64 = 7_919;
+
+/// How long it may take at most until every turn was asked for.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(20);
 
 /// Time between two looks at the memory.
 const SAMPLE: Duration = Duration::from_millis(50);

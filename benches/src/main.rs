@@ -4,12 +4,18 @@
 mod check;
 mod compare;
 mod count;
+mod files;
+mod footprint;
+mod growth;
 mod http;
+mod job;
 mod latency;
+mod link;
 mod load;
 mod mock;
 mod process;
 mod profile;
+mod report;
 mod scenario;
 mod targets;
 
@@ -38,11 +44,29 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
         /// Seconds of a run
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 4)]
         seconds: u64,
-        /// Only these scenarios, such as S1,S3
+        /// Only these scenarios, such as idle,S1,S3-tls
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
+    },
+    /// Measure how cost grows with connections, bodies, streams, routes, consumers, instances and processors
+    Growth {
+        /// The gateway's release binary
+        #[arg(long)]
+        gateway: PathBuf,
+        /// Rounds of each point; the tables show medians
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Seconds of a run
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
+        /// Only these: connections, body, chunks, routes, consumers, instances, cores
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Where all figures are written, for benches/plot
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Count the instructions of a call with callgrind, and compare them with the committed figures
     Count {
@@ -59,8 +83,20 @@ enum Command {
     /// The provider alone
     Mock {
         /// Where it listens
-        #[arg(long, default_value = targets::PROVIDER)]
+        #[arg(long, default_value = "127.0.0.1:19100")]
         listen: SocketAddr,
+        /// So many further addresses, 127.1.0.0 and up, at the same port
+        #[arg(long, default_value_t = 0)]
+        further: u16,
+        /// Where it listens for TLS
+        #[arg(long, requires = "certificate", requires = "key")]
+        tls_listen: Option<SocketAddr>,
+        /// PEM file with its certificate
+        #[arg(long)]
+        certificate: Option<PathBuf>,
+        /// PEM file with its key
+        #[arg(long)]
+        key: Option<PathBuf>,
     },
     /// One run of load, as JSON in and out (what `compare` starts)
     #[command(hide = true)]
@@ -82,12 +118,30 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> std::io::Result<bool> {
+    files::allow(files::USUAL)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let tasks = tokio::task::LocalSet::new();
     match command {
-        Command::Mock { listen } => {
+        Command::Mock {
+            listen,
+            further,
+            tls_listen,
+            certificate,
+            key,
+        } => {
+            let tls = match (tls_listen, certificate, key) {
+                (Some(address), Some(certificate), Some(key)) => {
+                    Some((address, link::acceptor(&certificate, &key)?))
+                }
+                _ => None,
+            };
+            let listen = mock::Listen {
+                plain: listen,
+                further,
+                tls,
+            };
             tasks.block_on(&runtime, mock::serve(listen))?;
             Ok(true)
         }
@@ -104,17 +158,26 @@ fn run(command: Command) -> std::io::Result<bool> {
             tasks.block_on(&runtime, count::count(&plan))
         }
         Command::Job { job } => {
-            let job: compare::Job = serde_json::from_str(&job)?;
-            let load = load::run(
-                job.ask,
-                job.pace,
-                Duration::from_millis(job.warm_up_ms),
-                Duration::from_millis(job.duration_ms),
-                &job.pids,
-            );
-            let outcome = tasks.block_on(&runtime, load)?;
+            let job: job::Job = serde_json::from_str(&job)?;
+            let outcome = tasks.block_on(&runtime, job.run())?;
             println!("{}", serde_json::to_string(&outcome)?);
             Ok(true)
+        }
+        Command::Growth {
+            gateway,
+            rounds,
+            seconds,
+            only,
+            out,
+        } => {
+            let plan = growth::Plan {
+                gateway: &gateway,
+                rounds,
+                duration: Duration::from_secs(seconds),
+                only: &only,
+                out: &out,
+            };
+            tasks.block_on(&runtime, growth::grow(&plan))
         }
         Command::Compare {
             gateway,

@@ -1,7 +1,7 @@
 //! The provider: answers chats in OpenAI's and Anthropic's format at once, or as slowly as the profile says.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,33 +9,71 @@ use std::time::Duration;
 use bytes::BytesMut;
 use memchr::memmem;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::http::{Head, read_body, read_head};
+use crate::link::Duplex;
 use crate::profile::{NONCE, NONCE_DIGITS, PIECE, Profile, now_us};
+
+/// Where the provider listens.
+pub struct Listen {
+    /// Plain.
+    pub plain: SocketAddr,
+    /// At the same port of so many further addresses of this machine: [`further`].
+    pub further: u16,
+    /// Over TLS, with this certificate and key.
+    pub tls: Option<(SocketAddr, TlsAcceptor)>,
+}
+
+/// The address of this number, as other machines would have one.
+pub fn further(number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low)
+}
 
 /// Serves until the process is ended. `PUT /profile` replaces the profile.
 ///
 /// # Errors
-/// The address cannot be listened on.
-pub async fn serve(address: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+/// An address cannot be listened on.
+pub async fn serve(listen: Listen) -> io::Result<()> {
     let profile = Arc::new(Mutex::new(Profile::default()));
+    let mut doors = vec![(TcpListener::bind(listen.plain).await?, None)];
+    for number in 0..listen.further {
+        let address = SocketAddr::from((further(number), listen.plain.port()));
+        doors.push((TcpListener::bind(address).await?, None));
+    }
+    if let Some((address, acceptor)) = listen.tls {
+        doors.push((TcpListener::bind(address).await?, Some(acceptor)));
+    }
+    for (listener, acceptor) in doors {
+        tokio::task::spawn_local(accept(listener, acceptor, profile.clone()));
+    }
+    std::future::pending().await
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, profile: Arc<Mutex<Profile>>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let profile = profile.clone();
+        let (profile, acceptor) = (profile.clone(), acceptor.clone());
         tokio::task::spawn_local(async move {
             // A client that leaves is nothing to tell.
-            let _ = connection(stream, &profile).await;
+            let _ = match acceptor {
+                None => connection(stream, &profile).await,
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => connection(stream, &profile).await,
+                    Err(error) => Err(error),
+                },
+            };
         });
     }
 }
 
-async fn connection(mut stream: TcpStream, profile: &Mutex<Profile>) -> io::Result<()> {
+async fn connection(mut stream: impl Duplex, profile: &Mutex<Profile>) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(16 * 1024);
     let mut body = Vec::new();
     let mut out = Vec::new();
@@ -64,7 +102,7 @@ async fn connection(mut stream: TcpStream, profile: &Mutex<Profile>) -> io::Resu
 }
 
 async fn answer(
-    stream: &mut TcpStream,
+    stream: &mut impl Duplex,
     head: &Head,
     body: &[u8],
     profile: &Profile,
@@ -78,20 +116,20 @@ async fn answer(
         path if path.ends_with("/chat/completions") => Dialect::Openai,
         _ => {
             let _ = write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{{}}");
-            return stream.write_all(out).await;
+            return send(stream, out).await;
         }
     };
     let nonce = nonce(body);
     if memmem::find(body, b"\"stream\":true").is_none() {
         whole(dialect, nonce, profile, out);
-        return stream.write_all(out).await;
+        return send(stream, out).await;
     }
     out.extend_from_slice(STREAM_HEAD);
     begin(dialect, nonce, out);
     for number in 0..profile.chunks {
         chunk(out, |out| piece(dialect, out));
         // Piece by piece, as providers write that are faster than their clients.
-        stream.write_all(out).await?;
+        send(stream, out).await?;
         out.clear();
         if profile.chunk_delay_us > 0 && number + 1 < profile.chunks {
             tokio::time::sleep(Duration::from_micros(profile.chunk_delay_us)).await;
@@ -99,7 +137,12 @@ async fn answer(
     }
     end(dialect, profile, out);
     out.extend_from_slice(b"0\r\n\r\n");
-    stream.write_all(out).await
+    send(stream, out).await
+}
+
+async fn send(stream: &mut impl Duplex, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 #[derive(Clone, Copy)]

@@ -10,6 +10,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory, in KiB.
     pub memory_kib: u64,
+    /// What of it is no file's, in KiB.
+    pub anonymous_kib: u64,
 }
 
 /// The process and all below it.
@@ -45,11 +47,14 @@ pub fn usage(pids: &[u32]) -> Usage {
             sum.cpu += Duration::from_nanos(on_cpu_ns.unwrap_or(0));
         }
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
-        sum.memory_kib += resident.unwrap_or(0);
+        let kib = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value
+                .and_then(|rest| rest.trim().split(' ').next()?.parse().ok())
+                .unwrap_or(0)
+        };
+        sum.memory_kib += kib("VmRSS:");
+        sum.anonymous_kib += kib("RssAnon:");
     }
     sum
 }

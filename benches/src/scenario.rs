@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::load::Pace;
 use crate::profile::Profile;
+use crate::targets::Wire;
 
 /// One thing to measure.
+#[derive(Clone)]
 pub struct Scenario {
     /// Its short name.
-    pub id: &'static str,
+    pub id: String,
     /// What it is, in a line.
     pub what: &'static str,
     /// How the provider answers.
@@ -50,13 +52,30 @@ impl Scenario {
         self.is_stream.then_some(self.profile.chunks)
     }
 
-    /// How long a run takes beside the time asked for: streams that are slow have to begin.
-    pub fn warm_up(&self) -> Duration {
-        match self.profile.chunk_delay_us {
-            0 => Duration::from_millis(500),
-            _ => Duration::from_millis(1500),
+    /// How long a run takes beside the time asked for: streams that are slow have to begin, over TLS with a handshake each.
+    pub fn warm_up(&self, wire: Wire) -> Duration {
+        match (self.profile.chunk_delay_us, wire) {
+            (0, _) => Duration::from_millis(500),
+            (_, Wire::Plain) => Duration::from_millis(1500),
+            (_, Wire::Tls) => Duration::from_millis(4000),
         }
     }
+}
+
+/// All of them, over TLS on both sides: held to the same ratios, to nginx over TLS.
+pub fn all_over_tls() -> Vec<Scenario> {
+    let over_tls = |scenario: Scenario| Scenario {
+        id: format!("{}-tls", scenario.id),
+        limits: Limits {
+            // What is no ratio is for plain HTTP.
+            stream_kib: None,
+            added_p50_ms: None,
+            added_p99_ms: None,
+            ..scenario.limits
+        },
+        ..scenario
+    };
+    all().into_iter().map(over_tls).collect()
 }
 
 /// All of them.
@@ -65,7 +84,7 @@ pub fn all() -> Vec<Scenario> {
     let none = Limits::default();
     vec![
         Scenario {
-            id: "S4",
+            id: "S4".to_owned(),
             what: "1,000 slow streams at once, 50 pieces each, 20 ms apart",
             profile: Profile {
                 chunks: 50,
@@ -84,7 +103,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S1",
+            id: "S1".to_owned(),
             what: "small chat, 32 connections",
             profile: fast,
             pace: Pace::Connections(32),
@@ -99,7 +118,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S2",
+            id: "S2".to_owned(),
             what: "request of 200 KiB, 16 connections",
             profile: Profile {
                 answer_bytes: 1600,
@@ -115,7 +134,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S3",
+            id: "S3".to_owned(),
             what: "streams of 200 pieces at full speed, 16 connections",
             profile: fast,
             pace: Pace::Connections(16),
@@ -128,7 +147,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S5a",
+            id: "S5a".to_owned(),
             what: "OpenAI's client, Anthropic's provider: small chat",
             profile: fast,
             pace: Pace::Connections(32),
@@ -141,7 +160,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S5b",
+            id: "S5b".to_owned(),
             what: "OpenAI's client, Anthropic's provider: streams of 200 pieces",
             profile: fast,
             pace: Pace::Connections(16),
@@ -154,7 +173,7 @@ pub fn all() -> Vec<Scenario> {
             },
         },
         Scenario {
-            id: "S6",
+            id: "S6".to_owned(),
             what: "1,000 requests per second, the provider thinks for 5 ms",
             profile: Profile {
                 think_us: 5_000,
