@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 use tollgate_dialects::{Dialect, embeddings, rerank};
@@ -20,8 +21,8 @@ use crate::manners::Manners;
 use crate::objects::Plane;
 use crate::plugins::{AiInstance, SharedState};
 use crate::pool::{Entry, Pool, Retry, Rules, with_spares};
-use crate::providers::Credentials;
 use crate::providers::simulated::Profile;
+use crate::providers::{Credentials, OUR_NAME};
 use crate::upstream::{Endpoint, EndpointError, Scheme, TlsSettings};
 
 /// Something in the resources that cannot run.
@@ -86,6 +87,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// How callers are identified.
     pub auth: AiAuth,
+    /// The headers in which callers show a key.
+    pub key_headers: Vec<HeaderName>,
     /// The models served.
     pub models: Models,
 }
@@ -139,7 +142,8 @@ pub struct Instance {
     pub model: Option<String>,
     /// Where it is.
     pub endpoint: Endpoint,
-    /// Headers sent with every request, credentials included (marked sensitive).
+    /// Headers sent with every request, credentials included (marked sensitive), `host` too; nothing where the AI plugins make
+    /// them for each call.
     pub headers: HeaderMap,
     /// Credentials that are made anew for a request.
     pub credentials: Credentials,
@@ -343,10 +347,17 @@ impl Compiler<'_> {
         models
             .globs
             .sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_length()));
+        let auth = route.plugins.ai_auth.clone().unwrap_or(AiAuth::Anonymous);
+        let key_headers = match &auth {
+            // What is no name of a header stands in no request.
+            AiAuth::Key { headers } => headers.iter().filter_map(|name| name.parse().ok()).collect(),
+            AiAuth::Header { .. } | AiAuth::Anonymous => Vec::new(),
+        };
         Route {
             id: route.id.as_str().into(),
             methods: route.methods.clone(),
-            auth: route.plugins.ai_auth.clone().unwrap_or(AiAuth::Anonymous),
+            auth,
+            key_headers,
             models,
         }
     }
@@ -476,6 +487,10 @@ impl Compiler<'_> {
             }
             secrets.push(value);
         }
+        // What each request carries besides, so that calls need not add it.
+        headers.insert(HOST, endpoint.authority.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.entry(USER_AGENT).or_insert(OUR_NAME);
         let mut dialects = Vec::new();
         let mut embeddings = Vec::new();
         let mut reranks = Vec::new();

@@ -132,6 +132,14 @@ impl Members {
     }
 }
 
+/// Whether a name stands between quotes, with escapes or without.
+pub fn is_name(written: &[u8], name: &str) -> bool {
+    match written.contains(&b'\\') {
+        false => written == name.as_bytes(),
+        true => *string::unescape(written) == *name.as_bytes(),
+    }
+}
+
 impl Member {
     fn is_named(&self, document: &[u8], name: &[u8]) -> bool {
         let written = self.written_name(document);

@@ -22,6 +22,7 @@ use crate::snapshot::Model;
 #[derive(Default)]
 pub struct Admission {
     limits: Vec<CallLimits>,
+    /// Needed only where limits reserve.
     expected: Option<Expected>,
     asked: RefCell<Vec<Asked>>,
     headers: RefCell<HeaderMap>,
@@ -58,10 +59,10 @@ impl Asked {
 
 impl Admission {
     /// By these limits.
-    pub fn new(limits: Vec<CallLimits>, expected: Expected, strict: bool) -> Self {
+    pub fn new(limits: Vec<CallLimits>, expected: Option<Expected>, strict: bool) -> Self {
         Admission {
             limits,
-            expected: Some(expected),
+            expected,
             strict,
             ..Admission::default()
         }

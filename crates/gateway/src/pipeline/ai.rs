@@ -68,11 +68,12 @@ impl AiCall {
 
     /// What limits of tokens mean for it.
     pub fn admission(&self, limits: Vec<CallLimits>, record: &Record) -> Admission {
-        let expected = Expected {
+        let reserves = limits.iter().any(|limits| limits.reserved_output().is_some());
+        let expected = reserves.then(|| Expected {
             input: record.estimated_input(),
             output: OutputLimit::of(self.protocol, &self.asked.body, &self.asked.members),
             model: Some(self.plugin.model.clone()),
-        };
+        });
         Admission::new(limits, expected, record.manners == Manners::ApisixStrict)
     }
 }

@@ -64,7 +64,9 @@ impl Passing {
         self.answer_headers = call.answer_headers;
         let at_end = call.at_end;
         record.at_end.extend(at_end);
-        record.answer_headers.clone_from(&self.answer_headers);
+        if !(self.answer_headers.is_empty() && record.answer_headers.is_empty()) {
+            record.answer_headers.clone_from(&self.answer_headers);
+        }
         result
     }
 
@@ -98,6 +100,9 @@ impl Passing {
         body: Option<&Bytes>,
         record: &mut Record,
     ) -> Result<(), CallError> {
+        if !step.plugin.acts() {
+            return Ok(());
+        }
         let flow = self.lend(plane, route, body, record, |call| {
             let runs = step
                 .filter

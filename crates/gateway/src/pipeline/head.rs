@@ -191,6 +191,7 @@ pub fn check_host(request: &Parts) -> Result<(), CallError> {
         .authority()
         .map(|authority| host_name(authority.as_str()));
     let well_formed = match (hosts.next(), hosts.next()) {
+        (Some(host), None) if target.is_none() && is_plain_host(host.as_bytes()) => true,
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).ok();
             match (host.as_ref().and_then(|host| host_name(host.as_str())), target) {
@@ -268,6 +269,20 @@ fn host_name(text: &str) -> Option<&str> {
     };
     let is_name = !name.is_empty() && !name.contains('@') && !name.contains("..");
     (is_name && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
+}
+
+/// Whether this is a name or an address of version 4, with a port or without, of which nothing has to be looked at closely.
+fn is_plain_host(host: &[u8]) -> bool {
+    let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+    let (name, port) = host.split_at(end);
+    let is_named = |pair: &[u8]| pair.iter().any(|byte| *byte != b'.');
+    !name.is_empty()
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        && name.windows(2).all(is_named)
+        && port.len() <= ":65535".len()
+        && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
 /// The path leads nowhere.

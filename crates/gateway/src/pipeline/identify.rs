@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::{AiAuth, Compat};
@@ -55,7 +55,7 @@ pub fn identify(
     match &route.auth {
         AiAuth::Anonymous => Ok(Caller::Anonymous),
         AiAuth::Header { name } => by_header(snapshot, route, headers, name),
-        AiAuth::Key { headers: names } => by_key(snapshot, head.dialect, headers, names, in_query),
+        AiAuth::Key { .. } => by_key(snapshot, head.dialect, headers, &route.key_headers, in_query),
     }
 }
 
@@ -95,14 +95,14 @@ fn by_key(
     snapshot: &Native,
     dialect: Dialect,
     headers: &HeaderMap,
-    names: &[String],
+    names: &[HeaderName],
     in_query: Option<&str>,
 ) -> Result<Caller, CallError> {
     let mut found: Option<&str> = in_query;
     for name in names {
         for value in headers.get_all(name) {
             let text = value.to_str().map_err(|_| invalid_key())?;
-            let key = match (*name == AUTHORIZATION.as_str(), dialect) {
+            let key = match (*name == AUTHORIZATION, dialect) {
                 (true, Dialect::BedrockConverse) if text.starts_with("AWS4-") => {
                     session_token(headers).ok_or_else(signed)?
                 }

@@ -371,7 +371,7 @@ impl Record {
     /// The last attempt is connected to this address.
     pub fn connected_to(&mut self, address: SocketAddr) {
         if let Some(attempt) = self.attempts.get_mut().last_mut() {
-            attempt.connected_to = Some(address);
+            attempt.connected_to = Some(address.to_string().into());
         }
     }
 

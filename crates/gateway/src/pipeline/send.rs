@@ -1,6 +1,6 @@
 //! Sends one request to one instance and waits for the head of the answer.
 
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use tollgate_dialects::canonical::ErrorKind;
@@ -11,11 +11,8 @@ use super::choose::Candidate;
 use super::encode::{Encoded, refused};
 use super::record::Attempt;
 use crate::error::{AttemptError, CallError};
-use crate::providers::{Credentials, UnusableName, add_headers, simulated};
+use crate::providers::{Credentials, OUR_NAME, UnusableName, add_headers, simulated};
 use crate::upstream::{CallRequest, Endpoint, Scheme, SendError, UpstreamBody, Within};
-
-/// How we introduce ourselves to providers.
-const OUR_NAME: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
 
 /// The head of an answer, with its body still to be read.
 pub struct UpstreamAnswer {
@@ -54,7 +51,6 @@ pub async fn send(
                 &call.record.request.headers,
                 &mut headers,
             );
-            headers.insert(HOST, endpoint.authority.clone());
             let path = encoded
                 .operation
                 .path(candidate.upstream_model(), call.asked.stream)
@@ -76,9 +72,7 @@ pub async fn send(
             },
         ));
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
     if encoded.target.is_none() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
             HeaderValue::from_static(if call.asked.stream {
@@ -94,9 +88,9 @@ pub async fn send(
     }
     // After signing, which leaves them out: servers on the way change them.
     attempt.write_trace(call.record, &mut headers);
-    headers
-        .entry(USER_AGENT)
-        .or_insert(HeaderValue::from_static(OUR_NAME));
+    if encoded.target.is_some() {
+        headers.entry(USER_AGENT).or_insert(OUR_NAME);
+    }
     let asked = CallRequest {
         method: &method,
         target: &attempt.uri,
@@ -138,7 +132,10 @@ pub async fn send(
 
 /// Path and query of a call at an endpoint.
 fn address(endpoint: &Endpoint, path: &str) -> String {
-    let mut uri = format!("{}{path}", endpoint.base_path);
+    let query_length = endpoint.query.as_ref().map_or(0, |query| query.len() + 1);
+    let mut uri = String::with_capacity(endpoint.base_path.len() + path.len() + query_length);
+    uri.push_str(&endpoint.base_path);
+    uri.push_str(path);
     if let Some(query) = &endpoint.query {
         uri.push(if path.contains('?') { '&' } else { '?' });
         uri.push_str(query);

@@ -67,6 +67,10 @@ pub struct AiInstance {
 pub(super) struct AiProxy(pub(super) Arc<AiPlugin>);
 
 impl Plugin for AiProxy {
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn ai(&self) -> Option<&Arc<AiPlugin>> {
         Some(&self.0)
     }

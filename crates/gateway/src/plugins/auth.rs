@@ -63,19 +63,22 @@ pub(super) fn note_shown(call: &mut Call<'_>, header: Option<&HeaderName>, argum
 /// Removes what a client claims to be. Upstreams trust these headers, so only the gateway may set them. To many of them, such
 /// as those that speak CGI or WSGI, `x_consumer_username` is the same header, so it goes too.
 pub fn clear_client_claims(headers: &mut HeaderMap) {
-    let claims = [USERNAME, CREDENTIAL, CUSTOM_ID];
-    let respelled: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .filter(|name| {
-            let usual = name.as_str().replace('_', "-");
-            claims.iter().any(|claim| claim.as_str() == usual)
-        })
-        .cloned()
-        .collect();
-    for name in claims.iter().chain(&respelled) {
-        headers.remove(name);
+    // Most calls claim nothing.
+    while let Some(claim) = headers.keys().find(|name| is_claim(name.as_str())).cloned() {
+        headers.remove(claim);
     }
+}
+
+fn is_claim(name: &str) -> bool {
+    let claims = [USERNAME, CREDENTIAL, CUSTOM_ID];
+    let spells = |claim: &HeaderName| {
+        let pairs = name.bytes().zip(claim.as_str().bytes());
+        name.len() == claim.as_str().len()
+            && pairs
+                .into_iter()
+                .all(|(own, usual)| own == usual || (own == b'_' && usual == b'-'))
+    };
+    name.starts_with('x') && claims.iter().any(spells)
 }
 
 /// Attaches a consumer to a call and tells the upstream who it is.

@@ -50,6 +50,10 @@ struct Metadata {
 struct Prometheus(Option<Arc<ApisixLogger>>);
 
 impl Plugin for Prometheus {
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn logger(&self) -> Option<Arc<dyn RouteLogger>> {
         self.0.clone().map(|logger| -> Arc<dyn RouteLogger> { logger })
     }

@@ -91,6 +91,11 @@ pub trait Plugin: Send + Sync + Any {
         Flow::Next
     }
 
+    /// Whether it does anything in these two phases; calls need not be shown to it otherwise.
+    fn acts(&self) -> bool {
+        true
+    }
+
     /// The plugin as one that answers calls from AI providers, if it is one.
     fn ai(&self) -> Option<&Arc<AiPlugin>> {
         None

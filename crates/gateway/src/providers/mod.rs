@@ -16,6 +16,9 @@ use crate::ai::config::{AwsAuth, GcpAuth};
 use crate::ai::gcp::Tokens;
 use crate::ai::percent;
 
+/// How we introduce ourselves to providers.
+pub const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+
 /// The version of Anthropic's API that is asked for when the client names none. Newer versions drop fields that clients
 /// of older SDKs still send.
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");

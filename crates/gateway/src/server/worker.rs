@@ -33,6 +33,9 @@ const IDLE_SWEEP: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Headers of a request that the HTTP library keeps room for by itself.
+const HTTP1_HEADERS: usize = 100;
+
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -347,8 +350,11 @@ where
     builder
         .http1()
         .half_close(settings.half_close)
-        .max_buf_size(max_header.max(8192))
-        .max_headers(max_headers);
+        .max_buf_size(max_header.max(8192));
+    // With a limit of its own the library keeps its list of headers on the heap.
+    if max_headers != HTTP1_HEADERS {
+        builder.http1().max_headers(max_headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

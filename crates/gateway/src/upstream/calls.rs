@@ -27,6 +27,8 @@ pub(super) struct Connection(Box<Inner>);
 struct Inner {
     http: http1::Connection<Stream>,
     address: SocketAddr,
+    /// The address as a text, for the log.
+    shown: Arc<str>,
     /// Requests sent over it.
     served: u64,
 }
@@ -53,8 +55,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The body.
     pub body: UpstreamBody,
-    /// Who answered.
-    pub address: SocketAddr,
+    /// Address and port of who answered.
+    pub address: Arc<str>,
     /// When the request began to be sent.
     pub sent: tokio::time::Instant,
 }
@@ -125,6 +127,7 @@ impl Pools {
         let connection = Connection(Box::new(Inner {
             http: http1::Connection::new(stream),
             address,
+            shown: address.to_string().into(),
             served: 0,
         }));
         begins();
@@ -143,7 +146,7 @@ impl Pools {
         let sent = tokio::time::Instant::now();
         connection.0.served += 1;
         let Answered { status, headers } = connection.0.http.send(asked).await?;
-        let address = connection.0.address;
+        let address = connection.0.shown.clone();
         let body = CallBody {
             connection: Some(connection),
             pools: self.clone(),

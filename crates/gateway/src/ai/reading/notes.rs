@@ -80,8 +80,8 @@ impl Notes {
             Protocol::OpenaiChat | Protocol::OpenaiEmbeddings | Protocol::Passthrough => {
                 if data.trim() == "[DONE]" {
                     self.facts.ended = true;
-                } else {
-                    self.chat(data, true);
+                } else if self.chat(data, true).is_none() {
+                    self.no_object(data);
                 }
             }
         }
@@ -102,11 +102,7 @@ impl Notes {
 
     /// Takes a whole document.
     pub(super) fn document(&mut self, json: &str) {
-        let whole = pick(json, [""; 0]).is_some();
-        if !whole {
-            return self.no_object(json);
-        }
-        match self.protocol {
+        let read = match self.protocol {
             Protocol::OpenaiResponses => self.responses_body(json, true),
             Protocol::AnthropicMessages => self.anthropic_body(json),
             Protocol::BedrockConverse => self.bedrock_body(json),
@@ -114,8 +110,11 @@ impl Notes {
             Protocol::OpenaiChat | Protocol::OpenaiEmbeddings | Protocol::Passthrough => {
                 self.chat(json, false)
             }
+        };
+        match read {
+            Some(()) => self.facts.ended = true,
+            None => self.no_object(json),
         }
-        self.facts.ended = true;
     }
 
     /// Takes one of Amazon's frames.
@@ -180,13 +179,11 @@ impl Notes {
         }
     }
 
-    /// A chunk or document of OpenAI's chat, of its embeddings, and of what looks like them.
-    fn chat(&mut self, json: &str, streamed: bool) {
+    /// A chunk or document of OpenAI's chat, of its embeddings, and of what looks like them; `None` if it is no object.
+    fn chat(&mut self, json: &str, streamed: bool) -> Option<()> {
         let between = if streamed { "" } else { " " };
         let keys = ["choices", "usage", "model", "error", "data"];
-        let Some([choices, usage, model, error, data]) = pick(json, keys) else {
-            return self.no_object(json);
-        };
+        let [choices, usage, model, error, data] = pick(json, keys)?;
         self.answered_by(model);
         // The objects of other APIs (jobs, files) tell of failures that are not the answer's.
         if streamed || self.protocol != Protocol::Passthrough {
@@ -215,6 +212,7 @@ impl Notes {
             }
             self.chat_part(delta.or(message).unwrap_or_default(), between);
         });
+        Some(())
     }
 
     fn chat_part(&mut self, json: &str, between: &str) {
@@ -254,11 +252,13 @@ impl Notes {
             "response.output_text.delta" => self.say(delta, ""),
             "response.output_item.added" | "response.output_item.done" => self.output_item(item, false),
             "response.completed" | "response.incomplete" => {
-                self.responses_body(response.unwrap_or_default(), false);
+                // An event without a response tells nothing more.
+                let _ = self.responses_body(response.unwrap_or_default(), false);
                 self.facts.ended = true;
             }
             "response.failed" | "error" => {
-                self.responses_body(response.unwrap_or_default(), false);
+                // An event without a response tells nothing more.
+                let _ = self.responses_body(response.unwrap_or_default(), false);
                 self.fail(failure::read(self.protocol, data));
             }
             kind if kind.ends_with(".delta") => self.facts.content_seen |= is_filled(delta),
@@ -276,11 +276,10 @@ impl Notes {
         }
     }
 
-    fn responses_body(&mut self, json: &str, whole: bool) {
+    /// A response; `None` if it is no object.
+    fn responses_body(&mut self, json: &str, whole: bool) -> Option<()> {
         let keys = ["model", "usage", "output", "error", "status"];
-        let Some([model, usage, output, error, status]) = pick(json, keys) else {
-            return;
-        };
+        let [model, usage, output, error, status] = pick(json, keys)?;
         self.answered_by(model);
         self.count(usage);
         self.failure(error, json);
@@ -291,6 +290,7 @@ impl Notes {
         self.facts.stopped |= status.is_some();
         self.facts.foreign |= whole && status.is_none() && output.is_none() && error.is_none();
         each(output, |item| self.output_item(Some(item), whole));
+        Some(())
     }
 
     /// An item of OpenAI's responses. Its text counts if it was not heard before.
@@ -354,11 +354,10 @@ impl Notes {
         }
     }
 
-    fn anthropic_body(&mut self, json: &str) {
+    /// A message; `None` if it is no object.
+    fn anthropic_body(&mut self, json: &str) -> Option<()> {
         let keys = ["model", "usage", "content", "error", "stop_reason"];
-        let Some([model, usage, content, error, reason]) = pick(json, keys) else {
-            return;
-        };
+        let [model, usage, content, error, reason] = pick(json, keys)?;
         self.answered_by(model);
         self.count(usage);
         self.failure(error, json);
@@ -373,13 +372,13 @@ impl Notes {
             }
             self.facts.content_seen = true;
         });
+        Some(())
     }
 
-    fn bedrock_body(&mut self, json: &str) {
+    /// An answer of Bedrock's; `None` if it is no object.
+    fn bedrock_body(&mut self, json: &str) -> Option<()> {
         let keys = ["output", "usage", "stopReason", "message"];
-        let Some([output, usage, reason, told]) = pick(json, keys) else {
-            return;
-        };
+        let [output, usage, reason, told] = pick(json, keys)?;
         self.count(usage);
         self.facts.stopped |= reason.is_some();
         // Errors are a message and nothing else.
@@ -397,13 +396,12 @@ impl Notes {
             }
             self.facts.content_seen = true;
         });
+        Some(())
     }
 
-    /// Google's predictions; each tells its own tokens.
-    fn predictions(&mut self, json: &str) {
-        let Some([predictions, error]) = pick(json, ["predictions", "error"]) else {
-            return;
-        };
+    /// Google's predictions; each tells its own tokens. `None` if they are no object.
+    fn predictions(&mut self, json: &str) -> Option<()> {
+        let [predictions, error] = pick(json, ["predictions", "error"])?;
         self.failure(error, json);
         self.facts.foreign |= predictions.is_none() && error.is_none();
         let mut tokens = None;
@@ -421,6 +419,7 @@ impl Notes {
             input,
             ..Usage::default()
         });
+        Some(())
     }
 
     /// Takes a usage object, or anything else that stands in its place.

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use tollgate_dialects::scan::{ScanError, Scanner, is_name};
 
 /// The raw values of these members of an object; `null` counts as missing, and of several members of a name the last
 /// counts. `None` if this is no object.
@@ -14,10 +13,27 @@ pub(in crate::ai) fn pick<'a, const N: usize>(
     json: &'a str,
     keys: [&str; N],
 ) -> Option<[Option<&'a str>; N]> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let found = Members(keys).deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
+    let mut found = [None; N];
+    let mut scanner = Scanner::new(json.as_bytes());
+    scanner.white_space();
+    let walked = scanner.walk_object(|value, name| {
+        let raw = raw(json, value)?;
+        for (key, place) in keys.iter().zip(&mut found) {
+            if is_name(name, key) {
+                *place = Some(raw).filter(|raw| *raw != "null");
+            }
+        }
+        Ok(())
+    });
+    walked.and_then(|()| scanner.end()).ok()?;
     Some(found)
+}
+
+/// Reads a value of `json` and gives it as it was written.
+fn raw<'a>(json: &'a str, value: &mut Scanner<'_>) -> Result<&'a str, ScanError> {
+    let begin = value.place();
+    let length = value.raw()?.len();
+    json.get(begin..begin + length).ok_or_else(|| value.unexpected())
 }
 
 /// Names and raw values of all members of an object; none of what is no object, and none whose name has escapes.
@@ -30,10 +46,15 @@ pub(super) fn members(json: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Shows every element of an array. Anything else has no elements.
-pub(in crate::ai) fn each<'a>(json: Option<&'a str>, show: impl FnMut(&'a str)) {
+pub(in crate::ai) fn each<'a>(json: Option<&'a str>, mut show: impl FnMut(&'a str)) {
     if let Some(json) = json {
+        let mut scanner = Scanner::new(json.as_bytes());
+        scanner.white_space();
         // What comes before a mistake was shown; there is none in what was picked out of a document.
-        let _ = Elements(show).deserialize(&mut serde_json::Deserializer::from_str(json));
+        let _ = scanner.walk_array(|element| {
+            show(raw(json, element)?);
+            Ok(())
+        });
     }
 }
 
@@ -54,62 +75,4 @@ pub(in crate::ai) fn count(raw: &str) -> Option<u64> {
     // Exact up to here; beyond it is no count of tokens.
     let is_count = number >= 0.0 && number.fract() == 0.0 && number <= 9e15;
     is_count.then_some(number as u64)
-}
-
-struct Members<'k, const N: usize>([&'k str; N]);
-
-impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
-    type Value = [Option<&'de str>; N];
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = [Option<&'de str>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-        let mut found = [None; N];
-        while let Some(Key(key)) = map.next_key()? {
-            let value: &RawValue = map.next_value()?;
-            for (name, place) in self.0.iter().zip(&mut found) {
-                if *name == key {
-                    *place = Some(value.get()).filter(|raw| *raw != "null");
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
-struct Elements<F>(F);
-
-impl<'de, F: FnMut(&'de str)> DeserializeSeed<'de> for Elements<F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, F: FnMut(&'de str)> Visitor<'de> for Elements<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(element) = seq.next_element::<&RawValue>()? {
-            (self.0)(element.get());
-        }
-        Ok(())
-    }
 }

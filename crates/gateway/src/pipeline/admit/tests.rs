@@ -46,7 +46,7 @@ impl Limiting {
             ),
             model: None,
         };
-        Admission::new(vec![limits], expected, self.strict)
+        Admission::new(vec![limits], Some(expected), self.strict)
     }
 
     /// A call with 40 tokens, whose answer has at most 60.

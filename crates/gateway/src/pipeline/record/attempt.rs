@@ -1,7 +1,6 @@
 //! What is known about one attempt. Two attempts of a call may run side by side, so nothing of this belongs to the call.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,14 +78,17 @@ impl Asks {
     }
 
     /// The address as APISIX logs it for the calls its AI plugins answer: as configured, whether or not it was reached.
-    fn apisix_address(&self) -> Option<String> {
+    fn apisix_address(&self) -> Option<Arc<str>> {
         match self {
             Asks::Instance { instance, .. } if instance.ai.is_some() => {
                 let Address { host, port, .. } = &instance.endpoint;
-                Some(match host.contains(':') {
-                    true => format!("[{host}]:{port}"),
-                    false => format!("{host}:{port}"),
-                })
+                Some(
+                    match host.contains(':') {
+                        true => format!("[{host}]:{port}"),
+                        false => format!("{host}:{port}"),
+                    }
+                    .into(),
+                )
             }
             Asks::Instance { .. } | Asks::Server { .. } => None,
         }
@@ -106,7 +108,7 @@ pub struct Attempt {
     /// When it began.
     pub started: Instant,
     /// The address that the log tells; known when it has ended.
-    pub(super) address: Option<String>,
+    pub(super) address: Option<Arc<str>>,
     pub(super) status: Option<u16>,
     /// `None` while it is in progress.
     pub(super) outcome: Option<&'static str>,
@@ -115,7 +117,7 @@ pub struct Attempt {
     /// Path and query that were sent.
     pub uri: String,
     /// Where it was connected to.
-    pub connected_to: Option<SocketAddr>,
+    pub connected_to: Option<Arc<str>>,
     /// Whether it has a connection, so that the provider may have the request.
     pub handed_over: Cell<bool>,
     /// The API in which the answer is passed on as it is; `None` if it is decoded.
@@ -254,9 +256,9 @@ impl Attempt {
         let written = (self.strict && outcome != "not_sent")
             .then(|| self.asks.apisix_address())
             .flatten();
-        self.address = written.or_else(|| match (&self.asks, self.connected_to) {
-            (_, Some(address)) => Some(address.to_string()),
-            (Asks::Server { name, .. }, None) => Some(name.as_ref().to_owned()),
+        self.address = written.or_else(|| match (&self.asks, &self.connected_to) {
+            (_, Some(address)) => Some(address.clone()),
+            (Asks::Server { name, .. }, None) => Some(name.as_ref().into()),
             (Asks::Instance { .. }, None) => None,
         });
         if outcome == "status" {

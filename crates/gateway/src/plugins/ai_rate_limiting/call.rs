@@ -101,8 +101,10 @@ impl CallLimits {
         self.limits.reserve
     }
 
-    /// What calls that use an instance are counted against; `None` if that cannot be told.
-    fn windows(&self, instance: &str) -> Option<Vec<Window>> {
+    /// What calls that use an instance are counted against, with the headers that tell it if it is `told`; `None` if that
+    /// cannot be said.
+    fn windows(&self, instance: &str, told: bool) -> Option<Vec<Window>> {
+        let told = told && self.limits.show_headers;
         match (&self.holds, &self.limits.scheme) {
             (Holds::Instances(limits), Scheme::Instances { own, others, .. }) => {
                 let Some(number) = own.get(instance).or(others.as_ref()) else {
@@ -111,11 +113,7 @@ impl CallLimits {
                 Some(vec![Window {
                     key: instance.to_owned(),
                     limit: limits.get(*number).copied().flatten()?,
-                    headers: self
-                        .limits
-                        .show_headers
-                        .then(|| Headers::of_instance(instance))
-                        .flatten(),
+                    headers: told.then(|| Headers::of_instance(instance)).flatten(),
                 }])
             }
             (Holds::Rules(holding), Scheme::Rules(rules)) if !holding.is_empty() => holding
@@ -125,7 +123,7 @@ impl CallLimits {
                     Some(Window {
                         key: format!("{}:{key}", number + 1),
                         limit: (*limit)?,
-                        headers: headers.filter(|_| self.limits.show_headers),
+                        headers: headers.filter(|_| told),
                     })
                 })
                 .collect(),
@@ -135,7 +133,7 @@ impl CallLimits {
 
     /// Whether an instance is known to have nothing left. Asks nobody outside of this process, reserves nothing, tells nothing.
     pub(crate) fn is_known_full(&self, instance: &str, now: SystemTime) -> bool {
-        let windows = self.windows(instance).unwrap_or_default();
+        let windows = self.windows(instance, false).unwrap_or_default();
         let asks = windows.iter().map(|window| window.ask(None)).collect();
         match self.limits.counters.decide(asks, Together::InTurn, now) {
             Decision::Made(verdicts) => verdicts.iter().any(|verdict| !verdict.is_allowed),
@@ -150,7 +148,7 @@ impl CallLimits {
             reservations: Vec::new(),
             headers: HeaderMap::new(),
         };
-        let Some(windows) = self.windows(instance) else {
+        let Some(windows) = self.windows(instance, true) else {
             answer.refusal = self.unless_degraded(Refusal::Unclear);
             return answer;
         };
@@ -213,7 +211,7 @@ impl CallLimits {
 
     /// Counts what an attempt at an instance has cost.
     pub(crate) fn charge(&self, instance: &str, cost: u64, is_estimate: bool, now: SystemTime) {
-        let windows = self.windows(instance).unwrap_or_default();
+        let windows = self.windows(instance, false).unwrap_or_default();
         for window in &windows {
             self.limits.counters.add(&window.key, &window.limit, cost, now);
         }

@@ -9,6 +9,7 @@ mod config;
 mod cost;
 mod meters;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -72,6 +73,10 @@ pub(super) static SPEC: Spec = Spec {
 struct AiRateLimiting(Arc<TokenLimits>);
 
 impl Plugin for AiRateLimiting {
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn token_limits(&self) -> Option<&Arc<TokenLimits>> {
         Some(&self.0)
     }
@@ -201,8 +206,26 @@ impl Headers {
 
     /// Those of an instance; nothing for one whose name cannot stand in a header's.
     fn of_instance(name: &str) -> Option<Self> {
-        Headers::new("X-AI-RateLimit", &format!("-{name}")).ok()
+        KNOWN.with_borrow_mut(|known| {
+            if let Some(headers) = known.get(name) {
+                return headers.clone();
+            }
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            let headers = Headers::new("X-AI-RateLimit", &format!("-{name}")).ok();
+            known.insert(name.to_owned(), headers.clone());
+            headers
+        })
     }
+}
+
+/// Instances whose headers a thread remembers at most.
+const MAX_KNOWN: usize = 1024;
+
+thread_local! {
+    /// The headers of instances: they are wanted for every call.
+    static KNOWN: RefCell<HashMap<String, Option<Headers>>> = RefCell::default();
 }
 
 #[cfg(test)]

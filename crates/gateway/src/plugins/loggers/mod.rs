@@ -123,6 +123,10 @@ impl RouteLogger for Logger {
 struct LoggerPlugin(Arc<Logger>);
 
 impl Plugin for LoggerPlugin {
+    fn acts(&self) -> bool {
+        false
+    }
+
     fn logger(&self) -> Option<Arc<dyn RouteLogger>> {
         Some(self.0.clone())
     }

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{CallRequest, Garbled};
 
@@ -28,8 +28,13 @@ pub(super) fn write(asked: &CallRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if !asked.body.is_empty() && !asked.headers.contains_key(CONTENT_LENGTH) {
-        out.extend_from_slice(format!("content-length: {}\r\n", asked.body.len()).as_bytes());
+    // Some servers wait for a body where nothing is said about one (RFC 9110, section 8.6).
+    let has_body =
+        !asked.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(asked.method);
+    if has_body && !asked.headers.contains_key(CONTENT_LENGTH) {
+        out.extend_from_slice(b"content-length: ");
+        out.extend_from_slice(HeaderValue::from(asked.body.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -99,7 +104,6 @@ fn part(own: &Bytes, bytes: &[u8], part: &[u8]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
     use http::header::HOST;
 
     use super::*;
@@ -173,7 +177,10 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let begin = "POST /v1/x?y=z HTTP/1.1\r\nhost: h:1\r\n";
-        assert_eq!(written(b"", &headers), format!("{begin}\r\n"));
+        assert_eq!(
+            written(b"", &headers),
+            format!("{begin}content-length: 0\r\n\r\n")
+        );
         assert_eq!(
             written(b"12", &headers),
             format!("{begin}content-length: 2\r\n\r\n")

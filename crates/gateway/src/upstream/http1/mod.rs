@@ -39,7 +39,7 @@ pub struct CallRequest<'a> {
     pub method: &'a Method,
     /// Path and query.
     pub target: &'a str,
-    /// The headers. `content-length` is added if there is a body and it is missing.
+    /// The headers. `content-length` is added where it is missing.
     pub headers: &'a HeaderMap,
     /// The body.
     pub body: &'a RequestBody,
