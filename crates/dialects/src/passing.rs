@@ -18,6 +18,10 @@ pub struct Noted<'a> {
     pub service_tier: Option<Cow<'a, str>>,
     /// Whether tools are called.
     pub has_tool_calls: bool,
+    /// Whether it says anything: text, thoughts, calls of tools.
+    pub has_content: bool,
+    /// Whether it says why it ended.
+    pub has_stopped: bool,
     /// What was used; `ext` is empty.
     pub usage: Usage,
     /// The usage object as the provider wrote it.
@@ -48,9 +52,27 @@ pub fn note(dialect: Dialect, document: &[u8]) -> Option<Noted<'_>> {
             Some(tier) => Some(text(tier)?),
         },
         has_tool_calls: found.has_tool_calls,
+        has_content: found.has_content,
+        has_stopped: found.has_stopped,
         usage: found.usage?,
         usage_object: std::str::from_utf8(found.usage_object).ok()?,
     })
+}
+
+/// Members that were seen in an object.
+#[derive(Default)]
+struct Seen(u8);
+
+impl Seen {
+    /// Notes the member of this number; an error if it was noted before, so that it is not plain which of them counts.
+    fn once(&mut self, number: u8, value: &Scanner<'_>) -> Result<(), ScanError> {
+        let before = self.0;
+        self.0 |= 1 << number;
+        match self.0 == before {
+            true => Err(value.unexpected()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What was found so far, as JSON.
@@ -58,6 +80,8 @@ pub fn note(dialect: Dialect, document: &[u8]) -> Option<Noted<'_>> {
 struct Found<'a> {
     is_answer: bool,
     has_tool_calls: bool,
+    has_content: bool,
+    has_stopped: bool,
     model: Option<&'a [u8]>,
     service_tier: Option<&'a [u8]>,
     usage: Option<Usage>,
@@ -65,14 +89,25 @@ struct Found<'a> {
 }
 
 fn openai<'a>(document: &mut Scanner<'a>, found: &mut Found<'a>) -> Result<(), ScanError> {
+    let mut seen = Seen::default();
     document.walk_object(|value, name| match name {
-        b"choices" => value.walk_array(|choice| {
-            found.is_answer = true;
-            openai_choice(choice, &mut found.has_tool_calls)
-        }),
-        b"model" => value.raw().map(|model| found.model = Some(model)),
-        b"service_tier" => value.raw().map(|tier| found.service_tier = Some(tier)),
+        b"choices" => {
+            seen.once(0, value)?;
+            value.walk_array(|choice| {
+                found.is_answer = true;
+                openai_choice(choice, found)
+            })
+        }
+        b"model" => {
+            seen.once(1, value)?;
+            value.raw().map(|model| found.model = Some(model))
+        }
+        b"service_tier" => {
+            seen.once(2, value)?;
+            value.raw().map(|tier| found.service_tier = Some(tier))
+        }
         b"usage" => {
+            seen.once(3, value)?;
             let begin = value.place();
             found.usage = Some(openai_chat::usage::counts(value)?);
             found.usage_object = value.since(begin);
@@ -84,13 +119,22 @@ fn openai<'a>(document: &mut Scanner<'a>, found: &mut Found<'a>) -> Result<(), S
     })
 }
 
-fn openai_choice(choice: &mut Scanner<'_>, has_tool_calls: &mut bool) -> Result<(), ScanError> {
+fn openai_choice(choice: &mut Scanner<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
     let mut has_message = false;
+    let mut seen = Seen::default();
     choice.walk_object(|value, name| match name {
         b"message" => {
+            seen.once(0, value)?;
             has_message = true;
-            openai_message(value, has_tool_calls)
+            openai_message(value, found)
         }
+        b"finish_reason" => {
+            seen.once(1, value)?;
+            found.has_stopped |= !matches!(value.raw()?, b"null" | b"\"\"" | b"\"null\"");
+            Ok(())
+        }
+        // Those of streams and of completions from before chats.
+        b"delta" | b"text" if value.first() != Some(b'n') => Err(value.unexpected()),
         // OpenRouter tells errors inside a choice.
         b"error" if value.first() != Some(b'n') => Err(value.unexpected()),
         _ if name.contains(&b'\\') => Err(value.unexpected()),
@@ -104,34 +148,64 @@ fn openai_choice(choice: &mut Scanner<'_>, has_tool_calls: &mut bool) -> Result<
 }
 
 /// Reads a message; an error for one that is not plain.
-fn openai_message(message: &mut Scanner<'_>, has_tool_calls: &mut bool) -> Result<(), ScanError> {
-    message.walk_object(|value, name| match (name, value.first()) {
-        (b"content", Some(b'"' | b'n')) => value.raw().map(drop),
-        (b"tool_calls", Some(b'[')) => value.walk_array(|call| {
-            *has_tool_calls = true;
-            match call.first() {
-                Some(b'{') => call.raw().map(drop),
-                _ => Err(call.unexpected()),
+fn openai_message(message: &mut Scanner<'_>, found: &mut Found<'_>) -> Result<(), ScanError> {
+    let mut seen = Seen::default();
+    message.walk_object(|value, name| {
+        let number = match name {
+            b"content" => 0,
+            b"reasoning_content" => 1,
+            b"reasoning" => 2,
+            b"refusal" => 3,
+            b"tool_calls" => 4,
+            b"function_call" => 5,
+            _ if name.contains(&b'\\') => return Err(value.unexpected()),
+            _ => return value.raw().map(drop),
+        };
+        seen.once(number, value)?;
+        match (name, value.first()) {
+            // `null`, which is all that is plain of `function_call`: it is how tools were called before.
+            (_, Some(b'n')) => value.raw().map(drop),
+            (b"tool_calls", Some(b'[')) => value.walk_array(|call| {
+                (found.has_tool_calls, found.has_content) = (true, true);
+                match call.first() {
+                    Some(b'{') => call.raw().map(drop),
+                    _ => Err(call.unexpected()),
+                }
+            }),
+            (b"tool_calls" | b"function_call", _) => Err(value.unexpected()),
+            (_, Some(b'"')) => {
+                found.has_content |= value.raw()? != b"\"\"";
+                Ok(())
             }
-        }),
-        // `null`, which is all that is plain of these; `function_call` is how tools were called before.
-        (b"tool_calls" | b"function_call", Some(b'n')) => value.raw().map(drop),
-        (b"content" | b"tool_calls" | b"function_call", _) => Err(value.unexpected()),
-        _ if name.contains(&b'\\') => Err(value.unexpected()),
-        _ => value.raw().map(drop),
+            _ => Err(value.unexpected()),
+        }
     })
 }
 
 fn anthropic<'a>(document: &mut Scanner<'a>, found: &mut Found<'a>) -> Result<(), ScanError> {
+    let mut seen = Seen::default();
     document.walk_object(|value, name| match name {
         b"type" if value.raw()? == b"\"message\"" => Ok(()),
         b"type" => Err(value.unexpected()),
         b"content" => {
+            seen.once(0, value)?;
             found.is_answer = true;
-            value.walk_array(|block| anthropic_block(block, &mut found.has_tool_calls))
+            value.walk_array(|block| {
+                found.has_content = true;
+                anthropic_block(block, &mut found.has_tool_calls)
+            })
         }
-        b"model" => value.raw().map(|model| found.model = Some(model)),
+        b"stop_reason" => {
+            seen.once(1, value)?;
+            found.has_stopped = value.raw()? != b"null";
+            Ok(())
+        }
+        b"model" => {
+            seen.once(2, value)?;
+            value.raw().map(|model| found.model = Some(model))
+        }
         b"usage" => {
+            seen.once(3, value)?;
             let begin = value.place();
             let (usage, service_tier) = anthropic_messages::usage::counts(value)?;
             (found.usage, found.service_tier) = (Some(usage), service_tier);

@@ -57,19 +57,19 @@ pub(crate) fn counts<'d>(object: &mut Scanner<'d>) -> Result<(Usage, Option<&'d 
             b"output_tokens" => {
                 usage.output = whole_number(value.raw()?).ok_or_else(|| value.unexpected())?
             }
-            b"cache_read_input_tokens" => usage.cache_read = whole_number(value.raw()?),
-            b"cache_creation_input_tokens" => usage.cache_write = whole_number(value.raw()?),
+            b"cache_read_input_tokens" => usage.cache_read = optional(value)?,
+            b"cache_creation_input_tokens" => usage.cache_write = optional(value)?,
             b"cache_creation" if value.first() == Some(b'{') => value.walk_object(|value, name| {
                 match name {
-                    b"ephemeral_5m_input_tokens" => usage.cache_write_5m = whole_number(value.raw()?),
-                    b"ephemeral_1h_input_tokens" => usage.cache_write_1h = whole_number(value.raw()?),
+                    b"ephemeral_5m_input_tokens" => usage.cache_write_5m = optional(value)?,
+                    b"ephemeral_1h_input_tokens" => usage.cache_write_1h = optional(value)?,
                     _ => return Err(value.unexpected()),
                 }
                 Ok(())
             })?,
             b"output_tokens_details" if value.first() == Some(b'{') => value.walk_object(|value, name| {
                 match name {
-                    b"thinking_tokens" => usage.reasoning = whole_number(value.raw()?),
+                    b"thinking_tokens" => usage.reasoning = optional(value)?,
                     _ => return Err(value.unexpected()),
                 }
                 Ok(())
@@ -84,6 +84,14 @@ pub(crate) fn counts<'d>(object: &mut Scanner<'d>) -> Result<(Usage, Option<&'d 
         Ok(())
     })?;
     Ok((usage, service_tier))
+}
+
+/// A count that may be missing.
+fn optional(value: &mut Scanner<'_>) -> Result<Option<u64>, ScanError> {
+    match value.raw()? {
+        b"null" => Ok(None),
+        number => whole_number(number).map(Some).ok_or_else(|| value.unexpected()),
+    }
 }
 
 /// Replaces the members of `kept` by those of `newer`: the counts of a stream are cumulative, the last one counts.

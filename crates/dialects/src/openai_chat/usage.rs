@@ -6,7 +6,7 @@
 use crate::Dialect;
 use crate::canonical::Usage;
 use crate::json::{Object, RawJson, Writer};
-use crate::scan::{ScanError, Scanner, whole_number};
+use crate::scan::{ScanError, Scanner, count};
 
 /// Reads a `usage` object. Numbers that are missing or no numbers count as not said.
 pub(crate) fn decode(raw: &RawJson) -> Usage {
@@ -27,14 +27,15 @@ pub(crate) fn decode(raw: &RawJson) -> Usage {
 /// Reads the numbers of a `usage` object; its own words are not kept.
 ///
 /// # Errors
-/// It is no object, or a name has escapes.
+/// It is no object, a name has escapes, or the names are those of another API.
 pub(crate) fn counts(usage: &mut Scanner<'_>) -> Result<Usage, ScanError> {
     let mut counts = Counts::default();
-    usage.walk_object(|value, name| {
-        if name.contains(&b'\\') {
-            return Err(value.unexpected());
+    usage.walk_object(|value, name| match name {
+        b"input_tokens" | b"output_tokens" | b"input_tokens_details" | b"output_tokens_details" => {
+            Err(value.unexpected())
         }
-        counts.read(name, value)
+        _ if name.contains(&b'\\') => Err(value.unexpected()),
+        _ => counts.read(name, value),
     })?;
     Ok(counts.usage())
 }
@@ -163,11 +164,6 @@ fn write_counts(w: &mut Writer<'_>, usage: &Usage) {
             w.optional_number("audio_tokens", usage.output_audio);
         });
     }
-}
-
-/// A count of tokens. Some providers write `12.0`.
-fn count(raw: &[u8]) -> Option<u64> {
-    whole_number(raw.strip_suffix(b".0").unwrap_or(raw))
 }
 
 /// The members that [`write_counts`] writes or that would contradict them.

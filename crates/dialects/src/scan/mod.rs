@@ -134,10 +134,11 @@ impl Members {
 
 /// Whether a name stands between quotes, with escapes or without.
 pub fn is_name(written: &[u8], name: &str) -> bool {
-    match written.contains(&b'\\') {
-        false => written == name.as_bytes(),
-        true => *string::unescape(written) == *name.as_bytes(),
-    }
+    // A name with escapes is longer than what it means.
+    written == name.as_bytes()
+        || (written.len() > name.len()
+            && written.contains(&b'\\')
+            && *string::unescape(written) == *name.as_bytes())
 }
 
 impl Member {
@@ -190,6 +191,17 @@ pub fn whole_number(json: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// A count that a JSON number says: one that is whole and not negative, also if it is written with a fraction of zero.
+pub fn count(json: &[u8]) -> Option<u64> {
+    if let Some(count) = whole_number(json) {
+        return Some(count);
+    }
+    let number: f64 = std::str::from_utf8(json).ok()?.parse().ok()?;
+    // Exact up to here; beyond it is no count of tokens.
+    let is_count = number >= 0.0 && number.fract() == 0.0 && number <= 9e15;
+    is_count.then_some(number as u64)
 }
 
 fn check_unique(document: &[u8], members: &[Member]) -> Result<(), ScanError> {

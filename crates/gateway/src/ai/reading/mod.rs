@@ -53,6 +53,8 @@ pub struct Facts {
     pub usage: Option<Usage>,
     /// The model that answered.
     pub model: Option<String>,
+    /// The tier at which it was served, by the vendor's word.
+    pub service_tier: Option<String>,
     /// Whether the answer is complete: its last event was seen, or its document is whole.
     pub ended: bool,
     /// Whether a reason was given why the answer stops.

@@ -7,6 +7,8 @@ use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 use tollgate_dialects::canonical::{Ext, ProviderError, Usage};
 use tollgate_dialects::glance::{content_only, string_behind};
+use tollgate_dialects::json::Object;
+use tollgate_dialects::passing;
 use tollgate_dialects::sse::SseEvent;
 use tollgate_dialects::{Dialect, estimate};
 
@@ -102,6 +104,9 @@ impl Notes {
 
     /// Takes a whole document.
     pub(super) fn document(&mut self, json: &str) {
+        if self.plain(json).is_some() {
+            return;
+        }
         let read = match self.protocol {
             Protocol::OpenaiResponses => self.responses_body(json, true),
             Protocol::AnthropicMessages => self.anthropic_body(json),
@@ -115,6 +120,35 @@ impl Notes {
             Some(()) => self.facts.ended = true,
             None => self.no_object(json),
         }
+    }
+
+    /// Takes a whole document of the usual kind, whose text is not kept, in one pass; `None` if it is another.
+    fn plain(&mut self, json: &str) -> Option<()> {
+        let dialect = match self.protocol {
+            Protocol::OpenaiChat => Dialect::OpenaiChat,
+            Protocol::AnthropicMessages => Dialect::AnthropicMessages,
+            _ => return None,
+        };
+        if self.max_text_bytes > 0 {
+            return None;
+        }
+        let noted = passing::note(dialect, json.as_bytes())?;
+        if noted.usage == Usage::default() {
+            // Counts by other names, perhaps.
+            return None;
+        }
+        let facts = &mut self.facts;
+        facts.model = Some(shortened(&noted.model)).filter(|model| !model.is_empty());
+        facts.service_tier = noted.service_tier.as_deref().map(shortened);
+        facts.tool_calls = noted.has_tool_calls;
+        facts.content_seen = noted.has_content;
+        facts.stopped = noted.has_stopped;
+        facts.ended = true;
+        facts.usage = Some(Usage {
+            ext: Object::parse(noted.usage_object, "usage").ok()?.into_ext(),
+            ..noted.usage
+        });
+        Some(())
     }
 
     /// Takes one of Amazon's frames.
@@ -182,9 +216,10 @@ impl Notes {
     /// A chunk or document of OpenAI's chat, of its embeddings, and of what looks like them; `None` if it is no object.
     fn chat(&mut self, json: &str, streamed: bool) -> Option<()> {
         let between = if streamed { "" } else { " " };
-        let keys = ["choices", "usage", "model", "error", "data"];
-        let [choices, usage, model, error, data] = pick(json, keys)?;
+        let keys = ["choices", "usage", "model", "error", "data", "service_tier"];
+        let [choices, usage, model, error, data, tier] = pick(json, keys)?;
         self.answered_by(model);
+        self.served_at(tier);
         // The objects of other APIs (jobs, files) tell of failures that are not the answer's.
         if streamed || self.protocol != Protocol::Passthrough {
             self.failure(error, json);
@@ -278,9 +313,10 @@ impl Notes {
 
     /// A response; `None` if it is no object.
     fn responses_body(&mut self, json: &str, whole: bool) -> Option<()> {
-        let keys = ["model", "usage", "output", "error", "status"];
-        let [model, usage, output, error, status] = pick(json, keys)?;
+        let keys = ["model", "usage", "output", "error", "status", "service_tier"];
+        let [model, usage, output, error, status, tier] = pick(json, keys)?;
         self.answered_by(model);
+        self.served_at(tier);
         self.count(usage);
         self.failure(error, json);
         let status = text(status);
@@ -427,6 +463,10 @@ impl Notes {
         if let Some(json) = json.filter(|json| json.starts_with('{')) {
             usage::merge(&mut self.usage, json);
             self.facts.usage = usage::read(self.protocol, &self.usage);
+            if self.protocol == Protocol::AnthropicMessages {
+                let tier = self.usage.get("service_tier").map(|tier| tier.text().to_owned());
+                self.served_at(tier.as_deref());
+            }
         }
     }
 
@@ -434,7 +474,14 @@ impl Notes {
         if self.facts.model.is_none() {
             self.facts.model = text(model)
                 .filter(|model| !model.is_empty())
-                .map(|model| model.chars().take(MAX_NAME_CHARS).collect());
+                .map(|model| shortened(&model));
+        }
+    }
+
+    /// The tier of a document or event; the last one counts.
+    fn served_at(&mut self, tier: Option<&str>) {
+        if let Some(tier) = text(tier) {
+            self.facts.service_tier = Some(shortened(&tier));
         }
     }
 
@@ -480,6 +527,14 @@ impl Notes {
         } else {
             self.lost();
         }
+    }
+}
+
+/// The beginning of a model's name, which is all of it unless somebody plays tricks.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME_CHARS) {
+        Some((end, _)) => name.get(..end).unwrap_or_default().to_owned(),
+        None => name.to_owned(),
     }
 }
 

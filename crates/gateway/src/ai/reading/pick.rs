@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_dialects::scan::{ScanError, Scanner, is_name};
+use tollgate_dialects::scan::{self, ScanError, Scanner, is_name};
 
 /// The raw values of these members of an object; `null` counts as missing, and of several members of a name the last
 /// counts. `None` if this is no object.
@@ -68,11 +68,5 @@ pub(in crate::ai) fn text(raw: Option<&str>) -> Option<Cow<'_, str>> {
 
 /// A count: a number that is whole and not negative, also if it is written with a fraction of zero.
 pub(in crate::ai) fn count(raw: &str) -> Option<u64> {
-    if let Ok(count) = raw.parse() {
-        return Some(count);
-    }
-    let number: f64 = raw.parse().ok()?;
-    // Exact up to here; beyond it is no count of tokens.
-    let is_count = number >= 0.0 && number.fract() == 0.0 && number <= 9e15;
-    is_count.then_some(number as u64)
+    scan::count(raw.as_bytes())
 }

@@ -78,6 +78,8 @@ fn openai(counts: &Counts<'_>) -> Option<Usage> {
         input: uncached.saturating_sub(cache_write.unwrap_or(0)),
         cache_read,
         cache_write,
+        cache_write_5m: cache_write.and(counts.inner(&["cache_creation"], "ephemeral_5m_input_tokens")),
+        cache_write_1h: cache_write.and(counts.inner(&["cache_creation"], "ephemeral_1h_input_tokens")),
         output: completion.saturating_add(beside.unwrap_or(0)),
         reasoning,
         input_audio: counts.inner(&details, "audio_tokens"),

@@ -318,6 +318,7 @@ impl Attempt {
     /// answer of an unknown kind used.
     pub fn read(&mut self, facts: Facts) {
         self.answered_model = facts.model;
+        self.service_tier = facts.service_tier.map(Into::into);
         self.has_tool_calls = facts.tool_calls;
         self.usage = facts.usage;
     }

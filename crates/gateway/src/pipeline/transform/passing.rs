@@ -174,6 +174,9 @@ impl Passing {
         if seen.model.is_none() {
             seen.model.clone_from(&facts.model);
         }
+        if seen.service_tier != facts.service_tier {
+            seen.service_tier.clone_from(&facts.service_tier);
+        }
     }
 }
 
