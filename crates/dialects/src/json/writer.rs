@@ -2,6 +2,7 @@
 
 use super::RawJson;
 use crate::canonical::Ext;
+use crate::scan::first_special;
 
 /// Writes one JSON document. The caller opens and closes objects and arrays; commas are placed here.
 ///
@@ -141,27 +142,45 @@ impl<'a> Writer<'a> {
 /// Writes a JSON string with its quotes.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut start = 0;
-    for (i, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0c => b"\\f",
-            0..0x20 => b"",
-            _ => continue,
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, behind) = rest.split_at(first_special(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = behind.split_first() else {
+            break;
         };
-        out.extend_from_slice(&text.as_bytes()[start..i]);
-        if escape.is_empty() {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-        } else {
-            out.extend_from_slice(escape);
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }
-        start = i + 1;
+        rest = behind;
     }
-    out.extend_from_slice(&text.as_bytes()[start..]);
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::write_string;
+
+    proptest! {
+        #[test]
+        fn strings_are_written_as_any_json_writer_does(
+            before in "[a-z\u{e9}漢]{0,80}",
+            odd in "[\\x00-\\x22\\\\\u{7f}\u{2028}]{0,3}",
+            behind in "[a-z\u{e9}😀]{0,80}",
+        ) {
+            let text = format!("{before}{odd}{behind}{odd}");
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+    }
 }

@@ -454,6 +454,26 @@ fn special_bytes(word: u64) -> u64 {
     (quote | backslash | control) & (ONES * 0x80)
 }
 
+/// Where the first quote, backslash or control character stands; the length if there is none.
+pub(crate) fn first_special(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    let rest = |at: usize| bytes.get(at..).unwrap_or_default();
+    while let Some(block) = rest(at).first_chunk::<BLOCK>()
+        && !look_at(block).0
+    {
+        at += BLOCK;
+    }
+    while let Some(word) = rest(at).first_chunk::<8>() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    at + rest(at).iter().position(is_special).unwrap_or(rest(at).len())
+}
+
 /// Whether a quote, backslash or control character stands in a block, and all its bytes put together.
 fn look_at(block: &[u8; BLOCK]) -> (bool, u8) {
     block.iter().fold((false, 0), |(has_special, high), &byte| {

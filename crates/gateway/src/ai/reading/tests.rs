@@ -186,6 +186,35 @@ fn failure(facts: &Facts) -> &str {
 }
 
 #[test]
+fn the_tier_is_what_the_vendor_says() {
+    for (protocol, framing, bytes) in [
+        (
+            Protocol::OpenaiChat,
+            Framing::Json,
+            r#"{"model":"m","service_tier":"flex","choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":1}}"#,
+        ),
+        (
+            Protocol::OpenaiChat,
+            Framing::Sse,
+            "data: {\"model\":\"m\",\"service_tier\":\"flex\",\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
+        ),
+        (
+            Protocol::AnthropicMessages,
+            Framing::Json,
+            r#"{"type":"message","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1,"service_tier":"flex"}}"#,
+        ),
+        (
+            Protocol::OpenaiResponses,
+            Framing::Json,
+            r#"{"model":"m","status":"completed","output":[],"service_tier":"flex"}"#,
+        ),
+    ] {
+        let facts = read_every_way(protocol, framing, bytes.as_bytes());
+        assert_eq!(facts.service_tier.as_deref(), Some("flex"), "{bytes}");
+    }
+}
+
+#[test]
 fn failures_are_told_by_their_code() {
     for (protocol, framing, answer, failed) in [
         (
