@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::VARY;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::metrics::Limit;
@@ -89,7 +89,7 @@ pub struct Record {
     /// How long its client may get nothing of a stream.
     pub keep_alive: Duration,
     /// The address as the client wrote it, where a plugin has changed it.
-    pub original_uri: Option<http::Uri>,
+    pub original_uri: Option<Uri>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
     pub answer_headers: HeaderMap,
     /// What limits of tokens say to the call.
@@ -454,6 +454,22 @@ impl Record {
     /// Whether the client's request was a HEAD, whose answer has no body.
     pub fn is_head(&self) -> bool {
         self.request.method == Method::HEAD
+    }
+
+    /// Copies what is kept of the head of the request. It is a part of the buffer that the connection reads into, which would
+    /// have to be made anew while a stream lasts.
+    pub fn let_go_of_buffers(&mut self) {
+        for value in self.request.headers.values_mut() {
+            if let Ok(mut own) = HeaderValue::from_bytes(value.as_bytes()) {
+                own.set_sensitive(value.is_sensitive());
+                *value = own;
+            }
+        }
+        for uri in self.original_uri.iter_mut().chain([&mut self.request.uri]) {
+            if let Ok(own) = Uri::try_from(uri.to_string()) {
+                *uri = own;
+            }
+        }
     }
 
     /// The headers that every answer carries.

@@ -353,6 +353,8 @@ impl AnswerBody {
     pub(super) fn stream(mut streaming: Box<Streaming>, mut record: Box<Record>) -> Self {
         if streaming.transform.seen().ended {
             streaming.charge(&mut record);
+        } else {
+            record.let_go_of_buffers();
         }
         AnswerBody(Inner::Stream { streaming, record })
     }
