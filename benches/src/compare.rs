@@ -101,7 +101,7 @@ async fn all_rounds(
                 duration_ms: milliseconds(plan.duration),
                 pids: target.pid.into_iter().collect(),
             };
-            let outcome = job.start(running.place().others)?;
+            let outcome = job.start(running.place().others).await?;
             outcomes.entry(target.name.clone()).or_default().push(outcome);
         }
     }

@@ -73,7 +73,7 @@ async fn one(gateway: &Path, kind: Option<&Kind>) -> io::Result<Footprint> {
     let family: Vec<u32> = target.pid.into_iter().flat_map(process::family).collect();
     let idle = process::usage(&family);
     let job = Job::new(&target, Pace::Idle(CONNECTIONS), Duration::from_millis(500));
-    let outcome = job.start(running.place().others)?;
+    let outcome = job.start(running.place().others).await?;
     if let Some((error, _)) = outcome.errors.first_key_value() {
         return Err(io::Error::other(error.clone()));
     }

@@ -1,7 +1,7 @@
 //! A run of load as a process of its own, on its own processor.
 
-use std::io;
-use std::process::{Command, Stdio};
+use std::io::{self, Read as _};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -59,21 +59,41 @@ impl Job {
     ///
     /// # Errors
     /// It cannot be started, or fails.
-    pub fn start(&self, cpus: &str) -> io::Result<Outcome> {
-        let output = Command::new("taskset")
+    pub async fn start(&self, cpus: &str) -> io::Result<Outcome> {
+        let child = Command::new("taskset")
             .args(["-c", cpus])
             .arg(std::env::current_exe()?)
             .arg("job")
             .arg(serde_json::to_string(self)?)
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !output.status.success() {
-            return Err(io::Error::other(format!(
-                "the load has failed: {}",
-                output.status
-            )));
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut load = Load(child);
+        // What it says fits into the pipe, so it ends before that is read.
+        let status = loop {
+            match load.0.try_wait()? {
+                Some(status) => break status,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        if !status.success() {
+            return Err(io::Error::other(format!("the load has failed: {status}")));
         }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        let mut said = Vec::new();
+        if let Some(stdout) = &mut load.0.stdout {
+            stdout.read_to_end(&mut said)?;
+        }
+        Ok(serde_json::from_slice(&said)?)
+    }
+}
+
+/// A process that ends with this.
+struct Load(Child);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -122,3 +142,6 @@ pub async fn put(address: &str, path: &str, headers: &str, body: &str) -> io::Re
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Time between two looks at whether the load has ended.
+const LOOK: Duration = Duration::from_millis(10);

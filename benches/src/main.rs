@@ -21,10 +21,12 @@ mod targets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures Tollgate against plain nginx. Everything stays on loopback and ends by itself.
 #[derive(Parser)]
@@ -123,6 +125,15 @@ fn run(command: Command) -> std::io::Result<bool> {
         .enable_all()
         .build()?;
     let tasks = tokio::task::LocalSet::new();
+    // Told to end, it ends what it has started.
+    let unless_ended = async |task: Pin<Box<dyn Future<Output = std::io::Result<bool>> + '_>>| {
+        let mut asked = signal(SignalKind::terminate())?;
+        tokio::select! {
+            outcome = task => outcome,
+            _ = asked.recv() => Err(std::io::Error::other("told to end")),
+            told = tokio::signal::ctrl_c() => told.and(Err(std::io::Error::other("told to end"))),
+        }
+    };
     match command {
         Command::Mock {
             listen,
@@ -155,7 +166,7 @@ fn run(command: Command) -> std::io::Result<bool> {
                 figures: &figures,
                 update,
             };
-            tasks.block_on(&runtime, count::count(&plan))
+            tasks.block_on(&runtime, unless_ended(Box::pin(count::count(&plan))))
         }
         Command::Job { job } => {
             let job: job::Job = serde_json::from_str(&job)?;
@@ -177,7 +188,7 @@ fn run(command: Command) -> std::io::Result<bool> {
                 only: &only,
                 out: &out,
             };
-            tasks.block_on(&runtime, growth::grow(&plan))
+            tasks.block_on(&runtime, unless_ended(Box::pin(growth::grow(&plan))))
         }
         Command::Compare {
             gateway,
@@ -191,7 +202,7 @@ fn run(command: Command) -> std::io::Result<bool> {
                 duration: Duration::from_secs(seconds),
                 only: &only,
             };
-            tasks.block_on(&runtime, compare::compare(&plan))
+            tasks.block_on(&runtime, unless_ended(Box::pin(compare::compare(&plan))))
         }
     }
 }

@@ -59,7 +59,7 @@ pub async fn measure(plan: &Plan<'_>) -> io::Result<Rounds> {
                     job
                 }
             };
-            let outcome = job.start(running.place().others)?;
+            let outcome = job.start(running.place().others).await?;
             rounds.entry((column.to_owned(), 2)).or_default().push(outcome);
         }
     }

@@ -89,7 +89,7 @@ pub async fn measure(plan: &Plan<'_>, axis: &Axis) -> io::Result<Rounds> {
                 continue;
             };
             eprintln!("{} {x}, round {} of {}", axis.id, round + 1, plan.rounds);
-            let outcome = job.start(running.place().others)?;
+            let outcome = job.start(running.place().others).await?;
             let outcome = Outcome {
                 idle_kib: Some(*memory),
                 ..outcome

@@ -112,7 +112,9 @@ async fn one(
     match axis.what {
         What::Connections => {
             job.pace = Pace::Connections(size);
-            let idle = Job::new(target, Pace::Idle(size), SHORT).start(running.place().others)?;
+            let idle = Job::new(target, Pace::Idle(size), SHORT)
+                .start(running.place().others)
+                .await?;
             idle_kib = Some(idle.memory_peak_kib.saturating_sub(idle.memory_before_kib));
         }
         // About 200 bytes are there without it.
@@ -123,7 +125,7 @@ async fn one(
         }
     }
     set_profile(running, &profile).await?;
-    let outcome = job.start(running.place().others)?;
+    let outcome = job.start(running.place().others).await?;
     Ok(Outcome { idle_kib, ..outcome })
 }
 
