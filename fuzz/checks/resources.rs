@@ -48,6 +48,10 @@ fn rbac(text: &str) {
 }
 
 fn told(lowered: Result<Lowered, Vec<Mistake>>, text: &str) {
+    if text.contains(SECRET) {
+        // Fuzzers learn words from what is compared. What a text says itself may be told.
+        return;
+    }
     match lowered {
         Ok(Lowered { resources, notes }) => {
             let dump = to_yaml(&resources).expect("what was lowered can be dumped");
@@ -66,7 +70,7 @@ fn told(lowered: Result<Lowered, Vec<Mistake>>, text: &str) {
     }
 }
 
-/// What no text of a fuzzer holds.
+/// The value of every secret.
 const SECRET: &str = "a value that nobody may see";
 
 fn secret(name: &str) -> Option<String> {

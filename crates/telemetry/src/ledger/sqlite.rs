@@ -23,6 +23,9 @@ use super::store::{Cutoffs, Store};
 /// How long a statement waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Rows come in thousands, one behind the other: larger pages than usual cost a quarter less to write.
+const PAGE_BYTES: u32 = 16 * 1024;
+
 /// The open file.
 pub(super) struct Sqlite {
     path: PathBuf,
@@ -149,6 +152,8 @@ fn only_for_its_owner(path: &Path) {
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), LedgerError> {
     let prepare = |connection: &mut Connection| {
         connection.busy_timeout(BUSY)?;
+        // Of a file that is new: a file keeps the size it was made with.
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         // Roll-ups and their keys are written and removed together; checking it would read whole tables.
