@@ -44,8 +44,11 @@ fn main() {
         idle_connections().await;
         idle_streams(Dialect::OpenAi, Dialect::OpenAi).await;
         idle_streams(Dialect::OpenAi, Dialect::Anthropic).await;
-        wrong_keys("off").await;
-        wrong_keys("/dev/null").await;
+        // Each is answered with 401, or most of them with 429.
+        for most in [0, 1000] {
+            wrong_keys("off", most).await;
+            wrong_keys("/dev/null", most).await;
+        }
     });
 }
 
@@ -117,11 +120,12 @@ async fn pausing(listener: TcpListener, dialect: Dialect) {
 }
 
 /// Calls with keys that nobody has.
-async fn wrong_keys(log: &str) {
+async fn wrong_keys(log: &str, most: u32) {
     let gateway = Setup::as_it_is(
         "models: {m: {provider: simulated}}\nconsumers: {c: {key: the-right-key, models: [\"*\"]}}\nmetrics: {listen: \"127.0.0.1:0\"}",
     )
     .server(&format!("access_log: {{path: {log}}}"))
+    .server(&format!("max_wrong_keys: {most}"))
     .start();
     let before = cpu(&gateway);
     let begun = Instant::now();
@@ -135,7 +139,7 @@ async fn wrong_keys(log: &str) {
     let (took, spent) = (begun.elapsed(), cpu(&gateway) - before);
     let share = spent.as_secs_f64() * 50_000.0 / KEYS as f64;
     println!(
-        "| wrong keys, access log `{log}` | {KEYS} | {:.0} per second; 50,000 per second take {share:.2} of a core |",
+        "| wrong keys, access log `{log}`, `max_wrong_keys: {most}` | {KEYS} | {:.0} per second; 50,000 per second take {share:.2} of a core |",
         KEYS as f64 / took.as_secs_f64()
     );
 }
@@ -155,7 +159,7 @@ async fn guess(gateway: SocketAddr, number: usize) {
             let length = socket.read(&mut buffer).await.expect("answers");
             assert!(length > 0, "the connection was closed");
             read.extend_from_slice(&buffer[..length]);
-            answers = count(&read, b"HTTP/1.1 401");
+            answers = count(&read, b"HTTP/1.1 4");
         }
         // The last body may still be on its way; it is read with the next answers.
     }

@@ -27,6 +27,7 @@ mod proxy;
 mod reload;
 mod secrets;
 mod ssl;
+mod tenants;
 mod tls;
 mod translation;
 mod usage;

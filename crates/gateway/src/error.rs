@@ -22,6 +22,9 @@ pub const REQUEST_TOO_LARGE: &str = "request_too_large";
 /// The code of a body that does not come.
 pub const REQUEST_TIMEOUT: &str = "request_timeout";
 
+/// How an attempt ends whose address may not be connected to.
+pub const ADDRESS_REFUSED: &str = "address_refused";
+
 /// Whose fault an error is; decides log level and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -292,7 +295,7 @@ impl AttemptError {
     pub fn is_unsent(&self) -> bool {
         matches!(
             self.outcome,
-            "connect_error" | "connect_timeout" | "dns_error" | "tls_error"
+            "connect_error" | "connect_timeout" | "dns_error" | "tls_error" | ADDRESS_REFUSED
         )
     }
 

@@ -21,6 +21,7 @@ use crate::responses::{Places, Responses, ResponsesError};
 use crate::secret_managers::{Agent, Timing, Wanted};
 use crate::secrets::{Env, Secrets};
 use crate::snapshot::{CompileError, Native, Snapshot};
+use crate::wrong_keys::WrongKeys;
 
 /// The gateway as all workers see it.
 pub struct Gateway {
@@ -39,6 +40,7 @@ pub struct Gateway {
     telemetry: Telemetry,
     changes: Changes,
     forwarding: Forwarding,
+    wrong_keys: Option<WrongKeys>,
 }
 
 /// What a gateway is made with beside its configuration.
@@ -128,6 +130,7 @@ impl Gateway {
             changes: Changes::shown(setting.telemetry.metrics()),
             telemetry: setting.telemetry,
             forwarding: setting.forwarding,
+            wrong_keys: WrongKeys::new(resources.server.max_wrong_keys),
         })
     }
 
@@ -369,6 +372,11 @@ impl Gateway {
     /// The snapshot that a call beginning now runs on.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// How many wrong keys come from where; `None` where nobody counts.
+    pub fn wrong_keys(&self) -> Option<&WrongKeys> {
+        self.wrong_keys.as_ref()
     }
 
     /// What is believed of requests that other proxies have passed on.

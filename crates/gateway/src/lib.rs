@@ -28,6 +28,7 @@ pub mod server;
 mod snapshot;
 pub mod upstream;
 pub mod who;
+mod wrong_keys;
 
 pub use certificates::check_ssl;
 pub use error::{AttemptError, CallError, Fault};

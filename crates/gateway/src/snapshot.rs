@@ -421,7 +421,7 @@ impl Compiler<'_> {
             verify: instance.tls.verify,
         };
         let endpoint = match Endpoint::parse(&instance.endpoint, &tls) {
-            Ok(endpoint) => endpoint,
+            Ok(endpoint) => endpoint.of_operator(),
             Err(error @ EndpointError::CaFile { .. }) => {
                 self.fail(&format!("{path}.tls.ca_file"), error);
                 return None;

@@ -8,7 +8,6 @@ pub mod expr;
 mod first_token;
 pub mod health;
 mod keys;
-mod network;
 mod retry_budget;
 pub mod router;
 mod routes;
@@ -16,7 +15,7 @@ mod sharded;
 
 pub use first_token::{FirstTokenTimes, HedgeBudget};
 pub use keys::KeyIndex;
-pub use network::{InvalidNetwork, Networks};
 pub use retry_budget::{RetryBudget, RetryLimits};
 pub use routes::RouteTable;
 pub use sharded::ShardedMap;
+pub use tollgate_resources::{InvalidNetwork, Networks};

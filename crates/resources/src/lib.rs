@@ -18,6 +18,7 @@
 pub mod adc;
 pub mod apisix;
 mod check;
+pub mod egress;
 mod glob;
 mod json;
 pub mod kubernetes;
@@ -25,8 +26,8 @@ mod lowered;
 mod mistake;
 pub mod model;
 mod named;
-
 mod native;
+mod network;
 pub mod objects;
 mod rbac;
 mod report;
@@ -42,6 +43,7 @@ pub use mistake::Mistake;
 pub use model::Resources;
 pub use named::Named;
 pub use native::{QUICKSTART, QUICKSTART_NAME, access_log_format, lower_native, native_schema};
+pub use network::{InvalidNetwork, Networks};
 pub use rbac::lower_rbac;
 pub use secret::{MissingVariable, NamelessReference, Secret, SecretRef};
 pub use yaml::{DumpError, to_yaml};

@@ -23,6 +23,7 @@ use tollgate_telemetry::ledger::Reader;
 
 use crate::cli::Failure;
 use crate::load::env;
+use crate::secret_files::lookup;
 use crate::trust;
 
 /// The variable that may hold the store's key.
@@ -293,7 +294,7 @@ fn keys(
 
 fn resolve(reference: &SecretRef, name: &str) -> Result<Secret, Failure> {
     reference
-        .resolve(&env)
+        .resolve(&lookup)
         .map_err(|missing| Failure::new(format!("the key `{name}` of the Admin API: {missing}")))
 }
 

@@ -8,6 +8,7 @@ use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 use crate::cli::{Failure, Source};
 use crate::load::env;
+use crate::secret_files::lookup;
 use crate::{otlp, trust};
 
 /// Checks a configuration as `run` would, and says what it means.
@@ -34,7 +35,7 @@ pub fn check(source: &Source) -> Result<(), Failure> {
         forwarding: Forwarding::default(),
         tls_versions: trust::versions(&lowered.resources.server),
     };
-    Gateway::new(&lowered.resources, &env, setting).map_err(Failure::all)?;
+    Gateway::new(&lowered.resources, &lookup, setting).map_err(Failure::all)?;
     let refused = tollgate_admin::refusals(
         &lowered.objects,
         lowered.deployment.strict,

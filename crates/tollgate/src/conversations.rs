@@ -11,6 +11,7 @@ use tollgate_store::StoreKey;
 use crate::administration::STORE_KEY_VARIABLE;
 use crate::cli::{Failure, RunArguments};
 use crate::load::env;
+use crate::secret_files::lookup;
 
 /// How long writing what waits may take at the end.
 const FINISH_TIME: Duration = Duration::from_secs(5);
@@ -46,7 +47,9 @@ pub fn keep(
         }
         _ => {}
     }
-    gateway.keep_responses(config, places, &env).map_err(Failure::new)
+    gateway
+        .keep_responses(config, places, &lookup)
+        .map_err(Failure::new)
 }
 
 /// Writes what waits to be kept.

@@ -10,14 +10,15 @@ use tollgate_resources::apisix::{FileKind, detect, log_format_line, lower_bootst
 use tollgate_resources::kubernetes::lower_manifests;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, LogFormat, StandaloneFormat};
 use tollgate_resources::objects::ObjectKey;
-use tollgate_resources::{Lowered, Mistake, Resources, access_log_format};
+use tollgate_resources::{Lowered, Mistake, Resources, SecretRef, access_log_format};
 use tollgate_telemetry::Format;
 
 use crate::cli::{Failure, Source};
+use crate::secret_files::{SecretFile, lookup};
 
-/// The contents of the files a configuration consists of, to notice changes.
+/// The contents of the files a configuration consists of, and what is known of those that hold its secrets, to notice changes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Files(Vec<(PathBuf, Result<String, String>)>);
+pub struct Files(Vec<(PathBuf, Result<String, String>)>, Vec<SecretFile>);
 
 /// Reads an environment variable.
 pub fn env(name: &str) -> Option<String> {
@@ -64,7 +65,7 @@ impl Source {
         match before.0.split_at_checked(files.len()) {
             Some((given, named)) if given == files => {
                 files.extend(named.iter().map(|(path, _)| again(path)));
-                Files(files)
+                with_secrets(files)
             }
             _ => self.with_named(files),
         }
@@ -86,7 +87,7 @@ impl Source {
             let text = read(&path);
             files.push((path, text));
         }
-        Files(files)
+        with_secrets(files)
     }
 
     /// Lowers the files' contents.
@@ -98,7 +99,14 @@ impl Source {
             None => None,
             Some(path) => Some((display(path), files.text(path)?)),
         };
-        if let (None, Some((name, text))) = (&self.rbac, &config) {
+        let config = config.as_ref().map(|(name, text)| (name.as_str(), *text));
+        let mut loaded = self.lower_kind(files, config)?;
+        loaded.notes.extend(files.1.iter().filter_map(SecretFile::note));
+        Ok(loaded)
+    }
+
+    fn lower_kind(&self, files: &Files, config: Option<(&str, &str)>) -> Result<Loaded, Failure> {
+        if let (None, Some((name, text))) = (&self.rbac, config) {
             match detect(text) {
                 FileKind::Bootstrap => return bootstrap(name, text, files),
                 FileKind::Standalone => return standalone(name, text),
@@ -107,7 +115,7 @@ impl Source {
                 FileKind::Native | FileKind::Unknown => {}
             }
         }
-        self.native(files, config.as_ref().map(|(name, text)| (name.as_str(), *text)))
+        self.native(files, config)
     }
 
     /// Whether it is our own format, or the NGINX demo's.
@@ -121,14 +129,14 @@ impl Source {
         let lowered = match &self.rbac {
             Some(path) => {
                 let text = files.text(path)?;
-                tollgate_resources::lower_rbac(&display(path), text, config, &env)
+                tollgate_resources::lower_rbac(&display(path), text, config, &lookup)
             }
             None => match config {
-                Some((name, text)) => tollgate_resources::lower_native(name, text, &env),
+                Some((name, text)) => tollgate_resources::lower_native(name, text, &lookup),
                 None => tollgate_resources::lower_native(
                     "built-in configuration",
                     tollgate_resources::QUICKSTART,
-                    &env,
+                    &lookup,
                 ),
             },
         };
@@ -239,6 +247,16 @@ fn without_file() -> Result<Loaded, Failure> {
         deployment: bootstrap.deployment,
         objects: Vec::new(),
     })
+}
+
+/// Adds what is known of the files that hold secrets of the configuration.
+fn with_secrets(files: Vec<(PathBuf, Result<String, String>)>) -> Files {
+    let texts = files.iter().filter_map(|(_, text)| text.as_deref().ok());
+    let secrets = texts
+        .flat_map(SecretRef::files_in)
+        .map(SecretFile::look)
+        .collect();
+    Files(files, secrets)
 }
 
 impl Files {

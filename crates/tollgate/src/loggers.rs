@@ -5,7 +5,7 @@ use tollgate_resources::model::Logging;
 use tollgate_telemetry::{Loggers, Outlets, PayloadRules, Redaction};
 
 use crate::cli::Failure;
-use crate::load::env;
+use crate::secret_files::lookup;
 
 /// Starts the loggers of all calls.
 ///
@@ -27,7 +27,7 @@ pub fn start(conf: &Logging, outlets: &Outlets) -> Result<Loggers, Failure> {
         loggers.rules.redactions.push(redaction);
     }
     for (position, conf) in conf.loggers.iter().enumerate() {
-        let logger = logger(conf, &env, outlets)
+        let logger = logger(conf, &lookup, outlets)
             .map_err(|error| Failure::new(format!("loggers[{position}]: {error}")))?;
         loggers.all_calls.push(logger);
     }

@@ -11,7 +11,7 @@ use tollgate_telemetry::outbound::Address;
 use tollgate_telemetry::traces::{self, TraceId, Traces};
 
 use crate::cli::Failure;
-use crate::load::env;
+use crate::secret_files::lookup;
 
 /// Starts to trace calls.
 ///
@@ -44,7 +44,7 @@ fn settings(config: &Collector, section: &str) -> Result<Settings, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in config.headers.iter() {
         let key = format!("headers.{name}");
-        let value = value.resolve(&env).map_err(|error| failed(&key, &error))?;
+        let value = value.resolve(&lookup).map_err(|error| failed(&key, &error))?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| failed(&key, &error))?;
         // The error does not repeat the value.
         let mut value = HeaderValue::from_str(value.expose()).map_err(|error| failed(&key, &error))?;

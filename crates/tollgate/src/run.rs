@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tollgate_gateway::server::{self, Bounds, ByName, Limits, Listening, Running, Settings, Tls};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
+use tollgate_resources::egress::Egress;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
@@ -19,7 +20,10 @@ use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
-use crate::{administration, banner, conversations, files, observation, own_log, prices, telemetry, trust};
+use crate::secret_files::lookup;
+use crate::{
+    administration, banner, conversations, core_dumps, files, observation, own_log, prices, telemetry, trust,
+};
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
@@ -43,6 +47,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// The configuration has mistakes, or an address cannot be listened on.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     own_log::start();
+    core_dumps::forbid();
     let result = serve(arguments);
     // Before anything else is told: what was told last may say why.
     own_log::flush();
@@ -59,6 +64,9 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
     }
+    Egress::new(&resources.server.egress)
+        .map_err(Failure::new)?
+        .establish();
     // Before anything is compiled: what is trusted is settled when an upstream is.
     trust::reach(&deployment)?.establish();
     let (telemetry, usage) = telemetry::start(&resources, &deployment)?;
@@ -71,7 +79,7 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
         forwarding: forwarding(&deployment, is_native)?,
         tls_versions: trust::versions(&resources.server),
     };
-    let gateway = Arc::new(Gateway::new(&resources, &env, setting).map_err(Failure::all)?);
+    let gateway = Arc::new(Gateway::new(&resources, &lookup, setting).map_err(Failure::all)?);
     telemetry::observe_health(&gateway, &deployment);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
@@ -219,7 +227,7 @@ fn reload(
         let objects = served(std::mem::take(&mut lowered.objects), &lowered.deployment)?;
         let prices = prices::in_force(&lowered.resources.prices)?;
         gateway
-            .replace(&lowered.resources, &env)
+            .replace(&lowered.resources, &lookup)
             .map_err(Failure::all)
             .map(|()| {
                 gateway.set_prices(prices, lowered.resources.prices.unknown);

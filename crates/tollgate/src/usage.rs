@@ -11,7 +11,8 @@ use tollgate_telemetry::Metrics;
 use tollgate_telemetry::ledger::{Call, Calls, Column, Keep, Ledger, Place, Reader, Report, Settings, Usage};
 
 use crate::cli::{Failure, Source, UsageArguments};
-use crate::load::{Loaded, env};
+use crate::load::Loaded;
+use crate::secret_files::lookup;
 use crate::sync::Admin;
 
 /// Begins to keep usage as a configuration wants it; nothing where it wants none.
@@ -78,7 +79,7 @@ pub fn place(usage: &model::Usage, data_dir: &str) -> Result<Place, Failure> {
         UsageStore::Embedded => Place::File(in_folder(data_dir)),
         UsageStore::File(file) => Place::File(file.into()),
         UsageStore::Postgres(address) => {
-            let address = address.resolve(&env).map_err(|missing| failed(&missing))?;
+            let address = address.resolve(&lookup).map_err(|missing| failed(&missing))?;
             if !Place::is_postgres(address.expose()) {
                 return Ok(Place::File(address.expose().into()));
             }

@@ -25,4 +25,4 @@ mod token_limits;
 mod upstream_health;
 mod vendors;
 
-pub use node::{ADMIN_KEY, Node, NodeSetup};
+pub use node::{ADMIN_KEY, CHAT, Node, NodeSetup, chat_route};

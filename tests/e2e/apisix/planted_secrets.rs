@@ -35,6 +35,9 @@ struct Talkative {
     process: Process,
     calls: SocketAddr,
     admin: SocketAddr,
+    metrics: SocketAddr,
+    /// Is told spans and log records of all calls.
+    collector: Upstream,
     folder: TempDir,
     /// [`PLANTED`], and what is made anew for every test.
     secrets: Vec<String>,
@@ -48,12 +51,18 @@ impl Talkative {
         let format = "$request $request_uri $args $http_authorization $http_apikey $http_x_api_key $http_cookie \
                       $http_proxy_authorization $upstream_uri $upstream_addr $status $consumer_name $tollgate_attempts \
                       $tollgate_error_code";
+        let collector = Upstream::start(|_, peer| {
+            peer.send(&answers::answer(200, "content-type: application/x-protobuf\r\n", b""));
+            Next::Keep
+        });
         let text = format!(
             "deployment:\n  admin:\n    admin_key:\n      - {{name: admin, key: {ADMIN}, role: admin}}\n      \
              - {{name: viewer, key: {VIEWER}, role: viewer}}\n    admin_listen: {{ip: 127.0.0.1, port: 0}}\n\
              nginx_config: {{http: {{access_log_format: \"{format}\"}}}}\n\
-             tollgate: {{data_dir: {}}}\n",
-            folder.path().join("data").display()
+             plugin_attr: {{prometheus: {{export_addr: {{ip: 127.0.0.1, port: 0}}}}}}\n\
+             tollgate: {{data_dir: {}, traces: {{endpoint: \"http://{}\", logs: true}}}}\n",
+            folder.path().join("data").display(),
+            collector.address()
         );
         fs::write(&config, text).expect("a file can be written");
         let config = config.to_str().expect("text");
@@ -76,6 +85,8 @@ impl Talkative {
         Talkative {
             calls: address("listening on").unwrap_or_else(|| panic!("no address in {told}")),
             admin: address("Admin API  ").unwrap_or_else(|| panic!("no Admin API in {told}")),
+            metrics: address("metrics").unwrap_or_else(|| panic!("no metrics in {told}")),
+            collector,
             process,
             folder,
             secrets: PLANTED.iter().map(|secret| (*secret).to_owned()).collect(),
@@ -117,9 +128,14 @@ impl Talkative {
         is_clean(&self.secrets, bytes, place);
     }
 
-    /// Ends the process, and asserts that neither its output nor the files of its store hold a secret.
+    /// Ends the process, and asserts that neither its output, nor what collectors are told, nor the files of its store and its
+    /// ledger hold a secret.
     #[track_caller]
     fn ends_clean(self) {
+        let numbers = Connection::open(self.metrics).send(&Request::new("GET", "/apisix/prometheus/metrics"));
+        assert_eq!(numbers.status(), 200);
+        assert!(numbers.text().contains("tollgate_calls_begun_total"), "{}", numbers.text());
+        self.is_clean(&numbers.body, "the metrics");
         let finished = self.process.stop();
         assert!(
             finished.stdout.contains(" 200 "),
@@ -128,6 +144,12 @@ impl Talkative {
         );
         is_clean(&self.secrets, finished.stdout.as_bytes(), "the access log");
         is_clean(&self.secrets, finished.stderr.as_bytes(), "standard error");
+        let mut told = 0;
+        while let Some(asked) = self.collector.try_asked() {
+            is_clean(&self.secrets, &asked.body, "what the collector is told");
+            told += asked.body.len();
+        }
+        assert!(told > 0, "the collector is told of the calls");
         let mut files = 0;
         for entry in fs::read_dir(self.folder.path().join("data")).expect("the folder") {
             let path = entry.expect("an entry").path();

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tollgate_policy::health::Found;
+use tollgate_resources::egress::{self, Origin};
 
 use super::check::Check;
 use crate::ai::config::CheckKind;
@@ -70,6 +71,7 @@ impl Prober {
 
     /// `None`: the connection failed or broke.
     async fn exchange(&self, address: SocketAddr) -> Option<Found> {
+        egress::check(Origin::Object, &self.check.target.host, address.ip()).ok()?;
         let tcp = TcpStream::connect(address).await.ok()?;
         // Nothing depends on it but speed.
         let _ = tcp.set_nodelay(true);

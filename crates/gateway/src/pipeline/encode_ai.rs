@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_dialects::scan::{Edit, scan};
 use tollgate_dialects::{Dialect, apisix};
+use tollgate_resources::egress::Origin;
 
 use super::ask::Asked;
 use super::attempt::Common;
@@ -313,7 +314,10 @@ pub(super) async fn exchange(
         ca_file: None,
         verify: true,
     };
-    let endpoint = Endpoint::parse(&request.url, &tls).map_err(|error| error.to_string())?;
+    let mut endpoint = Endpoint::parse(&request.url, &tls).map_err(|error| error.to_string())?;
+    if candidate.instance.endpoint.origin == Origin::Operator {
+        endpoint = endpoint.of_operator();
+    }
     let body = Bytes::copy_from_slice(request.body.expose().as_bytes());
     let limits = candidate.model.timeouts;
     let mut headers = HeaderMap::new();

@@ -138,7 +138,11 @@ pub async fn serve(
         } else {
             head.dialect_of_objects(&record.request)
         };
-        let outcome = answer_call(&worker, &snapshot, &head, body, &mut record, &told).await;
+        let mut outcome = answer_call(&worker, &snapshot, &head, body, &mut record, &told).await;
+        if let (Err(_), Some(wrong_keys)) = (&outcome, worker.gateway.wrong_keys()) {
+            let client = record.client().ip();
+            outcome = outcome.map_err(|error| wrong_keys.judged(error, client));
+        }
         (record, outcome)
     });
     Ok(early::answer(call, &waiting).await)

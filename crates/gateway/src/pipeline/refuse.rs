@@ -15,6 +15,7 @@ use super::bounds;
 use super::record::Record;
 use super::relay::AnswerBody;
 use crate::error::{CallError, Fault, INVALID_FRAMING, REQUEST_TIMEOUT, REQUEST_TOO_LARGE};
+use crate::wrong_keys::TOO_MANY_WRONG_KEYS;
 
 /// Gives an error to the client.
 pub fn refuse(error: &CallError, mut record: Box<Record>) -> Response<AnswerBody> {
@@ -121,6 +122,7 @@ fn limit_of(code: &str) -> Option<Limit> {
         bounds::HEADERS_TOO_LARGE => Some(Limit::MaxHeader),
         REQUEST_TOO_LARGE => Some(Limit::MaxBody),
         REQUEST_TIMEOUT => Some(Limit::BodyTimeout),
+        TOO_MANY_WRONG_KEYS => Some(Limit::MaxWrongKeys),
         _ => None,
     }
 }

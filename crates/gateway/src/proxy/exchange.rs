@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use rustls_pki_types::ServerName;
 use tokio::time::{Instant, sleep_until};
 use tollgate_dialects::canonical::ErrorKind;
+use tollgate_resources::egress::Origin;
 
 use super::headers;
 use super::node::Node;
@@ -366,5 +367,6 @@ fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endp
         query: None,
         pool_key: pool_key.into(),
         keep: Keep::default(),
+        origin: Origin::Object,
     })
 }

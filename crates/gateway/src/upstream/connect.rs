@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tollgate_resources::egress;
 use tollgate_telemetry::outbound::Stream;
 
 use super::endpoint::{Endpoint, Scheme};
 use super::reach;
-use crate::error::AttemptError;
+use crate::error::{ADDRESS_REFUSED, AttemptError};
 
 /// How long an address may take when the name has another one: a dead address must not use up the whole time for connecting.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(1);
@@ -63,10 +64,7 @@ async fn connect(
 
 async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), AttemptError> {
     if let Some(address) = reach::address(&endpoint.host, endpoint.port) {
-        return TcpStream::connect(address)
-            .await
-            .map(|tcp| (tcp, address))
-            .map_err(|error| AttemptError::connect("connect_error", format!("{address}: {error}")));
+        return connect_to(std::iter::once(address), endpoint).await;
     }
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
@@ -93,6 +91,11 @@ async fn connect_to(
     let mut last = None;
     let mut addresses = addresses.peekable();
     while let Some(address) = addresses.next() {
+        // Here, and not where a name is resolved: it may lead elsewhere by now.
+        if let Err(refused) = egress::check(endpoint.origin, &endpoint.host, address.ip()) {
+            last = Some((ADDRESS_REFUSED, refused.to_string()));
+            continue;
+        }
         let connecting = TcpStream::connect(address);
         let connected = if addresses.peek().is_some() {
             tokio::time::timeout(NEXT_ADDRESS_AFTER, connecting).await
@@ -101,12 +104,12 @@ async fn connect_to(
         };
         match connected {
             Ok(Ok(tcp)) => return Ok((tcp, address)),
-            Ok(Err(error)) => last = Some(format!("{address}: {error}")),
-            Err(_) => last = Some(format!("{address}: no answer")),
+            Ok(Err(error)) => last = Some(("connect_error", format!("{address}: {error}"))),
+            Err(_) => last = Some(("connect_error", format!("{address}: no answer"))),
         }
     }
     Err(match last {
-        Some(detail) => AttemptError::connect("connect_error", detail),
+        Some((outcome, detail)) => AttemptError::connect(outcome, detail),
         None => AttemptError::connect("dns_error", format!("{}: no addresses", endpoint.host)),
     })
 }

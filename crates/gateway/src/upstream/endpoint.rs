@@ -11,6 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
+use tollgate_resources::egress::Origin;
 
 use super::{Keep, reach};
 
@@ -52,6 +53,8 @@ pub struct Endpoint {
     pub pool_key: Arc<str>,
     /// How long and how many connections are kept for later calls.
     pub keep: Keep,
+    /// Who has named it.
+    pub origin: Origin,
 }
 
 /// TLS settings of a provider.
@@ -122,7 +125,7 @@ impl Endpoint {
         format!("{scheme}://{}:{}", self.host, self.port)
     }
 
-    /// Parses a base address.
+    /// Parses a base address that an object has named.
     ///
     /// # Errors
     /// The address or its TLS settings cannot be used.
@@ -174,7 +177,19 @@ impl Endpoint {
             query: uri.query().map(str::to_owned),
             pool_key: pool_key.into(),
             keep: Keep::default(),
+            origin: Origin::Object,
         })
+    }
+
+    /// The same endpoint, named by the operator. It shares no connections with those that objects name, for which other rules
+    /// hold.
+    #[must_use]
+    pub fn of_operator(self) -> Self {
+        Endpoint {
+            pool_key: format!("operator|{}", self.pool_key).into(),
+            origin: Origin::Operator,
+            ..self
+        }
     }
 
     fn simulated(query: &str) -> Self {
@@ -189,6 +204,7 @@ impl Endpoint {
             query: None,
             pool_key: "simulated".into(),
             keep: Keep::default(),
+            origin: Origin::Operator,
         }
     }
 }

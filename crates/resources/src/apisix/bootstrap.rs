@@ -7,8 +7,10 @@ use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
 use crate::model::{Admin, Deployment, Logging, PriceSettings, Server, Traces, Usage};
+use crate::native::file::EgressEntry;
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
 use crate::native::prices::{self, PricesEntry};
+use crate::native::server::{lower_egress, lower_max_wrong_keys};
 use crate::native::traces::{self, TracesEntry};
 use crate::native::usage::{self, UsageEntry};
 use crate::report::{Report, syntax_mistake, unknown};
@@ -65,12 +67,20 @@ pub fn lower_bootstrap(
         .and_then(|section| section.section("admin", &mut report));
     let mut admin = admin::lower(of_admin.as_ref(), &mut report);
     let provider = deployment::provider(section.as_ref(), role, with_admin, file, &mut report);
-    let server = server::lower(&root, &mut report);
+    let mut server = server::lower(&root, &mut report);
     let deployment = deployment::lower(&root, provider, &mut report);
     if with_admin {
         admin::settle(&mut admin, of_admin.as_ref(), deployment.strict, &mut report);
     }
-    let own = Own::lower(root.section("tollgate", &mut report).as_ref(), &mut report);
+    let tollgate = root.section("tollgate", &mut report);
+    // APISIX answers every wrong key alike.
+    if deployment.strict {
+        server.max_wrong_keys = None;
+    }
+    if let Some(section) = &tollgate {
+        lower_own_of_server(&mut server, section, &mut report);
+    }
+    let own = Own::lower(tollgate.as_ref(), &mut report);
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {
@@ -133,6 +143,16 @@ impl Own {
             prices: prices::lower(prices.as_ref(), &at("prices"), report),
         }
     }
+}
+
+/// Keys of our `server` that stand below `tollgate` in this file.
+fn lower_own_of_server(server: &mut Server, section: &View<'_>, report: &mut Report) {
+    let most = section.typed::<u64>("max_wrong_keys", report);
+    if let Some(most) = lower_max_wrong_keys(most, &section.path, report) {
+        server.max_wrong_keys = most;
+    }
+    let egress = section.typed::<EgressEntry>("egress", report);
+    server.egress = lower_egress(egress.as_ref(), &section.path.key("egress"), report);
 }
 
 /// The line of the `nginx_config.http.access_log_format` that a bootstrap file holds. Its variables are known only to who

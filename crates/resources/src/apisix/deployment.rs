@@ -74,8 +74,17 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
         refuse_others(
             &tollgate,
             &[
-                "data_dir", "resolve", "ca_file", "logging", "loggers", "traces", "usage", "metrics",
+                "data_dir",
+                "resolve",
+                "ca_file",
+                "logging",
+                "loggers",
+                "traces",
+                "usage",
+                "metrics",
                 "prices",
+                "max_wrong_keys",
+                "egress",
             ],
             report,
         );

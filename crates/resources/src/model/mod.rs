@@ -42,7 +42,7 @@ pub use metrics::{MetricAttributes, MetricLabels, Metrics, PrometheusAttributes}
 pub use prices::{LongPrice, OnUnknownPrice, OwnPrice, Price, PriceRates, PriceSettings, ProviderPrices};
 pub use responses::{HostPort, Redis, RedisServers, Responses, ResponsesHome};
 pub use route::{Plugins, Route, UriPattern};
-pub use server::{Https, Server, ServerTls, TlsVersion};
+pub use server::{Egress, Https, Server, ServerTls, TlsVersion};
 pub use timeouts::Timeouts;
 pub use traces::{Collector, OtlpProtocol, Traces};
 pub use usage::{Usage, UsageStore};

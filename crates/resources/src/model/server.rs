@@ -31,6 +31,13 @@ pub struct Server {
     pub max_connections: Option<usize>,
     /// Most calls at once on one HTTP/2 connection; further ones are refused.
     pub max_streams: u32,
+    /// Wrong keys of one address in a minute that are answered with 401; further ones are answered with 429. `None` counts
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_wrong_keys: Option<u32>,
+    /// Where the gateway may connect to.
+    #[serde(skip_serializing_if = "Egress::is_default")]
+    pub egress: Egress,
     /// How long a client may take for the TLS handshake, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// How long a client may take to send the head of a request, in milliseconds.
@@ -52,6 +59,24 @@ pub struct Server {
     pub workers: Option<usize>,
     /// One line per call.
     pub access_log: AccessLog,
+}
+
+/// Where the gateway may connect to. What is written in the lists is an address, a network, a name, or `*.` and a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Egress {
+    /// What objects may reach; `None`: everything that is not refused otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+    /// What nobody may reach.
+    pub deny: Vec<String>,
+    /// Whether metadata services of clouds may be reached.
+    pub metadata: bool,
+}
+
+impl Egress {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Egress::default()
+    }
 }
 
 /// Certificate of the listeners.
@@ -114,6 +139,9 @@ impl Server {
     pub const DEFAULT_MAX_CONNECTIONS: usize = 65_536;
     /// RFC 9113 recommends at least 100; an SDK that sends all calls over one connection may have more.
     pub const DEFAULT_MAX_STREAMS: u32 = 200;
+    /// A person or a program with a wrong key stays far below it, and an office behind one address too; whoever tries keys
+    /// does not.
+    pub const DEFAULT_MAX_WRONG_KEYS: u32 = 1000;
     /// A handshake around the world takes well below a second.
     pub const DEFAULT_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
     /// As in nginx. While a client takes nothing, its provider waits too.
@@ -143,6 +171,8 @@ impl Default for Server {
             max_uri_bytes: Server::DEFAULT_MAX_URI_BYTES,
             max_connections: None,
             max_streams: Server::DEFAULT_MAX_STREAMS,
+            max_wrong_keys: Some(Server::DEFAULT_MAX_WRONG_KEYS),
+            egress: Egress::default(),
             handshake_timeout_ms: Server::DEFAULT_HANDSHAKE_TIMEOUT_MS,
             header_timeout_ms: Server::DEFAULT_HEADER_TIMEOUT_MS,
             body_timeout_ms: Server::DEFAULT_BODY_TIMEOUT_MS,

@@ -233,6 +233,11 @@ pub(crate) struct ServerEntry {
     pub(crate) max_connections: Option<u64>,
     /// Most calls at once on one HTTP/2 connection. Default: 200.
     pub(crate) max_streams: Option<u64>,
+    /// Wrong keys of one address in a minute that are answered with 401; further ones are answered with 429. A right key is
+    /// served all the same. 0 counts none. Default: 1000.
+    pub(crate) max_wrong_keys: Option<u64>,
+    /// Where the gateway may connect to.
+    pub(crate) egress: Option<EgressEntry>,
     /// How long a client may take for the TLS handshake. Default: `10s`.
     pub(crate) handshake_timeout: Option<Duration>,
     /// How long a client may take to send the head of a request. Default: `30s`.
@@ -253,6 +258,23 @@ pub(crate) struct ServerEntry {
     pub(crate) workers: Option<u64>,
     /// One line per call.
     pub(crate) access_log: Option<AccessLogEntry>,
+}
+
+/// Where the gateway may connect to. Each entry of a list is an IP address, a network such as `10.0.0.0/8`, a name, or `*.` and
+/// a name for all below it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EgressEntry {
+    /// What may be reached by objects, such as those of the Admin API. What this file names itself may be reached all the
+    /// same. Default: everything.
+    pub(crate) allow: Option<Vec<String>>,
+    /// What may be reached by nothing. Default: nothing.
+    #[serde(default)]
+    pub(crate) deny: Vec<String>,
+    /// Whether metadata services of clouds may be reached, which give credentials to whoever asks: link-local addresses and a
+    /// few more. Default: `false`.
+    #[serde(default)]
+    pub(crate) metadata: bool,
 }
 
 /// Certificate of the listeners.

@@ -11,14 +11,14 @@
 mod auth;
 mod choice;
 mod consumers;
-mod file;
+pub(crate) mod file;
 pub(crate) mod logging;
 mod metrics;
 mod models;
 pub(crate) mod prices;
 mod providers;
 mod responses;
-mod server;
+pub(crate) mod server;
 pub(crate) mod traces;
 mod units;
 pub(crate) mod usage;

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use super::choice::OneOrMore;
-use super::file::{AccessLogEntry, ServerEntry};
+use super::file::{AccessLogEntry, EgressEntry, ServerEntry};
 use super::units::Measure;
-use crate::model::{AccessLog, LogFormat, LogPath, Server, ServerTls};
+use crate::egress;
+use crate::model::{AccessLog, Egress, LogFormat, LogPath, Server, ServerTls};
 use crate::report::{Report, quote};
 use crate::tree::Path;
 
@@ -29,6 +30,9 @@ const MAX_CONNECTIONS: u64 = 10_000_000;
 
 /// Most calls at once on one connection that a configuration may allow.
 const MAX_STREAMS: u64 = 10_000;
+
+/// Most wrong keys of one address in a minute that a configuration may allow.
+const MAX_WRONG_KEYS: u64 = 10_000_000;
 
 /// Lowers `server`.
 pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
@@ -56,6 +60,7 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
     ] {
         check_range(value, 1, most, &path.key(key), report);
     }
+    let max_wrong_keys = lower_max_wrong_keys(entry.max_wrong_keys, &path, report);
     let tls = entry.tls.as_ref().map(|tls| {
         for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
             if file.is_empty() {
@@ -80,6 +85,8 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
             .max_streams
             .and_then(|most| u32::try_from(most).ok())
             .unwrap_or(default.max_streams),
+        max_wrong_keys: max_wrong_keys.unwrap_or(default.max_wrong_keys),
+        egress: lower_egress(entry.egress.as_ref(), &path.key("egress"), report),
         handshake_timeout_ms: entry
             .handshake_timeout
             .map_or(default.handshake_timeout_ms, Measure::value),
@@ -94,6 +101,50 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
         drain_ms: entry.drain.map_or(default.drain_ms, Measure::value),
         workers: entry.workers.and_then(|workers| usize::try_from(workers).ok()),
         access_log: lower_access_log(entry.access_log.as_ref(), &path.key("access_log"), report),
+    }
+}
+
+/// Lowers `max_wrong_keys`: what was said of it, if anything was; 0 is none.
+pub(crate) fn lower_max_wrong_keys(
+    written: Option<u64>,
+    section: &Path,
+    report: &mut Report,
+) -> Option<Option<u32>> {
+    let most = written?;
+    check_range(
+        Some(most),
+        0,
+        MAX_WRONG_KEYS,
+        &section.key("max_wrong_keys"),
+        report,
+    );
+    Some(u32::try_from(most).ok().filter(|most| *most > 0))
+}
+
+/// Lowers `egress`.
+pub(crate) fn lower_egress(entry: Option<&EgressEntry>, path: &Path, report: &mut Report) -> Egress {
+    let Some(entry) = entry else {
+        return Egress::default();
+    };
+    let mut lists = vec![("deny", &entry.deny)];
+    lists.extend(entry.allow.as_ref().map(|allow| ("allow", allow)));
+    for (key, texts) in lists {
+        let list = path.key(key);
+        for (position, text) in texts.iter().enumerate() {
+            let one = Egress {
+                deny: vec![text.clone()],
+                ..Egress::default()
+            };
+            if egress::Egress::new(&one).is_err() {
+                let problem = format!("`{}` {}", quote(text), egress::NO_PLACE);
+                report.mistake(&report.item(&list, position), problem);
+            }
+        }
+    }
+    Egress {
+        allow: entry.allow.clone(),
+        deny: entry.deny.clone(),
+        metadata: entry.metadata,
     }
 }
 

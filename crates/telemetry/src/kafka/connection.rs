@@ -68,6 +68,7 @@ impl Connection {
                 host: address.host.clone(),
                 port: address.port,
                 tls,
+                origin: settings.origin,
             };
             let stream = connect(&place, within).await?;
             let mut connection = Connection {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_resources::Secret;
+use tollgate_resources::egress::Origin;
 
 use super::partition::Partitioner;
 use crate::delivery::Limits;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub topic: String,
     /// Whom to trust, if connections are encrypted.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Who has named the brokers.
+    pub origin: Origin,
     /// Who has to have stored a record before it counts as delivered.
     pub acks: Acks,
     /// How long connecting may take, TLS and sign-in included, how long a broker may wait for its replicas, and how long any
@@ -105,6 +108,7 @@ impl Settings {
             brokers,
             topic: topic.into(),
             tls: None,
+            origin: Origin::Operator,
             acks: Acks::default(),
             timeout: Duration::from_secs(3),
             metadata_refresh: Duration::from_secs(30),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tollgate_resources::egress;
+
 use super::number::Counter;
 use super::{Description, Metrics};
 
@@ -21,6 +23,8 @@ pub enum Limit {
     MaxConnections,
     /// Calls at once on one connection.
     MaxStreams,
+    /// Wrong keys of one address.
+    MaxWrongKeys,
     /// Time for the TLS handshake.
     HandshakeTimeout,
     /// Time for a request's head.
@@ -51,13 +55,14 @@ pub enum Ending {
 
 impl Limit {
     /// All, in the order of their numbers.
-    pub const ALL: [Limit; 11] = [
+    pub const ALL: [Limit; 12] = [
         Limit::MaxHeader,
         Limit::MaxHeaders,
         Limit::MaxUri,
         Limit::MaxBody,
         Limit::MaxConnections,
         Limit::MaxStreams,
+        Limit::MaxWrongKeys,
         Limit::HandshakeTimeout,
         Limit::HeaderTimeout,
         Limit::BodyTimeout,
@@ -74,6 +79,7 @@ impl Limit {
             Limit::MaxBody => "max_body",
             Limit::MaxConnections => "max_connections",
             Limit::MaxStreams => "max_streams",
+            Limit::MaxWrongKeys => "max_wrong_keys",
             Limit::HandshakeTimeout => "handshake_timeout",
             Limit::HeaderTimeout => "header_timeout",
             Limit::BodyTimeout => "body_timeout",
@@ -138,6 +144,12 @@ impl Limits {
             let counter = counter.clone();
             metrics.read_counter(of_endings(), &[ending.name()], move || Some(counter.value()));
         }
+        let help = "Connections that were not made because `egress` refuses the address.";
+        metrics.read_counter(
+            Description::new("tollgate_egress_refused_total", help, &[]),
+            &[],
+            || Some(egress::refused()),
+        );
         let pauses = self.0.pauses.clone();
         let help = "How often no connection could be accepted because the system had nothing left for one.";
         metrics.read_counter(

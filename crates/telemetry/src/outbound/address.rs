@@ -6,6 +6,8 @@ use std::sync::Arc;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 
+use tollgate_resources::egress::Origin;
+
 use super::connect::{Place, Tls};
 use super::error::AddressError;
 use super::{ClientConfig, Version};
@@ -18,10 +20,11 @@ pub struct Address {
     port: u16,
     is_https: bool,
     path: PathAndQuery,
+    origin: Origin,
 }
 
 impl Address {
-    /// Parses an address; the port is 80 or 443 where none is written.
+    /// Parses an address that the operator has named; the port is 80 or 443 where none is written.
     ///
     /// # Errors
     /// It is not an address, or holds a password.
@@ -52,7 +55,14 @@ impl Address {
             authority,
             host,
             is_https,
+            origin: Origin::Operator,
         })
+    }
+
+    /// The same address, named by `origin`.
+    #[must_use]
+    pub fn named_by(self, origin: Origin) -> Self {
+        Address { origin, ..self }
     }
 
     /// Whether it is reached over TLS.
@@ -87,6 +97,7 @@ impl Address {
             host: self.host.clone(),
             port: self.port,
             tls,
+            origin: self.origin,
         })
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tollgate_resources::egress::{self, Origin};
 
 use super::ClientConfig;
 use super::error::{AddressError, OutboundError};
@@ -38,6 +39,8 @@ pub struct Place {
     pub port: u16,
     /// Encryption, if wanted.
     pub tls: Option<Tls>,
+    /// Who has named it.
+    pub origin: Origin,
 }
 
 /// How a connection is encrypted.
@@ -111,6 +114,10 @@ async fn open_tcp(place: &Place) -> Result<TcpStream, OutboundError> {
     let mut last = None;
     let mut addresses = addresses.into_iter().peekable();
     while let Some(address) = addresses.next() {
+        if let Err(refused) = egress::check(place.origin, &place.host, address.ip()) {
+            last = Some(refused.to_string());
+            continue;
+        }
         let connecting = TcpStream::connect(address);
         let connected = match addresses.peek() {
             Some(_) => timeout(NEXT_ADDRESS_AFTER, connecting).await,

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
+use tollgate_resources::egress::Origin;
 
 use super::{
     Address, AddressError, Answer, Client, ClientConfig, Limits, OutboundError, Place, Tls, Version, connect,
@@ -128,6 +129,7 @@ fn a_protocol_of_its_own_speaks_through_tls_without_naming_itself() {
             host: "localhost".to_owned(),
             port: address.port(),
             tls: Some(Tls::new(&certificate.trusted(), "localhost", &[]).unwrap()),
+            origin: Origin::Operator,
         };
         let mut stream = connect(&place, PATIENT.connect).await.unwrap();
         assert_eq!(stream.protocol(), None);
@@ -160,6 +162,7 @@ fn a_name_without_address_is_told() {
             host: "nowhere.invalid".to_owned(),
             port: 1,
             tls: None,
+            origin: Origin::Operator,
         };
         let Err(error) = connect(&place, PATIENT.connect).await else {
             panic!("a reserved name has an address")
@@ -176,6 +179,7 @@ fn a_server_that_says_nothing_in_the_handshake_is_left() {
             host: address.ip().to_string(),
             port: address.port(),
             tls: Some(Tls::new(&Certificate::new().trusted(), "localhost", &[]).unwrap()),
+            origin: Origin::Operator,
         };
         let Err(error) = connect(&place, HASTY.total).await else {
             panic!("there is no TLS")

@@ -13,6 +13,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use tollgate_resources::objects::schema;
 
@@ -341,11 +342,16 @@ impl<'a> Token<'a> {
         #[derive(Deserialize)]
         struct Header {
             alg: String,
+            /// What must be understood (RFC 7515, section 4.1.11); nothing of it is here.
+            crit: Option<IgnoredAny>,
         }
 
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
         let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        if header.crit.is_some() {
+            return None;
+        }
         Some(Token {
             message,
             algorithm: header.alg,
@@ -377,5 +383,7 @@ pub(crate) fn remove_cookie(headers: &mut HeaderMap, name: &str) {
     }
 }
 
+#[cfg(test)]
+mod forged;
 #[cfg(test)]
 mod tests;

@@ -20,18 +20,18 @@ fn unsigned(header: &Value, claims: &Value) -> String {
     )
 }
 
-fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+pub(super) fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let message = unsigned(header, claims);
     let signature = sign(message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-fn hs(algorithm: hmac::Algorithm, secret: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> {
+pub(super) fn hs(algorithm: hmac::Algorithm, secret: &[u8]) -> impl Fn(&[u8]) -> Vec<u8> {
     let key = hmac::Key::new(algorithm, secret);
     move |message| hmac::sign(&key, message).as_ref().to_vec()
 }
 
-fn hs256(claims: &Value) -> String {
+pub(super) fn hs256(claims: &Value) -> String {
     signed(&json!({"alg": "HS256"}), claims, hs(hmac::HMAC_SHA256, b"s3cret"))
 }
 
@@ -47,11 +47,11 @@ fn caller(uri: &str) -> Caller {
         )
 }
 
-fn bearer(token: &str) -> Caller {
+pub(super) fn bearer(token: &str) -> Caller {
     caller("/").header("authorization", &format!("Bearer {token}"))
 }
 
-fn refusal(caller: &mut Caller, conf: &Value) -> String {
+pub(super) fn refusal(caller: &mut Caller, conf: &Value) -> String {
     let (status, body) = told(caller.rewrite(&plugin(&SPEC, conf)));
     assert_eq!(status, 401);
     assert!(caller.consumer.is_none());
@@ -212,14 +212,14 @@ fn secrets_can_be_written_in_base64() {
     assert!(passed(&caller.rewrite(&plugin(&SPEC, &json!({})))));
 }
 
-fn pem(der: &[u8]) -> String {
+pub(super) fn pem(der: &[u8]) -> String {
     format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
         STANDARD.encode(der)
     )
 }
 
-fn rsa() -> (String, RsaKeyPair) {
+pub(super) fn rsa() -> (String, RsaKeyPair) {
     let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
     let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
     (pem(der.as_ref()), pair)

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tollgate_resources::egress::Origin;
 use tollgate_telemetry::Outlets;
 use tollgate_telemetry::delivery::{Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::outbound::{Address, Client, ClientConfig, Limits as ClientLimits, Version};
@@ -111,6 +112,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Made {
             },
             concat_method: config.concat_method,
             limits: config.batching.limits(&metadata),
+            origin: Origin::Object,
         }
         .outlet(setup.state.outlets())?,
     }))))
@@ -124,12 +126,15 @@ pub(super) struct Place<'a> {
     pub(super) tls: TlsSettings,
     pub(super) concat_method: ConcatMethod,
     pub(super) limits: Limits,
+    pub(super) origin: Origin,
 }
 
 impl Place<'_> {
     /// The queue in front of the server. Those who say the same of it share one.
     pub(super) fn outlet(self, outlets: &Outlets) -> Result<Box<dyn Outlet>, Unusable> {
-        let address = Address::parse(self.uri).map_err(|error| Unusable(error.to_string()))?;
+        let address = Address::parse(self.uri)
+            .map_err(|error| Unusable(error.to_string()))?
+            .named_by(self.origin);
         let authorization = self
             .authorization
             .map(HeaderValue::from_str)
@@ -144,8 +149,8 @@ impl Place<'_> {
             limits.senders = SENDERS_OF_SINGLE;
         }
         let identity = format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {limits:?}",
-            SPEC.name, self.uri, self.tls, self.authorization, self.timeout, self.concat_method,
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {limits:?}",
+            SPEC.name, self.origin, self.uri, self.tls, self.authorization, self.timeout, self.concat_method,
         );
         let hub = outlets.hub().map_err(|error| Unusable(error.to_string()))?;
         let queue = hub.shared_queue(&identity, SPEC.name, limits, || Peer {

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate_resources::Secret;
+use tollgate_resources::egress::Origin;
 use tollgate_telemetry::Outlets;
 use tollgate_telemetry::delivery::{Fate, Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::kafka::{Acks, Broker, Mechanism, Record, Sasl, Sender, Settings};
@@ -307,6 +308,7 @@ fn settings(config: &Config) -> Result<Settings, Unusable> {
         .map_err(|error| Unusable(error.to_string()))?;
     let mut settings = Settings::new(brokers, topic);
     settings.tls = tls;
+    settings.origin = Origin::Object;
     settings.acks = match config.required_acks {
         -1 => Acks::All,
         _ => Acks::Leader,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_resources::egress::Origin;
 use tollgate_resources::model::{HttpLog, KafkaLog, KafkaMechanism, LogAcks, LogPlace, Logger as Configured};
 use tollgate_resources::{Json, SecretRef};
 use tollgate_telemetry::delivery::Limits;
@@ -85,6 +86,7 @@ fn http_outlet(
             max_pending_entries: conf.batch.queue,
             ..Limits::default()
         },
+        origin: Origin::Operator,
     }
     .outlet(outlets)
 }

@@ -97,6 +97,9 @@ fn templates(
     headers: &Map<String, Value>,
 ) -> Result<Vec<(HeaderName, Vec<Template>)>, Unusable> {
     let template = |value: &Value| match value {
+        Value::String(text) if text.contains(|c: char| c.is_ascii_control() && c != '\t') => {
+            Err(Unusable(format!("{field}: cannot stand in a header")))
+        }
         Value::String(text) => Ok(Template::parse(&braced(text))),
         Value::Number(number) => Ok(Template::parse(&number.to_string())),
         _ => Err(Unusable(format!("{field}: invalid type as header value"))),

@@ -440,6 +440,30 @@ compat: {apisix: strict}
 }
 
 #[test]
+fn wrong_keys_and_egress_are_as_in_our_own_file_and_apisix_to_the_letter_counts_no_keys() {
+    let server = |text: &str| bootstrap(text).server;
+    assert_eq!(server("").max_wrong_keys, Some(Server::DEFAULT_MAX_WRONG_KEYS));
+    assert_eq!(server("tollgate: {max_wrong_keys: 7}\n").max_wrong_keys, Some(7));
+    assert_eq!(server("tollgate: {max_wrong_keys: 0}\n").max_wrong_keys, None);
+    let strict = "compat: {apisix: strict}\n";
+    assert_eq!(server(strict).max_wrong_keys, None);
+    let set = format!("{strict}tollgate: {{max_wrong_keys: 7}}\n");
+    assert_eq!(server(&set).max_wrong_keys, Some(7));
+    let egress = server("tollgate: {egress: {allow: [10.0.0.0/8], metadata: true}}\n").egress;
+    assert_eq!(
+        serde_json::to_value(egress).unwrap(),
+        json!({"allow": ["10.0.0.0/8"], "deny": [], "metadata": true})
+    );
+    let text = refused("tollgate:\n  egress:\n    deny:\n    - 10.0.0.0/33\n    alow: []\n");
+    for expected in [
+        "config.yaml:4: tollgate.egress.deny[0]: `10.0.0.0/33` is no IP address, network or name, such as ",
+        "config.yaml:5: tollgate.egress.alow: unknown key `alow`; did you mean `allow`?",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn loggers_of_all_calls_are_as_in_our_own_file() {
     let logging = bootstrap("tollgate: {logging: {summaries: true}, loggers: [{file: calls.log}]}\n")
         .own

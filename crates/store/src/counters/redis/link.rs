@@ -1,5 +1,6 @@
 //! One worker's connection to one server: made when it is needed, shared by everything the worker asks, made anew when it broke.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,9 +8,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tollgate_resources::egress::{self, Origin};
 
 use super::circuit::Circuit;
 use super::script::{Argument, Script};
@@ -203,6 +205,22 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// Connects to the first of the addresses that may be connected to and that answers.
+async fn connect(origin: Origin, address: &Address) -> io::Result<TcpStream> {
+    let mut last = io::Error::other("the name has no addresses");
+    for found in lookup_host((address.host.as_str(), address.port)).await? {
+        if let Err(refused) = egress::check(origin, &address.host, found.ip()) {
+            last = io::Error::other(refused);
+            continue;
+        }
+        match TcpStream::connect(found).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Connects and signs in.
 pub(super) async fn open(
     shared: &Shared,
@@ -210,7 +228,7 @@ pub(super) async fn open(
     login: &RedisConnectionInfo,
 ) -> Result<Ready, Trouble> {
     let lost = |error: &dyn std::fmt::Display| Trouble::Lost(format!("{address}: {error}"));
-    let tcp = TcpStream::connect((address.host.as_str(), address.port))
+    let tcp = connect(shared.purpose.origin(), address)
         .await
         .map_err(|error| lost(&error))?;
     // Decisions are small and waited for. It fails only on a socket that is already gone.

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, RedisConnectionInfo, Value};
 use tokio_rustls::rustls::ClientConfig;
+use tollgate_resources::egress::Origin;
 
 use self::circuit::Circuit;
 use self::lane::{Lane, What};
@@ -67,6 +68,14 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// Who names the servers: plugins of objects those of limits, the operator those of conversations.
+    fn origin(self) -> Origin {
+        match self {
+            Purpose::Limits => Origin::Object,
+            Purpose::Responses => Origin::Operator,
+        }
+    }
+
     /// What happens when Redis cannot be asked, for the log.
     fn without_redis(self) -> &'static str {
         match self {
