@@ -52,7 +52,11 @@ impl Talkative {
                       $http_proxy_authorization $upstream_uri $upstream_addr $status $consumer_name $tollgate_attempts \
                       $tollgate_error_code";
         let collector = Upstream::start(|_, peer| {
-            peer.send(&answers::answer(200, "content-type: application/x-protobuf\r\n", b""));
+            peer.send(&answers::answer(
+                200,
+                "content-type: application/x-protobuf\r\n",
+                b"",
+            ));
             Next::Keep
         });
         let text = format!(
@@ -134,7 +138,11 @@ impl Talkative {
     fn ends_clean(self) {
         let numbers = Connection::open(self.metrics).send(&Request::new("GET", "/apisix/prometheus/metrics"));
         assert_eq!(numbers.status(), 200);
-        assert!(numbers.text().contains("tollgate_calls_begun_total"), "{}", numbers.text());
+        assert!(
+            numbers.text().contains("tollgate_calls_begun_total"),
+            "{}",
+            numbers.text()
+        );
         self.is_clean(&numbers.body, "the metrics");
         let finished = self.process.stop();
         assert!(

@@ -40,6 +40,11 @@ fn options_that_would_add_a_line_to_a_head_are_refused_when_they_are_written() {
                 json!({"proxy-rewrite": {"headers": {"remove": [bad]}}}),
             ),
             ("proxy-rewrite host", json!({"proxy-rewrite": {"host": bad}})),
+            (
+                "proxy-rewrite uri",
+                json!({"proxy-rewrite": {"uri": format!("/{bad}")}}),
+            ),
+            ("redirect", json!({"redirect": {"uri": format!("/{bad}")}})),
             ("key-auth header", json!({"key-auth": {"header": bad}})),
             ("key-auth realm", json!({"key-auth": {"realm": bad}})),
             ("request-id", json!({"request-id": {"header_name": bad}})),

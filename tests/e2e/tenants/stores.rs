@@ -105,7 +105,8 @@ fn a_conversation_in_redis_or_in_a_file_is_found_by_its_own_consumer_only() {
         let id = first.json()["id"].as_str().expect("an id").to_owned();
         let go_on = json!({"model": "m", "input": "go on", "previous_response_id": id});
         let foreign = ask("jill-key", &go_on);
-        assert_eq!(foreign.status(), 404, "{responses}: {}", foreign.text());
+        assert_eq!(foreign.status(), 400, "{responses}: {}", foreign.text());
+        assert_eq!(foreign.json()["error"]["code"], "previous_response_not_found");
         assert!(!foreign.text().contains("secret"), "{}", foreign.text());
         for (method, below) in [("GET", ""), ("GET", "/input_items"), ("DELETE", "")] {
             let question = Request::new(method, &format!("/v1/responses/{id}{below}"));

@@ -162,6 +162,14 @@ pub(super) fn header_name(field: &str, name: &str) -> Result<HeaderName, Unusabl
         .map_err(|_| Unusable(format!("{field}: {name:?} is not the name of a header")))
 }
 
+/// Refuses a text of a configuration that cannot stand in a head, or that would add a line to it.
+pub(super) fn check_header_text(field: &str, text: &str) -> Result<(), Unusable> {
+    match text.contains(|c: char| c.is_ascii_control() && c != '\t') {
+        true => Err(Unusable(format!("{field}: cannot stand in a header"))),
+        false => Ok(()),
+    }
+}
+
 /// The check of an auth plugin: its configuration as a door, or its credential, must compile.
 pub(super) fn check<D, P>(
     conf: &Value,

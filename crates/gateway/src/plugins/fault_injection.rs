@@ -12,7 +12,7 @@ use serde_json::Value;
 use tollgate_policy::expr::{Expr, Template};
 use tollgate_resources::objects::schema;
 
-use super::auth::header_name;
+use super::auth::{check_header_text, header_name};
 use super::spec::{read, status};
 
 use super::{Call, CallVariables, Flow, Plugin, Reply, SchemaType, Scope, Spec, Unusable};
@@ -124,6 +124,7 @@ fn templates(headers: BTreeMap<String, Value>) -> Result<Vec<(HeaderName, Templa
             Value::String(text) => text,
             other => other.to_string(),
         };
+        check_header_text("abort.headers", &text)?;
         Ok((header_name("abort.headers", &name)?, Template::parse(&text)))
     };
     headers.into_iter().map(template).collect()

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tollgate_policy::expr::Template;
 use tollgate_resources::objects::schema;
 
+use super::auth::check_header_text;
 use super::spec::{read, status};
 use super::substitution::{Substitution, encode_path};
 use super::variables::variable;
@@ -85,7 +86,10 @@ impl Redirect {
             ));
         }
         let target = match (&config.uri, config.regex_uri.as_deref()) {
-            (Some(uri), _) => Target::Uri(Template::parse(uri)),
+            (Some(uri), _) => {
+                check_header_text("uri", uri)?;
+                Target::Uri(Template::parse(uri))
+            }
             (None, Some([pattern, replacement])) => {
                 Target::Replaced(Substitution::new(pattern, replacement)?)
             }

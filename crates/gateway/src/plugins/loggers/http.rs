@@ -14,6 +14,7 @@ use tollgate_telemetry::Outlets;
 use tollgate_telemetry::delivery::{Limits, Queue, SendError, Sent, Sink};
 use tollgate_telemetry::outbound::{Address, Client, ClientConfig, Limits as ClientLimits, Version};
 
+use super::super::auth::check_header_text;
 use super::super::spec::read;
 use super::super::{Made, Scope, Setup, Spec, Unusable};
 use super::conf::{Batching, Content, Metadata, joined};
@@ -28,7 +29,11 @@ pub static SPEC: Spec = Spec {
     is_auth: false,
     scope: Scope::Any,
     schema: super::conf::schemas::<Config, Metadata>,
-    check: super::conf::check,
+    check: |conf, kind| {
+        let authorization = conf.get("auth_header").and_then(Value::as_str);
+        check_header_text("auth_header", authorization.unwrap_or_default()).map_err(|unusable| unusable.0)?;
+        super::conf::check(conf, kind)
+    },
     setup,
     secret_fields: &["auth_header"],
 };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tollgate_policy::expr::{Template, Variables};
 
 use super::super::Unusable;
-use super::super::auth::header_name;
+use super::super::auth::{check_header_text, header_name};
 
 /// Changes of headers, in the order in which they are made: add, set, remove.
 #[derive(Default)]
@@ -97,10 +97,10 @@ fn templates(
     headers: &Map<String, Value>,
 ) -> Result<Vec<(HeaderName, Vec<Template>)>, Unusable> {
     let template = |value: &Value| match value {
-        Value::String(text) if text.contains(|c: char| c.is_ascii_control() && c != '\t') => {
-            Err(Unusable(format!("{field}: cannot stand in a header")))
+        Value::String(text) => {
+            check_header_text(field, text)?;
+            Ok(Template::parse(&braced(text)))
         }
-        Value::String(text) => Ok(Template::parse(&braced(text))),
         Value::Number(number) => Ok(Template::parse(&number.to_string())),
         _ => Err(Unusable(format!("{field}: invalid type as header value"))),
     };

@@ -13,6 +13,7 @@ use tollgate_policy::expr::{self, Template, Variables};
 use tollgate_resources::objects::schema;
 
 use self::headers::Headers;
+use super::auth::check_header_text;
 use super::spec::read;
 use super::substitution::{Substitution, encode_path, encode_query};
 use super::variables::variable;
@@ -159,7 +160,10 @@ impl Rewrite {
             substitutions.push(Substitution::new(pattern, replacement)?);
         }
         let uri = match config.uri {
-            Some(uri) => Uri::Made(Template::parse(&uri)),
+            Some(uri) => {
+                check_header_text("uri", &uri)?;
+                Uri::Made(Template::parse(&uri))
+            }
             None if substitutions.is_empty() => Uri::Same,
             None => Uri::Replaced(substitutions),
         };
