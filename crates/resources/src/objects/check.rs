@@ -324,6 +324,26 @@ fn check_addresses(upstream: &Map<String, Value>) -> Result<(), Refused> {
     Ok(())
 }
 
+/// What a check sends must not add a line to its head.
+fn check_probes(upstream: &Map<String, Value>) -> Result<(), Refused> {
+    let active = upstream.get("checks").and_then(|checks| checks.get("active"));
+    let Some(active) = active else { return Ok(()) };
+    for field in ["req_headers", "host", "http_path"] {
+        let texts: &[Value] = match active.get(field) {
+            Some(Value::Array(texts)) => texts,
+            Some(text) => std::slice::from_ref(text),
+            None => &[],
+        };
+        let mut texts = texts.iter().filter_map(Value::as_str);
+        if texts.any(|text| text.contains(|c: char| c.is_ascii_control() && c != '\t')) {
+            return Err(Refused::Invalid(format!(
+                "checks.active.{field}: cannot stand in the head of a request"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn check_upstream(upstream: &Map<String, Value>) -> Result<(), Refused> {
     let text = |name: &str| upstream.get(name).and_then(Value::as_str);
     if let Some(Value::Object(nodes)) = upstream.get("nodes") {
@@ -339,6 +359,7 @@ fn check_upstream(upstream: &Map<String, Value>) -> Result<(), Refused> {
     if text("pass_host") == Some("rewrite") && text("upstream_host").is_none_or(str::is_empty) {
         return Err(Refused::MissingUpstreamHost);
     }
+    check_probes(upstream)?;
     if text("type") != Some("chash") {
         return Ok(());
     }
