@@ -63,14 +63,24 @@ const RESERVED: [(&str, &[&str]); 5] = [
     ),
     // Collectors, log servers and brokers are reached over HTTP and TLS.
     ("hyper", &["tollgate-gateway", "tollgate-telemetry"]),
-    // Redis is reached over TLS too.
+    // Redis is reached over TLS too, and the gateway is measured over it.
     (
         "rustls",
-        &["tollgate-gateway", "tollgate-store", "tollgate-telemetry"],
+        &[
+            "tollgate-gateway",
+            "tollgate-store",
+            "tollgate-telemetry",
+            "tollgate-bench",
+        ],
     ),
     (
         "tokio-rustls",
-        &["tollgate-gateway", "tollgate-store", "tollgate-telemetry"],
+        &[
+            "tollgate-gateway",
+            "tollgate-store",
+            "tollgate-telemetry",
+            "tollgate-bench",
+        ],
     ),
     ("redis", &["tollgate-store"]),
 ];
