@@ -156,6 +156,9 @@ pub async fn run(
     }
     let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
     let (answers, pieces) = (shared.answers.get(), shared.pieces.get());
+    if answers == 0 && pieces == 0 && !matches!(pace, Pace::Idle(_)) {
+        shared.error("nothing was answered");
+    }
     let per = |count: u64| match count {
         0 => 0.0,
         count => cpu * 1e6 / count as f64,
