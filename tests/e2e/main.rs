@@ -30,4 +30,5 @@ mod ssl;
 mod tenants;
 mod tls;
 mod translation;
+mod upstreams;
 mod usage;

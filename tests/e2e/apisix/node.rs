@@ -3,12 +3,15 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Connection, Finished, PATIENCE, Process, Request, Response, SettableClock, post};
+use crate::harness::{
+    Connection, Finished, Names, PATIENCE, Process, Request, Response, SettableClock, post,
+};
 
 /// The key of the Admin API, unless a test has its own file.
 pub const ADMIN_KEY: &str = "key-of-the-admin-api";
@@ -18,6 +21,7 @@ pub struct NodeSetup {
     config: String,
     tollgate: String,
     env: Vec<(&'static str, String)>,
+    names: Option<Arc<Names>>,
 }
 
 /// A running node with a folder of its own.
@@ -46,6 +50,7 @@ impl NodeSetup {
             config: config.to_owned(),
             tollgate: String::new(),
             env: Vec::new(),
+            names: None,
         }
     }
 
@@ -66,6 +71,12 @@ impl NodeSetup {
     /// A time of day that a test sets.
     pub fn clock(mut self, clock: &SettableClock) -> NodeSetup {
         self.env.extend(clock.env());
+        self
+    }
+
+    /// Whom it asks for the addresses of names.
+    pub fn names(mut self, names: &Arc<Names>) -> NodeSetup {
+        self.names = Some(names.clone());
         self
     }
 
@@ -106,7 +117,11 @@ impl NodeSetup {
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let process = Process::start(&["run", "--listen", "127.0.0.1:0", "--config", config], &env);
+        let arguments = ["run", "--listen", "127.0.0.1:0", "--config", config];
+        let process = match &self.names {
+            None => Process::start(&arguments, &env),
+            Some(names) => Process::start_with_names(names, &arguments, &env),
+        };
         // The last line of what is told at start.
         process.stderr.with("  configuration  ");
         let told = process.stderr.so_far();

@@ -93,7 +93,11 @@ impl Connection {
 
     /// Connects, if somebody listens.
     pub fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
-        let socket = TcpStream::connect(address)?;
+        Connection::over(TcpStream::connect(address)?)
+    }
+
+    /// One that is there already.
+    pub fn over(socket: TcpStream) -> std::io::Result<Connection> {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
@@ -149,6 +153,11 @@ impl Connection {
         let head = self.head()?;
         let body = self.body(&head);
         Some(Response { head, body })
+    }
+
+    /// Waits until something has come; false if the other side closes instead.
+    pub fn has_begun(&mut self) -> bool {
+        !self.read.is_empty() || self.fill()
     }
 
     /// Whether the gateway closes the connection without sending anything more.

@@ -10,6 +10,7 @@ mod gateway;
 pub mod http2;
 #[path = "../../servers/kafka.rs"]
 pub mod kafka;
+mod names;
 mod process;
 #[path = "../../servers/redis.rs"]
 pub mod redis;
@@ -22,6 +23,7 @@ pub use client::{Connection, Request, Response, Stream, post};
 pub use clock::SettableClock;
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
+pub use names::{Known, Names};
 pub use process::{Finished, Lines, Process, run};
 pub use tls::proving;
 pub use upstream::{Asked, Next, Peer, Upstream};

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tempfile::{TempDir, tempdir};
 
-use super::PATIENCE;
+use super::{Names, PATIENCE};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
@@ -71,6 +71,12 @@ impl Process {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), BINARY]);
         Process::in_own_folder(shell, arguments, env)
+    }
+
+    /// Starts the binary in an empty folder, where names are known to this server.
+    #[track_caller]
+    pub fn start_with_names(names: &Names, arguments: &[&str], env: &[(&str, &str)]) -> Process {
+        Process::in_own_folder(names.command(BINARY), arguments, env)
     }
 
     fn in_own_folder(command: Command, arguments: &[&str], env: &[(&str, &str)]) -> Process {

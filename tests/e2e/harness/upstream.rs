@@ -1,7 +1,7 @@
 //! A provider made of bare sockets and threads, that sends what a test tells it to, and tells what it saw.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{Dialect, PATIENCE, answers};
+
+/// Any port of the loopback interface.
+const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// A provider.
 pub struct Upstream {
@@ -25,6 +28,8 @@ pub struct Upstream {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// Which of the connections of this provider it came over; the first is 0.
+    pub connection: usize,
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
@@ -44,6 +49,7 @@ pub enum Next {
 
 /// The gateway's end of a connection.
 pub struct Peer {
+    number: usize,
     socket: Wire,
     read: Vec<u8>,
 }
@@ -90,7 +96,7 @@ impl Wire {
 impl Upstream {
     /// A provider that answers each request with `answer`.
     pub fn start(answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static) -> Upstream {
-        Upstream::begin(None, answer)
+        Upstream::begin(ANY_PORT, None, answer)
     }
 
     /// The same over TLS.
@@ -98,25 +104,47 @@ impl Upstream {
         tls: Arc<ServerConfig>,
         answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
     ) -> Upstream {
-        Upstream::begin(Some(tls), answer)
+        Upstream::begin(ANY_PORT, Some(tls), answer)
+    }
+
+    /// The same at an address of its own.
+    pub fn start_tls_at(
+        address: SocketAddr,
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
+    ) -> Upstream {
+        Upstream::begin(address, Some(tls), answer)
+    }
+
+    /// The same without TLS.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
+    ) -> Upstream {
+        Upstream::begin(address, None, answer)
     }
 
     fn begin(
+        address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
         answer: impl Fn(&Asked, &mut Peer) -> Next + Send + Sync + 'static,
     ) -> Upstream {
         let answer = Arc::new(answer);
         let (asked_here, asked) = channel();
         let (closed_here, closed) = channel();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = listener.local_addr().expect("an address");
         let scheme = if tls.is_some() { "https" } else { "http" };
         std::thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
+            for (number, socket) in listener.incoming().map_while(Result::ok).enumerate() {
                 let (answer, asked_here, closed_here) =
                     (answer.clone(), asked_here.clone(), closed_here.clone());
-                let socket = Wire::over(socket, tls.as_ref());
-                std::thread::spawn(move || serve(socket, &*answer, &asked_here, &closed_here));
+                let peer = Peer {
+                    number,
+                    socket: Wire::over(socket, tls.as_ref()),
+                    read: Vec::new(),
+                };
+                std::thread::spawn(move || serve(peer, &*answer, &asked_here, &closed_here));
             }
         });
         Upstream {
@@ -201,6 +229,17 @@ impl Upstream {
                 reset(Wire::Plain(socket));
             }
         });
+        Upstream {
+            address,
+            scheme: "http",
+            asked: channel().1,
+            closed: channel().1,
+            _reserved: None,
+        }
+    }
+
+    /// A provider that a test serves by itself.
+    pub fn at(address: SocketAddr) -> Upstream {
         Upstream {
             address,
             scheme: "http",
@@ -337,6 +376,7 @@ impl Peer {
             }
         }
         Some(Asked {
+            connection: self.number,
             method,
             path,
             headers,
@@ -357,15 +397,11 @@ impl Peer {
 }
 
 fn serve(
-    socket: Wire,
+    mut peer: Peer,
     answer: &dyn Fn(&Asked, &mut Peer) -> Next,
     asked_here: &Sender<Asked>,
     closed_here: &Sender<()>,
 ) {
-    let mut peer = Peer {
-        socket,
-        read: Vec::new(),
-    };
     let _ = peer.socket.tcp().set_nodelay(true);
     while let Some(asked) = peer.request() {
         // The test may have ended.

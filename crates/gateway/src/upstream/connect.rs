@@ -10,7 +10,7 @@ use tollgate_resources::egress;
 use tollgate_telemetry::outbound::Stream;
 
 use super::endpoint::{Endpoint, Scheme};
-use super::reach;
+use super::{names, reach};
 use crate::error::{ADDRESS_REFUSED, AttemptError};
 
 /// How long an address may take when the name has another one: a dead address must not use up the whole time for connecting.
@@ -66,10 +66,10 @@ async fn connect_tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), Att
     if let Some(address) = reach::address(&endpoint.host, endpoint.port) {
         return connect_to(std::iter::once(address), endpoint).await;
     }
-    let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+    let addresses = names::lookup(&endpoint.host, endpoint.port)
         .await
         .map_err(|error| AttemptError::connect("dns_error", format!("{}: {error}", endpoint.host)))?;
-    connect_to(addresses, endpoint).await
+    connect_to(addresses.into_iter(), endpoint).await
 }
 
 /// The addresses, beginning with another one each time, so that all get their share.
