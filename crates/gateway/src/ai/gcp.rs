@@ -1,8 +1,9 @@
 //! Tokens for Google's service accounts (RFC 7523): an assertion signed with the account's key is exchanged for a token,
-//! which is used until shortly before its end.
+//! which is renewed shortly before its end.
 //!
 //! Knows accounts, assertions and how long tokens hold. Refuses to know connections: the exchange is handed in. All who
-//! need the same token at the same time wait for one exchange, and share its failure too.
+//! need the same token at the same time wait for one exchange, and share its failure too. While a token that still holds is
+//! renewed, the others go on using it; if it cannot be renewed, it is used to its end.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -48,17 +49,32 @@ type Identity = [u8; 32];
 
 #[derive(Default)]
 struct Slot {
-    /// Held while a token is fetched.
-    state: Mutex<State>,
+    /// The token that was fetched last. Never held while anybody waits.
+    held: SyncMutex<Option<Held>>,
+    /// Held while a token is fetched; why the last exchange failed.
+    exchange: Mutex<Option<TokenError>>,
     /// Number of exchanges that have ended.
     exchanges: AtomicU64,
 }
 
-#[derive(Default)]
-struct State {
-    /// With when it ends, by the steady clock.
-    token: Option<(Arc<Secret>, Duration)>,
-    failure: Option<TokenError>,
+/// A token, with times of the steady clock.
+#[derive(Clone)]
+struct Held {
+    token: Arc<Secret>,
+    /// From when on a new one is fetched.
+    renew_at: Duration,
+    /// From when on it is not used any more.
+    ends: Duration,
+}
+
+impl Slot {
+    fn held(&self) -> Option<Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, held: Option<Held>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
 }
 
 impl Tokens {
@@ -89,34 +105,60 @@ impl Tokens {
             .ok_or_else(|| TokenError("no service account is configured".to_owned()))?;
         let slot = self.slot(identity(account, conf, instance));
         let ended_before = slot.exchanges.load(Relaxed);
-        let mut state = slot.state.lock().await;
-        if let Some((token, end)) = &state.token
-            && now.running < *end
-        {
-            return Ok(token.clone());
+        let held = slot.held();
+        let fresh = |held: &Held| now.running < held.renew_at;
+        if let Some(held) = held.as_ref().filter(|held| fresh(held)) {
+            return Ok(held.token.clone());
+        }
+        let old = held.filter(|held| now.running < held.ends);
+        let mut failed = match &old {
+            None => slot.exchange.lock().await,
+            Some(old) => match slot.exchange.try_lock() {
+                Ok(failed) => failed,
+                // Another call is renewing it.
+                Err(_) => return Ok(old.token.clone()),
+            },
+        };
+        if let Some(held) = slot.held().filter(fresh) {
+            return Ok(held.token);
         }
         if slot.exchanges.load(Relaxed) != ended_before
-            && let Some(failure) = &state.failure
+            && let (None, Some(failure)) = (&old, &*failed)
         {
             return Err(failure.clone());
         }
         // Boxed: calls whose token is known, or that need none, shall not pay for the size of an exchange.
         let outcome = Box::pin(exchange(account, now.wall, fetch)).await;
         slot.exchanges.fetch_add(1, Relaxed);
-        match outcome {
-            Ok((token, seconds)) => {
+        match (outcome, old) {
+            (Ok((token, seconds)), _) => {
                 let token = Arc::new(token);
-                state.failure = None;
+                *failed = None;
+                let after = |seconds: u64| now.running.checked_add(Duration::from_secs(seconds));
                 // A time beyond what the clock can say is as good as no end, but is not kept.
-                state.token = now
-                    .running
-                    .checked_add(Duration::from_secs(usable(seconds, conf)))
-                    .map(|end| (token.clone(), end));
+                slot.hold(
+                    after(usable(seconds, conf))
+                        .zip(after(seconds.min(conf.max_ttl.unwrap_or(u64::MAX))))
+                        .map(|(renew_at, ends)| Held {
+                            token: token.clone(),
+                            renew_at,
+                            ends,
+                        }),
+                );
                 Ok(token)
             }
-            Err(failure) => {
-                state.token = None;
-                state.failure = Some(failure.clone());
+            (Err(failure), Some(old)) => {
+                tracing::warn!(%failure, "the token in use could not be renewed, and is used until it ends");
+                slot.hold(Some(Held {
+                    renew_at: now.running.saturating_add(RENEW_AGAIN_AFTER),
+                    ..old.clone()
+                }));
+                *failed = Some(failure);
+                Ok(old.token)
+            }
+            (Err(failure), None) => {
+                slot.hold(None);
+                *failed = Some(failure.clone());
                 Err(failure)
             }
         }
@@ -264,6 +306,9 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// Seconds an assertion holds, and a token that does not say.
 const LIFETIME: u64 = 3_600;
 
+/// After a token could not be renewed, it is used for so long before that is tried again.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Accounts remembered before unused ones are forgotten.
 const MAX_SLOTS: usize = 4_096;
 
@@ -395,6 +440,50 @@ mod tests {
         // One that ends sooner than it would be renewed is used to its end.
         assert_eq!(used(&conf(&json!({})), 60, &[0, 59, 60]), ["t1", "t1", "t2"]);
         assert_eq!(used(&conf(&json!({})), 0, &[0, 0]), ["t1", "t2"]);
+    }
+
+    #[test]
+    fn while_a_token_is_renewed_the_others_use_the_one_before() {
+        let (tokens, conf, fetched) = (Tokens::default(), conf(&json!({})), Cell::new(0));
+        let one = async |second: u64, seconds: u64| {
+            let fetch = |_| async {
+                fetched.set(fetched.get() + 1);
+                tokio::task::yield_now().await;
+                granted(fetched.get(), seconds)
+            };
+            let token = tokens.token("i", &conf, None, at(second), fetch).await.unwrap();
+            token.expose().to_owned()
+        };
+        run(async {
+            assert_eq!(one(0, 3_600).await, "t1");
+            let (first, second, third) =
+                tokio::join!(one(3_550, 3_600), one(3_550, 3_600), one(3_599, 3_600));
+            assert_eq!([first, second, third], ["t2", "t1", "t1"]);
+            assert_eq!((one(3_550, 3_600).await.as_str(), fetched.get()), ("t2", 2));
+        });
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
+        let (tokens, conf, asked) = (Tokens::default(), conf(&json!({})), Cell::new(0));
+        let one = async |second: u64, granted: Result<(StatusCode, Bytes), String>| {
+            let fetch = |_| async {
+                asked.set(asked.get() + 1);
+                granted
+            };
+            let token = tokens.token("i", &conf, None, at(second), fetch).await;
+            token.map(|token| token.expose().to_owned())
+        };
+        let failed = || Err("no connection".to_owned());
+        run(async {
+            assert_eq!(one(0, granted(1, 3_600)).await.unwrap(), "t1");
+            for (second, exchanges) in [(3_540, 2), (3_541, 2), (3_544, 2), (3_545, 3), (3_599, 4)] {
+                assert_eq!(one(second, failed()).await.unwrap(), "t1", "{second}");
+                assert_eq!(asked.get(), exchanges, "{second}");
+            }
+            assert!(one(3_600, failed()).await.is_err(), "its end has come");
+            assert_eq!(one(3_601, granted(2, 3_600)).await.unwrap(), "t2");
+        });
     }
 
     #[test]
