@@ -132,6 +132,20 @@ impl CallError {
         )
     }
 
+    /// Checks have found every instance ill, and ask again after this time.
+    pub fn nobody_is_well(again_in: Duration) -> Self {
+        let mut error = Self::upstream(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Overloaded,
+            "no_healthy_instance",
+            "no provider of this model is well at the moment",
+            "checks have found every instance ill",
+        );
+        let seconds = again_in.as_secs() + u64::from(again_in.subsec_nanos() > 0);
+        error.retry_after = Some(seconds.max(1).into());
+        error
+    }
+
     /// The body of a request is longer than `limit` bytes.
     pub fn too_large(limit: u64) -> Self {
         CallError::client(

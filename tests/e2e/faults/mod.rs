@@ -4,7 +4,7 @@
 mod before;
 mod left;
 mod midway;
-mod wire;
+pub mod wire;
 
 use std::fs;
 

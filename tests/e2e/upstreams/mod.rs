@@ -1,8 +1,11 @@
 //! Providers and servers that are hostile, broken or half alive, and what clients see of them: bytes on the wire.
 
+mod bodies;
 mod certificates;
+mod frames;
 mod idle;
 mod names;
+mod outages;
 mod wire;
 
 use serde_json::json;

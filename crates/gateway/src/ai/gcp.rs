@@ -150,7 +150,7 @@ impl Tokens {
             (Err(failure), Some(old)) => {
                 tracing::warn!(%failure, "the token in use could not be renewed, and is used until it ends");
                 slot.hold(Some(Held {
-                    renew_at: now.running.saturating_add(RENEW_AGAIN_AFTER),
+                    renew_at: now.running.saturating_add(RENEW_AGAIN_AFTER).min(old.ends),
                     ..old.clone()
                 }));
                 *failed = Some(failure);

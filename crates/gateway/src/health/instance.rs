@@ -79,6 +79,11 @@ impl InstanceHealth {
                 .is_none_or(|passive| passive.is_usable(milliseconds(now)))
     }
 
+    /// Whether checks have found all of its addresses ill. Changes nothing.
+    pub fn is_ill(&self) -> bool {
+        self.is_ill.load(Ordering::Relaxed)
+    }
+
     /// Whether its provider has asked to be left alone, and the time for that is not over. Changes nothing.
     pub fn wants_rest(&self, now: Instant) -> bool {
         if is_open(self.glance.load(Ordering::Acquire)) {

@@ -109,6 +109,8 @@ pub async fn run(
         }
         if picks.passed_over && course.attempts == 0 {
             course.last = record.admission.nobody_left();
+        } else if let (Some(again_in), 0) = (picks.down, course.attempts) {
+            course.last = Some(CallError::nobody_is_well(again_in));
         } else if course.last.is_none() {
             course.last = picks.unpriced;
         }

@@ -1,6 +1,7 @@
 //! Which instance of a model a call is given to next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::choose::Candidate;
 use super::record::Record;
@@ -23,6 +24,8 @@ pub struct Picks<'a> {
     first: Option<Pick>,
     /// Whether an instance was passed over because it has no quota left.
     pub passed_over: bool,
+    /// After how long checks ask again, if they have found every instance ill.
+    pub down: Option<Duration>,
     /// What is said of an instance that was passed over because its model has no price.
     pub unpriced: Option<CallError>,
 }
@@ -32,6 +35,7 @@ pub struct Begun {
     tried: Vec<usize>,
     first: Option<Pick>,
     passed_over: bool,
+    down: Option<Duration>,
     unpriced: Option<CallError>,
 }
 
@@ -55,6 +59,7 @@ impl<'a> Picks<'a> {
             given: 0,
             first: None,
             passed_over: false,
+            down: None,
             unpriced: None,
         }
     }
@@ -69,6 +74,7 @@ impl<'a> Picks<'a> {
             tried: self.tried,
             first,
             passed_over: self.passed_over,
+            down: self.down,
             unpriced: self.unpriced,
         })
     }
@@ -78,6 +84,7 @@ impl<'a> Picks<'a> {
         self.tried = begun.tried;
         self.first = begun.first;
         self.passed_over = begun.passed_over;
+        self.down = begun.down;
         self.unpriced = begun.unpriced;
     }
 
@@ -92,6 +99,13 @@ impl<'a> Picks<'a> {
         }
         let pool = &self.model.pool;
         if self.tried.is_empty() {
+            // Nobody waits for those of whom checks know that they do not answer. APISIX asks them.
+            if record.manners != Manners::ApisixStrict {
+                self.down = pool.is_down();
+            }
+            if self.down.is_some() {
+                return Ok(None);
+            }
             self.pass_over_full(record).await?;
         }
         while let Some(number) = pool.pick(&self.tried, self.clues, self.streams) {

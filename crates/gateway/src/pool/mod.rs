@@ -248,6 +248,20 @@ impl Pool {
         self.health(instance).is_some_and(|health| health.wants_rest(now))
     }
 
+    /// After how long checks ask again, if they have found every instance ill; `None` while one may be well.
+    pub fn is_down(&self) -> Option<Duration> {
+        let mut soonest = None;
+        for instance in &self.instances {
+            let on_duty = instance
+                .health
+                .as_ref()
+                .filter(|on_duty| on_duty.health.is_ill())?;
+            let interval = on_duty.check.as_ref()?.interval_unhealthy;
+            soonest = Some(soonest.map_or(interval, |soonest: Duration| soonest.min(interval)));
+        }
+        soonest
+    }
+
     /// Whether a call that has tried these could go to another one.
     fn has_other(&self, tried: &[usize], now: Instant) -> bool {
         (0..self.instances.len()).any(|number| !tried.contains(&number) && self.is_usable(number, now))

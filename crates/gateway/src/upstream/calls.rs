@@ -29,6 +29,7 @@ struct Inner {
     address: SocketAddr,
     /// The address as a text, for the log.
     shown: Arc<str>,
+    opened: Instant,
     /// Requests sent over it.
     served: u64,
 }
@@ -36,6 +37,10 @@ struct Inner {
 impl Waiting for Connection {
     fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    fn opened(&self) -> Instant {
+        self.0.opened
     }
 
     fn served(&self) -> u64 {
@@ -128,6 +133,7 @@ impl Pools {
             http: http1::Connection::new(stream),
             address,
             shown: address.to_string().into(),
+            opened: Instant::now(),
             served: 0,
         }));
         begins();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ const MAX_RESPONSE_HEAD: usize = 256 * 1024;
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     address: SocketAddr,
+    opened: Instant,
     /// Requests sent over it.
     served: u64,
     /// Drives the connection; aborted when the connection is dropped, which closes the socket.
@@ -33,12 +34,17 @@ impl Waiting for Connection {
         self.address
     }
 
+    fn opened(&self) -> Instant {
+        self.opened
+    }
+
     fn served(&self) -> u64 {
         self.served
     }
 
     fn is_alive(&mut self) -> bool {
-        !self.sender.is_closed()
+        // One whose request is still being sent, because its answer did not wait for all of it, is open but not ready.
+        self.sender.is_ready()
     }
 }
 
@@ -101,6 +107,7 @@ impl Pools {
         let connection = Connection {
             sender,
             address,
+            opened: Instant::now(),
             served: 0,
             _task: AbortOnDrop(task),
         };
@@ -151,8 +158,8 @@ impl Lease {
     }
 
     /// Keeps the connection for the next request. Call only after the whole answer was read.
-    pub fn give_back(mut self) {
-        if self.connection.is_alive() {
+    pub fn give_back(self) {
+        if !self.connection.sender.is_closed() {
             self.pools.0.passed.keep(self.key, self.connection, self.keep);
         }
     }

@@ -4,14 +4,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Keep;
+
+/// A connection takes no new request after this time, however busy it is: names may point elsewhere by then, and a server
+/// that is to be left would keep those who ask it most.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that can wait.
 pub(super) trait Waiting {
     /// What it is connected to.
     fn address(&self) -> SocketAddr;
+
+    /// When it was made.
+    fn opened(&self) -> Instant;
 
     /// Requests that were sent over it.
     fn served(&self) -> u64;
@@ -54,16 +61,15 @@ impl<C: Waiting> Shelf<C> {
 
     /// Keeps a connection for the next request, if it may be kept.
     pub(super) fn keep(&self, key: Arc<str>, connection: C, keep: Keep) {
-        if connection.served() >= keep.requests {
+        let now = Instant::now();
+        let until = (now + keep.idle).min(connection.opened() + MAX_AGE);
+        if connection.served() >= keep.requests || until <= now {
             return;
         }
         let mut shelf = self.0.borrow_mut();
         let idle = shelf.entry(key).or_default();
         if idle.len() < keep.size {
-            idle.push(Idle {
-                connection,
-                until: Instant::now() + keep.idle,
-            });
+            idle.push(Idle { connection, until });
         }
     }
 
@@ -74,5 +80,52 @@ impl<C: Waiting> Shelf<C> {
             idle.retain_mut(|idle| now < idle.until && idle.connection.is_alive());
             !idle.is_empty()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    use super::{Keep, MAX_AGE, Shelf, Waiting};
+
+    struct Fake {
+        opened: Instant,
+        served: u64,
+    }
+
+    impl Waiting for Fake {
+        fn address(&self) -> SocketAddr {
+            ([127, 0, 0, 1], 80).into()
+        }
+
+        fn opened(&self) -> Instant {
+            self.opened
+        }
+
+        fn served(&self) -> u64 {
+            self.served
+        }
+
+        fn is_alive(&mut self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_connection_is_left_after_five_minutes_however_busy_it_is() {
+        let is_kept = |age: Duration| {
+            let shelf = Shelf::default();
+            // The clock of a machine that has just been started cannot say so long ago.
+            let Some(opened) = Instant::now().checked_sub(age) else {
+                return age < MAX_AGE;
+            };
+            shelf.keep("there".into(), Fake { opened, served: 1 }, Keep::default());
+            shelf.take("there", None).is_some()
+        };
+        assert!(is_kept(Duration::ZERO));
+        assert!(is_kept(MAX_AGE - Duration::from_secs(60)));
+        assert!(!is_kept(MAX_AGE));
     }
 }

@@ -57,6 +57,10 @@ impl Notes {
 
     /// Takes a server-sent event.
     pub(super) fn event(&mut self, event: &SseEvent<'_>) {
+        // What comes behind the end is no part of the answer.
+        if self.facts.ended {
+            return;
+        }
         let piece = self.piece(event);
         if let Some(piece) = piece.and_then(|piece| std::str::from_utf8(piece).ok()) {
             self.facts.estimated_output += estimate::tokens(piece);
