@@ -43,6 +43,7 @@ pub(crate) type FuzzTarget = (&'static str, fn(&[u8]));
 pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("ai_request", request),
     ("ai_answer", answer),
+    ("conversation", conversation),
     ("call_head", calls::head),
     ("jwt", calls::token),
     ("plugin_conf", configurations::plugins),
@@ -60,6 +61,29 @@ fn upstream_answer(bytes: &[u8]) {
         for step in [1, 7] {
             assert_eq!(fuzzing::upstream_answer(bytes, step, &method), whole);
         }
+    }
+}
+
+/// The first line is a request of the Responses API, the rest its answer. Whatever is kept of a conversation, what is said
+/// about it and what goes on with it is JSON; a stream does not depend on the cuts.
+fn conversation(bytes: &[u8]) {
+    let line = bytes.iter().position(|byte| *byte == b'\n');
+    let (request, answer) = bytes.split_at(line.unwrap_or(bytes.len()));
+    let answer = answer.get(1..).unwrap_or_default();
+    let given = tollgate_gateway::fuzzing::conversation(request, answer, &[usize::MAX, 1, 7]);
+    for document in &given.documents {
+        assert!(scan(document).is_ok(), "{}", String::from_utf8_lossy(document));
+    }
+    if let Some(shown) = &given.answer
+        && scan(answer).is_ok()
+    {
+        assert!(scan(shown).is_ok(), "{}", String::from_utf8_lossy(shown));
+    }
+    if let [whole, others @ ..] = &given.streams[..] {
+        assert!(
+            others.iter().all(|other| other == whole),
+            "a stream depends on the cuts"
+        );
     }
 }
 

@@ -45,6 +45,6 @@ pub use files::refusals;
 pub use observe::{Observation, serve_observed, statuses_of_addresses};
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
-pub use server::{Client, TlsListener, router, serve};
+pub use server::{Client, Pausable, TlsListener, router, serve};
 pub use settings::{APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, Settings};
 pub use status::{serve_status, status_router};

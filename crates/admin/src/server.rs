@@ -11,6 +11,7 @@ use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tollgate_gateway::server::{Encrypted, EncryptedStream};
 
@@ -20,12 +21,51 @@ use crate::guarded::Guarded;
 /// How often the store is asked for what has outlived its time.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long requests may take to end after the end was asked for.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
 /// The client's address.
 #[derive(Clone, Copy, Debug)]
 pub struct Client(pub SocketAddr);
 
 /// A listener of any kind, as a type of ours: only of those can a [`Client`] be told.
 struct Clients<L>(L);
+
+/// A listener that stops accepting when it is told to, while what it has accepted is still served.
+pub struct Pausable<L> {
+    listener: L,
+    is_paused: watch::Receiver<bool>,
+}
+
+impl<L> Pausable<L> {
+    /// Accepts until `is_paused` is true.
+    pub fn new(listener: L, is_paused: watch::Receiver<bool>) -> Self {
+        Pausable { listener, is_paused }
+    }
+}
+
+impl<L: Listener> Listener for Pausable<L> {
+    type Io = L::Io;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let paused = async {
+            // Nobody can pause it any more if the other side is gone.
+            if self.is_paused.wait_for(|is_paused| *is_paused).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = paused => std::future::pending().await,
+            accepted = self.listener.accept() => accepted,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
 
 /// A listener for TLS.
 pub struct TlsListener(pub Encrypted);
@@ -75,7 +115,8 @@ async fn respond<D: DataPlane>(
     admin.respond(client.0.ip(), request).await
 }
 
-/// Serves the Admin API until `shutdown` is done, then finishes the requests and writes that are under way.
+/// Serves the Admin API until `shutdown` is done, then finishes the requests and writes that are under way. Requests that do
+/// not end soon are given up; writes are not.
 ///
 /// # Errors
 /// The listener fails for good.
@@ -89,12 +130,28 @@ where
     D: DataPlane,
 {
     let service = router(Arc::clone(&admin)).into_make_service_with_connect_info::<Client>();
+    let (stopped, mut stopping) = watch::channel(false);
+    let shutdown = async move {
+        shutdown.await;
+        stopped.send_replace(true);
+    };
+    let given_up = async move {
+        // It is gone unsaid only if nobody can stop this any more.
+        if stopping.wait_for(|stopped| *stopped).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
     let serving = axum::serve(Clients(Guarded::new(listener)), service)
         .with_graceful_shutdown(shutdown)
         .into_future();
     let served = tokio::select! {
         served = serving => served,
         () = expire(&admin) => Ok(()),
+        () = given_up => {
+            tracing::warn!("requests to the Admin API that did not end in time were given up");
+            Ok(())
+        }
     };
     admin.drain().await;
     served

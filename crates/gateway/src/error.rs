@@ -16,6 +16,9 @@ pub const TOLD_BY_PROVIDER: &str = "upstream_error";
 /// The code of a request whose end is ambiguous. Its connection is closed, because nobody knows where the next one begins.
 pub const INVALID_FRAMING: &str = "invalid_framing";
 
+/// The code of a call that is refused because too much is going on.
+pub const OVERLOADED: &str = "overloaded";
+
 /// The code of a body that is longer than allowed.
 pub const REQUEST_TOO_LARGE: &str = "request_too_large";
 

@@ -1,14 +1,19 @@
 //! Doors for the fuzz targets to parsers that nobody else has to reach. Not part of the crate's interface.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::Value;
+use tollgate_dialects::scan::scan;
+use tollgate_telemetry::Metrics;
 
 use crate::pipeline::head::Head;
 use crate::plugins::{Verifier, basic_auth, call_variables, jwt_auth, query, variables};
-use crate::responses::serve;
+use crate::responses::serve::{self, Question};
+use crate::responses::{Purpose, Responses};
 use crate::secret_managers;
 use crate::upstream::http1::{self, scripted::Scripted};
 
@@ -67,6 +72,69 @@ pub fn page(arguments: &str) -> bool {
     serve::Page::read(arguments).is_ok()
 }
 
+/// What a conversation of one turn gives.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    /// Documents that are to be JSON: the request as it goes on, what can be asked about it, and the next request.
+    pub documents: Vec<Bytes>,
+    /// The answer as its client sees it; `None` if the request is refused.
+    pub answer: Option<Bytes>,
+    /// The same bytes taken for a stream, cut in pieces of this length.
+    pub streams: Vec<Vec<u8>>,
+}
+
+/// Takes a request of the Responses API and an answer through everything that keeps conversations.
+pub fn conversation(request: &[u8], answer: &[u8], cuts: &[usize]) -> Conversation {
+    const OWNER: &str = "somebody";
+    const MAX_BYTES: u64 = 1024 * 1024;
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else {
+        return Conversation::default();
+    };
+    runtime.block_on(async {
+        let mut given = Conversation::default();
+        let responses = Responses::in_memory(&Arc::new(Metrics::default()));
+        let expand = async |id: &str, body: &Bytes| {
+            let members = scan(body).ok()?;
+            let expanded =
+                responses.expand(OWNER, id.to_owned(), Purpose::Answer, (body, &members), MAX_BYTES);
+            expanded.await.ok()?
+        };
+        let answer = Bytes::copy_from_slice(answer);
+        let Some(expanded) = expand("resp_1", &Bytes::copy_from_slice(request)).await else {
+            return given;
+        };
+        given.documents.push(expanded.body);
+        for cut in cuts {
+            let Some(mut tap) = responses.tap(&expanded.asked) else {
+                break;
+            };
+            let mut stream = Vec::new();
+            for piece in answer.chunks((*cut).max(1)) {
+                stream.extend_from_slice(&tap.feed(&Bytes::copy_from_slice(piece)));
+            }
+            stream.extend_from_slice(&tap.finish());
+            given.streams.push(stream);
+        }
+        given.answer = Some(responses.whole(&answer, &expanded.asked));
+        let Some(store) = responses.store() else {
+            return given;
+        };
+        for below in ["resp_1", "resp_1/input_items"] {
+            let Some(question) = Question::read(below) else {
+                continue;
+            };
+            given
+                .documents
+                .extend(serve::answer(store, OWNER, &question, &Method::GET, "limit=3").await);
+        }
+        let next = Bytes::from_static(br#"{"input":"And?","previous_response_id":"resp_1"}"#);
+        given
+            .documents
+            .extend(expand("resp_2", &next).await.map(|expanded| expanded.body));
+        given
+    })
+}
+
 /// Reads what managers of secrets answer, and references to what they keep.
 pub fn secret_answer(answer: &[u8], key: &str) {
     secret_managers::fuzz_answer(answer, key);
@@ -90,7 +158,7 @@ pub use crate::upstream::http1::scripted::Exchanged;
 ///
 /// # Errors
 /// There is no answer; the text says why.
-pub fn upstream_answer(bytes: &[u8], step: usize, method: &http::Method) -> Result<Exchanged, String> {
+pub fn upstream_answer(bytes: &[u8], step: usize, method: &Method) -> Result<Exchanged, String> {
     let mut connection = http1::Connection::new(Scripted::cut(bytes, step));
     match http1::scripted::exchange(&mut connection, method) {
         Some(exchanged) => exchanged.map_err(|error| error.to_string()),

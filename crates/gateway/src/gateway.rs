@@ -15,6 +15,7 @@ use tollgate_telemetry::{Metrics, Prices, Telemetry};
 use crate::forwarding::Forwarding;
 use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
+use crate::overload::Overload;
 use crate::plugins::SharedState;
 use crate::prices::PricesInForce;
 use crate::responses::{Places, Responses, ResponsesError};
@@ -41,6 +42,8 @@ pub struct Gateway {
     changes: Changes,
     forwarding: Forwarding,
     wrong_keys: Option<WrongKeys>,
+    /// What the process can still take on.
+    overload: Arc<Overload>,
 }
 
 /// What a gateway is made with beside its configuration.
@@ -128,6 +131,7 @@ impl Gateway {
             responses: OnceLock::new(),
             pepper: setting.pepper,
             changes: Changes::shown(setting.telemetry.metrics()),
+            overload: Overload::shown(setting.telemetry.metrics()),
             telemetry: setting.telemetry,
             forwarding: setting.forwarding,
             wrong_keys: WrongKeys::new(resources.server.max_wrong_keys),
@@ -245,6 +249,11 @@ impl Gateway {
     /// What models cost.
     pub(crate) fn prices(&self) -> &PricesInForce {
         self.states.prices()
+    }
+
+    /// What the process can still take on.
+    pub fn overload(&self) -> &Arc<Overload> {
+        &self.overload
     }
 
     /// What becomes of conversations.

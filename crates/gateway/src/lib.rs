@@ -15,6 +15,7 @@ mod gateway;
 pub mod health;
 mod manners;
 mod objects;
+pub mod overload;
 mod pipeline;
 pub mod plugins;
 mod pool;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tollgate_admin::{DataPlane, Key, Mode, Network, Observed, Parts, Role, Settings, TlsListener};
+use tollgate_admin::{DataPlane, Key, Mode, Network, Observed, Parts, Pausable, Role, Settings, TlsListener};
 use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::server::Encrypted;
 use tollgate_gateway::{Change, Gateway};
@@ -25,6 +25,7 @@ use crate::cli::Failure;
 use crate::load::env;
 use crate::secret_files::lookup;
 use crate::trust;
+use crate::upgrade::{self, AdminSettings};
 
 /// The variable that may hold the store's key.
 pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
@@ -41,6 +42,7 @@ const GENERATED_KEY_FILE: &str = "admin.key";
 /// A running Admin API.
 pub struct Administration {
     stop: watch::Sender<bool>,
+    pause: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     /// `http` or `https`.
     pub scheme: &'static str,
@@ -122,19 +124,19 @@ pub fn stored(store: &Store) -> Vec<Change> {
 /// Starts the Admin API.
 ///
 /// # Errors
-/// An address cannot be listened on, a key cannot be read or made.
+/// `open` gives no socket, or the system no thread.
 pub fn start(
-    admin: &Admin,
+    settings: &AdminSettings,
     deployment: &Deployment,
-    config: Option<&Path>,
     store: Arc<Store>,
     gateway: Arc<Gateway>,
-    usage: Option<Reader>,
+    open: &mut dyn FnMut(upgrade::Role, SocketAddr) -> Result<TcpListener, Failure>,
 ) -> Result<Administration, Failure> {
+    let AdminSettings { admin, keys, usage } = settings;
+    let usage = usage.clone();
     let tls = admin.tls.as_ref().map(trust::of_admin).transpose()?;
-    let (keys, key_location) = keys(admin, deployment, config)?;
     let settings = Settings {
-        keys,
+        keys: keys.copy(),
         key_required: admin.key_required,
         allow: if admin.allow.is_empty() {
             None
@@ -157,25 +159,24 @@ pub fn start(
     };
     let admin_api = tollgate_admin::Admin::new(settings, store, Plane { gateway, usage }, parts);
     let (stop, stopped) = watch::channel(false);
+    let (pause, paused) = watch::channel(false);
     let mut administration = Administration {
         stop,
+        pause,
         threads: Vec::new(),
         scheme: if tls.is_some() { "https" } else { "http" },
         addresses: Vec::new(),
-        key_location,
+        key_location: keys.location.clone(),
     };
     if let Some(address) = deployment.status {
+        let listener = open(upgrade::Role::Status, address)?;
         administration
             .threads
-            .push(status(address, admin_api.clone(), stopped.clone())?);
+            .push(status(listener, admin_api.clone(), stopped.clone())?);
     }
     let mut listeners = Vec::new();
     for address in &admin.listen {
-        let listener = TcpListener::bind(address)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| {
-                Failure::new(format!("cannot listen on {address} for the Admin API: {error}"))
-            })?;
+        let listener = open(upgrade::Role::Admin, *address)?;
         administration
             .addresses
             .push(listener.local_addr().map_err(Failure::new)?);
@@ -183,6 +184,7 @@ pub fn start(
     }
     for listener in listeners {
         let (admin_api, mut stopped, tls) = (admin_api.clone(), stopped.clone(), tls.clone());
+        let paused = paused.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -195,9 +197,13 @@ pub fn start(
                     let _ = stopped.wait_for(|stop| *stop).await;
                 };
                 match tls {
-                    None => tollgate_admin::serve(listener, admin_api, stopping).await,
+                    None => {
+                        let listener = Pausable::new(listener, paused);
+                        tollgate_admin::serve(listener, admin_api, stopping).await
+                    }
                     Some(tls) => {
                         let listener = TlsListener(Encrypted::new(listener, tls));
+                        let listener = Pausable::new(listener, paused);
                         tollgate_admin::serve(listener, admin_api, stopping).await
                     }
                 }
@@ -217,13 +223,10 @@ pub fn start(
 
 /// Serves `/status`, `/status/ready` and `/metrics` on an address of their own, for probes that have no key.
 fn status(
-    address: SocketAddr,
+    listener: TcpListener,
     admin_api: Arc<tollgate_admin::Admin<Plane>>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, Failure> {
-    let listener = TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|error| Failure::new(format!("cannot listen on {address} for the status: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -248,6 +251,11 @@ fn status(
 }
 
 impl Administration {
+    /// Accepts nobody. What was accepted is served on: who has just come may still be sending its request.
+    pub fn pause(&self) {
+        self.pause.send_replace(true);
+    }
+
     /// Takes no more changes, and waits for those under way.
     pub fn stop(self) {
         self.stop.send_replace(true);
@@ -258,13 +266,31 @@ impl Administration {
     }
 }
 
+/// The keys of an Admin API.
+pub struct Keys {
+    keys: Vec<Key>,
+    /// Where a generated one was put, if one was.
+    location: Option<PathBuf>,
+}
+
+impl Keys {
+    /// For an Admin API: it may be served a second time.
+    fn copy(&self) -> Vec<Key> {
+        let copy = |key: &Key| Key {
+            name: key.name.clone(),
+            key: Secret::from(key.key.expose().to_owned()),
+            role: key.role,
+        };
+        self.keys.iter().map(copy).collect()
+    }
+}
+
 /// The keys of the Admin API. One that is to be made up is made up once: it is written where the configuration leaves it
 /// empty, or else into the data directory.
-fn keys(
-    admin: &Admin,
-    deployment: &Deployment,
-    config: Option<&Path>,
-) -> Result<(Vec<Key>, Option<PathBuf>), Failure> {
+///
+/// # Errors
+/// A key cannot be read or made, or keeps nobody out.
+pub fn keys(admin: &Admin, deployment: &Deployment, config: Option<&Path>) -> Result<Keys, Failure> {
     let mut keys = Vec::new();
     let mut location = None;
     for (index, configured) in admin.keys.iter().enumerate() {
@@ -289,7 +315,7 @@ fn keys(
             },
         });
     }
-    Ok((keys, location))
+    Ok(Keys { keys, location })
 }
 
 fn resolve(reference: &SecretRef, name: &str) -> Result<Secret, Failure> {

@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Start the gateway
     #[command(
-        after_help = "Examples:\n  tollgate run\n      Built-in configuration: simulated models next to OpenAI's and Anthropic's, which\n      light up when OPENAI_API_KEY and ANTHROPIC_API_KEY are set.\n\n  tollgate run --config tollgate.yaml\n      Your own configuration. It is watched: a change takes effect at once, a bad change is\n      refused with its reasons and the old one keeps serving. SIGHUP reloads too.\n\n  tollgate run --rbac rbac.json\n      The NGINX AI-proxy demo's own file, on its port 4242.\n\n  tollgate run --config conf/config.yaml\n      APISIX's own file: calls on 9080, the Admin API on 9180. So are apisix.yaml, adc.yaml and\n      Kubernetes manifests.\n\n  tollgate run --admin 127.0.0.1:9180 --data-dir data\n      The Admin API beside any configuration; its key is made up and told at the first start.\n\nSignals: SIGTERM and SIGINT stop accepting and let open answers finish (server.drain), a second\none stops at once. SIGHUP reloads the configuration, SIGUSR1 reopens the access log.\nOwn messages go to standard error; RUST_LOG=debug shows more of them."
+        after_help = "Examples:\n  tollgate run\n      Built-in configuration: simulated models next to OpenAI's and Anthropic's, which\n      light up when OPENAI_API_KEY and ANTHROPIC_API_KEY are set.\n\n  tollgate run --config tollgate.yaml\n      Your own configuration. It is watched: a change takes effect at once, a bad change is\n      refused with its reasons and the old one keeps serving. SIGHUP reloads too.\n\n  tollgate run --rbac rbac.json\n      The NGINX AI-proxy demo's own file, on its port 4242.\n\n  tollgate run --config conf/config.yaml\n      APISIX's own file: calls on 9080, the Admin API on 9180. So are apisix.yaml, adc.yaml and\n      Kubernetes manifests.\n\n  tollgate run --admin 127.0.0.1:9180 --data-dir data\n      The Admin API beside any configuration; its key is made up and told at the first start.\n\nSignals: SIGTERM and SIGINT stop accepting and let open answers finish (server.drain), a second\none stops at once. SIGHUP reloads the configuration, SIGUSR1 reopens the access log,\nSIGUSR2 exchanges the binary (see `tollgate upgrade --help`).\nOwn messages go to standard error; RUST_LOG=debug shows more of them."
     )]
     Run(RunArguments),
     /// Check a configuration and print every mistake at once
@@ -80,6 +80,11 @@ pub enum Command {
         after_help = "Examples:\n  tollgate reprice --from 2026-11-01 --to 2026-12-01 --dry-run\n      Says what would change, and changes nothing.\n\n  tollgate reprice --from 7d --config tollgate.yaml\n      With the prices and the place of usage that the configuration names.\n\nCosts of calls and the sums they are part of change together. Only calls that are still kept can be\ncomputed anew (usage.keep_calls). It may run beside a gateway, and again when it was stopped."
     )]
     Reprice(RepriceArguments),
+    /// Exchange the binary of a running gateway for the one on the disk, without refusing or cutting a call
+    #[command(
+        after_help = "Examples:\n  tollgate upgrade\n      The gateway whose process id is in data/tollgate.pid.\n\n  tollgate upgrade --pid-file /run/tollgate.pid\n  tollgate upgrade --pid 4711\n\nThe running process starts the file it was started from, as it is on the disk now, with the same\narguments, on the same sockets. When that one serves, the running one finishes its open calls and\nends. If it does not start - its configuration has mistakes, it ends, it is not ready in time\n(server.upgrade_timeout) -, the running one goes on serving, and this command says why.\nExit status 0 if the new process serves, 1 if the old one does. SIGUSR2 does the same; the log\nsays what came of it."
+    )]
+    Upgrade(UpgradeArguments),
     /// Print the JSON Schema of tollgate.yaml
     Schema,
 }
@@ -110,6 +115,25 @@ pub struct RunArguments {
     /// Folder for what the gateway keeps: usage of calls, objects of the Admin API, conversations, their key, a generated admin key
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
+    /// File for the process id [default: tollgate.pid in the folder of --data-dir, if there is one]
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_PID_FILE")]
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Args)]
+pub struct UpgradeArguments {
+    /// File with the process id of the running gateway
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TOLLGATE_PID_FILE",
+        default_value = "data/tollgate.pid"
+    )]
+    pub pid_file: PathBuf,
+    /// Its process id
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
 }
 
 /// Arguments of `prices`.

@@ -16,7 +16,8 @@ use crate::secret_files::lookup;
 /// How long writing what waits may take at the end.
 const FINISH_TIME: Duration = Duration::from_secs(5);
 
-/// Opens where conversations are kept, and tells the log what that means for them.
+/// Opens where conversations are kept, and tells the log what that means for them. With `is_shared`, the process before uses
+/// them too, until it has ended.
 ///
 /// # Errors
 /// The file, its key or Redis cannot be used.
@@ -26,6 +27,7 @@ pub fn keep(
     arguments: &RunArguments,
     deployment: &Deployment,
     is_native: bool,
+    is_shared: bool,
 ) -> Result<(), Failure> {
     // Whether the configuration serves the Responses API by itself.
     let serves = arguments.source.rbac.is_none() && is_native;
@@ -35,6 +37,7 @@ pub fn keep(
             Some(ResponsesHome::Redis) => configured_key()?,
             _ => None,
         },
+        is_shared,
     };
     match config.store {
         None if places.directory.is_none() && serves => tracing::info!(

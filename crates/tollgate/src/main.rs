@@ -10,8 +10,10 @@ mod core_dumps;
 mod dump;
 mod file_objects;
 mod files;
+mod listening;
 mod load;
 mod loggers;
+mod memory;
 mod observation;
 mod otlp;
 mod own_log;
@@ -24,6 +26,7 @@ mod sync;
 mod telemetry;
 mod trial;
 mod trust;
+mod upgrade;
 mod usage;
 
 use std::process::ExitCode;
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Prices(arguments) => prices::prices(arguments),
         Command::Usage(arguments) => usage::usage(arguments),
         Command::Reprice(arguments) => reprice::reprice(arguments),
+        Command::Upgrade(arguments) => upgrade::upgrade(arguments),
         Command::Schema => dump::schema(),
     };
     match result {

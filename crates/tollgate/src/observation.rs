@@ -1,6 +1,6 @@
 //! Listeners that tell how the gateway is doing, to programs that have no key: APISIX's control API, numbers for Prometheus.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -11,6 +11,7 @@ use tollgate_resources::model::{Deployment, Metrics};
 
 use crate::administration::Plane;
 use crate::cli::Failure;
+use crate::upgrade::{Role, Sockets};
 
 /// Listeners that run.
 pub struct Observations {
@@ -28,6 +29,7 @@ pub fn start(
     metrics: &Metrics,
     deployment: &Deployment,
     gateway: &Arc<Gateway>,
+    sockets: &mut Sockets,
 ) -> Result<Observations, Failure> {
     let (stop, stopped) = watch::channel(false);
     let mut observations = Observations {
@@ -35,18 +37,22 @@ pub fn start(
         threads: Vec::new(),
         addresses: Vec::new(),
     };
-    for (address, observation, name) in [
-        (deployment.control, Observation::Control, "control API"),
+    for (address, observation, role, name) in [
+        (
+            deployment.control,
+            Observation::Control,
+            Role::Control,
+            "control API",
+        ),
         (
             deployment.prometheus.or(metrics.listen),
             Observation::Metrics,
+            Role::Metrics,
             "metrics",
         ),
     ] {
         let Some(address) = address else { continue };
-        let listener = TcpListener::bind(address)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| Failure::new(format!("cannot listen on {address} for the {name}: {error}")))?;
+        let listener = sockets.for_one(role, address)?;
         observations
             .addresses
             .push((name, listener.local_addr().map_err(Failure::new)?));

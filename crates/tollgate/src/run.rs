@@ -1,14 +1,15 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
-use tollgate_gateway::server::{self, Bounds, ByName, Limits, Listening, Running, Settings, Tls};
+use tollgate_gateway::server::{self, Running};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
 use tollgate_resources::egress::Egress;
@@ -16,13 +17,16 @@ use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
 
-use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
 use crate::secret_files::lookup;
+use crate::upgrade::{
+    AdminSettings, Control, Exclusive, HandedOver, Invocation, PidFile, Predecessor, Sockets,
+};
 use crate::{
-    administration, banner, conversations, core_dumps, files, observation, own_log, prices, telemetry, trust,
+    administration, banner, conversations, core_dumps, listening, memory, observation, own_log, prices,
+    telemetry, trust, upgrade,
 };
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
@@ -48,13 +52,31 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     own_log::start();
     core_dumps::forbid();
-    let result = serve(arguments);
+    let invocation = Invocation::of_this_process();
+    let result = Predecessor::find().and_then(|found| {
+        let (mut predecessor, sockets) = found.unzip();
+        let result = serve(
+            arguments,
+            &invocation,
+            &mut predecessor,
+            sockets.unwrap_or_default(),
+        );
+        if let (Err(failure), Some(predecessor)) = (&result, &mut predecessor) {
+            predecessor.tell(failure);
+        }
+        result
+    });
     // Before anything else is told: what was told last may say why.
     own_log::flush();
     result
 }
 
-fn serve(arguments: &RunArguments) -> Result<(), Failure> {
+fn serve(
+    arguments: &RunArguments,
+    invocation: &Invocation,
+    predecessor: &mut Option<Predecessor>,
+    mut sockets: Sockets,
+) -> Result<(), Failure> {
     let files = arguments.source.read();
     let mut loaded = arguments.source.lower(&files)?;
     let is_native = arguments.source.is_native(&files);
@@ -84,7 +106,18 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
     gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
-    conversations::keep(&gateway, &resources.responses, arguments, &deployment, is_native)?;
+    // All that could be wrong with the configuration is known: now for what only one process may have.
+    if let Some(predecessor) = predecessor {
+        predecessor.wait_for_store()?;
+    }
+    conversations::keep(
+        &gateway,
+        &resources.responses,
+        arguments,
+        &deployment,
+        is_native,
+        predecessor.is_some(),
+    )?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -100,25 +133,24 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
     // Secrets of managers are waited for, so that the first call finds them.
     runtime.block_on(gateway.apply_with_secrets(objects));
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);
-    let (listeners, addresses) = listen(&resources.server, workers)?;
-    let settings = settings(&resources.server);
+    let (listeners, addresses) = listening::listen(&resources.server, workers, &mut sockets)?;
+    let settings = listening::settings(&resources.server);
     // Before anybody is told that the gateway runs: a signal that comes first would kill it.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
     let running = server::start(&gateway, listeners, &settings).map_err(Failure::new)?;
-    let observations = observation::start(&resources.metrics, &deployment, &gateway)?;
+    memory::watch(&gateway, resources.server.max_memory_bytes).map_err(Failure::new)?;
+    let observations = observation::start(&resources.metrics, &deployment, &gateway, &mut sockets)?;
+    let mut exclusive = Exclusive::new(gateway.clone(), deployment.clone());
     // Last, because whoever changes the configuration may expect that it is served.
-    let administration = match (&loaded.admin, store) {
-        (Some(admin), Some(store)) => Some(administration::start(
-            admin,
-            &deployment,
-            arguments.source.config.as_deref(),
-            store,
-            gateway.clone(),
+    if let (Some(admin), Some(store)) = (&loaded.admin, store) {
+        let settings = AdminSettings {
+            admin: admin.clone(),
+            keys: administration::keys(admin, &deployment, arguments.source.config.as_deref())?,
             usage,
-        )?),
-        _ => None,
-    };
-    let files = if administration.is_some() {
+        };
+        exclusive.administrate(settings, store, &mut sockets)?;
+    }
+    let files = if exclusive.administration().is_some() {
         arguments.source.read_again(&files)
     } else {
         files
@@ -128,10 +160,28 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
         &notes,
         &addresses,
         &arguments.source,
-        administration.as_ref(),
+        exclusive.administration(),
         &observations.addresses,
     );
-    runtime.block_on(supervise(
+    if let Some(predecessor) = predecessor {
+        predecessor.take_over()?;
+    }
+    sockets.forget_the_rest();
+    let pid_file = PidFile::write(arguments.pid_file.as_deref(), deployment.data_dir.as_ref())?;
+    if predecessor.is_none() {
+        upgrade::notify_ready();
+    }
+    let mut upgrading = Upgrading {
+        invocation,
+        sockets: &sockets,
+        exclusive: &mut exclusive,
+        patience: Duration::from_millis(resources.server.upgrade_timeout_ms),
+        successor: None,
+    };
+    let taken_over = predecessor.take();
+    let mut before =
+        runtime.block_on(async { taken_over.and_then(|predecessor| predecessor.into_end().ok()) });
+    let end = runtime.block_on(supervise(
         &gateway,
         &arguments.source,
         files,
@@ -139,16 +189,35 @@ fn serve(arguments: &RunArguments) -> Result<(), Failure> {
         &fixed,
         &mut file_objects,
         &mut signals,
+        &mut upgrading,
+        &mut before,
     ));
-    if let Some(administration) = administration {
-        administration.stop();
-    }
+    let successor = upgrading.successor.take();
+    exclusive.stop();
     observations.stop();
-    stop(running, &runtime, &mut signals);
+    if matches!(end, End::Asked) {
+        upgrade::notify_stopping();
+    }
+    // Who has handed over keeps nobody waiting in them; otherwise clients are refused from now on.
+    drop(sockets);
+    stop(running, end, &runtime, &mut signals);
+    pid_file.remove();
     // What the last calls have used; tells the log what is left.
     let _ = counters::write_pending(CHARGES_TIME);
     conversations::finish(&gateway);
     telemetry.flush_and_stop(TELEMETRY_TIME);
+    if successor.is_some() && before.is_some() {
+        // The successor takes the end of this process for that of all before it: those write into shared files too.
+        runtime.block_on(async {
+            tokio::select! {
+                () = end_of(&mut before) => {}
+                _ = signals.terminate.recv() => {}
+                _ = signals.interrupt.recv() => {}
+            }
+        });
+    }
+    // Now the files that were shared are the successor's alone.
+    drop(successor);
     Ok(())
 }
 
@@ -159,6 +228,7 @@ struct Signals {
     /// Never looked at: to listen to it is what keeps a limit on the size of files from ending the process.
     _file_too_large: Signal,
     reopen: Signal,
+    upgrade: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -169,13 +239,60 @@ impl Signals {
             hangup: on(SignalKind::hangup())?,
             _file_too_large: on(SignalKind::from_raw(FILE_TOO_LARGE))?,
             reopen: on(SignalKind::user_defined1())?,
+            upgrade: on(SignalKind::user_defined2())?,
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
         })
     }
 }
 
-/// Watches files and signals until the gateway is told to stop.
+/// Why a gateway stops accepting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Asked,
+    /// Another process has taken over.
+    HandedOver,
+}
+
+/// What another process needs to take over.
+struct Upgrading<'a> {
+    invocation: &'a Invocation,
+    sockets: &'a Sockets,
+    exclusive: &'a mut Exclusive,
+    patience: Duration,
+    /// Who has taken over.
+    successor: Option<HandedOver>,
+}
+
+impl Upgrading<'_> {
+    /// Hands over to the binary that is on the disk now. Returns whether it has taken over.
+    async fn attempt(&mut self, mut control: Control) -> bool {
+        if let Some(obstacle) = upgrade::obstacle(self.exclusive) {
+            control.failed(obstacle).await;
+            return false;
+        }
+        let (exclusive, patience) = (&mut *self.exclusive, self.patience);
+        match upgrade::hand_over(self.invocation, self.sockets, exclusive, patience, &mut control).await {
+            Ok(successor) => {
+                let (new, own) = (successor.process, std::process::id());
+                upgrade::notify_successor(new);
+                self.successor = Some(successor);
+                let text =
+                    format!("process {new} serves now; process {own} finishes its open calls and ends");
+                control.done(&text).await;
+                true
+            }
+            Err(reason) => {
+                control.failed(&reason).await;
+                false
+            }
+        }
+    }
+}
+
+/// Watches files and signals until the gateway is told to stop, or another process has taken over.
+#[expect(clippy::too_many_arguments, reason = "all that a running gateway consists of")]
 async fn supervise(
     gateway: &Gateway,
     source: &Source,
@@ -184,21 +301,46 @@ async fn supervise(
     fixed: &Fixed,
     file_objects: &mut FileObjects,
     signals: &mut Signals,
-) {
+    upgrading: &mut Upgrading<'_>,
+    before: &mut Option<UnixStream>,
+) -> End {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut serving = resources.clone();
     let (mut is_asked, mut last) = (false, None::<Instant>);
+    let listener = upgrade::Listener::open();
     loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
+        let control = tokio::select! {
+            _ = signals.terminate.recv() => return End::Asked,
+            _ = signals.interrupt.recv() => return End::Asked,
+            _ = signals.upgrade.recv() => Some(Control::nobody()),
+            control = listener.asked() => Some(control),
+            () = end_of(before) => {
+                tracing::info!("the process before has finished its calls and ended");
+                gateway.responses().share(false);
+                continue;
+            }
             _ = signals.reopen.recv() => {
                 gateway.telemetry().reopen();
                 continue;
             }
-            _ = signals.hangup.recv() => is_asked = true,
-            _ = ticks.tick() => {}
+            _ = signals.hangup.recv() => {
+                is_asked = true;
+                None
+            }
+            _ = ticks.tick() => None,
+        };
+        if let Some(control) = control {
+            // Told to stop meanwhile: the new process is killed.
+            let has_taken_over = tokio::select! {
+                _ = signals.terminate.recv() => return End::Asked,
+                _ = signals.interrupt.recv() => return End::Asked,
+                has_taken_over = upgrading.attempt(control) => has_taken_over,
+            };
+            if has_taken_over {
+                return End::HandedOver;
+            }
+            continue;
         }
         // Whoever asks a hundred times in a second is answered at once, and then with the next look at the files.
         if is_asked && last.is_some_and(|last| last.elapsed() < WATCH_INTERVAL) {
@@ -212,6 +354,16 @@ async fn supervise(
             last = Some(Instant::now());
         }
     }
+}
+
+/// Waits until the process before has ended, and forgets it; for ever if there is none.
+async fn end_of(before: &mut Option<UnixStream>) {
+    let Some(stream) = before else {
+        return std::future::pending().await;
+    };
+    // It says nothing more.
+    let _ = stream.read(&mut [0]).await;
+    *before = None;
 }
 
 /// Takes a changed configuration into service, as a whole or not at all.
@@ -376,21 +528,35 @@ fn forwarding(deployment: &Deployment, is_native: bool) -> Result<Forwarding, Fa
     .map_err(Failure::new)
 }
 
-/// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged.
-fn stop(running: Running, runtime: &tokio::runtime::Runtime, signals: &mut Signals) {
-    tracing::info!("stopping: no new connections, open answers may finish");
+/// Drains; a second signal ends the process at once, with open answers cut. What they have used is still logged. After another
+/// process has taken over, the first signal only shortens the time.
+fn stop(running: Running, end: End, runtime: &tokio::runtime::Runtime, signals: &mut Signals) {
+    if end == End::Asked {
+        tracing::info!("stopping: no new connections, open answers may finish");
+    }
     let closer = running.closer();
     let (done, mut drained) = tokio::sync::oneshot::channel();
     let drain = std::thread::spawn(move || {
-        running.stop();
+        match end {
+            End::Asked => running.stop(),
+            End::HandedOver => running.hand_over(),
+        }
         // The receiver is gone only if the workers were given up.
         let _ = done.send(());
     });
     runtime.block_on(async {
-        tokio::select! {
-            _ = &mut drained => return,
-            _ = signals.terminate.recv() => {}
-            _ = signals.interrupt.recv() => {}
+        let mut signals_left = if end == End::HandedOver { 2 } else { 1 };
+        while signals_left > 0 {
+            tokio::select! {
+                _ = &mut drained => return,
+                _ = signals.terminate.recv() => {}
+                _ = signals.interrupt.recv() => {}
+            }
+            signals_left -= 1;
+            if signals_left > 0 {
+                tracing::info!("stopping: open answers may finish within the drain time");
+                closer.drain();
+            }
         }
         tracing::warn!("stopped at once, open answers are cut");
         closer.close();
@@ -406,60 +572,6 @@ fn stop(running: Running, runtime: &tokio::runtime::Runtime, signals: &mut Signa
 
 fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))
-}
-
-/// Opens all sockets. Gives them by worker, and where they are, with the scheme of each.
-fn listen(server: &Server, workers: usize) -> Result<(Vec<Vec<Listening>>, Vec<Served>), Failure> {
-    let mut by_worker: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut bound = Vec::new();
-    let mut open = |address: SocketAddr, tls: &Tls| -> Result<(), Failure> {
-        let sockets = server::bind(address, workers).map_err(Failure::new)?;
-        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-        bound.extend(address.map(|address| Served {
-            scheme: if matches!(tls, Tls::Off) { "http" } else { "https" },
-            address,
-        }));
-        for (worker, socket) in by_worker.iter_mut().zip(sockets) {
-            worker.push(Listening {
-                socket,
-                tls: tls.clone(),
-            });
-        }
-        Ok(())
-    };
-    let tls = trust::of_listeners(server)?;
-    for address in &server.listen {
-        open(*address, &tls)?;
-    }
-    if let Some(https) = &server.https {
-        let by_name = ByName::new(https.fallback_name.as_deref()).map_err(Failure::new)?;
-        for address in &https.listen {
-            open(*address, &Tls::ByName(by_name.clone()))?;
-        }
-    }
-    Ok((by_worker, bound))
-}
-
-fn settings(server: &Server) -> Settings {
-    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let time = Duration::from_millis;
-    Settings {
-        bounds: Bounds {
-            max_header: bytes(server.max_header_bytes),
-            max_headers: bytes(server.max_headers),
-            max_uri: bytes(server.max_uri_bytes),
-            max_streams: server.max_streams,
-        },
-        limits: Limits {
-            idle: time(server.idle_timeout_ms),
-            head: time(server.header_timeout_ms),
-        },
-        handshake_timeout: time(server.handshake_timeout_ms),
-        send_timeout: time(server.send_timeout_ms),
-        half_close: server.half_close,
-        max_connections: files::connections(server.max_connections),
-        drain: time(server.drain_ms),
-    }
 }
 
 fn cores() -> usize {

@@ -20,7 +20,8 @@ pub struct Setup {
     rbac: Option<String>,
     arguments: Vec<String>,
     env: Vec<(String, String)>,
-    open_files: Option<u32>,
+    /// A command of the shell that comes before it.
+    before: Option<String>,
 }
 
 /// A running gateway. It listens on a port of its own and writes its access log as JSON to standard output.
@@ -40,7 +41,7 @@ impl Setup {
             rbac: None,
             arguments: Vec::new(),
             env: Vec::new(),
-            open_files: None,
+            before: None,
         };
         setup.server("access_log: {format: json}")
     }
@@ -60,7 +61,7 @@ impl Setup {
             rbac: Some(rbac.into()),
             arguments: Vec::new(),
             env: Vec::new(),
-            open_files: None,
+            before: None,
         }
     }
 
@@ -113,7 +114,13 @@ impl Setup {
 
     /// Most files that the process may have open.
     pub fn open_files(mut self, most: u32) -> Setup {
-        self.open_files = Some(most);
+        self.before = Some(format!("ulimit -n {most}"));
+        self
+    }
+
+    /// The control group that the process is in, by its folder.
+    pub fn in_group(mut self, folder: &Path) -> Setup {
+        self.before = Some(format!("echo $$ > '{}/cgroup.procs'", folder.display()));
         self
     }
 
@@ -142,9 +149,9 @@ impl Setup {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let process = match self.open_files {
+        let process = match &self.before {
             None => Process::start(&arguments, &env),
-            Some(most) => Process::start_with_files(most, &arguments, &env),
+            Some(command) => Process::start_after(command, &arguments, &env),
         };
         let line = process.stderr.with("listening on");
         let address = line
@@ -232,6 +239,11 @@ impl Gateway {
     #[track_caller]
     pub fn logged_text(&self) -> String {
         self.process.stdout.next()
+    }
+
+    /// What the system tells of its process in a file of `/proc`, such as `status`.
+    pub fn told_by_system(&self, file: &str) -> String {
+        self.process.told_by_system(file)
     }
 
     /// The gateway's own messages.

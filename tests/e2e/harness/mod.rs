@@ -24,7 +24,7 @@ pub use clock::SettableClock;
 pub use files::{example, repository_file};
 pub use gateway::{Gateway, Setup};
 pub use names::{Known, Names};
-pub use process::{Finished, Lines, Process, run};
+pub use process::{Finished, Lines, Process, binary, run, signal};
 pub use tls::proving;
 pub use upstream::{Asked, Next, Peer, Upstream};
 

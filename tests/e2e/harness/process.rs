@@ -1,7 +1,8 @@
 //! The binary as a process, with its output collected line by line.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,8 +12,13 @@ use tempfile::{TempDir, tempdir};
 
 use super::{Names, PATIENCE};
 
-/// The binary under test.
+/// The binary that was built with the tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+
+/// The binary under test; `TOLLGATE_BINARY` names another one.
+pub fn binary() -> PathBuf {
+    std::env::var_os("TOLLGATE_BINARY").map_or_else(|| PathBuf::from(BINARY), PathBuf::from)
+}
 
 /// Variables that would change what the binary does.
 const FOREIGN: [&str; 6] = [
@@ -34,6 +40,8 @@ pub struct Process {
     readers: Vec<JoinHandle<()>>,
     /// Where it was started and may write, if that is its own.
     folder: Option<TempDir>,
+    /// Whether it starts processes that may outlive it, which end with the test.
+    has_successors: bool,
 }
 
 /// A process that has ended.
@@ -58,18 +66,33 @@ struct Collected {
 impl Process {
     /// Starts the binary in an empty folder.
     pub fn start(arguments: &[&str], env: &[(&str, &str)]) -> Process {
-        Process::in_own_folder(Command::new(BINARY), arguments, env)
+        Process::in_own_folder(Command::new(binary()), arguments, env)
     }
 
     /// Starts the binary in a folder.
     pub fn start_in(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Process {
-        Process::spawn(folder, Command::new(BINARY), arguments, env)
+        Process::spawn(folder, Command::new(binary()), arguments, env)
     }
 
-    /// Starts the binary in an empty folder, with at most so many files that it may have open.
-    pub fn start_with_files(most: u32, arguments: &[&str], env: &[(&str, &str)]) -> Process {
+    /// Starts a program in a folder that starts others in its place.
+    pub fn start_with_successors(
+        program: &Path,
+        folder: &Path,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
+        let mut command = Command::new(program);
+        command.process_group(0);
+        let mut process = Process::spawn(folder, command, arguments, env);
+        process.has_successors = true;
+        process
+    }
+
+    /// Starts the binary in an empty folder, in place of a shell that has run a command before.
+    pub fn start_after(command: &str, arguments: &[&str], env: &[(&str, &str)]) -> Process {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), BINARY]);
+        shell.args(["-c", &format!("{command} && exec \"$0\" \"$@\"")]);
+        shell.arg(binary());
         Process::in_own_folder(shell, arguments, env)
     }
 
@@ -113,17 +136,18 @@ impl Process {
             stderr,
             readers,
             folder: None,
+            has_successors: false,
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &id]).status();
-        assert!(
-            status.expect("kill runs").success(),
-            "signal {name} could not be sent"
-        );
+        signal(self.child.id(), name);
     }
 
     /// The largest file that it may write from now on, in bytes; `None` lifts the limit. To write more fails as on a full disk.
@@ -169,10 +193,26 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.has_successors {
+            let group = format!("-{}", self.child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).output();
+        }
         // Fails only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal, such as `TERM`, to a process.
+#[track_caller]
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status();
+    assert!(
+        status.expect("kill runs").success(),
+        "signal {name} could not be sent"
+    );
 }
 
 /// Runs a command of the binary to its end.

@@ -119,7 +119,7 @@ pub async fn read(
         .told_as_text());
     }
     let limit = plugin.limits.max_req_body_size;
-    let bytes = body::read_into(body, limit, snapshot.native.body_timeout)
+    let bytes = body::read_into(body, limit, snapshot.native.body_timeout, record.overload())
         .await
         .map_err(|error| worded(error, limit))?;
     record.read_body(&bytes);

@@ -1,5 +1,6 @@
 //! Reads the body of a request, once, within its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::Compat;
 
 use crate::error::CallError;
+use crate::overload::{Held, Overload, UNCOUNTED};
 use crate::snapshot::{Native, Route};
 
 /// What is reserved at once for a body whose length is announced; more grows as it really arrives.
@@ -40,8 +42,13 @@ impl ClientBody {
 /// Reads a body as a whole, unless that has been done.
 ///
 /// # Errors
-/// 413 above `limit` bytes, 408 when the client is too slow, 400 when it breaks off.
-pub async fn read_into(body: &mut ClientBody, limit: u64, patience: Duration) -> Result<Bytes, CallError> {
+/// 413 above `limit` bytes, 408 when the client is too slow, 400 when it breaks off, 503 when there is no memory for it.
+pub async fn read_into(
+    body: &mut ClientBody,
+    limit: u64,
+    patience: Duration,
+    overload: &Arc<Overload>,
+) -> Result<Bytes, CallError> {
     let incoming = match std::mem::replace(body, ClientBody::Lost) {
         ClientBody::Unread(incoming) => incoming,
         ClientBody::Read(bytes) => {
@@ -55,7 +62,7 @@ pub async fn read_into(body: &mut ClientBody, limit: u64, patience: Duration) ->
         }
         ClientBody::Lost => return Err(incomplete("the body was lost".to_owned())),
     };
-    let bytes = read_within(incoming, limit, patience).await?;
+    let bytes = read_within(incoming, limit, patience, overload).await?;
     *body = ClientBody::Read(bytes.clone());
     Ok(bytes)
 }
@@ -64,32 +71,48 @@ pub async fn read_into(body: &mut ClientBody, limit: u64, patience: Duration) ->
 ///
 /// # Errors
 /// 415 for a media type or coding we do not read, 413 above the size limit, 408 when the client is too slow, 400 when it
-/// breaks off.
+/// breaks off, 503 when there is no memory for it.
 pub async fn read(
     snapshot: &Native,
     route: &Route,
     headers: &HeaderMap,
     body: Incoming,
+    overload: &Arc<Overload>,
 ) -> Result<Bytes, CallError> {
     if route.models.compat != Compat::NginxDemo {
         check_media_type(headers)?;
     }
     check_coding(headers)?;
-    read_within(body, snapshot.max_body_bytes, snapshot.body_timeout).await
+    read_within(body, snapshot.max_body_bytes, snapshot.body_timeout, overload).await
 }
 
-async fn read_within(body: Incoming, limit: u64, patience: Duration) -> Result<Bytes, CallError> {
+async fn read_within(
+    body: Incoming,
+    limit: u64,
+    patience: Duration,
+    overload: &Arc<Overload>,
+) -> Result<Bytes, CallError> {
     let announced = body.size_hint().lower();
     if announced > limit {
         return Err(too_large_by(announced, limit));
     }
-    match tokio::time::timeout(patience, collect(body, limit, announced)).await {
+    match tokio::time::timeout(patience, collect(body, limit, announced, overload)).await {
         Ok(read) => read,
         Err(_) => Err(CallError::body_is_late()),
     }
 }
 
-async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes, CallError> {
+async fn collect(
+    mut body: Incoming,
+    limit: u64,
+    announced: u64,
+    overload: &Arc<Overload>,
+) -> Result<Bytes, CallError> {
+    // What is announced is held at once: of many that come together some get through, instead of none.
+    let mut held: Option<Held> = None;
+    if announced > UNCOUNTED as u64 {
+        held.insert(Held::new(overload)).grow(announced)?;
+    }
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -99,6 +122,10 @@ async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes
         let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
         if length as u64 > limit {
             return Err(CallError::too_large(limit));
+        }
+        if length > UNCOUNTED {
+            held.get_or_insert_with(|| Held::new(overload))
+                .grow(length as u64)?;
         }
         match first.take() {
             None if joined.is_empty() => first = Some(data),
@@ -111,7 +138,23 @@ async fn collect(mut body: Incoming, limit: u64, announced: u64) -> Result<Bytes
         }
     }
     // A body that arrived in one piece is used as it is.
-    Ok(first.unwrap_or_else(|| joined.freeze()))
+    let bytes = first.unwrap_or_else(|| joined.freeze());
+    Ok(match held {
+        Some(held) => Bytes::from_owner(LongBody { bytes, _held: held }),
+        None => bytes,
+    })
+}
+
+/// A long body, which counts until nobody needs it any more.
+struct LongBody {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for LongBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), CallError> {

@@ -38,12 +38,14 @@ mod send;
 mod transform;
 mod vectors;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::{RouteLogger, Telemetry};
@@ -61,6 +63,7 @@ pub use send::UpstreamAnswer;
 use crate::certificates::Handshake;
 use crate::error::CallError;
 use crate::gateway::Gateway;
+use crate::overload::Overload;
 use crate::proxy::Tunnels;
 use crate::server::Activity;
 use crate::snapshot::Snapshot;
@@ -83,12 +86,20 @@ pub struct Worker {
     pub tunnels: Tunnels,
     /// What a request head may be like.
     pub bounds: Bounds,
+    /// What the process can still take on.
+    pub overload: Arc<Overload>,
+    /// Calls under way, and how many may be.
+    pub calls: Cell<usize>,
+    pub max_calls: usize,
+    /// Whether another process accepts clients now: connections end with their next answer.
+    pub leaving: Cell<bool>,
 }
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(gateway: Arc<Gateway>, bounds: Bounds) -> Self {
+    pub fn new(gateway: Arc<Gateway>, bounds: Bounds, max_calls: usize) -> Self {
         let telemetry = gateway.telemetry().clone();
+        let overload = gateway.overload().clone();
         Worker {
             bounds,
             gateway,
@@ -96,7 +107,16 @@ impl Worker {
             native_logger: telemetry.native_logger(),
             telemetry,
             tunnels: Tunnels::default(),
+            overload,
+            calls: Cell::new(0),
+            max_calls,
+            leaving: Cell::new(false),
         }
+    }
+
+    /// Whether connections are to end with their next answer.
+    fn ends_connections(&self) -> bool {
+        self.leaving.get() || self.overload.ends_connections()
     }
 }
 
@@ -125,6 +145,7 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
+    let ends = (parts.version <= Version::HTTP_11).then(|| worker.clone());
     // Boxed: it goes through many hands.
     let mut record = Box::new(Record::new(&worker, peer, parts));
     let waiting = Waiting::default();
@@ -138,14 +159,22 @@ pub async fn serve(
         } else {
             head.dialect_of_objects(&record.request)
         };
-        let mut outcome = answer_call(&worker, &snapshot, &head, body, &mut record, &told).await;
+        let mut outcome = match worker.overload.admit(worker.calls.get(), worker.max_calls) {
+            Ok(()) => answer_call(&worker, &snapshot, &head, body, &mut record, &told).await,
+            Err(overloaded) => Err(overloaded),
+        };
         if let (Err(_), Some(wrong_keys)) = (&outcome, worker.gateway.wrong_keys()) {
             let client = record.client().ip();
             outcome = outcome.map_err(|error| wrong_keys.judged(error, client));
         }
         (record, outcome)
     });
-    Ok(early::answer(call, &waiting).await)
+    let mut response = early::answer(call, &waiting).await;
+    if ends.is_some_and(|worker| worker.ends_connections()) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().entry(CONNECTION).or_insert(close);
+    }
+    Ok(response)
 }
 
 async fn answer_call(
@@ -197,7 +226,14 @@ async fn answer_call(
         | Endpoint::Embeddings(_)
         | Endpoint::Rerank(_)
         | Endpoint::Invoke => {
-            let bytes = body::read(&snapshot.native, &route, &record.request.headers, body).await?;
+            let bytes = body::read(
+                &snapshot.native,
+                &route,
+                &record.request.headers,
+                body,
+                &worker.overload,
+            )
+            .await?;
             let mut asked = ask::Asked::read(head, &route, bytes)?;
             let head = &*ask::told_by_body(head, &asked, &record.request.headers)?;
             record.dialect = head.dialect;

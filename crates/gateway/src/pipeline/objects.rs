@@ -311,7 +311,13 @@ async fn find(
                 route
             }));
         }
-        body::read_into(body, snapshot.native.max_body_bytes, snapshot.native.body_timeout).await?;
+        body::read_into(
+            body,
+            snapshot.native.max_body_bytes,
+            snapshot.native.body_timeout,
+            record.overload(),
+        )
+        .await?;
     }
 }
 

@@ -42,6 +42,7 @@ use crate::ai::protocol::Protocol;
 use crate::certificates::Handshake;
 use crate::manners::Manners;
 use crate::objects::ObjectRoute;
+use crate::overload::Overload;
 use crate::plugins::AtEnd;
 use crate::proxy;
 use crate::upstream::ClientStream;
@@ -141,6 +142,7 @@ impl Record {
         let at_once = peer.activity.call_begins();
         let traffic = worker.telemetry.traffic();
         traffic.call_begins();
+        worker.calls.set(worker.calls.get() + 1);
         if at_once == worker.bounds.max_streams && request.version == Version::HTTP_2 {
             // Clients know the number, and wait. What they send nevertheless is refused by the HTTP library.
             traffic.limits().reached(Limit::MaxStreams);
@@ -198,6 +200,11 @@ impl Record {
             record.log_to(None, logger.clone());
         }
         record
+    }
+
+    /// What the process can still take on.
+    pub fn overload(&self) -> &Arc<Overload> {
+        &self.worker.overload
     }
 
     /// Notes what the body asks for.
@@ -551,6 +558,7 @@ impl Drop for Record {
         }
         self.tell();
         self.tell_end();
+        self.worker.calls.set(self.worker.calls.get().saturating_sub(1));
         self.worker.telemetry.traffic().call_ends();
         self.peer.activity.call_ends();
     }

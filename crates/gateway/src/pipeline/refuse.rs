@@ -14,7 +14,7 @@ use super::answer::{Answer, Content, ERROR_TYPE};
 use super::bounds;
 use super::record::Record;
 use super::relay::AnswerBody;
-use crate::error::{CallError, Fault, INVALID_FRAMING, REQUEST_TIMEOUT, REQUEST_TOO_LARGE};
+use crate::error::{CallError, Fault, INVALID_FRAMING, OVERLOADED, REQUEST_TIMEOUT, REQUEST_TOO_LARGE};
 use crate::wrong_keys::TOO_MANY_WRONG_KEYS;
 
 /// Gives an error to the client.
@@ -107,6 +107,10 @@ fn note(error: &CallError, record: &mut Record) {
         }
         Fault::Upstream => {
             tracing::warn!(request_id = %record.request_id, code = %error.code, detail = error.detail, "no provider could answer");
+        }
+        // Counted; a line for each would be one more load.
+        Fault::Gateway if error.code == OVERLOADED => {
+            tracing::debug!(request_id = %record.request_id, detail = error.detail, "refused")
         }
         Fault::Gateway => {
             tracing::error!(request_id = %record.request_id, code = %error.code, message = %error.message, detail = error.detail, "call failed")

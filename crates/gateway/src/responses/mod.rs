@@ -58,6 +58,8 @@ pub struct Places {
     pub directory: Option<(PathBuf, StoreKey)>,
     /// The key for what others can read; the one that was configured, if one was.
     pub shared_key: Option<StoreKey>,
+    /// Whether the process that this one takes over from uses the directory too, for a while.
+    pub is_shared: bool,
 }
 
 /// Why conversations cannot be kept.
@@ -111,7 +113,11 @@ impl Responses {
             ResponsesHome::Memory => ResponseStore::in_memory(settings),
             ResponsesHome::Embedded => {
                 let (directory, key) = places.directory.ok_or(ResponsesError::NoDirectory)?;
-                ResponseStore::open(&directory, key, settings)?
+                if places.is_shared {
+                    ResponseStore::open_shared(&directory, key, settings)?
+                } else {
+                    ResponseStore::open(&directory, key, settings)?
+                }
             }
             ResponsesHome::Redis => {
                 let Some(redis) = &config.redis else {
@@ -131,6 +137,7 @@ impl Responses {
         let places = Places {
             directory: None,
             shared_key: None,
+            is_shared: false,
         };
         // Nothing of it can fail.
         Responses::open(&model::Responses::default(), places, &|_| None, metrics).unwrap_or(Responses::Off)
@@ -190,6 +197,13 @@ impl Responses {
         match self {
             Responses::Kept(keeper) => Some(&keeper.store),
             Responses::Passed | Responses::Off => None,
+        }
+    }
+
+    /// Lets one other process use the file of conversations too, or has it for this one alone again.
+    pub fn share(&self, is_shared: bool) {
+        if let Responses::Kept(keeper) = self {
+            keeper.store.share(is_shared);
         }
     }
 

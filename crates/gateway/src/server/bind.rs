@@ -44,6 +44,17 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, Bin
     Ok(listeners)
 }
 
+/// Opens `number` more sockets beside others of this process on the same address, which [`bind`] has opened with a port.
+///
+/// # Errors
+/// The system gives none.
+pub fn join(address: SocketAddr, number: usize) -> Result<Vec<TcpListener>, BindError> {
+    let failed = |source| BindError { address, source };
+    (0..number)
+        .map(|_| open(address, Sharing::BetweenWorkers).map_err(failed))
+        .collect()
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Sharing {
     Exclusive,

@@ -14,7 +14,7 @@ pub use rustls::ServerConfig;
 
 pub use crate::pipeline::Bounds;
 pub use activity::{Activity, Limits};
-pub use bind::{BindError, bind};
+pub use bind::{BindError, bind, join};
 pub use encrypted::{Encrypted, EncryptedStream};
 pub(crate) use taking::body_was_asked;
 pub use tls::{ByName, Offer, ServerTlsError, Tls, server_config};

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -36,6 +36,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Headers of a request that the HTTP library keeps room for by itself.
 const HTTP1_HEADERS: usize = 100;
 
+/// How long connections stay open after the listeners were handed over, if their clients send nothing. A request that comes
+/// meanwhile is answered, with the word that the connection ends. To close at once would reset what is on its way.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether all of them have gone before that.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -56,8 +63,12 @@ pub struct Settings {
     pub half_close: bool,
     /// Most clients that are connected at once.
     pub max_connections: usize,
+    /// Most calls under way at once; each worker has its share. `None` for any number.
+    pub max_calls: Option<usize>,
     /// How long open calls may go on after a stop was asked for.
     pub drain: Duration,
+    /// How long they may go on after another process has taken over.
+    pub upgrade_drain: Duration,
 }
 
 /// A socket that calls come in on.
@@ -79,6 +90,8 @@ pub struct Running {
 enum Stage {
     /// Accept and serve.
     Serve,
+    /// Accept nobody, another process does; connections end with their next answer, open calls may finish.
+    HandOver,
     /// Accept nobody; open calls may finish within the drain time.
     Drain,
     /// Close open calls now.
@@ -89,10 +102,24 @@ enum Stage {
 pub struct Closer(watch::Sender<Stage>);
 
 impl Closer {
+    /// Gives open calls no longer than the drain time from now on.
+    pub fn drain(&self) {
+        advance(&self.0, Stage::Drain);
+    }
+
     /// Closes open calls at once. Their records are still written.
     pub fn close(&self) {
-        self.0.send_replace(Stage::Close);
+        advance(&self.0, Stage::Close);
     }
+}
+
+/// Goes on to a later stage, never back.
+fn advance(stages: &watch::Sender<Stage>, to: Stage) {
+    stages.send_if_modified(|stage| {
+        let is_later = to > *stage;
+        *stage = to.max(*stage);
+        is_later
+    });
 }
 
 impl Running {
@@ -103,11 +130,17 @@ impl Running {
 
     /// Stops accepting, lets open calls finish within the drain time, closes the rest, and waits for all workers.
     pub fn stop(self) {
-        self.stage.send_if_modified(|stage| {
-            let serving = *stage == Stage::Serve;
-            *stage = (*stage).max(Stage::Drain);
-            serving
-        });
+        self.end(Stage::Drain);
+    }
+
+    /// Stops accepting because another process does so on the same sockets. Requests that come over open connections within
+    /// some seconds are answered, and open calls finish within their own drain time; waits for all workers.
+    pub fn hand_over(self) {
+        self.end(Stage::HandOver);
+    }
+
+    fn end(self, stage: Stage) {
+        advance(&self.stage, stage);
         for thread in self.threads {
             // A worker that panicked has already reported it; there is nothing left to stop.
             let _ = thread.join();
@@ -125,7 +158,10 @@ pub fn start(
     settings: &Settings,
 ) -> io::Result<Running> {
     let (stage, stages) = watch::channel(Stage::Serve);
-    let places = Places::new(settings.max_connections);
+    let places = Places::new(settings.max_connections, gateway.overload().clone());
+    let max_calls = settings
+        .max_calls
+        .map_or(usize::MAX, |most| most.div_ceil(listeners.len().max(1)));
     let mut threads = Vec::new();
     for (number, sockets) in listeners.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -137,8 +173,10 @@ pub fn start(
             std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
-                    tokio::task::LocalSet::new()
-                        .block_on(&runtime, work(gateway, sockets, settings, places, stages));
+                    tokio::task::LocalSet::new().block_on(
+                        &runtime,
+                        work(gateway, sockets, settings, max_calls, places, stages),
+                    );
                     // A name that is still being looked up must not hold up the end.
                     runtime.shutdown_background();
                 })?,
@@ -151,10 +189,11 @@ async fn work(
     gateway: Arc<Gateway>,
     sockets: Vec<Listening>,
     settings: Settings,
+    max_calls: usize,
     places: Arc<Places>,
     mut stages: watch::Receiver<Stage>,
 ) {
-    let worker = Rc::new(Worker::new(gateway, settings.bounds));
+    let worker = Rc::new(Worker::new(gateway, settings.bounds, max_calls));
     let graceful = Rc::new(GracefulShutdown::new());
     let mut accepting = Vec::new();
     for Listening { socket, tls } in sockets {
@@ -188,19 +227,46 @@ async fn work(
     let Ok(graceful) = Rc::try_unwrap(graceful) else {
         return;
     };
+    if *stages.borrow() == Stage::HandOver {
+        worker.leaving.set(true);
+        tokio::select! {
+            () = last_requests(&graceful) => {}
+            _ = stages.wait_for(|stage| *stage > Stage::HandOver) => {}
+        }
+    }
     let open = graceful.count() + worker.tunnels.count();
     tokio::select! {
         () = async {
             graceful.shutdown().await;
             worker.tunnels.ended().await;
         } => {}
-        () = tokio::time::sleep(settings.drain) => tracing::warn!(
+        drain = drain_time(&settings, stages.clone()) => tracing::warn!(
             open,
-            drain_ms = settings.drain.as_millis() as u64,
+            drain_ms = drain.as_millis() as u64,
             "drain time is over, closing open calls"
         ),
         _ = stages.wait_for(|stage| *stage == Stage::Close) => {}
     }
+}
+
+/// Waits until all clients have gone, but not for those that ask nothing any more.
+async fn last_requests(graceful: &GracefulShutdown) {
+    let until = Instant::now() + LAST_REQUESTS;
+    while graceful.count() > 0 && Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Waits until open calls have had their time, and tells how much that was.
+async fn drain_time(settings: &Settings, mut stages: watch::Receiver<Stage>) -> Duration {
+    if *stages.borrow() == Stage::HandOver {
+        tokio::select! {
+            () = tokio::time::sleep(settings.upgrade_drain) => return settings.upgrade_drain,
+            _ = stages.wait_for(|stage| *stage > Stage::HandOver) => {}
+        }
+    }
+    tokio::time::sleep(settings.drain).await;
+    settings.drain
 }
 
 async fn accept(
@@ -225,6 +291,9 @@ async fn accept(
                     tracing::info!("connections are accepted again");
                 }
                 // Closed at once, so that whoever distributes clients over gateways asks another one.
+                if worker.overload.closes_connection() {
+                    continue;
+                }
                 let Some(place) = places.take() else {
                     limits.reached(Limit::MaxConnections);
                     continue;

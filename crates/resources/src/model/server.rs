@@ -54,6 +54,16 @@ pub struct Server {
     pub keep_alive_ms: u64,
     /// How long calls in flight may go on after the process was told to stop, in milliseconds.
     pub drain_ms: u64,
+    /// How long a new process may take until it serves, when the binary is exchanged while it runs, in milliseconds.
+    pub upgrade_timeout_ms: u64,
+    /// How long calls of the old process may go on after the new one has taken over, in milliseconds.
+    pub upgrade_drain_ms: u64,
+    /// Most memory of the process, in bytes; `None`: the limit of its control group, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_memory_bytes: Option<u64>,
+    /// Most calls under way at once; further ones are refused with 503. `None` for any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_calls: Option<u64>,
     /// Number of worker threads; `None` is one per core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
@@ -157,6 +167,10 @@ impl Server {
     pub const DEFAULT_KEEP_ALIVE_MS: u64 = 15_000;
     /// Kubernetes kills a pod thirty seconds after it was told to stop.
     pub const DEFAULT_DRAIN_MS: u64 = 30_000;
+    /// Secrets of managers and thousands of objects are read well within it.
+    pub const DEFAULT_UPGRADE_TIMEOUT_MS: u64 = 60_000;
+    /// Nobody waits for the old process, and its calls have time limits of their own.
+    pub const DEFAULT_UPGRADE_DRAIN_MS: u64 = 3_600_000;
 }
 
 impl Default for Server {
@@ -181,6 +195,10 @@ impl Default for Server {
             half_close: false,
             keep_alive_ms: Server::DEFAULT_KEEP_ALIVE_MS,
             drain_ms: Server::DEFAULT_DRAIN_MS,
+            upgrade_timeout_ms: Server::DEFAULT_UPGRADE_TIMEOUT_MS,
+            upgrade_drain_ms: Server::DEFAULT_UPGRADE_DRAIN_MS,
+            max_memory_bytes: None,
+            max_calls: None,
             workers: None,
             access_log: AccessLog::default(),
         }

@@ -254,6 +254,14 @@ pub(crate) struct ServerEntry {
     pub(crate) keep_alive: Option<Duration>,
     /// How long calls in flight may go on after the process was told to stop. Default: `30s`.
     pub(crate) drain: Option<Duration>,
+    /// How long a new process may take until it serves, when the binary is exchanged by `tollgate upgrade`. Default: `1m`.
+    pub(crate) upgrade_timeout: Option<Duration>,
+    /// How long calls of the old process may go on after an upgrade. Default: `1h`.
+    pub(crate) upgrade_drain: Option<Duration>,
+    /// Most memory of the process: calls are refused before it is reached. Default: the limit of its control group, if any.
+    pub(crate) max_memory: Option<Size>,
+    /// Most calls under way at once; further ones are refused with 503. Default: any number.
+    pub(crate) max_calls: Option<u64>,
     /// Number of worker threads. Default: one per core.
     pub(crate) workers: Option<u64>,
     /// One line per call.

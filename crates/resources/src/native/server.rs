@@ -25,6 +25,9 @@ const MIN_HEADER_BYTES: u64 = 8 * 1024;
 /// Shortest and longest target that a configuration may allow, in bytes. The HTTP library takes none of 64 KiB.
 const URI_BYTES: std::ops::RangeInclusive<u64> = 512..=32 * 1024;
 
+/// Least memory that a configuration may allow, in bytes: what the process needs before its first call.
+const MIN_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Most connections that a configuration may allow: more than a machine has ports.
 const MAX_CONNECTIONS: u64 = 10_000_000;
 
@@ -54,7 +57,12 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
     if max_uri.is_some_and(|bytes| !URI_BYTES.contains(&bytes)) {
         report.mistake(&path.key("max_uri"), "must be from 512B to 32KiB");
     }
+    let max_memory = entry.max_memory.map(Measure::value);
+    if max_memory.is_some_and(|bytes| bytes < MIN_MEMORY_BYTES) {
+        report.mistake(&path.key("max_memory"), "must be at least 64MiB");
+    }
     for (key, value, most) in [
+        ("max_calls", entry.max_calls, MAX_CONNECTIONS),
         ("max_connections", entry.max_connections, MAX_CONNECTIONS),
         ("max_streams", entry.max_streams, MAX_STREAMS),
     ] {
@@ -99,6 +107,14 @@ pub(crate) fn lower_server(entry: &ServerEntry, report: &mut Report) -> Server {
         half_close: entry.half_close.unwrap_or(default.half_close),
         keep_alive_ms: entry.keep_alive.map_or(default.keep_alive_ms, Measure::value),
         drain_ms: entry.drain.map_or(default.drain_ms, Measure::value),
+        upgrade_timeout_ms: entry
+            .upgrade_timeout
+            .map_or(default.upgrade_timeout_ms, Measure::value),
+        upgrade_drain_ms: entry
+            .upgrade_drain
+            .map_or(default.upgrade_drain_ms, Measure::value),
+        max_memory_bytes: max_memory,
+        max_calls: entry.max_calls,
         workers: entry.workers.and_then(|workers| usize::try_from(workers).ok()),
         access_log: lower_access_log(entry.access_log.as_ref(), &path.key("access_log"), report),
     }

@@ -5,7 +5,9 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
@@ -29,7 +31,15 @@ pub(super) struct Embedded {
     /// `None` after a failure, until it is opened again.
     database: RwLock<Option<Arc<Database>>>,
     totals: Mutex<Totals>,
+    /// Whether another process uses the file too. Then it is open for as long as one use takes.
+    is_shared: AtomicBool,
+    /// Held by whoever uses the file while it is shared: only one of this process may wait for the other one.
+    turn: Mutex<()>,
 }
+
+/// How long a use of a shared file waits for the other process, and how often it tries.
+const TURN_WAIT: Duration = Duration::from_secs(10);
+const TURN_LOOK: Duration = Duration::from_millis(2);
 
 /// One change.
 pub(super) enum Change<'a> {
@@ -55,14 +65,21 @@ pub(super) struct Done {
 
 impl Embedded {
     /// Opens the file of a directory, or creates it.
-    pub(super) fn open(directory: &Path, key: StoreKey, max_bytes: u64) -> Result<Self, StoreError> {
-        Self::open_with(directory, key, max_bytes, open_database)
+    /// With `is_shared`, another process may have it open.
+    pub(super) fn open(
+        directory: &Path,
+        key: StoreKey,
+        max_bytes: u64,
+        is_shared: bool,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(directory, key, max_bytes, is_shared, open_database)
     }
 
     fn open_with(
         directory: &Path,
         key: StoreKey,
         max_bytes: u64,
+        is_shared: bool,
         open_database: OpenDatabase,
     ) -> Result<Self, StoreError> {
         disk::create_directory(directory).map_err(StoreError::io(directory))?;
@@ -73,18 +90,64 @@ impl Embedded {
             max_bytes,
             database: RwLock::new(None),
             totals: Mutex::default(),
+            is_shared: AtomicBool::new(is_shared),
+            turn: Mutex::new(()),
         };
-        embedded.database()?;
+        embedded.using(|_| Ok(()))?;
         Ok(embedded)
+    }
+
+    /// Lets another process use the file too, or has it for this one alone again.
+    pub(super) fn share(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Ordering::SeqCst);
+        if is_shared {
+            // Whoever uses it now closes it when that is done.
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::SeqCst)
+    }
+
+    /// Runs something that uses the open file. Where it is shared, that waits for the other process, and closes it again.
+    fn using<T>(&self, work: impl FnOnce(&Arc<Database>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _turn = self
+            .is_shared()
+            .then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let database = self.database_in_turn()?;
+        let done = work(&database);
+        if self.is_shared() {
+            self.close(&database);
+        }
+        done
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "only where the disk is waited for too")]
+    fn database_in_turn(&self) -> Result<Arc<Database>, StoreError> {
+        let until = Instant::now() + TURN_WAIT;
+        loop {
+            match self.database() {
+                Err(StoreError::Locked { .. }) if self.is_shared() && Instant::now() < until => {
+                    std::thread::sleep(TURN_LOOK);
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Reads a record. Blocks for the disk.
     pub(super) fn get(&self, name: &Name, now_s: u64) -> Result<Option<Record>, StoreError> {
-        let database = self.database()?;
         let key = name.key();
-        let found = self
-            .file
-            .contained(|| read(&database, &key, now_s).map_err(|error| self.file.error(error)));
+        let found = self.using(|database| {
+            let found = self
+                .file
+                .contained(|| read(database, &key, now_s).map_err(|error| self.file.error(error)));
+            if found.is_err() {
+                self.close(database);
+            }
+            found
+        });
         match found {
             Ok(None) => Ok(None),
             Ok(Some(written)) => match self.sealing.open(name, &written) {
@@ -94,10 +157,7 @@ impl Embedded {
                     "a record in it cannot be read",
                 )),
             },
-            Err(error) => {
-                self.close(&database);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -139,10 +199,11 @@ impl Embedded {
 
     /// Removes records that have expired, at most so many. Blocks for the disk; only one thread may call it.
     pub(super) fn sweep(&self, at_most: usize, now_s: u64) -> Result<Cost, StoreError> {
-        let database = self.database()?;
-        let expired = self.file.contained(|| {
-            self.expired(&database, at_most, now_s)
-                .map_err(|error| self.file.error(error))
+        let expired = self.using(|database| {
+            self.file.contained(|| {
+                self.expired(database, at_most, now_s)
+                    .map_err(|error| self.file.error(error))
+            })
         })?;
         if expired.is_empty() {
             return Ok(self.cost());
@@ -189,10 +250,17 @@ impl Embedded {
         &self,
         change: impl FnOnce(&mut Tables<'_, '_>) -> Result<Done, redb::Error>,
     ) -> Result<Done, StoreError> {
-        let database = self.database()?;
+        self.using(|database| self.write_to(database, change))
+    }
+
+    fn write_to(
+        &self,
+        database: &Arc<Database>,
+        change: impl FnOnce(&mut Tables<'_, '_>) -> Result<Done, redb::Error>,
+    ) -> Result<Done, StoreError> {
         let mut totals = self.totals();
         let done = self.file.contained(|| {
-            transact(&database, |transaction| {
+            transact(database, |transaction| {
                 let mut tables = Tables::open(transaction, &mut totals)?;
                 change(&mut tables)
             })
@@ -205,7 +273,7 @@ impl Embedded {
             }
             Err(error) => {
                 drop(totals);
-                self.close(&database);
+                self.close(database);
                 Err(error)
             }
         }
@@ -379,7 +447,7 @@ mod tests {
 
     fn open(directory: &TempDir) -> Embedded {
         let key = StoreKey::parse(&"5a".repeat(32)).unwrap();
-        Embedded::open_with(directory.path(), key, 100_000, faulty_database).unwrap()
+        Embedded::open_with(directory.path(), key, 100_000, false, faulty_database).unwrap()
     }
 
     fn put(embedded: &Embedded, id: &str, length: usize) -> Result<Done, StoreError> {

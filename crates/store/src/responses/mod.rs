@@ -39,6 +39,10 @@ use crate::key::StoreKey;
 
 pub use record::Record;
 
+/// How often a record that is not there is looked for in a shared file, and the time between two looks.
+const OTHERS_WRITES: u32 = 10;
+const OTHERS_TIME: Duration = Duration::from_millis(50);
+
 /// Where conversations are kept.
 pub struct ResponseStore {
     shared: Arc<Shared>,
@@ -198,7 +202,28 @@ impl ResponseStore {
     /// # Errors
     /// The file cannot be used, or the system gives no thread.
     pub fn open(directory: &Path, key: StoreKey, settings: Settings) -> Result<Self, ResponseStoreError> {
-        let embedded = Embedded::open(directory, key, settings.max_bytes)?;
+        Self::open_file(directory, key, settings, false)
+    }
+
+    /// As [`ResponseStore::open`], beside another process that has called [`ResponseStore::share`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_shared(
+        directory: &Path,
+        key: StoreKey,
+        settings: Settings,
+    ) -> Result<Self, ResponseStoreError> {
+        Self::open_file(directory, key, settings, true)
+    }
+
+    fn open_file(
+        directory: &Path,
+        key: StoreKey,
+        settings: Settings,
+        is_shared: bool,
+    ) -> Result<Self, ResponseStoreError> {
+        let embedded = Embedded::open(directory, key, settings.max_bytes, is_shared)?;
         settings.observer.holds(embedded.cost().kept_bytes);
         Self::with_writer(Home::Embedded(embedded), settings)
     }
@@ -229,6 +254,14 @@ impl ResponseStore {
             shared,
             writer: Some(writer),
         })
+    }
+
+    /// Lets other processes use the file too, until this is called with `false`. Each use then opens and closes it, which
+    /// is slow: it is meant for the short time in which one process takes over from another.
+    pub fn share(&self, is_shared: bool) {
+        if let Home::Embedded(embedded) = &self.shared.home {
+            embedded.share(is_shared);
+        }
     }
 
     /// How long records are kept, in seconds.
@@ -430,11 +463,24 @@ impl Shared {
                 let waiting = self.waiting().get(&name.key());
                 match waiting {
                     Some(record) => Ok(record),
-                    None => Ok(embedded.get(name, self.now_s())?.map(Arc::new)),
+                    None => self.read(embedded, name),
                 }
             }
             Home::Remote(_) => Ok(None),
         }
+    }
+
+    /// Reads a record from the file. What another process may be about to write is waited for a little.
+    #[expect(clippy::disallowed_methods, reason = "only where the disk is waited for too")]
+    fn read(&self, embedded: &Embedded, name: &Name) -> Result<Option<Arc<Record>>, ResponseStoreError> {
+        for _ in 0..OTHERS_WRITES {
+            let found = embedded.get(name, self.now_s())?;
+            if found.is_some() || !embedded.is_shared() {
+                return Ok(found.map(Arc::new));
+            }
+            std::thread::sleep(OTHERS_TIME);
+        }
+        Ok(embedded.get(name, self.now_s())?.map(Arc::new))
     }
 
     /// Does in memory what a job says. Tells for each part whether the record was there.

@@ -23,6 +23,53 @@ async fn everything_is_there_after_opening_it_again_and_the_bound_still_counts_i
 }
 
 #[tokio::test]
+async fn two_processes_share_the_file_while_one_takes_over_from_the_other() {
+    let directory = tempdir().unwrap();
+    let (old_world, new_world) = (World::new(), World::new());
+    let old = Arc::new(in_file(&directory, old_world.settings()));
+    old.put("a", one("before", None, "before"), &[]).await.unwrap();
+    let key = || StoreKey::load_or_generate(directory.path()).unwrap();
+    let open = || ResponseStore::open(directory.path(), key(), World::new().settings());
+    assert!(open().is_err(), "it is the old one's alone");
+
+    old.share(true);
+    let opened = ResponseStore::open_shared(directory.path(), key(), new_world.settings());
+    let new = Arc::new(opened.unwrap());
+    let write = |store: &Arc<ResponseStore>, name: &'static str| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for number in 0..50 {
+                let before = match number {
+                    0 => "before".to_owned(),
+                    _ => format!("{name}{}", number - 1),
+                };
+                let records = one(&format!("{name}{number}"), Some(&before), name);
+                store.remember("a", records, &[]).unwrap();
+                assert!(body(&store, "a", &format!("{name}{number}")).await.is_some());
+            }
+        })
+    };
+    let (one_of_old, one_of_new) = (write(&old, "old"), write(&new, "new"));
+    one_of_old.await.unwrap();
+    one_of_new.await.unwrap();
+    // What the old one has just kept is found by the new one, although it is written a little later.
+    old.remember("a", one("last", Some("old49"), "last"), &[])
+        .unwrap();
+    assert_eq!(bodies(&new, "a", "last").await.len(), 52);
+    assert_eq!(bodies(&old, "a", "new49").await.len(), 51);
+
+    drop(old);
+    new.share(false);
+    new.put("a", one("after", Some("last"), "after"), &[])
+        .await
+        .unwrap();
+    assert!(open().is_err(), "it is the new one's alone");
+    assert_eq!(bodies(&new, "a", "after").await.len(), 53);
+    let told = (old_world.told(), new_world.told());
+    assert!(told.0.refused.is_empty() && told.1.refused.is_empty(), "{told:?}");
+}
+
+#[tokio::test]
 async fn what_expired_while_nobody_had_it_open_is_removed() {
     let (world, directory) = (World::new(), tempdir().unwrap());
     let store = in_file(&directory, world.settings());
