@@ -14,8 +14,9 @@ use super::shelf::Shelf;
 /// (60 s and more), so that we rarely meet a connection that is just being closed.
 const MAX_IDLE: Duration = Duration::from_secs(50);
 
-/// Idle connections kept per endpoint and worker.
-const MAX_IDLE_PER_ENDPOINT: usize = 256;
+/// Idle connections kept per endpoint and worker. One costs a descriptor and a kilobyte, a new one a handshake: fewer than are
+/// used at the same time would be made anew for each call.
+const MAX_IDLE_PER_ENDPOINT: usize = 8_192;
 
 /// All idle connections of one worker.
 #[derive(Clone, Default)]
