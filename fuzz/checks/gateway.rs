@@ -70,7 +70,7 @@ fn conversation(bytes: &[u8]) {
     let line = bytes.iter().position(|byte| *byte == b'\n');
     let (request, answer) = bytes.split_at(line.unwrap_or(bytes.len()));
     let answer = answer.get(1..).unwrap_or_default();
-    let given = tollgate_gateway::fuzzing::conversation(request, answer, &[usize::MAX, 1, 7]);
+    let given = fuzzing::conversation(request, answer, &[usize::MAX, 1, 7]);
     for document in &given.documents {
         assert!(scan(document).is_ok(), "{}", String::from_utf8_lossy(document));
     }

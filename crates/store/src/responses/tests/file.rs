@@ -28,7 +28,6 @@ async fn two_processes_share_the_file_while_one_takes_over_from_the_other() {
     let (old_world, new_world) = (World::new(), World::new());
     let old = Arc::new(in_file(&directory, old_world.settings()));
     old.put("a", one("before", None, "before"), &[]).await.unwrap();
-    let key = || StoreKey::load_or_generate(directory.path()).unwrap();
     let open = || ResponseStore::open(directory.path(), key(), World::new().settings());
     assert!(open().is_err(), "it is the old one's alone");
 
@@ -37,7 +36,7 @@ async fn two_processes_share_the_file_while_one_takes_over_from_the_other() {
     let new = Arc::new(opened.unwrap());
     let write = |store: &Arc<ResponseStore>, name: &'static str| {
         let store = store.clone();
-        tokio::spawn(async move {
+        async move {
             for number in 0..50 {
                 let before = match number {
                     0 => "before".to_owned(),
@@ -47,11 +46,9 @@ async fn two_processes_share_the_file_while_one_takes_over_from_the_other() {
                 store.remember("a", records, &[]).unwrap();
                 assert!(body(&store, "a", &format!("{name}{number}")).await.is_some());
             }
-        })
+        }
     };
-    let (one_of_old, one_of_new) = (write(&old, "old"), write(&new, "new"));
-    one_of_old.await.unwrap();
-    one_of_new.await.unwrap();
+    tokio::join!(write(&old, "old"), write(&new, "new"));
     // What the old one has just kept is found by the new one, although it is written a little later.
     old.remember("a", one("last", Some("old49"), "last"), &[])
         .unwrap();
