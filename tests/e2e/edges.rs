@@ -127,6 +127,37 @@ fn content_before_garbage_in_the_same_chunk_reaches_the_client() {
 }
 
 #[test]
+fn content_before_an_error_in_the_same_chunk_reaches_the_client() {
+    for provider in Dialect::BOTH {
+        for client in Dialect::BOTH {
+            let upstream = Upstream::start(|asked, peer| {
+                let events = answers::events(asked.dialect(), &["first"]);
+                let error = match asked.dialect() {
+                    Dialect::OpenAi => {
+                        "data: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n"
+                    }
+                    Dialect::Anthropic => {
+                        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"boom\"}}\n\n"
+                    }
+                };
+                peer.send(answers::stream_head().as_bytes());
+                peer.send(&answers::chunk(
+                    [&events.before.concat(), &events.content[0][..], error].concat(),
+                ));
+                Next::Close
+            });
+            let gateway = alone(provider, &upstream).start();
+            let response = gateway.send(&post(client.path(), client.request("m", true)));
+            assert_eq!(response.status(), 200);
+            let text = response.text();
+            let content = text.find("first").expect("the content before the error");
+            let error = text.find("boom").expect("the error");
+            assert!(content < error, "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_fallback_that_is_not_needed_does_not_shift_the_shares_of_its_own_callers() {
     let upstream = Upstream::good("served");
     let config = format!(

@@ -34,8 +34,8 @@ pub struct Begun {
     pub ready: Vec<Bytes>,
     /// Bytes that the provider has sent.
     pub received: u64,
-    /// How the answer broke behind its first content, where that came together.
-    pub broken: Option<AttemptError>,
+    /// What came together with it and was not looked at yet.
+    pub rest: Bytes,
 }
 
 /// Reads a stream until it answers. At most `limit` bytes are taken from the provider.
@@ -55,12 +55,16 @@ pub async fn begin(
     let mut begun = Begun::default();
     let mut kept = 0;
     loop {
-        let data = match patience.data(upstream).await? {
-            Some(Err(detail)) => return Err(AttemptError::broken("cut", detail)),
-            Some(Ok(data)) => Some(data),
-            None => None,
-        };
-        let ended = data.is_none();
+        let mut ended = false;
+        if begun.rest.is_empty() {
+            match patience.data(upstream).await? {
+                Some(Err(detail)) => return Err(AttemptError::broken("cut", detail)),
+                Some(Ok(data)) => begun.rest = data,
+                None => ended = true,
+            }
+        }
+        // An error behind the first content is one of a stream that has begun, also where both have come together.
+        let data = (!ended).then(|| begun.rest.split_to(piece(&begun.rest)));
         let out = match data {
             Some(data) => {
                 attempt.first_byte();
@@ -71,18 +75,9 @@ pub async fn begin(
                         format!("more than {} bytes", begun.received),
                     ));
                 }
-                match transform.feed(&data) {
-                    Ok(out) => out,
-                    Err(error) => {
-                        let failure = garbled("garbled", error.to_string());
-                        // What came together with garbage goes to the client as if it had come alone.
-                        if !(transform.seen().content && transform.has_unsent()) {
-                            return Err(failure);
-                        }
-                        begun.broken = Some(failure);
-                        return Ok(begun);
-                    }
-                }
+                transform
+                    .feed(&data)
+                    .map_err(|error| garbled("garbled", error.to_string()))?
             }
             None => transform.finish().map_err(|error| {
                 let is_empty = begun.received == 0 || transform.seen().ended;
@@ -109,6 +104,16 @@ pub async fn begin(
         }
     }
 }
+
+/// How many bytes are looked at together: those of a line, and fewer than two of Amazon's frames have. So no two events end in
+/// them.
+fn piece(bytes: &[u8]) -> usize {
+    let some = bytes.get(..MAX_PIECE).unwrap_or(bytes);
+    memchr::memchr(b'\n', some).map_or(some.len(), |end| end + 1)
+}
+
+/// Bytes that are looked at together at most.
+const MAX_PIECE: usize = 64;
 
 /// How long the bytes of a body are waited for: the first as long as an answer may take to begin, the others as long as
 /// it may be silent.

@@ -72,8 +72,8 @@ pub struct Streaming {
     tap: Option<Tap>,
     /// `None` once it has ended or failed; dropping it early closes the connection to the provider.
     upstream: Option<UpstreamBody>,
-    /// How it broke before it was first asked for bytes.
-    broken: Option<AttemptError>,
+    /// What came with the beginning and was not looked at yet.
+    rest: Bytes,
     instance: Arc<Instance>,
     silence: Duration,
     last_bytes: Instant,
@@ -106,7 +106,7 @@ impl Streaming {
             transform,
             tap: None,
             upstream: Some(upstream),
-            broken: begun.broken,
+            rest: begun.rest,
             instance: candidate.instance.clone(),
             silence: limits.between_chunks,
             last_bytes: now,
@@ -299,8 +299,9 @@ impl Streaming {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Option<Bytes>> {
-        if let Some(failure) = self.broken.take() {
-            self.fail(failure, record);
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            self.received(&rest, record);
         }
         while self.ready_bytes < BATCH_BYTES
             && let Some(upstream) = &mut self.upstream

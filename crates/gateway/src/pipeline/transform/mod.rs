@@ -98,14 +98,6 @@ impl Transform {
         }
     }
 
-    /// Whether something was translated that [`Transform::fail`] will give out first.
-    pub fn has_unsent(&self) -> bool {
-        match self {
-            Transform::Understood(understood) => understood.has_unsent(),
-            Transform::Passing(_) => false,
-        }
-    }
-
     /// Tells the client in its own dialect that the stream has failed.
     pub fn fail(&mut self, error: &CallError) -> Bytes {
         match self {

@@ -118,11 +118,6 @@ impl Understood {
         }
     }
 
-    /// Whether something was translated before the provider's bytes could no longer be read.
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
     /// The provider's bytes have ended.
     ///
     /// # Errors
