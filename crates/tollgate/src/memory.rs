@@ -74,7 +74,10 @@ pub fn watch(gateway: &Arc<Gateway>, configured: Option<u64>) -> io::Result<()> 
         .map(drop)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that does nothing else; nothing tells when memory changes"
+)]
 fn look(limit: &Limit, gateway: &Weak<Gateway>) {
     while let Some(gateway) = gateway.upgrade() {
         // A limit may be changed while the process runs; one that cannot be read is taken to be what it was.

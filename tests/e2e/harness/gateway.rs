@@ -181,13 +181,7 @@ impl Gateway {
     /// The value of a series, as in `name{label="value"}`, as it is told.
     #[track_caller]
     pub fn told(&self, series: &str) -> String {
-        let told = Connection::open(self.metrics()).send(&Request::new("GET", "/metrics"));
-        let line = told
-            .text()
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = line.map(str::to_owned);
-        value.unwrap_or_else(|| panic!("no {series}:\n{}", told.text()))
+        told_at(self.metrics(), series)
     }
 
     /// The value of a series that counts.
@@ -298,4 +292,16 @@ fn with_server(config: &str, server: &str) -> String {
     } else {
         format!("{config}\nserver: {{{server}}}\n")
     }
+}
+
+/// The value of a series, as in `name{label="value"}`, as it is told at this address.
+#[track_caller]
+pub fn told_at(metrics: SocketAddr, series: &str) -> String {
+    let told = Connection::open(metrics).send(&Request::new("GET", "/metrics"));
+    let line = told
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = line.map(str::to_owned);
+    value.unwrap_or_else(|| panic!("no {series}:\n{}", told.text()))
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use client::{Connection, Request, Response, Stream, post};
 pub use clock::SettableClock;
 pub use files::{example, repository_file};
-pub use gateway::{Gateway, Setup};
+pub use gateway::{Gateway, Setup, told_at};
 pub use names::{Known, Names};
 pub use process::{Finished, Lines, Process, binary, run, signal};
 pub use tls::proving;

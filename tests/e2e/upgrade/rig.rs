@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::harness::{Connection, Finished, PATIENCE, Process, Request, Response, binary, run, signal};
+use crate::harness::{
+    Connection, Finished, PATIENCE, Process, Request, Response, binary, run, signal, told_at,
+};
 
 /// The key of its Admin API.
 pub const ADMIN_KEY: &str = "the-key-of-an-administrator";
@@ -174,13 +176,7 @@ impl Rig {
     /// A series of its numbers.
     #[track_caller]
     pub fn told(&self, series: &str) -> String {
-        let told = Connection::open(self.metrics).send(&Request::new("GET", "/metrics"));
-        let line = told
-            .text()
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let value = line.map(str::to_owned);
-        value.unwrap_or_else(|| panic!("no {series}:\n{}", told.text()))
+        told_at(self.metrics, series)
     }
 
     /// Ends the process that serves, and asserts that all ends were orderly.

@@ -123,7 +123,9 @@ impl Embedded {
         done
     }
 
-    #[expect(clippy::disallowed_methods, reason = "only where the disk is waited for too")]
+    /// The open file. Nothing tells when another process has closed it, and its lock cannot be waited for with a time limit, so
+    /// it is tried again and again; for as long as an upgrade lasts, and only on threads that wait for the disk.
+    #[expect(clippy::disallowed_methods, reason = "on threads that wait for the disk")]
     fn database_in_turn(&self) -> Result<Arc<Database>, StoreError> {
         let until = Instant::now() + TURN_WAIT;
         loop {

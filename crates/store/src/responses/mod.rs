@@ -470,8 +470,9 @@ impl Shared {
         }
     }
 
-    /// Reads a record from the file. What another process may be about to write is waited for a little.
-    #[expect(clippy::disallowed_methods, reason = "only where the disk is waited for too")]
+    /// Reads a record from the file. What another process may be about to write is waited for a little: it cannot tell when it
+    /// has. Only while an upgrade lasts, and only on threads that wait for the disk.
+    #[expect(clippy::disallowed_methods, reason = "on threads that wait for the disk")]
     fn read(&self, embedded: &Embedded, name: &Name) -> Result<Option<Arc<Record>>, ResponseStoreError> {
         for _ in 0..OTHERS_WRITES {
             let found = embedded.get(name, self.now_s())?;
