@@ -12,6 +12,7 @@ use tollgate_policy::health::{
 };
 
 use super::check::Check;
+use super::companions::Companions;
 use super::meters::Meters;
 
 /// The health of one instance. It is shared by all cores and outlives configurations.
@@ -22,8 +23,10 @@ use super::meters::Meters;
 pub struct InstanceHealth {
     /// `None`: calls say nothing about it.
     passive: Mutex<Option<Passive>>,
-    /// Twice the epoch of `passive`, and one more unless every call can begin. Written under its lock.
+    /// What is to be seen of `passive` without its lock, under which it is written: see [`glance`].
     glance: AtomicU64,
+    /// Its pool, as far as it matters for an ejection. `None`: it may be ejected.
+    companions: ArcSwapOption<Companions>,
     checked: Mutex<Checked>,
     /// Whether checks found all of its addresses ill.
     is_ill: AtomicBool,
@@ -96,6 +99,16 @@ impl InstanceHealth {
                 ..
             })
         )
+    }
+
+    /// Whether calls have put it out of service, or on trial, and not its provider's wish. Changes nothing.
+    pub(super) fn is_set_aside(&self) -> bool {
+        self.glance.load(Ordering::Acquire) & SET_ASIDE != 0
+    }
+
+    /// From now on its pool has a say in whether it is ejected.
+    pub(super) fn is_beside(&self, companions: Arc<Companions>) {
+        self.companions.store(Some(companions));
     }
 
     /// Begins an attempt, if one can begin. While the instance is probing this takes a trial slot.
@@ -304,6 +317,15 @@ impl InstanceHealth {
                     "an instance takes no calls for a while"
                 );
             }
+            Change::Withheld { reason } => {
+                meters.withheld();
+                // Told for each of its calls that fails.
+                tracing::debug!(
+                    instance,
+                    reason = reason.name(),
+                    "an instance takes calls on, because enough of its pool take none"
+                );
+            }
             Change::Probing => tracing::info!(instance, "an instance is tried again"),
             Change::Recovered => tracing::info!(instance, "an instance takes calls again"),
         }
@@ -323,7 +345,15 @@ impl UnderWay {
     pub fn report(&self, now: Instant, signal: Signal) {
         let mut passive = self.health.passive();
         if let Some(passive) = passive.as_mut() {
-            let change = passive.report(self.ticket, milliseconds(now), signal.into());
+            let companions = self.health.companions.load();
+            // Held until all can see what has become of the instance.
+            let mut deciding = None;
+            let change = passive.report(self.ticket, milliseconds(now), signal.into(), |settings| {
+                companions.as_ref().is_none_or(|companions| {
+                    deciding = Some(companions.decide());
+                    companions.can_do_without_one(settings)
+                })
+            });
             self.health.changed(passive, change);
         }
     }
@@ -367,19 +397,27 @@ fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Not every call can begin.
+const CLOSED: u64 = 1;
+/// See [`InstanceHealth::is_set_aside`].
+const SET_ASIDE: u64 = 2;
+const EPOCH_SHIFT: u32 = 2;
+
 fn glance(passive: Option<&Passive>) -> u64 {
     passive.map_or(0, |passive| {
         let is_open = matches!(passive.state(u64::MAX), State::Healthy);
-        (passive.epoch() << 1) | u64::from(!is_open)
+        let closed = if is_open { 0 } else { CLOSED };
+        let set_aside = if passive.is_set_aside() { SET_ASIDE } else { 0 };
+        (passive.epoch() << EPOCH_SHIFT) | closed | set_aside
     })
 }
 
 fn is_open(glance: u64) -> bool {
-    glance & 1 == 0
+    glance & CLOSED == 0
 }
 
 fn epoch(glance: u64) -> u64 {
-    glance >> 1
+    glance >> EPOCH_SHIFT
 }
 
 #[cfg(test)]

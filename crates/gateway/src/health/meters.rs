@@ -13,6 +13,7 @@ pub(super) struct Meters {
     healthy: Gauge,
     /// In the order of [`Reason::ALL`].
     ejections: [Counter; Reason::ALL.len()],
+    withheld: Counter,
     /// In the order of [`RESULTS`].
     probes: [Counter; RESULTS.len()],
 }
@@ -38,6 +39,12 @@ impl Meters {
                     &[owner, instance, reason.name()],
                 )
             }),
+            withheld: metrics.counter(
+                "tollgate_instance_ejections_withheld_total",
+                "Failures for which an instance would have been ejected, had not enough of its pool been already.",
+                INSTANCE,
+                &[owner, instance],
+            ),
             probes: RESULTS.map(|result| {
                 metrics.counter(
                     "tollgate_instance_probes_total",
@@ -63,6 +70,10 @@ impl Meters {
         for (_, counter) in ejections.filter(|(of, _)| **of == reason) {
             counter.add(1);
         }
+    }
+
+    pub(super) fn withheld(&self) {
+        self.withheld.add(1);
     }
 
     pub(super) fn probed(&self, found: Found, rules: &Rules) {

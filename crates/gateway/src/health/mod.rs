@@ -6,6 +6,7 @@
 
 mod agent;
 mod check;
+mod companions;
 mod instance;
 mod meters;
 mod probe;
@@ -14,6 +15,7 @@ mod status;
 
 pub use agent::{Agent, Names};
 pub use check::{Check, CheckTarget, Credentials, Sent};
+pub use companions::introduce;
 pub use instance::{InstanceHealth, Signal, UnderWay};
 pub use roster::{Duty, OnDuty, Roster};
 pub use status::{ForOwner, status};

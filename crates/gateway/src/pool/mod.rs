@@ -22,7 +22,7 @@ pub use retry::{PluginRule, Reason, Retry};
 pub use retry_after::{in_body as retry_after_in, in_headers as retry_after_of, wait_of};
 pub use signal::Signal;
 
-use crate::health::InstanceHealth;
+use crate::health::{self, InstanceHealth};
 use crate::plugins::SharedState;
 use crate::snapshot::Instance;
 use meters::{End, Meters};
@@ -125,6 +125,8 @@ impl Pool {
         let names: Vec<Arc<str>> = entries.iter().map(|entry| entry.instance.name.clone()).collect();
         let meters = Arc::new(Meters::new(states.metrics(), owner, &names));
         let balancer = (entries.len() > 1).then(|| balancer(algorithm, &entries, &names, &state));
+        let observed = entries.iter().filter_map(|entry| entry.instance.health.as_ref());
+        health::introduce(observed.map(|on_duty| &on_duty.health));
         Pool {
             instances: entries.into_iter().map(|entry| entry.instance).collect(),
             balancer,

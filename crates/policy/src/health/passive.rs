@@ -21,6 +21,17 @@ pub struct Settings {
     pub max_ejection_ms: u64,
     /// After an ejection so many calls may run at once, and so many have to be answered.
     pub trial_calls: u32,
+    /// So large a share of a pool may be ejected because of failures, in percent; one always may. When those that are left
+    /// fail too, taking their calls away from them would only give more to the others.
+    pub max_ejected_percent: u32,
+}
+
+impl Settings {
+    /// How many instances of a pool of `size` may be ejected because of failures.
+    pub fn most_ejected(&self, size: usize) -> usize {
+        let share = size.saturating_mul(usize::try_from(self.max_ejected_percent).unwrap_or(100));
+        (share / 100).max(1)
+    }
 }
 
 impl Default for Settings {
@@ -34,6 +45,7 @@ impl Default for Settings {
             ejection_ms: 10_000,
             max_ejection_ms: 300_000,
             trial_calls: 1,
+            max_ejected_percent: 50,
         }
     }
 }
@@ -117,6 +129,11 @@ pub enum Change {
         reason: Reason,
         /// For so many milliseconds.
         for_ms: u64,
+    },
+    /// It would be ejected for this, but takes calls on, because enough of its pool are ejected. The state is as before.
+    Withheld {
+        /// Why it would be.
+        reason: Reason,
     },
     /// It takes trial calls.
     Probing,
@@ -248,7 +265,16 @@ impl Passive {
     /// A rate limit with a time to wait ejects for that time (at most `max_ejection_ms`), whenever the call began. One
     /// without a time counts as a failure in a row, because a provider that refuses everything serves nobody; but it is
     /// not part of the error rate, because a provider that refuses every other call still serves the rest.
-    pub fn report(&mut self, ticket: Ticket, now: u64, outcome: Outcome) -> Option<Change> {
+    ///
+    /// `may_be_ejected` tells whether its pool can do without it; it is asked only if it has failed too often. What the provider
+    /// asks for is done in any case.
+    pub fn report(
+        &mut self,
+        ticket: Ticket,
+        now: u64,
+        outcome: Outcome,
+        may_be_ejected: impl FnOnce(&Settings) -> bool,
+    ) -> Option<Change> {
         if let Outcome::RateLimited {
             retry_after_ms: Some(wait @ 1..),
         } = outcome
@@ -282,6 +308,9 @@ impl Passive {
                 } else {
                     return None;
                 };
+                if !may_be_ejected(&settings) {
+                    return Some(Change::Withheld { reason });
+                }
                 Some(self.eject(now, reason))
             }
             Phase::Ejected { .. } if failed => None,
@@ -292,6 +321,15 @@ impl Passive {
             }
             Phase::Probing { .. } if failed => Some(self.eject(now, Reason::FailedTrial)),
             Phase::Probing { .. } => self.answered(now),
+        }
+    }
+
+    /// Whether it is out of service other than by its provider's wish, or on trial.
+    pub fn is_set_aside(&self) -> bool {
+        match self.phase {
+            Phase::Healthy { .. } => false,
+            Phase::Ejected { reason, .. } => reason != Reason::RateLimited,
+            Phase::Probing { .. } => true,
         }
     }
 

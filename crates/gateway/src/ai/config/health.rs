@@ -44,6 +44,9 @@ pub struct PassiveCheck {
     /// Calls that may run at once after an ejection, and that have to be answered.
     #[schemars(range(min = 1))]
     pub trial_calls: u32,
+    /// How many of the instances beside each other may be ejected because of failures, in percent; one always may.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_ejected_percent: u32,
 }
 
 /// How an instance is asked.
@@ -143,6 +146,7 @@ impl Default for PassiveCheck {
             ejection_ms: settings.ejection_ms,
             max_ejection_ms: settings.max_ejection_ms,
             trial_calls: settings.trial_calls,
+            max_ejected_percent: settings.max_ejected_percent,
         }
     }
 }
@@ -159,6 +163,7 @@ impl PassiveCheck {
             ejection_ms: self.ejection_ms,
             max_ejection_ms: self.max_ejection_ms,
             trial_calls: self.trial_calls,
+            max_ejected_percent: self.max_ejected_percent,
         })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tollgate_policy::health::{Found, Settings, Ticket};
 
 use super::{InstanceHealth, Signal};
-use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty, status};
+use crate::health::{Check, CheckTarget, Credentials, Duty, OnDuty, introduce, status};
 use crate::plugins::SharedState;
 
 const NOTHING: Credentials<'_> = Credentials {
@@ -94,6 +94,72 @@ fn an_instance_is_ejected_probed_and_healthy_again() {
         text.contains(r#"ejections_total{owner="route/1",instance_name="a",cause="consecutive_failures"} 1"#),
         "{text}"
     );
+}
+
+#[test]
+fn at_most_half_of_a_pool_is_ejected_because_of_failures_even_if_all_fail_at_once() {
+    let state = SharedState::default();
+    let pool: Vec<Arc<OnDuty>> = (0..6)
+        .map(|number| {
+            let duty = Duty {
+                owner: "route/1",
+                name: &number.to_string(),
+                place: "http://a.example.com:80",
+                passive: Some(settings()),
+                check: None,
+            };
+            state.roster().enlist(duty, &state)
+        })
+        .collect();
+    introduce(pool.iter().map(|on_duty| &on_duty.health));
+    let now = Instant::now();
+    thread::scope(|scope| {
+        for on_duty in &pool {
+            scope.spawn(|| (0..100).for_each(|_| fail(&on_duty.health, now)));
+        }
+    });
+    let usable = pool.iter().filter(|on_duty| on_duty.health.is_usable(now));
+    let usable: Vec<&Arc<OnDuty>> = usable.collect();
+    assert_eq!(usable.len(), 3);
+    let withheld = format!(
+        r#"ejections_withheld_total{{owner="route/1",instance_name="{}"}}"#,
+        usable[0].name
+    );
+    let text = state.metrics().text();
+    let count = text.lines().find(|line| line.contains(&withheld)).unwrap();
+    assert!(!count.ends_with(" 0"), "{count}");
+    // As soon as one is well again there is room for another one.
+    let ejected = pool.iter().find(|on_duty| !on_duty.health.is_usable(now)).unwrap();
+    let later = now + Duration::from_secs(1);
+    let trial = ejected.health.begin(later).unwrap();
+    fail(&usable[0].health, later);
+    assert!(usable[0].health.is_usable(later), "who is on trial is no help yet");
+    trial.report(later, Signal::Answered { first_token: None });
+    fail(&usable[0].health, later);
+    assert!(!usable[0].health.is_usable(later));
+}
+
+#[test]
+fn those_whose_providers_want_to_be_left_alone_do_not_keep_others_from_being_ejected() {
+    let state = SharedState::default();
+    let pool = ["a", "b"].map(|name| {
+        let duty = Duty {
+            owner: "route/1",
+            name,
+            place: "http://a.example.com:80",
+            passive: Some(settings()),
+            check: None,
+        };
+        state.roster().enlist(duty, &state)
+    });
+    introduce(pool.iter().map(|on_duty| &on_duty.health));
+    let now = Instant::now();
+    let retry_after = Some(Duration::from_secs(60));
+    let refused = pool[0].health.begin_anyway();
+    refused.report(now, Signal::RateLimited { retry_after });
+    fail(&pool[1].health, now);
+    fail(&pool[1].health, now);
+    assert!(!pool[0].health.is_usable(now) && !pool[1].health.is_usable(now));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn refused(after_ms: Option<u64>) -> Outcome {
 /// A whole call at one moment; `None` if none could begin.
 fn call(passive: &mut Passive, now: u64, outcome: Outcome) -> Option<Change> {
     let (ticket, _) = passive.begin(now)?;
-    let change = passive.report(ticket, now, outcome);
+    let change = passive.report(ticket, now, outcome, |_| true);
     passive.end(ticket);
     change
 }
@@ -197,9 +197,9 @@ fn while_probing_only_so_many_calls_run_and_so_many_answers_are_needed() {
     passive.end(first);
     let (third, _) = passive.begin(1_000).unwrap();
     assert!(passive.begin(1_000).is_none());
-    assert_eq!(passive.report(second, 1_000, WELL), None);
+    assert_eq!(passive.report(second, 1_000, WELL, |_| true), None);
     passive.end(second);
-    assert_eq!(passive.report(third, 1_000, WELL), Some(Change::Recovered));
+    assert_eq!(passive.report(third, 1_000, WELL, |_| true), Some(Change::Recovered));
     passive.end(third);
     assert_eq!(passive.state(1_000), State::Healthy);
 }
@@ -210,12 +210,12 @@ fn calls_that_began_before_an_ejection_neither_prolong_it_nor_fail_the_trial() {
     let old: Vec<_> = (0..10).map(|_| passive.begin(0).unwrap().0).collect();
     fail_until_ejected(&mut passive, 0);
     for ticket in &old {
-        assert_eq!(passive.report(*ticket, 500, Outcome::Failed), None);
+        assert_eq!(passive.report(*ticket, 500, Outcome::Failed, |_| true), None);
     }
     assert!(passive.is_usable(1_000));
     let (trial, _) = passive.begin(1_000).unwrap();
-    assert_eq!(passive.report(old[0], 1_000, Outcome::Failed), None);
-    assert_eq!(passive.report(trial, 1_001, WELL), Some(Change::Recovered));
+    assert_eq!(passive.report(old[0], 1_000, Outcome::Failed, |_| true), None);
+    assert_eq!(passive.report(trial, 1_001, WELL, |_| true), Some(Change::Recovered));
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_call_that_had_nowhere_else_to_go_and_was_answered_ends_the_ejection() {
     let mut passive = Passive::new(settings());
     fail_until_ejected(&mut passive, 0);
     let ticket = passive.begin_anyway();
-    assert_eq!(passive.report(ticket, 1, Outcome::Failed), None);
+    assert_eq!(passive.report(ticket, 1, Outcome::Failed, |_| true), None);
     assert_eq!(
         passive.state(1),
         State::Ejected {
@@ -232,7 +232,7 @@ fn a_call_that_had_nowhere_else_to_go_and_was_answered_ends_the_ejection() {
         }
     );
     let ticket = passive.begin_anyway();
-    assert_eq!(passive.report(ticket, 2, WELL), Some(Change::Recovered));
+    assert_eq!(passive.report(ticket, 2, WELL, |_| true), Some(Change::Recovered));
 }
 
 #[test]
@@ -276,6 +276,40 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn what_its_pool_cannot_do_without_takes_calls_on_and_is_ejected_when_it_can() {
+    let mut passive = Passive::new(settings());
+    let mut fail = |may_be_ejected: bool| {
+        let (ticket, _) = passive.begin(0)?;
+        passive.report(ticket, 0, Outcome::Failed, |_| may_be_ejected)
+    };
+    let reason = Reason::ConsecutiveFailures;
+    assert_eq!((fail(false), fail(false)), (None, None));
+    assert_eq!(fail(false), Some(Change::Withheld { reason }));
+    assert_eq!(fail(false), Some(Change::Withheld { reason }));
+    let for_ms = 1_000;
+    assert_eq!(fail(true), Some(Change::Ejected { reason, for_ms }));
+}
+
+#[test]
+fn what_the_provider_asks_for_is_done_whatever_the_pool_needs() {
+    let mut passive = Passive::new(settings());
+    let ticket = passive.begin_anyway();
+    let change = passive.report(ticket, 0, refused(Some(700)), |_| false);
+    let reason = Reason::RateLimited;
+    assert_eq!(change, Some(Change::Ejected { reason, for_ms: 700 }));
+    assert!(!passive.is_set_aside());
+}
+
+#[test]
+fn one_may_always_be_ejected_and_at_most_the_share() {
+    let settings = Settings::default();
+    let most = [1, 2, 3, 4, 5, 100].map(|size| settings.most_ejected(size));
+    assert_eq!(most, [1, 1, 1, 2, 2, 50]);
+    let all = Settings { max_ejected_percent: 100, ..settings };
+    assert_eq!(all.most_ejected(7), 7);
+}
+
 proptest! {
     /// Whatever happens: trial slots are never exceeded nor lost, no ejection is longer than allowed, looking changes
     /// nothing, and an instance that was left alone for the longest time takes calls again.
@@ -284,6 +318,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..300),
         trial_calls in 1..4u32,
         slow in proptest::option::of(1..70_000u64),
+        may_be_ejected in any::<bool>(),
     ) {
         let settings = Settings { trial_calls, slow_first_token_ms: slow, ..settings() };
         let mut passive = Passive::new(settings);
@@ -302,8 +337,10 @@ proptest! {
                 Step::Report(which, outcome) if !running.is_empty() => {
                     let ticket = running.swap_remove(which % running.len());
                     let before = passive.epoch();
-                    let change = passive.report(ticket, now, outcome);
-                    prop_assert_eq!(change.is_some(), passive.epoch() != before);
+                    let change = passive.report(ticket, now, outcome, |_| may_be_ejected);
+                    let is_withheld = matches!(change, Some(Change::Withheld { .. }));
+                    prop_assert_eq!(change.is_some() && !is_withheld, passive.epoch() != before);
+                    prop_assert!(!(is_withheld && may_be_ejected));
                     if let Some(Change::Ejected { for_ms, .. }) = change {
                         prop_assert!(for_ms <= settings.max_ejection_ms);
                     }
