@@ -16,7 +16,7 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: prepare test-rust test-sdk test-fuzz ## install what the tests need, run every test
+test: prepare test-rust test-sdk test-fuzz test-instructions ## install what the tests need, run every test
 
 prepare:
 	@tests/prepare

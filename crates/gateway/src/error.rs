@@ -149,6 +149,16 @@ impl CallError {
         error
     }
 
+    /// Operators have disabled every instance.
+    pub fn switched_off() -> Self {
+        let mut error = Self::gateway(
+            "model_disabled",
+            "this model is switched off; whoever runs the gateway can enable one of its instances",
+        );
+        error.status = StatusCode::SERVICE_UNAVAILABLE;
+        error
+    }
+
     /// The body of a request is longer than `limit` bytes.
     pub fn too_large(limit: u64) -> Self {
         CallError::client(

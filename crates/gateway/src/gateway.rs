@@ -17,6 +17,7 @@ use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::overload::Overload;
 use crate::plugins::SharedState;
+use crate::pool::Register;
 use crate::prices::PricesInForce;
 use crate::responses::{Places, Responses, ResponsesError};
 use crate::secret_managers::{Agent, Timing, Wanted};
@@ -401,6 +402,11 @@ impl Gateway {
     /// The instances in service.
     pub fn roster(&self) -> &Roster {
         self.states.roster()
+    }
+
+    /// The pools in service, and what operators say of their instances.
+    pub fn pools(&self) -> &Register {
+        self.states.pools()
     }
 
     /// The numbers that are told to Prometheus.

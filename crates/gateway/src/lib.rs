@@ -18,7 +18,7 @@ mod objects;
 pub mod overload;
 mod pipeline;
 pub mod plugins;
-mod pool;
+pub mod pool;
 mod prices;
 pub mod providers;
 pub mod proxy;

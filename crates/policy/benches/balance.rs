@@ -47,6 +47,7 @@ fn each(balancer: &Balancer, picks: u32) -> u128 {
         let member = balancer.pick(black_box(&Ask {
             tried: &[],
             usable: &|_| true,
+            barred: &|_| false,
             key: &key,
             prefix: &prefix,
             streams: false,

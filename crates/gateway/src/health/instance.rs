@@ -141,7 +141,7 @@ impl InstanceHealth {
     }
 
     /// What calls tell; `None` if they are not asked.
-    pub(super) fn passive_state(&self, now: Instant) -> Option<State> {
+    pub fn passive_state(&self, now: Instant) -> Option<State> {
         let passive = self.passive();
         passive.as_ref().map(|passive| passive.state(milliseconds(now)))
     }
@@ -391,6 +391,11 @@ pub(super) fn milliseconds(moment: Instant) -> u64 {
         now.checked_sub(Duration::from_secs(60)).unwrap_or(now)
     });
     whole_milliseconds(moment.saturating_duration_since(*BEGINNING))
+}
+
+/// How long it is from `now` until a moment that a state machine has told.
+pub fn until(moment: u64, now: Instant) -> Duration {
+    Duration::from_millis(moment.saturating_sub(milliseconds(now)))
 }
 
 fn whole_milliseconds(duration: Duration) -> u64 {

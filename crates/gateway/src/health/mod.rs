@@ -16,6 +16,6 @@ mod status;
 pub use agent::{Agent, Names};
 pub use check::{Check, CheckTarget, Credentials, Sent};
 pub use companions::introduce;
-pub use instance::{InstanceHealth, Signal, UnderWay};
+pub use instance::{InstanceHealth, Signal, UnderWay, until};
 pub use roster::{Duty, OnDuty, Roster};
 pub use status::{ForOwner, status};

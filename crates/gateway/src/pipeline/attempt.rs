@@ -111,6 +111,8 @@ pub async fn run(
             course.last = record.admission.nobody_left();
         } else if let (Some(again_in), 0) = (picks.down, course.attempts) {
             course.last = Some(CallError::nobody_is_well(again_in));
+        } else if picks.is_switched_off && course.last.is_none() {
+            course.last = Some(CallError::switched_off());
         } else if course.last.is_none() {
             course.last = picks.unpriced;
         }

@@ -26,6 +26,8 @@ pub struct Picks<'a> {
     pub passed_over: bool,
     /// After how long checks ask again, if they have found every instance ill.
     pub down: Option<Duration>,
+    /// Whether operators have disabled every instance.
+    pub is_switched_off: bool,
     /// What is said of an instance that was passed over because its model has no price.
     pub unpriced: Option<CallError>,
 }
@@ -36,6 +38,7 @@ pub struct Begun {
     first: Option<Pick>,
     passed_over: bool,
     down: Option<Duration>,
+    is_switched_off: bool,
     unpriced: Option<CallError>,
 }
 
@@ -60,6 +63,7 @@ impl<'a> Picks<'a> {
             first: None,
             passed_over: false,
             down: None,
+            is_switched_off: false,
             unpriced: None,
         }
     }
@@ -75,6 +79,7 @@ impl<'a> Picks<'a> {
             first,
             passed_over: self.passed_over,
             down: self.down,
+            is_switched_off: self.is_switched_off,
             unpriced: self.unpriced,
         })
     }
@@ -85,6 +90,7 @@ impl<'a> Picks<'a> {
         self.first = begun.first;
         self.passed_over = begun.passed_over;
         self.down = begun.down;
+        self.is_switched_off = begun.is_switched_off;
         self.unpriced = begun.unpriced;
     }
 
@@ -99,6 +105,10 @@ impl<'a> Picks<'a> {
         }
         let pool = &self.model.pool;
         if self.tried.is_empty() {
+            self.is_switched_off = pool.is_switched_off();
+            if self.is_switched_off {
+                return Ok(None);
+            }
             // Nobody waits for those of whom checks know that they do not answer. APISIX asks them.
             if record.manners != Manners::ApisixStrict {
                 self.down = pool.is_down();

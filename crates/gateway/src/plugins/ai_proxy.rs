@@ -96,7 +96,7 @@ fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         model: Arc::new(Model::of_plugin(
             &name,
-            Pool::of_one(Arc::new(instance)),
+            Pool::of_one(Arc::new(instance), setup.owner, setup.state),
             timeouts(&limits),
         )),
         hash_key: None,

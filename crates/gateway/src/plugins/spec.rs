@@ -13,6 +13,7 @@ use tollgate_telemetry::{Metrics, Outlets, RouteLogger, Telemetry};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
 use crate::health::Roster;
+use crate::pool::Register;
 use crate::prices::PricesInForce;
 
 /// Which of a plugin's schemas is meant.
@@ -135,6 +136,7 @@ pub struct SharedState {
     /// `None` where nothing but configurations is looked at.
     apisix: Option<Arc<ApisixMetrics>>,
     roster: Arc<Roster>,
+    pools: Arc<Register>,
     prices: PricesInForce,
 }
 
@@ -179,6 +181,11 @@ impl SharedState {
     /// The instances in service.
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    /// The pools in service.
+    pub fn pools(&self) -> &Arc<Register> {
+        &self.pools
     }
 
     /// What models cost.

@@ -4,9 +4,11 @@
 mod account;
 mod meters;
 mod prefix;
+mod register;
 mod retry;
 mod retry_after;
 mod signal;
+mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +20,11 @@ use tollgate_policy::{FirstTokenTimes, HedgeBudget, RetryBudget, RetryLimits};
 pub use account::Account;
 pub use meters::Winner;
 pub use prefix::prefixes;
+pub use register::{Register, Registered, RegisteredMember, Standing};
 pub use retry::{PluginRule, Reason, Retry};
 pub use retry_after::{in_body as retry_after_in, in_headers as retry_after_of, wait_of};
 pub use signal::Signal;
+pub use status::{InstanceStatus, status};
 
 use crate::health::{self, InstanceHealth};
 use crate::plugins::SharedState;
@@ -30,6 +34,7 @@ use meters::{End, Meters};
 /// The instances of a model.
 pub struct Pool {
     instances: Vec<Arc<Instance>>,
+    registered: Arc<Registered>,
     /// `None` where there is nothing to choose.
     balancer: Option<Balancer>,
     /// When another attempt is made.
@@ -127,8 +132,15 @@ impl Pool {
         let balancer = (entries.len() > 1).then(|| balancer(algorithm, &entries, &names, &state));
         let observed = entries.iter().filter_map(|entry| entry.instance.health.as_ref());
         health::introduce(observed.map(|on_duty| &on_duty.health));
+        let loads = balancer.iter().flat_map(|balancer| balancer.members());
+        let mut loads = loads.map(|member| member.state.clone());
+        let members = entries.iter().map(|entry| {
+            RegisteredMember::new(entry.instance.clone(), entry.weight, entry.priority, loads.next())
+        });
+        let registered = states.pools().enter(owner, members.collect());
         Pool {
             instances: entries.into_iter().map(|entry| entry.instance).collect(),
+            registered,
             balancer,
             rules,
             kept: Some(Kept { state, meters }),
@@ -136,9 +148,11 @@ impl Pool {
     }
 
     /// A pool of one instance, which is asked once.
-    pub fn of_one(instance: Arc<Instance>) -> Self {
+    pub fn of_one(instance: Arc<Instance>, owner: &str, states: &SharedState) -> Self {
+        let member = RegisteredMember::new(instance.clone(), 1, 0, None);
         Pool {
             instances: vec![instance],
+            registered: states.pools().enter(owner, vec![member]),
             balancer: None,
             rules: Rules::default(),
             kept: None,
@@ -164,7 +178,7 @@ impl Pool {
     pub fn pick(&self, tried: &[usize], clues: &Clues, streams: bool) -> Option<usize> {
         if self.balancer.is_none() && clues.order.is_none() {
             // There is one at most.
-            return (!self.instances.is_empty() && tried.is_empty()).then_some(0);
+            return (!self.instances.is_empty() && tried.is_empty() && !self.is_disabled(0)).then_some(0);
         }
         let now = Instant::now();
         let well = self.pick_among(tried, clues, streams, now, &|number| self.is_usable(number, now));
@@ -173,7 +187,7 @@ impl Pool {
         }
         // Those that are well have failed this call, or have no quota for it.
         self.pick_among(tried, clues, streams, now, &|number| {
-            !self.wants_rest(number, now)
+            !self.wants_rest(number, now) && !self.is_disabled(number)
         })
     }
 
@@ -186,12 +200,13 @@ impl Pool {
         usable: &dyn Fn(usize) -> bool,
     ) -> Option<usize> {
         if let Some(order) = &clues.order {
-            return next_of(order, tried, usable);
+            return next_of(order, tried, usable, &|number| self.is_disabled(number));
         }
         let (balancer, kept) = (self.balancer.as_ref()?, self.kept.as_ref()?);
         balancer.pick(&Ask {
             tried,
             usable,
+            barred: &|number| self.is_disabled(number),
             key: &clues.key,
             prefix: &clues.prefixes,
             streams,
@@ -242,7 +257,24 @@ impl Pool {
     }
 
     fn is_usable(&self, instance: usize, now: Instant) -> bool {
-        self.health(instance).is_none_or(|health| health.is_usable(now))
+        self.standing(instance) == Standing::InService
+            && self.health(instance).is_none_or(|health| health.is_usable(now))
+    }
+
+    /// What operators say of an instance.
+    fn standing(&self, instance: usize) -> Standing {
+        let member = self.registered.members.get(instance);
+        member.map(RegisteredMember::standing).unwrap_or_default()
+    }
+
+    /// Whether operators do not want an instance to take calls at all.
+    fn is_disabled(&self, instance: usize) -> bool {
+        self.standing(instance) == Standing::Disabled
+    }
+
+    /// Whether operators do not want any of the instances to take calls.
+    pub fn is_switched_off(&self) -> bool {
+        !self.instances.is_empty() && (0..self.instances.len()).all(|number| self.is_disabled(number))
     }
 
     /// Whether an instance has asked to be left alone for a while.
@@ -333,13 +365,19 @@ impl PoolState {
     }
 }
 
-/// The next of some instances whose order is settled. Those that are not usable are passed over, unless none is.
-fn next_of(order: &[usize], tried: &[usize], usable: &dyn Fn(usize) -> bool) -> Option<usize> {
+/// The next of some instances whose order is settled. Those that are not usable are passed over, unless none is; those that are
+/// barred always.
+fn next_of(
+    order: &[usize],
+    tried: &[usize],
+    usable: &dyn Fn(usize) -> bool,
+    barred: &dyn Fn(usize) -> bool,
+) -> Option<usize> {
     let none_is_usable = !order.iter().any(|number| usable(*number));
     order
         .iter()
         .copied()
-        .find(|number| !tried.contains(number) && (none_is_usable || usable(*number)))
+        .find(|number| !tried.contains(number) && ((none_is_usable && !barred(*number)) || usable(*number)))
 }
 
 fn balancer(algorithm: Algorithm, entries: &[Entry], names: &[Arc<str>], state: &PoolState) -> Balancer {

@@ -62,6 +62,91 @@ fn every_instance_is_given_out_once_the_preferred_ones_first() {
     assert_eq!(order(&pool), ["a", "b", "low"]);
 }
 
+/// The instances are two, so that any of them can be without.
+#[test]
+fn a_disabled_instance_takes_no_calls_and_a_draining_one_only_those_that_nobody_else_can_take() {
+    let states = SharedState::default();
+    let new = || {
+        pool(
+            vec![entry("a", 1, 0), entry("b", 1, 0)],
+            Rules::default(),
+            &states,
+        )
+    };
+    let pool = new();
+    states.pools().set("route/1", "a", Standing::Disabled);
+    assert_eq!(order(&pool), ["b"]);
+    states.pools().set("route/1", "b", Standing::Draining);
+    assert_eq!(order(&pool), ["b"]);
+    assert!(!pool.is_switched_off());
+    states.pools().set("route/1", "b", Standing::Disabled);
+    assert!(order(&pool).is_empty() && pool.is_switched_off());
+    // It is said of the instance, whatever becomes of the configuration.
+    assert!(new().is_switched_off());
+    states.pools().set("route/2", "a", Standing::InService);
+    assert!(
+        pool.is_switched_off(),
+        "another owner's instance of that name is another one"
+    );
+    states.pools().set("route/1", "a", Standing::InService);
+    assert_eq!(order(&pool), ["a"]);
+    assert_eq!(order(&new()), ["a"]);
+}
+
+#[test]
+fn draining_takes_an_instance_out_of_the_turns_of_the_others() {
+    let states = SharedState::default();
+    let entries = ["a", "b", "c"].map(|name| entry(name, 1, 0)).into();
+    let pool = pool(entries, Rules::default(), &states);
+    states.pools().set("route/1", "b", Standing::Draining);
+    let first = || pool.pick(&[], &Clues::default(), false).unwrap();
+    let firsts: Vec<usize> = (0..6).map(|_| first()).collect();
+    assert_eq!(firsts, [0, 2, 0, 2, 0, 2]);
+    // Where the order is settled by the prompt, it is passed over as well.
+    let clues = Clues {
+        order: Some(vec![1, 2]),
+        ..Clues::default()
+    };
+    assert_eq!(pool.pick(&[], &clues, false), Some(2));
+}
+
+#[test]
+fn an_instance_alone_can_be_switched_off() {
+    let states = SharedState::default();
+    let pool = Pool::of_one(entry("a", 1, 0).instance, "route/1", &states);
+    states.pools().set("route/1", "a", Standing::Draining);
+    assert_eq!(order(&pool), ["a"]);
+    states.pools().set("route/1", "a", Standing::Disabled);
+    assert!(order(&pool).is_empty() && pool.is_switched_off());
+}
+
+#[test]
+fn the_instances_in_service_are_told_once_each_by_the_newest_configuration() {
+    let states = SharedState::default();
+    let before = pool(vec![entry("a", 1, 0)], Rules::default(), &states);
+    let after = pool(
+        vec![entry("a", 3, 0), entry("b", 1, 0)],
+        Rules::default(),
+        &states,
+    );
+    let told = || -> Vec<(String, u32, Option<usize>)> {
+        let all = status(states.pools(), Instant::now());
+        all.into_iter()
+            .map(|one| (one.name, one.weight, one.in_flight))
+            .collect()
+    };
+    let under_way = after.account(0, &[], false);
+    assert_eq!(
+        told(),
+        [("a".to_owned(), 3, Some(1)), ("b".to_owned(), 1, Some(0))]
+    );
+    drop(under_way);
+    drop(after);
+    assert_eq!(told(), [("a".to_owned(), 1, None)]);
+    drop(before);
+    assert!(told().is_empty());
+}
+
 /// Instances `a` and `b` of which `b` is ejected after this.
 fn with_ejected(rules: Rules, states: &SharedState, signal: Signal) -> Pool {
     let entries = ["a", "b"].map(|name| {

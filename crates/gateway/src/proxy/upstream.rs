@@ -201,6 +201,7 @@ impl Upstream {
         self.balancer.pick(&Ask {
             tried,
             usable: &is_usable,
+            barred: &|_| false,
             key,
             prefix: &[],
             streams: false,

@@ -85,6 +85,13 @@ impl MemberState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// What was measured last: until the first token of a stream, or until another answer was there as a whole. `None` if it was
+    /// not measured yet.
+    pub fn usual(&self, streams: bool) -> Option<Duration> {
+        let latency = *self.latency_of(streams);
+        latency.and_then(|latency| Duration::try_from_secs_f64(latency.seconds).ok())
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.number
     }

@@ -61,6 +61,8 @@ pub struct Ask<'a> {
     pub tried: &'a [usize],
     /// Whether a member should take calls, such as by its health. Ignored when no member should.
     pub usable: &'a dyn Fn(usize) -> bool,
+    /// Whether a member takes no calls in any case. Such a member is never usable.
+    pub barred: &'a dyn Fn(usize) -> bool,
     /// What [`Algorithm::ConsistentHash`] goes by.
     pub key: &'a [u8],
     /// What [`Algorithm::PrefixAffinity`] goes by: a hash of each prefix of the prompt, the shortest first.
@@ -140,7 +142,8 @@ impl Balancer {
 
     /// The next member for a call; `None` when there is none that it was not given to already.
     ///
-    /// Of the highest tier that has a usable member left. When no member of the pool is usable, all are.
+    /// Of the highest tier that has a usable member left. When no member of the pool is usable, all are
+    /// but those that are barred.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
         let (tier, open) = self.open(ask)?;
         if let [only] = open.as_slice()
@@ -189,7 +192,7 @@ impl Balancer {
         if all.any(|member| (ask.usable)(*member)) {
             return None;
         }
-        first(&|_| true)
+        first(&|member| !(ask.barred)(member))
     }
 
     /// The next of these in the smooth weighted round robin of their tier.

@@ -129,11 +129,17 @@ fn at_most_half_of_a_pool_is_ejected_because_of_failures_even_if_all_fail_at_onc
     let count = text.lines().find(|line| line.contains(&withheld)).unwrap();
     assert!(!count.ends_with(" 0"), "{count}");
     // As soon as one is well again there is room for another one.
-    let ejected = pool.iter().find(|on_duty| !on_duty.health.is_usable(now)).unwrap();
+    let ejected = pool
+        .iter()
+        .find(|on_duty| !on_duty.health.is_usable(now))
+        .unwrap();
     let later = now + Duration::from_secs(1);
     let trial = ejected.health.begin(later).unwrap();
     fail(&usable[0].health, later);
-    assert!(usable[0].health.is_usable(later), "who is on trial is no help yet");
+    assert!(
+        usable[0].health.is_usable(later),
+        "who is on trial is no help yet"
+    );
     trial.report(later, Signal::Answered { first_token: None });
     fail(&usable[0].health, later);
     assert!(!usable[0].health.is_usable(later));

@@ -73,6 +73,7 @@ impl Choice<'_> {
         balancer.pick(&Ask {
             tried: self.tried,
             usable: &|member| !self.unusable.contains(&member),
+            barred: &|_| false,
             key: self.key,
             prefix: self.prefix,
             streams: self.streams,

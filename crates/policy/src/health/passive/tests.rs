@@ -199,7 +199,10 @@ fn while_probing_only_so_many_calls_run_and_so_many_answers_are_needed() {
     assert!(passive.begin(1_000).is_none());
     assert_eq!(passive.report(second, 1_000, WELL, |_| true), None);
     passive.end(second);
-    assert_eq!(passive.report(third, 1_000, WELL, |_| true), Some(Change::Recovered));
+    assert_eq!(
+        passive.report(third, 1_000, WELL, |_| true),
+        Some(Change::Recovered)
+    );
     passive.end(third);
     assert_eq!(passive.state(1_000), State::Healthy);
 }
@@ -215,7 +218,10 @@ fn calls_that_began_before_an_ejection_neither_prolong_it_nor_fail_the_trial() {
     assert!(passive.is_usable(1_000));
     let (trial, _) = passive.begin(1_000).unwrap();
     assert_eq!(passive.report(old[0], 1_000, Outcome::Failed, |_| true), None);
-    assert_eq!(passive.report(trial, 1_001, WELL, |_| true), Some(Change::Recovered));
+    assert_eq!(
+        passive.report(trial, 1_001, WELL, |_| true),
+        Some(Change::Recovered)
+    );
 }
 
 #[test]
@@ -306,7 +312,10 @@ fn one_may_always_be_ejected_and_at_most_the_share() {
     let settings = Settings::default();
     let most = [1, 2, 3, 4, 5, 100].map(|size| settings.most_ejected(size));
     assert_eq!(most, [1, 1, 1, 2, 2, 50]);
-    let all = Settings { max_ejected_percent: 100, ..settings };
+    let all = Settings {
+        max_ejected_percent: 100,
+        ..settings
+    };
     assert_eq!(all.most_ejected(7), 7);
 }
 
