@@ -1,4 +1,5 @@
-//! What clients cost that wait, and clients that are refused: `cargo bench -p tollgate --bench costs`.
+//! What clients cost that wait, and clients that are refused, and how long those wait that nobody can serve:
+//! `cargo bench -p tollgate --bench costs`.
 //!
 //! The real binary between real sockets on this machine. Memory is what the system says is resident, processor time what it
 //! says was spent, both of the gateway's process only. The numbers are told in `docs/reliability.md`.
@@ -31,6 +32,9 @@ const CONNECTIONS: usize = 32;
 /// Wrong keys that are sent in all.
 const KEYS: usize = 400_000;
 
+/// Calls, one after the other, that no provider can answer.
+const REFUSED: usize = 2_000;
+
 /// Requests that are sent at once over a connection.
 const AT_ONCE: usize = 50;
 
@@ -49,7 +53,52 @@ fn main() {
             wrong_keys("off", most).await;
             wrong_keys("/dev/null", most).await;
         }
+        nobody_is_well(
+            "that checks know to be down",
+            r#", "checks": {"active": {"type": "tcp", "unhealthy": {"tcp_failures": 1}}}"#,
+        )
+        .await;
+        nobody_is_well("that refuse connections", "").await;
     });
+}
+
+/// Calls to two providers that are down, of which this is configured.
+async fn nobody_is_well(what: &str, more: &str) {
+    let instance = |name: &str| {
+        // Nobody listens there.
+        format!(
+            r#"{{"name": "{name}", "provider": "openai-compatible", "weight": 1, "auth": {{"header": {{"Authorization": "Bearer k"}}}},
+                "override": {{"endpoint": "http://127.0.0.1:9/v1"}}{more}}}"#
+        )
+    };
+    let gateway = Setup::as_it_is(format!(
+        r#"routes: [{{"id": "1", "uri": "/v1/chat/completions", "plugins": {{"ai-proxy-multi": {{"instances": [{}, {}]}}}}}}]
+#END
+"#,
+        instance("a"),
+        instance("b")
+    ))
+    .start();
+    let mut socket = TcpStream::connect(gateway.address).await.expect("a connection");
+    let request = post(Dialect::OpenAi.path(), Dialect::OpenAi.request("m", false)).bytes();
+    let mut times = Vec::with_capacity(REFUSED);
+    // The first ones are for checks and calls to find out.
+    for number in 0..REFUSED + 200 {
+        let begun = Instant::now();
+        socket.write_all(&request).await.expect("a request");
+        read_until(&mut socket, b"}}").await;
+        if number >= 200 {
+            times.push(begun.elapsed());
+        }
+    }
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1000.0;
+    println!(
+        "| calls to providers {what} | {REFUSED} | refused after {:.2} ms, 99 of 100 within {:.2} ms, all within {:.2} ms |",
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// Connections that have had an answer and wait.
