@@ -15,6 +15,7 @@ use tollgate_telemetry::ledger::Reader;
 
 use crate::errors::Refusal;
 use crate::registry::{CheckVars, Registry};
+use crate::sessions::{Sessions, Wrong};
 use crate::settings::Settings;
 use crate::standalone::Document;
 use crate::usage;
@@ -76,6 +77,10 @@ pub struct Admin<D> {
     deleted_services: Mutex<VecDeque<String>>,
     /// Bounds how many questions about usage are answered at once.
     pub(crate) asking: Arc<Semaphore>,
+    /// Who is signed in.
+    pub(crate) sessions: Sessions,
+    /// Wrong keys by where they came from.
+    pub(crate) wrong_keys: Wrong,
     /// Writes under way. They are finished even when the client goes away, so that the data plane never misses one.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -114,6 +119,7 @@ impl<D: DataPlane> Admin<D> {
             tracing::warn!("the Admin API asks nobody for a key; set admin_key_required and a strong key");
         }
         let registry = Registry::new(&parts.plugins, settings.strict, parts.check_vars);
+        let wrong_keys = Wrong::new(settings.wrong_keys.filter(|_| !settings.strict));
         Arc::new(Admin {
             settings,
             store,
@@ -124,6 +130,8 @@ impl<D: DataPlane> Admin<D> {
             writing: tokio::sync::Mutex::new(()),
             document: Mutex::new(None),
             deleted_services: Mutex::new(VecDeque::new()),
+            sessions: Sessions::default(),
+            wrong_keys,
             asking: Arc::new(Semaphore::new(usage::AT_ONCE)),
             tasks: Mutex::new(JoinSet::new()),
         })

@@ -21,7 +21,7 @@ use crate::query::{Query, segments};
 use crate::schema;
 use crate::settings::Mode;
 use crate::target::Target;
-use crate::{auth, body, status, usage};
+use crate::{auth, body, status, usage, v1};
 
 use tollgate_resources::objects::Kind;
 
@@ -61,19 +61,29 @@ impl<D: DataPlane> Admin<D> {
             return status::answer(method, &segments, || self.data_plane.ready());
         }
         if observe::is_metrics(&segments) {
-            return observe::metrics(method, &self.data_plane);
+            return observe::metrics(
+                method,
+                &self.data_plane,
+                observe::own_metrics(self.wrong_keys.count()),
+            );
         }
         auth::page(&self.settings, &parts.headers)?;
         if observe::is_health(&segments) {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
-            auth::key(&self.settings, method, &parts.headers, &query)?;
+            let actor = self.actor(client, method, &parts.headers, &query)?;
+            auth::may(&actor, method)?;
             return observe::health(parts, &segments, &self.data_plane, self.settings.strict);
         }
         if usage::is_usage(&segments) {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
-            auth::key(&self.settings, method, &parts.headers, &query)?;
+            let actor = self.actor(client, method, &parts.headers, &query)?;
+            auth::may_objects(&actor, method)?;
             let reader = self.data_plane.usage();
             return usage::answer(method, &segments, &query, reader, self.now_s(), &self.asking).await;
+        }
+        if v1::is_ours(&segments) {
+            let answer = self.v1(client, parts, &segments, body).await;
+            return Ok(answer.unwrap_or_else(Answer::from));
         }
         let [first, second, rest @ ..] = segments.as_slice() else {
             return Err(Refusal::NoPath);
@@ -97,7 +107,8 @@ impl<D: DataPlane> Admin<D> {
             return Err(Refusal::NoPath);
         }
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        auth::key(&self.settings, method, &parts.headers, &query)?;
+        let actor = self.actor(client, method, &parts.headers, &query)?;
+        auth::may_objects(&actor, method)?;
         if let Some(answer) = self.describe(method, &path, &query) {
             return answer;
         }

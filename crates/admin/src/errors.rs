@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tollgate_store::StoreError;
@@ -15,6 +16,9 @@ pub(crate) enum Refusal {
     /// No key, a wrong one, or one that does not open this.
     #[error("failed to check token: {0}")]
     Token(&'static str),
+    /// A wrong key after too many others from the same address; in how many seconds they are forgotten.
+    #[error("too many wrong keys came from your address; a right one is served")]
+    WrongKeys(u64),
     /// The client's address is not on the list.
     #[error("address is not allowed")]
     Address,
@@ -83,6 +87,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::Token(_) => StatusCode::UNAUTHORIZED,
+            Refusal::WrongKeys(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Address | Refusal::Page(_) => StatusCode::FORBIDDEN,
             Refusal::NoPath
             | Refusal::NoKind(_)
@@ -131,6 +136,11 @@ impl From<Refusal> for Answer {
                 status,
                 json!({"error_msg": "failed to check token", "description": why}),
             ),
+            Refusal::WrongKeys(seconds) => Answer::json(
+                status,
+                json!({"error_msg": "failed to check token", "description": text}),
+            )
+            .with(RETRY_AFTER, seconds.into()),
             Refusal::Address | Refusal::NoPath => Answer::page(status),
             Refusal::NoObject => Answer::json(status, json!({"message": text})),
             Refusal::Body { raw, .. } => Answer::json(status, json!({"error_msg": text, "req_body": raw})),

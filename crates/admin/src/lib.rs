@@ -9,6 +9,7 @@
 //! it is finished even when its client goes away. This crate knows APISIX's paths, statuses and texts. It refuses to know
 //! what an object does: schemas and rules of objects come from `tollgate-resources`, those of plugins from the gateway.
 
+mod actor;
 mod admin;
 mod answer;
 mod auth;
@@ -34,17 +35,23 @@ mod query;
 mod registry;
 mod schema;
 mod server;
+mod sessions;
 mod settings;
 mod standalone;
 mod status;
 mod target;
+mod time;
 mod usage;
+mod v1;
 
+pub use actor::{Actor, Via};
 pub use admin::{Admin, DataPlane, Observed, Parts};
 pub use files::refusals;
 pub use observe::{Observation, serve_observed, statuses_of_addresses};
 pub use openapi::document as openapi_document;
 pub use registry::CheckVars;
 pub use server::{Client, Pausable, TlsListener, router, serve};
-pub use settings::{APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, Settings};
+pub use settings::{
+    APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, SessionLimits, Settings,
+};
 pub use status::{serve_status, status_router};

@@ -83,7 +83,7 @@ async fn respond<O: Observed>(State(told): State<Told<O>>, request: Request) -> 
             health(&parts, &segments, observed, told.settings.strict)
         }
         Observation::Metrics if is_metrics(&segments) || told.path.as_deref() == Some(parts.uri.path()) => {
-            metrics(&parts.method, observed)
+            metrics(&parts.method, observed, None)
         }
         Observation::Control | Observation::Metrics => Err(Refusal::NoPath),
     };
@@ -102,12 +102,28 @@ pub(crate) fn is_health(segments: &[String]) -> bool {
 }
 
 /// The numbers.
-pub(crate) fn metrics(method: &Method, observed: &impl Observed) -> Result<Answer, Refusal> {
+pub(crate) fn metrics(
+    method: &Method,
+    observed: &impl Observed,
+    own: Option<String>,
+) -> Result<Answer, Refusal> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(Refusal::NoPath);
     }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(Answer::parts(StatusCode::OK, observed.metrics()).with(CONTENT_TYPE, kind))
+    let parts = Box::new(observed.metrics().chain(own));
+    Ok(Answer::parts(StatusCode::OK, parts).with(CONTENT_TYPE, kind))
+}
+
+/// What the Admin API itself has counted, once there is something to tell.
+pub(crate) fn own_metrics(wrong_keys: u64) -> Option<String> {
+    (wrong_keys > 0).then(|| {
+        format!(
+            "# HELP tollgate_admin_wrong_keys_total Requests to the Admin API with a key that opens nothing.\n\
+             # TYPE tollgate_admin_wrong_keys_total counter\n\
+             tollgate_admin_wrong_keys_total {wrong_keys}\n"
+        )
+    })
 }
 
 /// The health of all objects, or of one.

@@ -29,7 +29,16 @@ pub struct Settings {
     pub mode: Mode,
     /// Whether differences from APISIX are switched off.
     pub strict: bool,
+    /// How long people stay signed in.
+    pub sessions: SessionLimits,
+    /// Whether browsers reach it by TLS: only then cookies may be kept to it.
+    pub secure: bool,
+    /// Wrong keys of one address in a minute that are answered as such; further ones are answered with 429. `None` counts none.
+    pub wrong_keys: Option<u32>,
 }
+
+/// Wrong keys of one address in a minute that are answered as such.
+pub const WRONG_KEYS: u32 = 30;
 
 impl Default for Settings {
     /// APISIX's defaults, but for the addresses: all may connect, none has a key.
@@ -43,6 +52,9 @@ impl Default for Settings {
             body_limit: BODY_LIMIT,
             mode: Mode::Traditional,
             strict: false,
+            sessions: SessionLimits::default(),
+            secure: false,
+            wrong_keys: Some(WRONG_KEYS),
         }
     }
 }
@@ -55,6 +67,8 @@ pub struct Key {
     pub key: Secret,
     /// What it opens.
     pub role: Role,
+    /// Ids of the teams that a [`Role::TeamAdmin`] is one of; empty for others.
+    pub teams: Vec<String>,
 }
 
 /// What a key opens.
@@ -62,8 +76,43 @@ pub struct Key {
 pub enum Role {
     /// Everything.
     Admin,
+    /// Reading, and changing the configuration; not the keys and settings of the Admin API itself, nor who signs in.
+    Editor,
     /// Reading.
     Viewer,
+    /// Reading and changing what belongs to some teams, and to the teams below them.
+    TeamAdmin,
+}
+
+impl Role {
+    /// The word in configurations and answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Editor => "editor",
+            Role::Viewer => "viewer",
+            Role::TeamAdmin => "team_admin",
+        }
+    }
+}
+
+/// How long people stay signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Without a request for so many seconds a session ends.
+    pub idle_s: u64,
+    /// So many seconds after it began a session ends.
+    pub longest_s: u64,
+}
+
+impl Default for SessionLimits {
+    /// Half an hour without a request, and a working day.
+    fn default() -> Self {
+        SessionLimits {
+            idle_s: 30 * 60,
+            longest_s: 12 * 60 * 60,
+        }
+    }
 }
 
 /// Where the configuration is kept.

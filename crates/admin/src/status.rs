@@ -37,7 +37,11 @@ async fn respond<D: DataPlane>(State(admin): State<Arc<Admin<D>>>, request: Requ
     let segments = segments(request.uri().path());
     let answer = match segments.first() {
         Some(first) if first == "status" => answer(request.method(), &segments, || admin.data_plane.ready()),
-        _ if observe::is_metrics(&segments) => observe::metrics(request.method(), &admin.data_plane),
+        _ if observe::is_metrics(&segments) => observe::metrics(
+            request.method(),
+            &admin.data_plane,
+            observe::own_metrics(admin.wrong_keys.count()),
+        ),
         _ => Err(Refusal::NoPath),
     };
     answer.unwrap_or_else(Answer::from).finish(&admin.settings)

@@ -38,3 +38,4 @@ pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression, check_places};
 pub use prices::price_terms;
 pub use snapshot::{CompileError, Snapshot};
+pub use wrong_keys::WrongKeys;

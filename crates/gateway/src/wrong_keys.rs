@@ -98,6 +98,20 @@ impl WrongKeys {
         if known.keys <= self.most {
             return error;
         }
+        self.warn(known, client, now);
+        too_many(known.left)
+    }
+
+    /// Counts a wrong key where nobody makes a call, as at the Admin API. After too many it says in how many seconds they are
+    /// forgotten.
+    pub fn too_many(&self, client: IpAddr) -> Option<u64> {
+        let now = Moment::now().running;
+        let known = self.count(client, now);
+        self.warn(known, client, now);
+        (known.keys > self.most).then(|| seconds(known.left))
+    }
+
+    fn warn(&self, known: Known, client: IpAddr, now: Duration) {
         if known.keys == self.most.saturating_add(1) && self.may_warn(now) {
             tracing::warn!(
                 %client,
@@ -105,7 +119,6 @@ impl WrongKeys {
                 self.most
             );
         }
-        too_many(known.left)
     }
 
     fn count(&self, client: IpAddr, now: Duration) -> Known {
@@ -180,8 +193,12 @@ fn make_room(shard: &mut HashMap<Source, Counted>, now: Duration) {
     });
 }
 
+/// Whole seconds, the last one counted as a whole.
+fn seconds(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+}
+
 fn too_many(left: Duration) -> CallError {
-    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
     let mut error = CallError::client(
         StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::RateLimit,
@@ -189,7 +206,7 @@ fn too_many(left: Duration) -> CallError {
         "too many wrong API keys came from your address; a valid key is served",
     )
     .told_as(Key::Message);
-    error.retry_after = Some(HeaderValue::from(seconds));
+    error.retry_after = Some(HeaderValue::from(seconds(left)));
     error
 }
 

@@ -152,6 +152,8 @@ pub fn start(
             ConfigProvider::Embedded | ConfigProvider::File { .. } => Mode::Traditional,
         },
         strict: deployment.strict,
+        secure: tls.is_some(),
+        ..Settings::default()
     };
     let parts = Parts {
         plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
@@ -280,6 +282,7 @@ impl Keys {
             name: key.name.clone(),
             key: Secret::from(key.key.expose().to_owned()),
             role: key.role,
+            teams: key.teams.clone(),
         };
         self.keys.iter().map(copy).collect()
     }
@@ -312,7 +315,10 @@ pub fn keys(admin: &Admin, deployment: &Deployment, config: Option<&Path>) -> Re
             role: match configured.role {
                 AdminRole::Admin => Role::Admin,
                 AdminRole::Viewer => Role::Viewer,
+                AdminRole::Editor => Role::Editor,
+                AdminRole::TeamAdmin => Role::TeamAdmin,
             },
+            teams: configured.teams.clone(),
         });
     }
     Ok(Keys { keys, location })

@@ -108,6 +108,7 @@ pub fn settings() -> Settings {
         name: name.to_owned(),
         key: SecretRef::new(key).unwrap().resolve(&|_| None).unwrap(),
         role,
+        teams: Vec::new(),
     };
     Settings {
         keys: vec![

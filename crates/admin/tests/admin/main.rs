@@ -17,4 +17,5 @@ mod observed;
 mod patches;
 mod plugins;
 mod served;
+mod signed_in;
 mod usage;

@@ -9,7 +9,7 @@ use crate::model::{Admin, AdminKey, AdminRole, AdminTls};
 use crate::report::{Report, unknown};
 use crate::secret::SecretRef;
 
-const ROLES: [&str; 2] = ["admin", "viewer"];
+const ROLES: [&str; 4] = ["admin", "viewer", "editor", "team_admin"];
 
 /// Lowers `deployment.admin`; `None` is a file that does not speak of it.
 pub(super) fn lower(section: Option<&View<'_>>, report: &mut Report) -> Admin {
@@ -113,15 +113,19 @@ fn lower_key(item: &View<'_>, report: &mut Report) -> Option<AdminKey> {
     ignored::note(item, &ignored::ADMIN_KEY, report);
     let role = match item.get("role") {
         None => {
-            report.mistake(&item.path.key("role"), "missing (allowed: admin, viewer)");
+            report.mistake(
+                &item.path.key("role"),
+                format!("missing (allowed: {})", ROLES.join(", ")),
+            );
             None
         }
         Some(view) => match view.as_text(report) {
-            Some("admin") => Some(AdminRole::Admin),
-            Some("viewer") => Some(AdminRole::Viewer),
-            Some(other) => {
-                report.mistake(&view.path, unknown("role", other, ROLES));
-                None
+            Some(word) => {
+                let role = AdminRole::of_word(word);
+                if role.is_none() {
+                    report.mistake(&view.path, unknown("role", word, ROLES));
+                }
+                role
             }
             None => None,
         },
@@ -138,14 +142,28 @@ fn lower_key(item: &View<'_>, report: &mut Report) -> Option<AdminKey> {
         },
     };
     let role = role?;
-    let name = item.text("name", report).unwrap_or(match role {
-        AdminRole::Admin => "admin",
-        AdminRole::Viewer => "viewer",
-    });
+    let teams: Vec<String> = item
+        .texts("teams", report)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, team)| team.to_owned())
+        .collect();
+    if teams.is_empty() == (role == AdminRole::TeamAdmin) {
+        let problem = match role {
+            AdminRole::TeamAdmin => {
+                "the role team_admin needs the ids of its teams, such as `teams: [search]`"
+            }
+            _ => "only the role team_admin has teams",
+        };
+        report.mistake(&item.path.key("teams"), problem);
+        return None;
+    }
+    let name = item.text("name", report).unwrap_or(role.word());
     Some(AdminKey {
         name: name.to_owned(),
         key,
         role,
+        teams,
     })
 }
 

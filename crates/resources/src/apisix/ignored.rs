@@ -185,7 +185,7 @@ pub(super) const ADMIN: Section = Section {
 };
 
 pub(super) const ADMIN_KEY: Section = Section {
-    honoured: &["name", "key", "role"],
+    honoured: &["name", "key", "role", "teams"],
     known: &[],
 };
 

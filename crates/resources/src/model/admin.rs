@@ -38,6 +38,9 @@ pub struct AdminKey {
     pub key: Option<SecretRef>,
     /// What it allows.
     pub role: AdminRole,
+    /// Ids of the teams that [`AdminRole::TeamAdmin`] is one of; empty for others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
 }
 
 /// What a key of the Admin API allows.
@@ -48,6 +51,35 @@ pub enum AdminRole {
     Admin,
     /// Reading only.
     Viewer,
+    /// Reading, and changing the configuration.
+    Editor,
+    /// Reading and changing what belongs to some teams.
+    TeamAdmin,
+}
+
+impl AdminRole {
+    /// All roles: APISIX's first.
+    pub const ALL: [AdminRole; 4] = [
+        AdminRole::Admin,
+        AdminRole::Viewer,
+        AdminRole::Editor,
+        AdminRole::TeamAdmin,
+    ];
+
+    /// Its word in configurations.
+    pub const fn word(self) -> &'static str {
+        match self {
+            AdminRole::Admin => "admin",
+            AdminRole::Viewer => "viewer",
+            AdminRole::Editor => "editor",
+            AdminRole::TeamAdmin => "team_admin",
+        }
+    }
+
+    /// The role of a word.
+    pub fn of_word(word: &str) -> Option<AdminRole> {
+        AdminRole::ALL.into_iter().find(|role| role.word() == word)
+    }
 }
 
 /// Certificate of the Admin API's listeners.
@@ -189,6 +221,7 @@ impl Default for Admin {
                 name: "admin".to_owned(),
                 key: None,
                 role: AdminRole::Admin,
+                teams: Vec::new(),
             }],
             key_required: true,
             cors: false,

@@ -253,9 +253,9 @@ fn wrong_keys_of_the_admin_api_are_mistakes_that_do_not_show_them() {
     );
     assert_eq!(
         text,
-        "config.yaml:4: deployment.admin.admin_key[0].role: unknown role `admn`; did you mean `admin`? (allowed: admin, viewer)\n\
+        "config.yaml:4: deployment.admin.admin_key[0].role: unknown role `admn`; did you mean `admin`? (allowed: admin, viewer, editor, team_admin)\n\
          config.yaml:5: deployment.admin.admin_key[1].key: expected text, found a number; put it in quotes\n\
-         config.yaml:5: deployment.admin.admin_key[1].role: missing (allowed: admin, viewer)\n\
+         config.yaml:5: deployment.admin.admin_key[1].role: missing (allowed: admin, viewer, editor, team_admin)\n\
          config.yaml:6: deployment.admin.admin_key[2]: expected a map, such as `{name: admin, key: '', role: admin}`, found text"
     );
     assert!(refused("deployment: {admin: {admin_key: []}}").contains("at least one key"));

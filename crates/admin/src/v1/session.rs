@@ -1,0 +1,198 @@
+//! Signing in and out: `/tollgate/v1/session`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::Problem;
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+use crate::auth::{self, SESSION_COOKIE};
+use crate::query::Query;
+use crate::sessions::{Found, Session};
+use crate::time;
+
+impl<D: DataPlane> Admin<D> {
+    /// Answers a request below `/tollgate/v1/session`.
+    pub(crate) async fn session(
+        self: &Arc<Self>,
+        client: IpAddr,
+        parts: &Parts,
+        path: &[&str],
+        query: &Query,
+        body: Body,
+    ) -> Result<Answer, Problem> {
+        if !auth::is_own(&parts.headers) {
+            return Err(Problem::forbidden(
+                "a page of another origin signs nobody in or out",
+            ));
+        }
+        let answer = match (path, parts.method.as_str()) {
+            ([], "POST") => self.sign_in(client, parts, body).await,
+            ([], "GET") => self.signed_in(client, parts, query),
+            ([], "DELETE") => self.sign_out(client, parts, query),
+            ([], _) => Err(Problem::method("GET, POST or DELETE")),
+            _ => Err(Problem::unknown(
+                "there is no such path; sign in at POST /tollgate/v1/session",
+            )),
+        };
+        Ok(answer
+            .unwrap_or_else(Answer::from)
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+    }
+
+    async fn sign_in(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Problem> {
+        let members = self.members(parts, body, &["key"]).await?;
+        let Some(key) = members.get("key").and_then(Value::as_str) else {
+            return Err(Problem::invalid(
+                "key",
+                "write the key of the Admin API, as a text",
+            ));
+        };
+        let actor = self.actor_of_key(client, key.as_bytes())?;
+        self.begin(Session::new(actor, Some(key.as_bytes()), self.now_s()))
+    }
+
+    /// Begins a session and tells it to its browser.
+    pub(crate) fn begin(&self, session: Session) -> Result<Answer, Problem> {
+        let random = || {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "internal",
+                "the system gives no random numbers",
+            )
+        };
+        let (id, _) = self.sessions.begin(session).ok_or_else(random)?;
+        let found = self.sessions.find(id.as_bytes(), &self.settings, self.now_s());
+        let found = found.ok_or_else(random)?;
+        let answer = Answer::json(StatusCode::OK, self.told(&found));
+        Ok(answer.with(SET_COOKIE, self.cookie(&id, self.settings.sessions.longest_s)))
+    }
+
+    fn signed_in(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
+        let session = auth::cookie(&parts.headers, SESSION_COOKIE)
+            .and_then(|id| self.sessions.find(id, &self.settings, self.now_s()));
+        if let Some(found) = session {
+            return Ok(Answer::json(StatusCode::OK, self.told(&found)));
+        }
+        match self.actor(client, &parts.method, &parts.headers, query) {
+            Ok(actor) => Ok(Answer::json(
+                StatusCode::OK,
+                json!({
+                    "name": actor.name,
+                    "role": actor.role.word(),
+                    "teams": actor.teams,
+                    "via": actor.via.word(),
+                    "csrf": null,
+                    "expires_at": null,
+                    "methods": self.methods(),
+                }),
+            )),
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                let mut error = json!({"code": problem.code, "message": problem.message});
+                error["methods"] = self.methods();
+                // Beside the error too, where the answer to somebody signed in has them.
+                let body = json!({"error": error, "methods": self.methods()});
+                Ok(Answer::json(problem.status, body))
+            }
+        }
+    }
+
+    fn sign_out(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
+        let gone = Answer::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, self.cookie("", 0));
+        let Some(id) = auth::cookie(&parts.headers, SESSION_COOKIE) else {
+            return Ok(gone);
+        };
+        if self.sessions.find(id, &self.settings, self.now_s()).is_none() {
+            return Ok(gone);
+        }
+        // A page of somebody else signs nobody out.
+        self.actor(client, &parts.method, &parts.headers, query)?;
+        self.sessions.end(id);
+        Ok(gone)
+    }
+
+    fn told(&self, found: &Found) -> Value {
+        json!({
+            "name": found.actor.name,
+            "role": found.actor.role.word(),
+            "teams": found.actor.teams,
+            "via": found.actor.via.word(),
+            "csrf": found.csrf,
+            "expires_at": time::text(found.expires_s),
+            "methods": self.methods(),
+        })
+    }
+
+    /// The ways to sign in that there are.
+    fn methods(&self) -> Value {
+        json!(["key"])
+    }
+
+    fn cookie(&self, id: &str, seconds: u64) -> HeaderValue {
+        let secure = if self.settings.secure { "; Secure" } else { "" };
+        let text =
+            format!("{SESSION_COOKIE}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+        // Hexadecimal digits and the words above always fit.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// Describes the paths.
+pub(crate) fn describe(paths: &mut Map<String, Value>) {
+    let session = json!({
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "the name of the key, or of the person at the provider"},
+            "role": {"enum": ["admin", "editor", "viewer", "team_admin"]},
+            "teams": {"type": "array", "items": {"type": "string"}, "description": "for team_admin: the teams it is one of"},
+            "via": {"enum": ["key", "oidc", "open"]},
+            "csrf": {"type": ["string", "null"], "description": "for the header `x-tollgate-csrf` of writes; null with a key"},
+            "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "when the session ends if nothing is done until then"},
+            "methods": {"type": "array", "items": {"enum": ["key", "oidc"]}, "description": "the ways to sign in"},
+        },
+    });
+    let told =
+        json!({"description": "Who is signed in.", "content": {"application/json": {"schema": session}}});
+    paths.insert(
+        "/session".to_owned(),
+        json!({
+            "post": {
+                "tags": ["session"],
+                "summary": "Signs in with a key of the Admin API; sets the cookie `tollgate_session`.",
+                "security": [],
+                "requestBody": {"required": true, "content": {"application/json": {"schema": {
+                    "type": "object",
+                    "required": ["key"],
+                    "additionalProperties": false,
+                    "properties": {"key": {"type": "string"}},
+                }}}},
+                "responses": {
+                    "200": told,
+                    "400": {"$ref": "#/components/responses/refused"},
+                    "401": {"$ref": "#/components/responses/unauthorized"},
+                    "429": {"$ref": "#/components/responses/throttled"},
+                },
+            },
+            "get": {
+                "tags": ["session"],
+                "summary": "Says who is signed in.",
+                "responses": {"200": told, "401": {"$ref": "#/components/responses/unauthorized"}},
+            },
+            "delete": {
+                "tags": ["session"],
+                "summary": "Signs out.",
+                "responses": {
+                    "204": {"description": "Nobody is signed in any more."},
+                    "403": {"$ref": "#/components/responses/forbidden"},
+                },
+            },
+        }),
+    );
+}
