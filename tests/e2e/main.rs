@@ -10,6 +10,7 @@ mod crowds;
 mod dialects;
 mod drain;
 mod edges;
+mod explain;
 mod fallback;
 mod faults;
 mod framing;

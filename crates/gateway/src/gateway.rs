@@ -16,6 +16,7 @@ use crate::forwarding::Forwarding;
 use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::overload::Overload;
+use crate::pipeline::explain::{self, ExplainError, Question};
 use crate::plugins::SharedState;
 use crate::pool::Register;
 use crate::prices::PricesInForce;
@@ -402,6 +403,14 @@ impl Gateway {
     /// The instances in service.
     pub fn roster(&self) -> &Roster {
         self.states.roster()
+    }
+
+    /// Explains what would become of a call. Nothing is sent, counted or logged. Blocks its thread.
+    ///
+    /// # Errors
+    /// It is no request that could be sent to a gateway, or it takes too long.
+    pub fn explain(self: &Arc<Self>, question: Question) -> Result<Value, ExplainError> {
+        explain::explain(self, question)
     }
 
     /// The pools in service, and what operators say of their instances.

@@ -48,6 +48,7 @@ fn each(balancer: &Balancer, picks: u32) -> u128 {
             tried: &[],
             usable: &|_| true,
             barred: &|_| false,
+            peeks: false,
             key: &key,
             prefix: &prefix,
             streams: false,

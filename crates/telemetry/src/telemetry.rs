@@ -138,6 +138,15 @@ impl Telemetry {
         }
     }
 
+    /// One that tells nobody and counts for nobody.
+    #[must_use]
+    pub fn to_nobody(&self) -> Telemetry {
+        Telemetry {
+            loggers: Arc::default(),
+            ..Telemetry::new(AccessLog::off())
+        }
+    }
+
     /// The same with loggers of all calls.
     #[must_use]
     pub fn with_loggers(self, loggers: Loggers) -> Telemetry {

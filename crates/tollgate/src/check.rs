@@ -2,40 +2,24 @@
 
 use std::io::Write;
 
-use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::objects::Kind;
-use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
 
 use crate::cli::{Failure, Source};
-use crate::load::env;
-use crate::secret_files::lookup;
-use crate::{otlp, trust};
+use crate::{offline, otlp, trust};
 
 /// Checks a configuration as `run` would, and says what it means.
 ///
 /// # Errors
 /// All mistakes.
 pub fn check(source: &Source) -> Result<(), Failure> {
-    let lowered = source.load()?;
-    let log = AccessLog::start(Target::Off, Format::Json).map_err(Failure::new)?;
+    let (_, lowered) = offline::gateway(source)?;
     trust::of_listeners(&lowered.resources.server)?;
     if let Some(tls) = lowered.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
         trust::of_admin(tls)?;
     }
-    trust::reach(&lowered.deployment)?.establish();
     if let Some(config) = &lowered.resources.traces {
         otlp::check(config)?;
     }
-    let setting = Setting {
-        pepper: [0; 32],
-        telemetry: Telemetry::new(log),
-        env: Box::new(env),
-        strict_apisix: lowered.deployment.strict,
-        plugins: lowered.deployment.plugins.clone(),
-        forwarding: Forwarding::default(),
-        tls_versions: trust::versions(&lowered.resources.server),
-    };
-    Gateway::new(&lowered.resources, &lookup, setting).map_err(Failure::all)?;
     let refused = tollgate_admin::refusals(
         &lowered.objects,
         lowered.deployment.strict,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -55,6 +55,11 @@ pub enum Command {
     Validate(FilesArguments),
     /// Turn another tool's configuration into adc.yaml or apisix.yaml
     Convert(ConvertArguments),
+    /// Say what would become of a call, without sending it: route, consumer, limits, instance, request, losses
+    #[command(
+        after_help = "Examples:\n  tollgate explain --model gpt-5 --key '$env://MY_KEY' \"Hello\" --config tollgate.yaml\n      By a configuration; no gateway needs to run.\n\n  tollgate explain --path /v1/messages -H 'x-api-key: sk-...' -d @request.json --server http://127.0.0.1:9180\n      By a running gateway, through its Admin API: limits as near as they are now, instances as well as they are.\n\nNothing is sent, counted or logged, and secrets are shown as ***. With --json everything is printed, such as\nthe answers of plugins and all instances."
+    )]
+    Explain(Box<ExplainArguments>),
     /// Make one streamed call to a running gateway
     #[command(
         after_help = "Examples:\n  tollgate try --model simulated \"Hello\"\n  tollgate try --url https://gateway.example --key $env://MY_KEY --model gpt-5 \"Why is the sky blue?\"\n\nPrints the answer as it comes, then instance, tokens, cost and latency."
@@ -447,6 +452,47 @@ pub struct TrialArguments {
     /// Your key for the gateway; `$env://NAME` reads it from a variable
     #[arg(long, env = "TOLLGATE_KEY", hide_env_values = true)]
     pub key: Option<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Args)]
+pub struct ExplainArguments {
+    /// What would be said to the model, instead of --data
+    #[arg(conflicts_with = "data", requires = "model")]
+    pub prompt: Option<String>,
+    /// Model that would be asked, in OpenAI's dialect
+    #[arg(long, short, conflicts_with = "data")]
+    pub model: Option<String>,
+    /// The client's key; `$env://NAME` reads it from a variable
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Path and query
+    #[arg(long, value_name = "PATH", default_value = "/v1/chat/completions")]
+    pub path: String,
+    /// Method
+    #[arg(long, short = 'X', default_value = "POST")]
+    pub method: String,
+    /// A header, such as `Host: api.example.com`; may be given more than once
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The body, or @FILE; @- reads standard input
+    #[arg(long, short, value_name = "BODY")]
+    pub data: Option<String>,
+    /// The client's address [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub client: Option<IpAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub source: Source,
+    /// Ask the Admin API at this address
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "rbac"])]
+    pub server: Option<String>,
+    /// How to talk to the server.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// Arguments of `simulate`.

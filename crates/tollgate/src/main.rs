@@ -8,6 +8,7 @@ mod conversations;
 mod convert;
 mod core_dumps;
 mod dump;
+mod explain;
 mod file_objects;
 mod files;
 mod listening;
@@ -15,6 +16,7 @@ mod load;
 mod loggers;
 mod memory;
 mod observation;
+mod offline;
 mod otlp;
 mod own_log;
 mod prices;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => sync::diff(arguments),
         Command::Validate(arguments) => sync::validate(arguments),
         Command::Convert(arguments) => convert::convert(arguments),
+        Command::Explain(arguments) => explain::explain(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Prices(arguments) => prices::prices(arguments),

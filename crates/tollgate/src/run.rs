@@ -445,7 +445,7 @@ type Written = Vec<(ObjectKey, Map<String, Value>)>;
 
 /// The objects of a file that can be served. One that cannot refuses the whole file: without it, another one might let in
 /// what it kept out. APISIX leaves such objects out one by one.
-fn served(mut objects: Written, deployment: &Deployment) -> Result<Written, Failure> {
+pub(crate) fn served(mut objects: Written, deployment: &Deployment) -> Result<Written, Failure> {
     let refusals = tollgate_admin::refusals(&objects, deployment.strict, deployment.plugins.as_deref());
     if !deployment.strict && !refusals.is_empty() {
         return Err(Failure::all(
@@ -509,12 +509,12 @@ impl Fixed {
 }
 
 /// The environment as objects of the Admin API may refer to it: all but the key of the store they are kept in.
-fn env_for_objects(name: &str) -> Option<String> {
+pub(crate) fn env_for_objects(name: &str) -> Option<String> {
     (name != administration::STORE_KEY_VARIABLE).then(|| env(name))?
 }
 
 /// Whose word is taken about clients. Only APISIX's configuration says; elsewhere it is nobody's.
-fn forwarding(deployment: &Deployment, is_native: bool) -> Result<Forwarding, Failure> {
+pub(crate) fn forwarding(deployment: &Deployment, is_native: bool) -> Result<Forwarding, Failure> {
     if is_native {
         return Ok(Forwarding::default());
     }

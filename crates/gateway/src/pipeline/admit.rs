@@ -28,6 +28,8 @@ pub struct Admission {
     headers: RefCell<HeaderMap>,
     /// Whether differences from APISIX are switched off.
     strict: bool,
+    /// Whether the call is only explained: nothing is reserved or counted.
+    peeks: bool,
 }
 
 /// What a call may use, as far as it can be told before.
@@ -66,6 +68,13 @@ impl Admission {
             strict,
             ..Admission::default()
         }
+    }
+
+    /// The same for a call that is only explained.
+    #[must_use]
+    pub fn that_peeks(mut self, peeks: bool) -> Self {
+        self.peeks = peeks;
+        self
     }
 
     /// Whether there are no limits at all.
@@ -236,7 +245,11 @@ impl Admission {
             }
         }
         let estimate = self.estimate(limits, instance);
-        let answer = limits.ask(instance, estimate, clock::steady()).await;
+        let answer = if self.peeks {
+            limits.peek(instance, estimate, clock::steady()).await
+        } else {
+            limits.ask(instance, estimate, clock::steady()).await
+        };
         self.headers.borrow_mut().extend(answer.headers);
         self.asked.borrow_mut().push(Asked {
             number,

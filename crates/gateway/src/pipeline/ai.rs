@@ -188,7 +188,10 @@ pub async fn choose(
     mut clues: Clues,
     record: &Record,
 ) -> Result<(), CallError> {
-    if let Some(semantic) = &call.plugin.semantic {
+    clues.peeks = record.explains().is_some();
+    if let (Some(_), Some(explanation)) = (&call.plugin.semantic, record.explains()) {
+        explanation.note("the instance is chosen by what the prompt is about, which is not asked here; this is the first in turn");
+    } else if let Some(semantic) = &call.plugin.semantic {
         let choice = semantic.choose(
             &worker.pools,
             call.protocol,

@@ -9,6 +9,7 @@ use super::answer::{self, Answer};
 use super::ask::Asked;
 use super::choose::{Candidate, Plan};
 use super::encode::{Decoded, Encoded, encode};
+use super::explain::Explanation;
 use super::head::{Endpoint, Head};
 use super::picks::{Pick, Picks};
 use super::record::{Attempt, Record, Slot};
@@ -63,6 +64,8 @@ pub async fn run(
     record: &Record,
 ) -> Result<Answer, CallError> {
     let mut begun = plan.begun.take();
+    plan.clues.peeks = record.explains().is_some();
+    let plan = &*plan;
     let first = plan.models().next().map(|(model, _)| model);
     let limit = first.and_then(|model| model.pool.rules.deadline);
     let call = Common {
@@ -73,7 +76,9 @@ pub async fn run(
         record,
         deadline: limit.map(|limit| (Instant::now() + limit, limit)),
     };
-    if let Some(model) = first {
+    if let Some(explanation) = record.explains() {
+        explanation.plan(plan);
+    } else if let Some(model) = first {
         model.pool.call_begins();
     }
     let mut course = Course::default();
@@ -92,7 +97,8 @@ pub async fn run(
                 return course.end(&call);
             }
             let patience = model.pool.hedge_after(asked.stream);
-            let answer = match patience.filter(|_| course.attempts == 0) {
+            let is_first = course.attempts == 0 && record.explains().is_none();
+            let answer = match patience.filter(|_| is_first) {
                 // Boxed: calls that are not hedged shall not pay for the size of two attempts.
                 Some(patience) => {
                     let both = hedge::attempts(&call, pick, patience, &mut picks, &mut course);
@@ -103,7 +109,7 @@ pub async fn run(
             if let Some(answer) = answer {
                 return Ok(answer);
             }
-            if course.again.is_none() {
+            if course.again.is_none() || record.explains().is_some_and(Explanation::is_told) {
                 return course.end(&call);
             }
         }

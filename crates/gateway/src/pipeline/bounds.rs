@@ -30,6 +30,14 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Anything may come.
+    pub const NONE: Bounds = Bounds {
+        max_header: usize::MAX,
+        max_headers: usize::MAX,
+        max_uri: usize::MAX,
+        max_streams: u32::MAX,
+    };
+
     /// Checks a head.
     ///
     /// # Errors

@@ -103,6 +103,10 @@ impl Passing {
         if !step.plugin.acts() {
             return Ok(());
         }
+        if record.explains().is_some() {
+            // Boxed: calls that are served shall not pay for its size.
+            return Box::pin(self.explain(step, phase, plane, route, body, record)).await;
+        }
         let flow = self.lend(plane, route, body, record, |call| {
             let runs = step
                 .filter
@@ -135,6 +139,42 @@ impl Passing {
                     Some(reply) => Err(CallError::of_plugin(step.error_response.as_ref(), *reply)),
                 }
             }
+        }
+    }
+
+    /// Asks a plugin what it would say, and notes it.
+    async fn explain(
+        &mut self,
+        step: &Step,
+        phase: Phase,
+        plane: &Plane,
+        route: Option<&ObjectRoute>,
+        body: Option<&Bytes>,
+        record: &mut Record,
+    ) -> Result<(), CallError> {
+        if !self.is_meant(step, plane, route, body, record) {
+            return Ok(());
+        }
+        let mut flow = self.lend(plane, route, body, record, |call| match phase {
+            Phase::Rewrite => Some(step.plugin.rewrite(call)),
+            Phase::Access => step.plugin.preview(call),
+        });
+        if let Some(Flow::Later(found_out)) = flow {
+            let later = found_out.await;
+            self.answer_headers.extend(later.answer_headers);
+            record.answer_headers.clone_from(&self.answer_headers);
+            flow = Some(later.reply.map_or(Flow::Next, Flow::Answer));
+        }
+        // What ends with the call has not begun.
+        record.at_end.clear();
+        if let Some(explanation) = record.explains() {
+            explanation.plugin(step.name, phase, flow.as_ref());
+        }
+        match flow {
+            Some(Flow::Answer(reply) | Flow::AnswerAfter(_, reply)) => {
+                Err(CallError::of_plugin(step.error_response.as_ref(), *reply))
+            }
+            None | Some(Flow::Next | Flow::Wait(_) | Flow::Later(_)) => Ok(()),
         }
     }
 }

@@ -92,7 +92,9 @@ pub async fn encode(
     } else {
         target.path
     };
-    if let Some(gcp) = &conf.auth.gcp {
+    if let (Some(_), Some(explanation)) = (&conf.auth.gcp, record.explains()) {
+        explanation.note("a token of Google's is added when the request is sent");
+    } else if let Some(gcp) = &conf.auth.gcp {
         let token = ai
             .tokens
             .token(

@@ -21,6 +21,7 @@ mod conversation;
 mod early;
 mod encode;
 mod encode_ai;
+pub(crate) mod explain;
 pub(crate) mod head;
 mod hedge;
 mod identify;
@@ -69,6 +70,7 @@ use crate::server::Activity;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
 use early::{Terms, Waiting};
+use explain::Explanation;
 pub(crate) use head::Endpoint;
 use head::Head;
 
@@ -88,6 +90,8 @@ pub struct Worker {
     pub bounds: Bounds,
     /// What the process can still take on.
     pub overload: Arc<Overload>,
+    /// Where it is told what would become of a call, if the worker is there for that only.
+    pub(crate) explains: Option<Explanation>,
     /// Calls under way, and how many may be.
     pub calls: Cell<usize>,
     pub max_calls: usize,
@@ -108,6 +112,7 @@ impl Worker {
             telemetry,
             tunnels: Tunnels::default(),
             overload,
+            explains: None,
             calls: Cell::new(0),
             max_calls,
             leaving: Cell::new(false),

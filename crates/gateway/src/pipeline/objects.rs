@@ -128,7 +128,9 @@ pub async fn answer_call(
                 let read = ai::read(snapshot, plugin, &mut body, record).await?;
                 let limits = token_limits(steps, plane, route, &body, &mut passing, record);
                 if !limits.is_empty() {
-                    record.admission = read.admission(limits, record);
+                    record.admission = read
+                        .admission(limits, record)
+                        .that_peeks(record.explains().is_some());
                 }
                 call = Some(read);
             }

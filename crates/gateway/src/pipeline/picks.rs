@@ -142,7 +142,11 @@ impl<'a> Picks<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            let Ok(account) = pool.account(number, &self.tried, self.streams) else {
+            let account = match record.explains() {
+                Some(_) => Ok(None),
+                None => pool.account(number, &self.tried, self.streams),
+            };
+            let Ok(account) = account else {
                 record.admission.release(&instance.name);
                 continue;
             };

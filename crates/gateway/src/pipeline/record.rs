@@ -4,6 +4,7 @@
 mod attempt;
 mod capture;
 mod end;
+mod explained;
 mod line;
 mod request;
 mod words;
@@ -34,6 +35,7 @@ use words::Words;
 
 use super::admit::Admission;
 use super::ask::{Asked, MAX_MODEL_BYTES};
+use super::explain::Explanation;
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
@@ -200,6 +202,11 @@ impl Record {
             record.log_to(None, logger.clone());
         }
         record
+    }
+
+    /// Where it is told what would become of the call, if it is only explained.
+    pub(crate) fn explains(&self) -> Option<&Explanation> {
+        self.worker.explains.as_ref()
     }
 
     /// What the process can still take on.
@@ -556,8 +563,10 @@ impl Drop for Record {
         if let Some(words) = &mut self.words {
             words.finish();
         }
-        self.tell();
-        self.tell_end();
+        if self.explains().is_none() {
+            self.tell();
+            self.tell_end();
+        }
         self.worker.calls.set(self.worker.calls.get().saturating_sub(1));
         self.worker.telemetry.traffic().call_ends();
         self.peer.activity.call_ends();

@@ -9,6 +9,7 @@ use super::attempt::Common;
 use super::authorize::authorize;
 use super::choose::Candidate;
 use super::encode::{Encoded, refused};
+use super::explain;
 use super::record::Attempt;
 use crate::error::{AttemptError, CallError};
 use crate::providers::{Credentials, OUR_NAME, UnusableName, add_headers, simulated};
@@ -56,9 +57,22 @@ pub async fn send(
                 .path(candidate.upstream_model(), call.asked.stream)
                 .map_err(|error| refused(unusable_name(&error)))?;
             attempt.uri = address(endpoint, &path);
+            let accept = if call.asked.stream {
+                encoded.operation.stream_type()
+            } else {
+                "application/json"
+            };
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
             (Method::POST, headers)
         }
     };
+    if let Some(explanation) = call.record.explains() {
+        if encoded.target.is_none() && !matches!(instance.credentials, Credentials::Headers) {
+            explanation.note("a token or signature is added when the request is sent");
+        }
+        explanation.request(candidate, encoded, &method, &attempt.uri, &headers);
+        return Err(explain::not_sent());
+    }
     if let Scheme::Simulated { query } = &endpoint.scheme {
         attempt.handed_over.set(true);
         return Ok(simulated::answer(
@@ -72,19 +86,9 @@ pub async fn send(
             },
         ));
     }
-    if encoded.target.is_none() {
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static(if call.asked.stream {
-                encoded.operation.stream_type()
-            } else {
-                "application/json"
-            }),
-        );
-        if !matches!(instance.credentials, Credentials::Headers) {
-            // Boxed: few calls pay for its size.
-            Box::pin(authorize(call, candidate, encoded, attempt, &mut headers)).await?;
-        }
+    if encoded.target.is_none() && !matches!(instance.credentials, Credentials::Headers) {
+        // Boxed: few calls pay for its size.
+        Box::pin(authorize(call, candidate, encoded, attempt, &mut headers)).await?;
     }
     // After signing, which leaves them out: servers on the way change them.
     attempt.write_trace(call.record, &mut headers);

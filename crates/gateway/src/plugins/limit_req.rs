@@ -171,6 +171,10 @@ impl Bucket {
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl Plugin for LimitReq {
+    fn preview(&self, _call: &mut Call<'_>) -> Option<Flow> {
+        None
+    }
+
     fn access(&self, call: &mut Call<'_>) -> Flow {
         let key = self.key.or_address(call);
         let now_ms = milliseconds(call.now);

@@ -92,6 +92,12 @@ pub trait Plugin: Send + Sync + Any {
         Flow::Next
     }
 
+    /// What [`Plugin::access`] would say to a call that is only explained: nothing is counted, and nothing waited for but
+    /// counters. `None` if it cannot tell without counting.
+    fn preview(&self, call: &mut Call<'_>) -> Option<Flow> {
+        Some(self.access(call))
+    }
+
     /// Whether it does anything in these two phases; calls need not be shown to it otherwise.
     fn acts(&self) -> bool {
         true

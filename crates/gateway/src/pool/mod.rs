@@ -115,6 +115,8 @@ pub struct Clues {
     /// Numbers of the instances in the order in which they are asked, where that is settled for this call. Those that are not
     /// among them are not asked.
     pub order: Option<Vec<usize>>,
+    /// Whether nothing comes of the pick: it takes nobody's turn.
+    pub peeks: bool,
 }
 
 impl Pool {
@@ -207,6 +209,7 @@ impl Pool {
             tried,
             usable,
             barred: &|number| self.is_disabled(number),
+            peeks: clues.peeks,
             key: &clues.key,
             prefix: &clues.prefixes,
             streams,
@@ -270,6 +273,18 @@ impl Pool {
     /// Whether operators do not want an instance to take calls at all.
     fn is_disabled(&self, instance: usize) -> bool {
         self.standing(instance) == Standing::Disabled
+    }
+
+    /// What is told about the instances.
+    pub fn status(&self, now: Instant) -> Vec<InstanceStatus> {
+        self.registered.status(now)
+    }
+
+    /// How the instance of a call is chosen, in words.
+    pub fn chosen_by(&self) -> &'static str {
+        self.balancer
+            .as_ref()
+            .map_or("being the only one", Balancer::words)
     }
 
     /// Whether operators do not want any of the instances to take calls.

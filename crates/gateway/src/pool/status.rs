@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tollgate_policy::health::State;
 
-use super::{Register, Standing};
+use super::{Register, Registered, Standing};
 use crate::health;
 use crate::upstream::Scheme;
 
@@ -45,9 +46,18 @@ pub struct InstanceStatus {
 
 /// The instances in service, by owner.
 pub fn status(register: &Register, now: Instant) -> Vec<InstanceStatus> {
-    let mut all = Vec::new();
-    for pool in register.pools() {
-        for member in &pool.members {
+    register
+        .pools()
+        .iter()
+        .flat_map(|pool| pool.status(now))
+        .collect()
+}
+
+impl Registered {
+    /// What is told about the instances of the pool.
+    pub fn status(&self, now: Instant) -> Vec<InstanceStatus> {
+        let mut all = Vec::new();
+        for member in &self.members {
             let instance = &member.instance;
             let health = instance.health.as_ref().map(|on_duty| &on_duty.health);
             let standing = member.standing();
@@ -55,7 +65,7 @@ pub fn status(register: &Register, now: Instant) -> Vec<InstanceStatus> {
             let measured = |streams| member.load.as_ref().and_then(|load| load.usual(streams));
             let endpoint = &instance.endpoint;
             all.push(InstanceStatus {
-                owner: pool.owner.clone(),
+                owner: self.owner.clone(),
                 name: instance.name.to_string(),
                 provider: instance.provider,
                 model: instance.model.clone(),
@@ -81,6 +91,38 @@ pub fn status(register: &Register, now: Instant) -> Vec<InstanceStatus> {
                 whole_answer: measured(false),
             });
         }
+        all
     }
-    all
+}
+
+impl InstanceStatus {
+    /// As it is told by the Admin API.
+    pub fn told(&self) -> Value {
+        let milliseconds = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        let (state, cause) = match self.state {
+            None => (None, None),
+            Some(State::Healthy) => (Some("healthy"), None),
+            Some(State::Probing) => (Some("probing"), None),
+            Some(State::Ejected { reason, .. }) => (Some("ejected"), Some(reason.name())),
+        };
+        json!({
+            "id": format!("{}/{}", self.owner, self.name),
+            "owner": self.owner,
+            "name": self.name,
+            "provider": self.provider,
+            "model": self.model,
+            "address": self.address,
+            "weight": self.weight,
+            "priority": self.priority,
+            "standing": self.standing.name(),
+            "usable": self.is_usable,
+            "state": state,
+            "cause": cause,
+            "ejected_for_ms": milliseconds(self.ejected_for),
+            "ill_by_checks": self.is_ill,
+            "in_flight": self.in_flight,
+            "first_token_ms": milliseconds(self.first_token),
+            "whole_answer_ms": milliseconds(self.whole_answer),
+        })
+    }
 }

@@ -13,6 +13,7 @@ use super::{Passed, Tunnel, headers};
 use crate::clock;
 use crate::error::CallError;
 use crate::objects::ObjectRoute;
+use crate::pipeline::explain;
 use crate::pipeline::{Answer, ClientBody, Content, Passing, Record, Worker};
 use crate::plugins::Call;
 use crate::upstream::ClientStream;
@@ -65,6 +66,22 @@ pub async fn pass(
             break;
         };
         tried.push(index);
+        if let Some(explanation) = record.explains() {
+            let node = &upstream.nodes[index];
+            let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+            let host = host_for(upstream, index, record);
+            let host = host.to_str().unwrap_or_default();
+            let target = request.uri.to_string();
+            explanation.passed(
+                &node.name,
+                scheme,
+                host,
+                &request.method,
+                &target,
+                &request.headers,
+            );
+            return Err(explain::ended());
+        }
         let failure = match one(worker, upstream, index, &mut request, upgrade.is_some(), record).await {
             Ok(answer) => {
                 statuses.push(answer.status.as_u16());
@@ -97,11 +114,7 @@ async fn one(
     record: &mut Record,
 ) -> Result<Answer, Failure> {
     let node = &upstream.nodes[index];
-    let host = match &upstream.host {
-        Host::Client => headers::client_host(&record.request).unwrap_or_else(|| node.authority.clone()),
-        Host::Node => node.authority.clone(),
-        Host::Fixed(host) => host.clone(),
-    };
+    let host = host_for(upstream, index, record);
     let scheme = if upstream.tls.is_some() { "https" } else { "http" };
     record.begin_passing(&node.name, scheme, host.clone(), request.uri.to_string());
     record.write_trace(&mut request.headers);
@@ -176,6 +189,16 @@ fn answer(status: StatusCode, headers: HeaderMap, content: Content) -> Answer {
         status,
         headers,
         content,
+    }
+}
+
+/// The `Host` that a node is sent.
+fn host_for(upstream: &Upstream, index: usize, record: &Record) -> HeaderValue {
+    let node = &upstream.nodes[index];
+    match &upstream.host {
+        Host::Client => headers::client_host(&record.request).unwrap_or_else(|| node.authority.clone()),
+        Host::Node => node.authority.clone(),
+        Host::Fixed(host) => host.clone(),
     }
 }
 

@@ -202,6 +202,7 @@ impl Upstream {
             tried,
             usable: &is_usable,
             barred: &|_| false,
+            peeks: false,
             key,
             prefix: &[],
             streams: false,

@@ -63,6 +63,8 @@ pub struct Ask<'a> {
     pub usable: &'a dyn Fn(usize) -> bool,
     /// Whether a member takes no calls in any case. Such a member is never usable.
     pub barred: &'a dyn Fn(usize) -> bool,
+    /// Whether nothing comes of the choice: nobody's turn is taken, and nothing remembered.
+    pub peeks: bool,
     /// What [`Algorithm::ConsistentHash`] goes by.
     pub key: &'a [u8],
     /// What [`Algorithm::PrefixAffinity`] goes by: a hash of each prefix of the prompt, the shortest first.
@@ -123,6 +125,19 @@ impl Balancer {
         &self.members
     }
 
+    /// How it chooses, in words: the first usable tier, and within it this.
+    pub fn words(&self) -> &'static str {
+        match self.algorithm {
+            Algorithm::RoundRobin => "turns by weight",
+            Algorithm::ConsistentHash => "a hash of the call's key",
+            Algorithm::LeastBusy => "fewest calls under way for its weight",
+            Algorithm::LeastLatency => "shortest expected wait",
+            Algorithm::Ewma => "shorter expected wait of two drawn at random",
+            Algorithm::LeastCost => "least cost",
+            Algorithm::PrefixAffinity => "the longest beginning of the prompt it has seen",
+        }
+    }
+
     /// Whether choices depend on [`Ask::key`].
     pub fn needs_key(&self) -> bool {
         self.algorithm == Algorithm::ConsistentHash && self.members.len() > 1
@@ -152,23 +167,23 @@ impl Balancer {
             return Some(*only);
         }
         match self.algorithm {
-            Algorithm::RoundRobin => self.next_in_turn(tier, &open),
+            Algorithm::RoundRobin => self.next_in_turn(tier, &open, ask.peeks),
             Algorithm::ConsistentHash => tier
                 .ring
                 .as_ref()?
                 .from(hash(ask.key))
                 .find(|member| open.contains(member)),
-            Algorithm::LeastBusy => self.least(tier, &open, &self.loads(&open)),
-            Algorithm::LeastLatency => self.least(tier, &open, &self.expected_waits(&open, ask)),
+            Algorithm::LeastBusy => self.least(tier, &open, &self.loads(&open), ask.peeks),
+            Algorithm::LeastLatency => self.least(tier, &open, &self.expected_waits(&open, ask), ask.peeks),
             Algorithm::Ewma => {
                 let two = two_of(&open, ask.draw)?;
-                self.least(tier, &two, &self.expected_waits(&two, ask))
+                self.least(tier, &two, &self.expected_waits(&two, ask), ask.peeks)
             }
             Algorithm::LeastCost => {
                 let costs: Vec<f64> = open.iter().map(|member| self.cost(*member)).collect();
-                self.least(tier, &open, &costs)
+                self.least(tier, &open, &costs, ask.peeks)
             }
-            Algorithm::PrefixAffinity => self.by_prefix(tier, &open, ask.prefix),
+            Algorithm::PrefixAffinity => self.by_prefix(tier, &open, ask),
         }
     }
 
@@ -196,7 +211,7 @@ impl Balancer {
     }
 
     /// The next of these in the smooth weighted round robin of their tier.
-    fn next_in_turn(&self, tier: &Tier, open: &[usize]) -> Option<usize> {
+    fn next_in_turn(&self, tier: &Tier, open: &[usize], peeks: bool) -> Option<usize> {
         let _turn = self.turn();
         let mut total = 0;
         let mut best: Option<(usize, i64)> = None;
@@ -205,19 +220,23 @@ impl Balancer {
             let weight = i64::from(member.weight);
             // Credit from before the weights changed counts for a round at most.
             let credit = member.state.credit().clamp(-tier.weight, tier.weight) + weight;
-            member.state.set_credit(credit);
+            if !peeks {
+                member.state.set_credit(credit);
+            }
             total += weight;
             if best.is_none_or(|(_, most)| credit > most) {
                 best = Some((index, credit));
             }
         }
         let (index, credit) = best?;
-        self.members.get(index)?.state.set_credit(credit - total);
+        if !peeks {
+            self.members.get(index)?.state.set_credit(credit - total);
+        }
         Some(index)
     }
 
     /// The one of these with the least value; of several, the one whose turn it is.
-    fn least(&self, tier: &Tier, open: &[usize], values: &[f64]) -> Option<usize> {
+    fn least(&self, tier: &Tier, open: &[usize], values: &[f64], peeks: bool) -> Option<usize> {
         let least = values.iter().copied().min_by(f64::total_cmp)?;
         let equal: Vec<usize> = open
             .iter()
@@ -227,13 +246,14 @@ impl Balancer {
             .collect();
         match equal.as_slice() {
             [only] => Some(*only),
-            several => self.next_in_turn(tier, several),
+            several => self.next_in_turn(tier, several, peeks),
         }
     }
 
     /// The member that knows the longest of these prefixes and is not above its share, else the least busy one. Remembers
     /// the choice.
-    fn by_prefix(&self, tier: &Tier, open: &[usize], prefix: &[u64]) -> Option<usize> {
+    fn by_prefix(&self, tier: &Tier, open: &[usize], ask: &Ask<'_>) -> Option<usize> {
+        let prefix = ask.prefix;
         let warm = {
             let prefixes = self.memory.prefixes();
             prefix.iter().rev().find_map(|hash| {
@@ -246,8 +266,11 @@ impl Balancer {
         };
         let chosen = match warm {
             Some(member) => member,
-            None => self.least(tier, open, &self.loads(open))?,
+            None => self.least(tier, open, &self.loads(open), ask.peeks)?,
         };
+        if ask.peeks {
+            return Some(chosen);
+        }
         let owner = self.members.get(chosen)?.state.number();
         let mut prefixes = self.memory.prefixes();
         prefix.iter().for_each(|hash| prefixes.remember(*hash, owner));

@@ -48,6 +48,11 @@ struct Running {
 }
 
 impl AccessLog {
+    /// None.
+    pub fn off() -> AccessLog {
+        AccessLog { running: None }
+    }
+
     /// Opens the target and starts the writer thread.
     ///
     /// # Errors

@@ -143,6 +143,22 @@ impl CallLimits {
 
     /// Asks whether there is room for the call at an instance, and reserves `estimate` if there is.
     pub(crate) async fn ask(&self, instance: &str, estimate: Option<u64>, now: SystemTime) -> Answer {
+        let answer = self.verdict(instance, estimate, now).await;
+        if matches!(answer.refusal, Some(Refusal::Full { .. })) {
+            self.limits.meters.refused();
+        }
+        answer
+    }
+
+    /// Asks whether there is room for `estimate` at an instance. Reserves nothing, and is not counted.
+    pub(crate) async fn peek(&self, instance: &str, estimate: Option<u64>, now: SystemTime) -> Answer {
+        let mut answer = self.verdict(instance, estimate, now).await;
+        // Dropping them gives them back.
+        answer.reservations.clear();
+        answer
+    }
+
+    async fn verdict(&self, instance: &str, estimate: Option<u64>, now: SystemTime) -> Answer {
         let mut answer = Answer {
             refusal: None,
             reservations: Vec::new(),
@@ -172,7 +188,6 @@ impl CallLimits {
         for (window, verdict) in windows.iter().zip(verdicts) {
             window.tell(&verdict, &mut answer.headers);
             if !verdict.is_allowed {
-                self.limits.meters.refused();
                 answer.refusal = Some(Refusal::Full {
                     reset_ms: verdict.reset_ms,
                 });

@@ -251,6 +251,10 @@ fn admitted(delay: Delay, free: &[u64], entered: Vec<Entered>) -> Option<(Durati
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl Plugin for LimitConn {
+    fn preview(&self, _call: &mut Call<'_>) -> Option<Flow> {
+        None
+    }
+
     fn access(&self, call: &mut Call<'_>) -> Flow {
         let Some((free, enters)) = self.places(call) else {
             if self.allow_degradation {

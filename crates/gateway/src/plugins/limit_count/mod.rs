@@ -271,12 +271,26 @@ impl Telling {
 
 impl Plugin for LimitCount {
     fn access(&self, call: &mut Call<'_>) -> Flow {
-        let Some((applied, asks)) = self.asks(call) else {
+        self.decide(call, true)
+    }
+
+    fn preview(&self, call: &mut Call<'_>) -> Option<Flow> {
+        Some(self.decide(call, false))
+    }
+}
+
+impl LimitCount {
+    /// What the limits say; the call is `counted` or not.
+    fn decide(&self, call: &mut Call<'_>, counted: bool) -> Flow {
+        let Some((applied, mut asks)) = self.asks(call) else {
             if self.allow_degradation {
                 return Flow::Next;
             }
             return Reply::status(StatusCode::INTERNAL_SERVER_ERROR, "limit_unclear").into();
         };
+        if !counted {
+            asks.iter_mut().for_each(|ask| ask.act = Act::Take(0));
+        }
         match self.counters.decide(asks, Together::InTurn, call.now) {
             Decision::Made(verdicts) => {
                 let reply = self.telling.tell(&applied, &verdicts, &mut call.answer_headers);

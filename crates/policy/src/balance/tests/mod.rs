@@ -74,6 +74,7 @@ impl Choice<'_> {
             tried: self.tried,
             usable: &|member| !self.unusable.contains(&member),
             barred: &|_| false,
+            peeks: false,
             key: self.key,
             prefix: self.prefix,
             streams: self.streams,
