@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Dialect, Finished, Setup, Upstream, post, run};
+use crate::apisix::{ADMIN_KEY, Node, NodeSetup};
+use crate::harness::{Dialect, Finished, Request, Setup, Upstream, post, run};
 
 /// What `tollgate explain` says of a call by a configuration.
 #[track_caller]
@@ -166,4 +167,170 @@ fn a_question_that_is_no_call_is_refused_with_what_to_write_instead() {
         assert_eq!(finished.status.code(), Some(1), "{finished:?}");
         assert!(finished.stderr.contains(told), "{}", finished.stderr);
     }
+}
+
+/// Asks our own part of the Admin API.
+#[track_caller]
+fn ask(node: &Node, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    let mut request = Request::new(method, &format!("/tollgate/v1{path}")).header("x-api-key", ADMIN_KEY);
+    if let Some(body) = body {
+        request = request.body(body.to_string());
+    }
+    let response = node.ask_with(&request);
+    (response.status(), response.json())
+}
+
+/// A route of two instances whose consumers may call so often.
+fn limited(node: &Node, count: u32, a: &Upstream, b: &Upstream) {
+    node.put(
+        "/consumers",
+        &json!({"username": "jack", "plugins": {"key-auth": {"key": "key-of-jack"}}}),
+    );
+    let instance = |name: &str, upstream: &Upstream| {
+        json!({
+            "name": name, "provider": "openai-compatible", "weight": 1, "override": {"endpoint": upstream.base()},
+            "auth": {"header": {"Authorization": "Bearer key-of-the-vendor"}}, "options": {"model": "gpt-4"},
+        })
+    };
+    node.put(
+        "/routes/1",
+        &json!({"uri": "/chat", "name": "a chat", "plugins": {
+            "key-auth": {},
+            "limit-count": {"count": count, "time_window": 600, "rejected_code": 429},
+            "limit-req": {"rate": 1000, "burst": 1000, "key": "remote_addr"},
+            "ai-proxy-multi": {"instances": [instance("a", a), instance("b", b)]},
+        }}),
+    );
+}
+
+fn question() -> Value {
+    let body: Value = serde_json::from_str(&Dialect::OpenAi.request("m", false)).expect("JSON");
+    json!({"path": "/chat", "headers": {"apikey": "key-of-jack"}, "body": body})
+}
+
+#[test]
+fn a_running_gateway_explains_without_counting_logging_or_asking_anybody() {
+    let (a, b) = (Upstream::good("a"), Upstream::good("b"));
+    let node = NodeSetup::new().start();
+    limited(&node, 3, &a, &b);
+    let metrics = || node.ask_with(&Request::new("GET", "/metrics")).text().to_owned();
+    let calls = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("tollgate_") && !line.contains("process"));
+        let of_calls = lines
+            .filter(|line| line.contains("request") || line.contains("attempt") || line.contains("calls"));
+        of_calls.map(str::to_owned).collect()
+    };
+    let before = metrics();
+    for _ in 0..5 {
+        let (status, told) = ask(&node, "POST", "/explain", Some(&question()));
+        assert_eq!(status, 200, "{told:#}");
+        assert_eq!(told["route"]["name"], "a chat");
+        assert_eq!(told["consumer"], "jack");
+        assert_eq!(told["answer_headers"]["x-ratelimit-remaining"], "3", "{told:#}");
+        assert_eq!(told["request"]["instance"], "a", "nobody's turn is taken");
+        assert_eq!(told["request"]["headers"]["authorization"], "***");
+        let plugins = told["plugins"].as_array().expect("plugins");
+        let says = |name: &str| {
+            &plugins
+                .iter()
+                .find(|plugin| plugin["name"] == name)
+                .expect("it is told")["says"]
+        };
+        assert_eq!(
+            (says("key-auth"), says("limit-count")),
+            (&json!("next"), &json!("next"))
+        );
+        assert_eq!(says("limit-req"), "not asked, because it would count the call");
+    }
+    a.was_not_asked();
+    b.was_not_asked();
+    assert_eq!(calls(&before), calls(&metrics()));
+
+    let call = post("/chat", Dialect::OpenAi.request("m", false)).header("apikey", "key-of-jack");
+    for _ in 0..3 {
+        assert_eq!(node.send(&call).status(), 200);
+    }
+    let (_, told) = ask(&node, "POST", "/explain", Some(&question()));
+    assert_eq!(told["answer"]["status"], 429, "{told:#}");
+    assert_eq!(node.send(&call).status(), 429);
+    let finished = node.stop();
+    let logged = finished
+        .stdout
+        .lines()
+        .filter(|line| line.contains("/chat"))
+        .count();
+    assert_eq!(logged, 4, "{}", finished.stdout);
+}
+
+#[test]
+fn instances_are_drained_disabled_and_enabled_and_traffic_moves() {
+    let (a, b) = (Upstream::good("from a"), Upstream::good("from b"));
+    let node = NodeSetup::new().start();
+    limited(&node, 1000, &a, &b);
+    let call = post("/chat", Dialect::OpenAi.request("m", false)).header("apikey", "key-of-jack");
+    let answered_by = || {
+        let response = node.send(&call);
+        assert_eq!(response.status(), 200, "{}", response.text());
+        response
+            .header("x-tollgate-instance")
+            .expect("an instance")
+            .to_owned()
+    };
+    let by: Vec<String> = (0..4).map(|_| answered_by()).collect();
+    assert_eq!(by, ["a", "b", "a", "b"]);
+
+    let (status, told) = ask(&node, "GET", "/instances", None);
+    assert_eq!(status, 200);
+    let ids: Vec<&Value> = told["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
+    assert_eq!(ids, ["route/1/a", "route/1/b"]);
+    let (status, told) = ask(&node, "POST", "/instances/route/1/a/drain", None);
+    assert_eq!(
+        (status, &told["standing"], &told["usable"]),
+        (200, &json!("draining"), &json!(false))
+    );
+    assert!((0..4).all(|_| answered_by() == "b"));
+    let (_, told) = ask(&node, "POST", "/explain", Some(&question()));
+    assert_eq!(told["request"]["instance"], "b", "{told:#}");
+
+    ask(&node, "POST", "/instances/route/1/b/disable", None);
+    assert!(
+        (0..4).all(|_| answered_by() == "a"),
+        "who is draining takes what nobody else can"
+    );
+    // A change of the route does not bring it back.
+    limited(&node, 2000, &a, &b);
+    assert!((0..4).all(|_| answered_by() == "a"));
+    ask(&node, "POST", "/instances/route/1/a/disable", None);
+    let refused = node.send(&call);
+    assert_eq!(refused.status(), 503);
+    assert!(refused.text().contains("switched off"), "{}", refused.text());
+    let (_, told) = ask(&node, "POST", "/explain", Some(&question()));
+    assert_eq!(told["answer"]["status"], 503, "{told:#}");
+
+    ask(&node, "POST", "/instances/route/1/a/enable", None);
+    ask(&node, "POST", "/instances/route/1/b/enable", None);
+    let mut by: Vec<String> = (0..2).map(|_| answered_by()).collect();
+    by.sort();
+    assert_eq!(by, ["a", "b"]);
+
+    let (status, told) = ask(&node, "POST", "/instances/route/1/c/disable", None);
+    assert_eq!(
+        (status, &told["error"]["code"]),
+        (404, &json!("not_found")),
+        "{told}"
+    );
+    let viewer = |method: &str, path: &str| {
+        let request = Request::new(method, path).header("x-api-key", "key-of-a-viewer");
+        node.ask_with(&request.body(question().to_string())).status()
+    };
+    assert_eq!(viewer("POST", "/tollgate/v1/instances/route/1/a/disable"), 403);
+    assert_eq!(viewer("POST", "/tollgate/v1/explain"), 200);
+    assert_eq!(viewer("GET", "/tollgate/v1/instances"), 200);
 }

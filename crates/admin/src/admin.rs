@@ -5,10 +5,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
+use tollgate_gateway::pool::{InstanceStatus, Standing};
+use tollgate_gateway::{ExplainError, Question};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
 use tollgate_telemetry::ledger::Reader;
@@ -38,6 +41,22 @@ pub trait Observed: Send + Sync + 'static {
     /// Numbers, in Prometheus' text format, in parts to be sent one after the other.
     fn metrics(&self) -> Box<dyn Iterator<Item = String> + Send> {
         Box::new(std::iter::empty())
+    }
+
+    /// The instances that serve models.
+    fn instances(&self) -> Vec<InstanceStatus> {
+        Vec::new()
+    }
+
+    /// Takes an instance into service or out of it.
+    fn set_standing(&self, _owner: &str, _name: &str, _standing: Standing) {}
+
+    /// What would become of a call. Blocks its thread.
+    ///
+    /// # Errors
+    /// It is no call, or takes too long.
+    fn explain(&self, _question: Question) -> Result<Value, ExplainError> {
+        Err(ExplainError::System(std::io::ErrorKind::Unsupported.into()))
     }
 
     /// Where usage of calls is kept, to be read; `None` where it is not kept.

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tollgate_admin::{DataPlane, Key, Mode, Network, Observed, Parts, Pausable, Role, Settings, TlsListener};
 use tollgate_gateway::health::{self, ForOwner};
+use tollgate_gateway::pool::{self, InstanceStatus, Standing};
 use tollgate_gateway::server::Encrypted;
-use tollgate_gateway::{Change, Gateway};
+use tollgate_gateway::{Change, ExplainError, Gateway, Question};
 use tollgate_resources::apisix::with_admin_key;
 use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
 use tollgate_resources::objects::ObjectKey;
@@ -75,6 +77,18 @@ impl Observed for Plane {
 
     fn usage(&self) -> Option<Reader> {
         self.usage.clone()
+    }
+
+    fn instances(&self) -> Vec<InstanceStatus> {
+        pool::status(self.gateway.pools(), Instant::now())
+    }
+
+    fn set_standing(&self, owner: &str, name: &str, standing: Standing) {
+        self.gateway.pools().set(owner, name, standing);
+    }
+
+    fn explain(&self, question: Question) -> Result<Value, ExplainError> {
+        self.gateway.explain(question)
     }
 }
 

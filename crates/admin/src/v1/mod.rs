@@ -3,6 +3,8 @@
 //! A request is known by its sender (an [`Actor`]) before an area sees it, except for `session`, which is how a browser
 //! becomes known. An area reads what it needs of the [`Asked`] and answers, or says a [`Problem`].
 
+mod explain;
+mod instances;
 mod openapi;
 mod problem;
 mod session;
@@ -23,6 +25,7 @@ use crate::answer::Answer;
 use crate::body;
 use crate::query::Query;
 use crate::settings::Role;
+use crate::usage;
 
 /// A request below `/tollgate/v1/`.
 #[allow(dead_code, reason = "not every area needs all of it")]
@@ -77,7 +80,9 @@ impl<D: DataPlane> Admin<D> {
             return self.session(client, parts, rest, &query, body).await;
         }
         let actor = self.actor(client, &parts.method, &parts.headers, &query)?;
-        if actor.role == Role::Viewer && !matches!(parts.method, Method::GET | Method::HEAD) {
+        // An explanation changes nothing; its question has a body, though.
+        let reads = matches!(parts.method, Method::GET | Method::HEAD) || path == ["explain"];
+        if actor.role == Role::Viewer && !reads {
             return Err(Problem::forbidden("the role viewer may only read"));
         }
         let asked = Asked {
@@ -95,6 +100,27 @@ impl<D: DataPlane> Admin<D> {
                 asked.only_parameters(&[])?;
                 Ok(Answer::json(StatusCode::OK, openapi::document()))
             }
+            ["instances", rest @ ..] => self.instances(&asked, rest),
+            ["calls", rest @ ..] => {
+                if !asked.actor.reads_all() {
+                    return Err(Problem::forbidden(
+                        "calls of all teams are told; ask an administrator",
+                    ));
+                }
+                let path = ["tollgate", "v1", "usage", "calls"].iter().chain(rest);
+                let path: Vec<String> = path.map(|segment| (*segment).to_owned()).collect();
+                let reader = self.data_plane.usage();
+                let told = usage::answer(
+                    asked.method,
+                    &path,
+                    asked.query,
+                    reader,
+                    self.now_s(),
+                    &self.asking,
+                );
+                Ok(told.await?)
+            }
+            ["explain"] => self.explain(&asked, parts, body).await,
             _ => Err(Problem::unknown(
                 "there is no such path; GET /tollgate/v1/openapi.json lists those that there are",
             )),

@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::session;
+use super::{explain, instances, session};
 use crate::usage;
 
 /// The whole document.
 pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     session::describe(&mut paths);
+    instances::describe(&mut paths);
+    explain::describe(&mut paths);
     usage::describe(&mut paths);
     json!({
         "openapi": "3.1.0",

@@ -1,0 +1,139 @@
+//! `/tollgate/v1/instances`: which instances serve models, how they are, and taking one out of service.
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use tollgate_gateway::pool::Standing;
+
+use super::{Asked, Problem};
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+
+impl<D: DataPlane> Admin<D> {
+    /// Answers what is asked of instances. `rest` is the path behind `instances`.
+    pub(super) fn instances(&self, asked: &Asked<'_>, rest: &[&str]) -> Result<Answer, Problem> {
+        asked.only_parameters(&[])?;
+        if !asked.actor.reads_all() {
+            return Err(Problem::forbidden(
+                "instances belong to no team; ask an administrator",
+            ));
+        }
+        let told: Vec<Value> = self.data_plane.instances().iter().map(|one| one.told()).collect();
+        match (rest, asked.method) {
+            ([], &Method::GET) => Ok(Answer::json(StatusCode::OK, json!({"items": told, "next": null}))),
+            ([], _) => Err(Problem::method("GET")),
+            ([owner @ .., name, verb], &Method::POST) if standing(verb).is_some() => {
+                if !asked.actor.writes_all() {
+                    return Err(Problem::forbidden(
+                        "taking instances out of service needs the role editor or admin",
+                    ));
+                }
+                let id = format!("{}/{name}", owner.join("/"));
+                let is_there = told.iter().any(|one| one["id"] == id);
+                let standing = standing(verb).filter(|_| is_there).ok_or_else(|| unknown(&id))?;
+                self.data_plane.set_standing(&owner.join("/"), name, standing);
+                tracing::info!(
+                    instance = id,
+                    standing = standing.name(),
+                    by = asked.actor.name,
+                    "an operator has decided on an instance"
+                );
+                self.one(&id)
+            }
+            (id, &Method::GET) => self.one(&id.join("/")),
+            _ => Err(Problem::method("GET, or POST to …/drain, …/disable or …/enable")),
+        }
+    }
+
+    fn one(&self, id: &str) -> Result<Answer, Problem> {
+        let told = self.data_plane.instances().into_iter().map(|one| one.told());
+        let one = told
+            .into_iter()
+            .find(|one| one["id"] == id)
+            .ok_or_else(|| unknown(id))?;
+        Ok(Answer::json(StatusCode::OK, one))
+    }
+}
+
+fn standing(verb: &str) -> Option<Standing> {
+    match verb {
+        "enable" => Some(Standing::InService),
+        "drain" => Some(Standing::Draining),
+        "disable" => Some(Standing::Disabled),
+        _ => None,
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::unknown(format!(
+        "there is no instance `{id}`; GET /tollgate/v1/instances lists them by id"
+    ))
+}
+
+/// Describes the paths.
+pub(super) fn describe(paths: &mut Map<String, Value>) {
+    let refused = |response: &str| json!({"$ref": format!("#/components/responses/{response}")});
+    let instance = json!({
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "owner and name"},
+            "owner": {"type": "string", "description": "the object, such as `route/1`, or `model/<route>/<model>` of models of the configuration"},
+            "name": {"type": "string"},
+            "provider": {"type": "string"},
+            "model": {"type": ["string", "null"], "description": "its name at the provider; null: the name that the client used"},
+            "address": {"type": ["string", "null"], "description": "host and port; null of a simulated one"},
+            "weight": {"type": "integer"},
+            "priority": {"type": "integer", "description": "its tier; larger is used first"},
+            "standing": {"enum": ["in_service", "draining", "disabled"], "description": "what operators say"},
+            "usable": {"type": "boolean", "description": "whether it would be given a call now"},
+            "state": {"enum": ["healthy", "ejected", "probing", null], "description": "what calls say; null where they are not asked"},
+            "cause": {"type": ["string", "null"], "description": "why it is ejected"},
+            "ejected_for_ms": {"type": ["integer", "null"]},
+            "ill_by_checks": {"type": "boolean"},
+            "in_flight": {"type": ["integer", "null"], "description": "calls under way; null where there is nothing to choose"},
+            "first_token_ms": {"type": ["integer", "null"], "description": "until the first token of a stream, as measured lately"},
+            "whole_answer_ms": {"type": ["integer", "null"], "description": "until another answer was there"},
+        },
+    });
+    let parameters = json!([{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}]);
+    paths.insert(
+        "/instances".to_owned(),
+        json!({"get": {
+            "summary": "Instances in service",
+            "responses": {
+                "200": {"description": "All of them.", "content": {"application/json": {"schema": {
+                    "type": "object", "properties": {"items": {"type": "array", "items": instance}, "next": {"type": "null"}},
+                }}}},
+                "401": refused("unauthorized"), "403": refused("forbidden"),
+            },
+        }}),
+    );
+    paths.insert(
+        "/instances/{id}".to_owned(),
+        json!({"parameters": parameters, "get": {
+            "summary": "One instance",
+            "responses": {
+                "200": {"description": "The instance.", "content": {"application/json": {"schema": instance}}},
+                "401": refused("unauthorized"), "404": refused("unknown"),
+            },
+        }}),
+    );
+    for (verb, summary) in [
+        (
+            "drain",
+            "Give it calls only if there is nobody else for them; those under way go on",
+        ),
+        ("disable", "Give it no more calls; those under way go on"),
+        ("enable", "Give it calls again"),
+    ] {
+        paths.insert(
+            format!("/instances/{{id}}/{verb}"),
+            json!({"parameters": parameters, "post": {
+                "summary": summary,
+                "responses": {
+                    "200": {"description": "The instance.", "content": {"application/json": {"schema": instance}}},
+                    "401": refused("unauthorized"), "403": refused("forbidden"), "404": refused("unknown"),
+                },
+            }}),
+        );
+    }
+}
