@@ -421,6 +421,7 @@ impl Compiler<'_> {
             verify: instance.tls.verify,
         };
         let endpoint = match Endpoint::parse(&instance.endpoint, &tls) {
+            Ok(endpoint) if instance.http2 => endpoint.of_operator().over_http2(),
             Ok(endpoint) => endpoint.of_operator(),
             Err(error @ EndpointError::CaFile { .. }) => {
                 self.fail(&format!("{path}.tls.ca_file"), error);

@@ -206,7 +206,7 @@ rbac.json:1: models: missing
 rbac.json:1: users: missing
 tollgate.yaml:1: models: has no place beside an rbac.json, which says it already; remove it
 tollgate.yaml:2: auth: has no place beside an rbac.json, which says it already; remove it
-tollgate.yaml:3: providers.openai.hedaers: unknown key `hedaers`; did you mean `headers`? (allowed: kind, key, aws, region, project, endpoint, headers, optional, tls, dialects)
+tollgate.yaml:3: providers.openai.hedaers: unknown key `hedaers`; did you mean `headers`? (allowed: kind, key, aws, region, project, endpoint, headers, optional, tls, http2, dialects)
 "
     );
 }

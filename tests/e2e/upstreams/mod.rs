@@ -4,6 +4,7 @@ mod bodies;
 mod certificates;
 mod frames;
 mod idle;
+mod multiplexed;
 mod names;
 mod outages;
 mod wire;

@@ -368,5 +368,6 @@ fn endpoint(upstream: &Upstream, node: &Node, host: &HeaderValue) -> Result<Endp
         pool_key: pool_key.into(),
         keep: Keep::default(),
         origin: Origin::Object,
+        offers_http2: false,
     })
 }

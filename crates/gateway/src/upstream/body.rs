@@ -45,6 +45,11 @@ impl RequestBody {
         self.pieces.iter().map(|piece| &**piece)
     }
 
+    /// The pieces in order, as references.
+    pub fn shared_pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
+        self.pieces.iter().cloned()
+    }
+
     /// All pieces in one; copies unless there is only one.
     pub fn to_bytes(&self) -> Bytes {
         match self.pieces.len() {

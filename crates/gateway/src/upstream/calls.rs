@@ -1,6 +1,7 @@
 //! Calls: a request that is at hand is sent over a connection that waits, or over a new one.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use tokio::time::timeout;
 use tollgate_telemetry::outbound::Stream;
 
 use super::connect::connect_within;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Scheme};
 use super::http1::{self, Answered, Broken, CallRequest};
+use super::http2;
 use super::shelf::Waiting;
 use super::{Keep, Pools, UpstreamBody};
 use crate::error::AttemptError;
@@ -32,6 +34,26 @@ struct Inner {
     opened: Instant,
     /// Requests sent over it.
     served: u64,
+}
+
+impl Connection {
+    fn new(stream: Stream, address: SocketAddr) -> Self {
+        Connection(Box::new(Inner {
+            http: http1::Connection::new(stream),
+            address,
+            shown: address.to_string().into(),
+            opened: Instant::now(),
+            served: 0,
+        }))
+    }
+}
+
+/// A connection for a call.
+enum Either {
+    /// Over HTTP/2.
+    Shared(Rc<http2::Connection>),
+    /// Over HTTP/1.1, for this call only.
+    Alone(Connection),
 }
 
 impl Waiting for Connection {
@@ -114,6 +136,10 @@ impl Pools {
         within: Within,
         begins: impl Fn(),
     ) -> Result<Received, SendError> {
+        if endpoint.offers_http2 {
+            // Boxed: calls over HTTP/1.1 shall not pay for its size.
+            return Box::pin(self.send_shared(endpoint, among, asked, within, &begins)).await;
+        }
         if let Some(connection) = self.0.calls.take(&endpoint.pool_key, among) {
             begins();
             let begun = Instant::now();
@@ -129,18 +155,117 @@ impl Pools {
         let (stream, address) = connect_within(endpoint, among, within.connect)
             .await
             .map_err(|error| SendError::Connect(Box::new(error)))?;
-        let connection = Connection(Box::new(Inner {
-            http: http1::Connection::new(stream),
-            address,
-            shown: address.to_string().into(),
-            opened: Instant::now(),
-            served: 0,
-        }));
+        let connection = Connection::new(stream, address);
         begins();
         match timeout(within.answer, self.exchange(endpoint, connection, asked)).await {
             Err(_) => Err(SendError::Late),
             Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(error.to_string())),
         }
+    }
+
+    /// Sends a request over HTTP/2, over a connection that others use too; over HTTP/1.1 if that is what the server speaks.
+    async fn send_shared(
+        &self,
+        endpoint: &Endpoint,
+        among: Option<&[SocketAddr]>,
+        asked: &CallRequest<'_>,
+        within: Within,
+        begins: &dyn Fn(),
+    ) -> Result<Received, SendError> {
+        let place = self.0.shared.place(&endpoint.pool_key);
+        let mut may_repeat = true;
+        loop {
+            let connection = match self.connection(&place, endpoint, among, within.connect).await? {
+                Either::Shared(connection) => connection,
+                Either::Alone(connection) => {
+                    begins();
+                    return match timeout(within.answer, self.exchange(endpoint, connection, asked)).await {
+                        Err(_) => Err(SendError::Late),
+                        Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(error.to_string())),
+                    };
+                }
+            };
+            let sent = tokio::time::Instant::now();
+            begins();
+            let scheme = match endpoint.scheme {
+                Scheme::Https { .. } => "https",
+                Scheme::Http | Scheme::Simulated { .. } => "http",
+            };
+            match timeout(within.answer, connection.clone().send(scheme, asked)).await {
+                Err(_) => {
+                    // Others shall not wait there too.
+                    connection.leave();
+                    return Err(SendError::Late);
+                }
+                Ok(Err(broken)) => {
+                    connection.leave();
+                    if !broken.is_unprocessed || !may_repeat {
+                        return Err(SendError::Broken(broken.detail));
+                    }
+                    may_repeat = false;
+                }
+                Ok(Ok(answer)) => {
+                    return Ok(Received {
+                        status: answer.head.status,
+                        headers: answer.head.headers,
+                        body: UpstreamBody::Shared(Box::new(answer.body)),
+                        address: connection.shown.clone(),
+                        sent,
+                    });
+                }
+            }
+        }
+    }
+
+    /// A connection for a call: one with room, or a new one.
+    async fn connection(
+        &self,
+        place: &http2::Place,
+        endpoint: &Endpoint,
+        among: Option<&[SocketAddr]>,
+        within: Duration,
+    ) -> Result<Either, SendError> {
+        let failed = |error: AttemptError| SendError::Connect(Box::new(error));
+        if let Some(connection) = place.free(among, endpoint.keep) {
+            return Ok(Either::Shared(connection));
+        }
+        if place.speaks.get() == Some(false)
+            && let Some(connection) = self.0.calls.take(&endpoint.pool_key, among)
+        {
+            return Ok(Either::Alone(connection));
+        }
+        let making = match place.speaks.get() {
+            // Each call needs one of its own.
+            Some(false) => None,
+            None | Some(true) => {
+                let making = timeout(within, place.making.lock()).await.map_err(|_| {
+                    let detail = format!("no connection to {} in {} ms", endpoint.host, within.as_millis());
+                    failed(AttemptError::connect("connect_timeout", detail))
+                })?;
+                if let Some(connection) = place.free(among, endpoint.keep) {
+                    return Ok(Either::Shared(connection));
+                }
+                Some(making)
+            }
+        };
+        let (stream, address) = connect_within(endpoint, among, within).await.map_err(failed)?;
+        let is_agreed = stream.protocol() == Some(b"h2") || matches!(stream, Stream::Plain(_));
+        place.speaks.set(Some(is_agreed));
+        if !is_agreed {
+            return Ok(Either::Alone(Connection::new(stream, address)));
+        }
+        let added = timeout(within, place.add(stream, address)).await;
+        drop(making);
+        let added = added.map_err(|_| {
+            let detail = format!("{address}: no HTTP/2 in {} ms", within.as_millis());
+            failed(AttemptError::connect("connect_timeout", detail))
+        })?;
+        added.map(Either::Shared).map_err(|broken| {
+            failed(AttemptError::connect(
+                "connect_error",
+                format!("{address}: {}", broken.detail),
+            ))
+        })
     }
 
     async fn exchange(

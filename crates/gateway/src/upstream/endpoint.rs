@@ -55,6 +55,8 @@ pub struct Endpoint {
     pub keep: Keep,
     /// Who has named it.
     pub origin: Origin,
+    /// Whether calls go over HTTP/2 if the server speaks it.
+    pub offers_http2: bool,
 }
 
 /// TLS settings of a provider.
@@ -178,7 +180,24 @@ impl Endpoint {
             pool_key: pool_key.into(),
             keep: Keep::default(),
             origin: Origin::Object,
+            offers_http2: false,
         })
+    }
+
+    /// The same endpoint, asked over HTTP/2: where the server agrees to it in the TLS handshake, or without TLS in any case. It shares
+    /// no connections with those that are asked over HTTP/1.1.
+    #[must_use]
+    pub fn over_http2(mut self) -> Self {
+        if let Scheme::Https { config, .. } = &mut self.scheme {
+            let mut offering = (**config).clone();
+            offering.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            *config = offering.into();
+        }
+        Endpoint {
+            pool_key: format!("http2|{}", self.pool_key).into(),
+            offers_http2: true,
+            ..self
+        }
     }
 
     /// The same endpoint, named by the operator. It shares no connections with those that objects name, for which other rules
@@ -205,6 +224,7 @@ impl Endpoint {
             pool_key: "simulated".into(),
             keep: Keep::default(),
             origin: Origin::Operator,
+            offers_http2: false,
         }
     }
 }

@@ -6,6 +6,7 @@ mod calls;
 mod connect;
 mod endpoint;
 pub(crate) mod http1;
+mod http2;
 mod names;
 mod passed;
 mod pool;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::calls;
+use super::http2;
 use super::passed;
 use super::shelf::Shelf;
 
@@ -27,6 +28,8 @@ pub struct Pools(pub(super) Rc<Shelves>);
 pub(super) struct Shelves {
     /// For calls, whose requests are at hand.
     pub(super) calls: Shelf<calls::Connection>,
+    /// Connections of HTTP/2, which calls share.
+    pub(super) shared: http2::Shared,
     /// For requests that are passed on as they come.
     pub(super) passed: Shelf<passed::Connection>,
 }
@@ -57,5 +60,6 @@ impl Pools {
     pub fn close_idle(&self) {
         self.0.calls.close_idle();
         self.0.passed.close_idle();
+        self.0.shared.close_idle(Keep::default());
     }
 }

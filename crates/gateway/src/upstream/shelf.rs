@@ -10,7 +10,7 @@ use super::Keep;
 
 /// A connection takes no new request after this time, however busy it is: names may point elsewhere by then, and a server
 /// that is to be left would keep those who ask it most.
-const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that can wait.
 pub(super) trait Waiting {

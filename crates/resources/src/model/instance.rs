@@ -39,6 +39,9 @@ pub struct Instance {
     pub weight: u32,
     /// How the connection is secured; of no meaning for `http:` and `simulated:`.
     pub tls: UpstreamTls,
+    /// Whether calls share connections of HTTP/2, where the endpoint speaks it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
     /// Wire formats the endpoint understands, preferred first.
     pub dialects: Vec<Dialect>,
 }

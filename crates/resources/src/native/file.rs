@@ -151,6 +151,10 @@ pub(crate) struct ProviderEntry {
     /// How the connection is secured.
     #[serde(default)]
     pub(crate) tls: ProviderTlsEntry,
+    /// Whether calls share connections of HTTP/2, if it speaks that; without TLS it has to. Default: `false`, each call has a
+    /// connection of HTTP/1.1 while it lasts.
+    #[serde(default)]
+    pub(crate) http2: bool,
     /// Wire formats it understands, preferred first. Default: what its kind understands.
     pub(crate) dialects: Option<Vec<Dialect>>,
 }

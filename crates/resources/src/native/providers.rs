@@ -22,6 +22,7 @@ pub(crate) struct Connection {
     pub(crate) project: Option<SecretRef>,
     pub(crate) headers: Named<SecretRef>,
     pub(crate) tls: UpstreamTls,
+    pub(crate) http2: bool,
     pub(crate) dialects: Vec<Dialect>,
 }
 
@@ -39,6 +40,7 @@ impl Connection {
             options: Named::new(),
             weight: 1,
             tls: self.tls,
+            http2: self.http2,
             dialects: self.dialects,
         }
     }
@@ -129,6 +131,7 @@ impl Providers {
                     project: default_project(kind),
                     headers: Named::new(),
                     tls: UpstreamTls::default(),
+                    http2: false,
                     dialects: kind.default_dialects().to_vec(),
                 });
                 known.insert(
@@ -295,6 +298,7 @@ fn check_provider(name: &str, entry: &ProviderEntry, report: &mut Report) -> Opt
             ca_file: entry.tls.ca_file.clone(),
             verify: entry.tls.verify.unwrap_or(true),
         },
+        http2: entry.http2,
         dialects,
     })
 }
