@@ -16,12 +16,15 @@ use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
 use tollgate_telemetry::ledger::Reader;
 
+use crate::actor::Actor;
+use crate::audit;
 use crate::errors::Refusal;
 use crate::registry::{CheckVars, Registry};
-use crate::sessions::{Sessions, Wrong};
+use crate::sessions::{KEPT_AS, Sessions, Wrong};
 use crate::settings::Settings;
 use crate::standalone::Document;
 use crate::usage;
+use crate::v1::Problem;
 
 /// How many ids of deleted services are remembered.
 const REMEMBERED: usize = 1024;
@@ -138,6 +141,17 @@ impl<D: DataPlane> Admin<D> {
             tracing::warn!("the Admin API asks nobody for a key; set admin_key_required and a strong key");
         }
         let registry = Registry::new(&parts.plugins, settings.strict, parts.check_vars);
+        let sessions = Sessions::default();
+        let kept = store.kept(KEPT_AS);
+        let records = kept
+            .iter()
+            .map(|(name, record)| (name.as_str(), record.as_slice()));
+        let ended = sessions.take_up(records, &settings, (parts.now_s)());
+        if !ended.is_empty()
+            && let Err(error) = store.keep(None, ended.into_iter().map(|name| (name, None)).collect())
+        {
+            tracing::error!(%error, "sessions that have ended could not be removed from the store");
+        }
         let wrong_keys = Wrong::new(settings.wrong_keys.filter(|_| !settings.strict));
         Arc::new(Admin {
             settings,
@@ -149,7 +163,7 @@ impl<D: DataPlane> Admin<D> {
             writing: tokio::sync::Mutex::new(()),
             document: Mutex::new(None),
             deleted_services: Mutex::new(VecDeque::new()),
-            sessions: Sessions::default(),
+            sessions,
             wrong_keys,
             asking: Arc::new(Semaphore::new(usage::AT_ONCE)),
             tasks: Mutex::new(JoinSet::new()),
@@ -165,15 +179,26 @@ impl<D: DataPlane> Admin<D> {
         (self.now_s)()
     }
 
-    /// Stores changes and makes them take effect. Only for whom holds [`Admin::writing`].
+    /// The same by a clock that nobody can set; times to live end by it.
+    pub(crate) fn steady_s(&self) -> u64 {
+        (self.steady_s)()
+    }
+
+    /// Stores changes with what the audit log says of them, and makes them take effect. `action` is the word for them; it is
+    /// found out where nothing is said. Only for whom holds [`Admin::writing`].
     pub(crate) async fn commit(
         &self,
+        actor: &Actor,
+        action: Option<&'static str>,
         expected: Vec<(ObjectKey, Option<u64>)>,
         changes: Vec<Change>,
     ) -> Result<Vec<Applied>, Refusal> {
         let store = Arc::clone(&self.store);
-        let now_s = (self.steady_s)();
-        let written = tokio::task::spawn_blocking(move || store.write_if(&expected, changes, now_s)).await;
+        let (steady_s, now_s) = (self.steady_s(), self.now_s());
+        let actor = actor.clone();
+        let tell = move |applied: &[Applied]| audit::notes(&actor, action, applied, now_s);
+        let write = move || store.write_told(&expected, changes, steady_s, tell);
+        let written = tokio::task::spawn_blocking(write).await;
         let applied = match written {
             Ok(Ok(applied)) => applied,
             Ok(Err(error)) => {
@@ -197,6 +222,10 @@ impl<D: DataPlane> Admin<D> {
 
     /// Deletes what has outlived its time.
     pub(crate) async fn expire(&self) {
+        let due = self.sessions.due(&self.settings, self.now_s());
+        if !due.is_empty() {
+            self.keep(None, due).await;
+        }
         if self.store.next_expiry_s().is_none_or(|at| at > (self.steady_s)()) {
             return;
         }
@@ -208,7 +237,26 @@ impl<D: DataPlane> Admin<D> {
             .map(|key| Change::Delete { key })
             .collect();
         // What cannot be deleted now is tried again at the next look; the error is in the log.
-        let _ = self.commit(Vec::new(), changes).await;
+        let _ = self
+            .commit(&Actor::system(), Some("expire"), Vec::new(), changes)
+            .await;
+    }
+
+    /// Asks the store something that may take a while, a few questions at a time: neither calls nor other requests wait for it.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = Arc::clone(&self.asking)
+            .acquire_owned()
+            .await
+            .map_err(|_| Refusal::Fault)?;
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = look();
+            drop(permit);
+            found
+        });
+        looked.await.map_err(|_| Refusal::Fault)?
     }
 
     /// Runs a write to its end, whether or not somebody waits for it.

@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 
+use crate::actor::Actor;
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::condition::Condition;
@@ -117,7 +118,9 @@ impl<D: DataPlane> Admin<D> {
                 let body = self.read_body(parts, body).await?;
                 self.validate_document(&parts.headers, &body)
             }
-            (_, ["configs"]) if self.settings.mode == Mode::ApiDriven => self.configs(parts, body).await,
+            (_, ["configs"]) if self.settings.mode == Mode::ApiDriven => {
+                self.configs(actor, parts, body).await
+            }
             ("POST", ["schema", "validate", collection]) => {
                 let body = self.read_body(parts, body).await?;
                 schema::validate(collection, body::json(&body)?.as_ref())
@@ -125,7 +128,7 @@ impl<D: DataPlane> Admin<D> {
             // What is left of these two was asked for by a method they do not know.
             (_, ["plugins" | "schema", ..]) => Err(Refusal::NoMethod),
             _ if self.settings.mode == Mode::ApiDriven => Err(Refusal::NoPath),
-            _ => self.object(parts, rest, body, &query).await,
+            _ => self.object(actor, parts, rest, body, &query).await,
         }
     }
 
@@ -147,7 +150,7 @@ impl<D: DataPlane> Admin<D> {
         })
     }
 
-    async fn configs(self: &Arc<Self>, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    async fn configs(self: &Arc<Self>, actor: Actor, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
         match parts.method {
             Method::HEAD => Ok(self.head_document()),
             Method::GET => self.show_document(&parts.headers),
@@ -155,7 +158,7 @@ impl<D: DataPlane> Admin<D> {
                 let limit = self.settings.body_limit.max(DOCUMENT_LIMIT);
                 let body = body::read(&parts.headers, body, limit).await?;
                 let (admin, headers) = (Arc::clone(self), parts.headers.clone());
-                self.finish(async move { admin.put_document(&headers, &body).await })
+                self.finish(async move { admin.put_document(&actor, &headers, &body).await })
                     .await?
             }
             _ => Err(Refusal::NoPath),
@@ -165,6 +168,7 @@ impl<D: DataPlane> Admin<D> {
     /// One object, or a collection.
     async fn object(
         self: &Arc<Self>,
+        actor: Actor,
         parts: &Parts,
         segments: &[String],
         body: Body,
@@ -199,10 +203,10 @@ impl<D: DataPlane> Admin<D> {
         let admin = Arc::clone(self);
         let write = async move {
             match method {
-                Method::PUT => admin.put(&target, body, ttl_s, condition).await,
-                Method::POST => admin.post(&target, body, ttl_s).await,
-                Method::PATCH => admin.patch(&target, body, ttl_s, condition).await,
-                Method::DELETE => admin.delete(&target, force, condition).await,
+                Method::PUT => admin.put(&actor, &target, body, ttl_s, condition).await,
+                Method::POST => admin.post(&actor, &target, body, ttl_s).await,
+                Method::PATCH => admin.patch(&actor, &target, body, ttl_s, condition).await,
+                Method::DELETE => admin.delete(&actor, &target, force, condition).await,
                 _ => Err(Refusal::NoMethod),
             }
         };

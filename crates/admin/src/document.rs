@@ -70,6 +70,17 @@ pub(crate) struct Mistake {
     pub(crate) error: String,
 }
 
+impl Mistake {
+    /// Its place in the document, and what is wrong.
+    pub(crate) fn told(self) -> (String, String) {
+        let place = match &self.item {
+            Some((_, index)) => format!("{}[{index}]", self.collection),
+            None => self.collection.to_owned(),
+        };
+        (place, self.error)
+    }
+}
+
 impl From<Mistake> for Value {
     fn from(mistake: Mistake) -> Value {
         match mistake.item {

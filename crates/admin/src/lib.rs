@@ -12,6 +12,7 @@
 mod actor;
 mod admin;
 mod answer;
+mod audit;
 mod auth;
 mod beyond;
 mod body;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tollgate_resources::objects::{Kind, Object, ObjectKey, Write, patch};
 use tollgate_store::{Applied, Change};
 
+use crate::actor::Actor;
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::body;
@@ -41,6 +42,7 @@ impl<D: DataPlane> Admin<D> {
     /// `PUT`: creates an object or replaces it whole.
     pub(crate) async fn put(
         &self,
+        actor: &Actor,
         target: &Target,
         body: Option<Value>,
         ttl_s: Option<u64>,
@@ -82,7 +84,7 @@ impl<D: DataPlane> Admin<D> {
             value.insert("update_time".to_owned(), now_s.into());
         }
         let applied = self
-            .commit(Vec::new(), vec![Change::Put { key, value, ttl_s }])
+            .commit(actor, None, Vec::new(), vec![Change::Put { key, value, ttl_s }])
             .await?;
         Ok(self.written(&applied)?.warning(&warnings))
     }
@@ -90,6 +92,7 @@ impl<D: DataPlane> Admin<D> {
     /// `POST`: creates an object under an id of ours.
     pub(crate) async fn post(
         &self,
+        actor: &Actor,
         target: &Target,
         body: Option<Value>,
         ttl_s: Option<u64>,
@@ -104,7 +107,12 @@ impl<D: DataPlane> Admin<D> {
         value.insert("create_time".to_owned(), now_s.into());
         value.insert("update_time".to_owned(), now_s.into());
         let applied = self
-            .commit(vec![(key.clone(), None)], vec![Change::Put { key, value, ttl_s }])
+            .commit(
+                actor,
+                None,
+                vec![(key.clone(), None)],
+                vec![Change::Put { key, value, ttl_s }],
+            )
             .await?;
         Ok(self.written(&applied)?.warning(&warnings))
     }
@@ -124,6 +132,7 @@ impl<D: DataPlane> Admin<D> {
     /// `PATCH`: changes a part of an object.
     pub(crate) async fn patch(
         &self,
+        actor: &Actor,
         target: &Target,
         body: Option<Value>,
         ttl_s: Option<u64>,
@@ -158,7 +167,7 @@ impl<D: DataPlane> Admin<D> {
         let Checked { value, .. } = self.check(target, Write::Patch, value, &mut warnings)?;
         let expected = vec![(key.clone(), Some(object.modified_index))];
         let applied = self
-            .commit(expected, vec![Change::Put { key, value, ttl_s }])
+            .commit(actor, None, expected, vec![Change::Put { key, value, ttl_s }])
             .await?;
         Ok(self.written(&applied)?.warning(&warnings))
     }
@@ -166,6 +175,7 @@ impl<D: DataPlane> Admin<D> {
     /// `DELETE`: removes an object, and the credentials of a consumer with it. `force` skips the look for users of it.
     pub(crate) async fn delete(
         &self,
+        actor: &Actor,
         target: &Target,
         force: bool,
         condition: Option<Condition>,
@@ -199,7 +209,7 @@ impl<D: DataPlane> Admin<D> {
             _ => Vec::new(),
         };
         changes.push(Change::Delete { key: key.clone() });
-        self.commit(Vec::new(), changes).await?;
+        self.commit(actor, Some("delete"), Vec::new(), changes).await?;
         if key.kind == Kind::Service {
             self.service_is_gone(&key.id);
         }

@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
+use serde_json::{Value, json};
 use tollgate_gateway::WrongKeys;
 
 use crate::actor::{Actor, Via};
-use crate::settings::{SessionLimits, Settings};
+use crate::settings::{Role, SessionLimits, Settings};
 
 /// Most sessions at a time. The one that was used longest ago ends when another begins.
 const MOST: usize = 10_000;
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) began_s: u64,
     /// When it was used last.
     pub(crate) used_s: u64,
+    /// What of that is kept over a restart.
+    pub(crate) kept_s: u64,
 }
 
 /// A session as its browser sees it.
@@ -88,6 +91,41 @@ impl Sessions {
         })
     }
 
+    /// Sessions that have ended, and those whose last use is to be kept by now.
+    pub(crate) fn due(&self, settings: &Settings, now_s: u64) -> Vec<(String, Option<Vec<u8>>)> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        sessions.retain(|mark, session| {
+            let is_open = session.is_open(settings, now_s);
+            if !is_open {
+                due.push((name(mark), None));
+            } else if session.used_s >= session.kept_s.saturating_add(KEPT_EVERY_S) {
+                session.kept_s = session.used_s;
+                due.push((name(mark), Some(session.encode())));
+            }
+            is_open
+        });
+        due
+    }
+
+    /// Takes up the sessions that an earlier process has kept. Returns the names of those that have ended.
+    pub(crate) fn take_up<'k>(
+        &self,
+        kept: impl Iterator<Item = (&'k str, &'k [u8])>,
+        settings: &Settings,
+        now_s: u64,
+    ) -> Vec<String> {
+        let mut ended = Vec::new();
+        for (kept_as, record) in kept {
+            let session = Session::decode(record).filter(|session| session.is_open(settings, now_s));
+            match (mark_of(kept_as), session) {
+                (Some(mark), Some(session)) => self.put(mark, session),
+                _ => ended.push(kept_as.to_owned()),
+            }
+        }
+        ended
+    }
+
     /// Ends the session of a cookie.
     pub(crate) fn end(&self, id: &[u8]) -> Option<(Mark, Session)> {
         let mark = mark(id);
@@ -104,7 +142,50 @@ impl Session {
             key: key.map(mark),
             began_s: now_s,
             used_s: now_s,
+            kept_s: now_s,
         }
+    }
+
+    /// As it is kept, encrypted by the store.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let kept = json!({
+            "name": self.actor.name,
+            "role": self.actor.role.word(),
+            "teams": self.actor.teams,
+            "via": self.actor.via.word(),
+            "key": self.key.as_ref().map(|key| hex(key)),
+            "began_s": self.began_s,
+            "used_s": self.used_s,
+        });
+        kept.to_string().into_bytes()
+    }
+
+    fn decode(record: &[u8]) -> Option<Session> {
+        let kept: Value = serde_json::from_slice(record).ok()?;
+        let used_s = kept.get("used_s")?.as_u64()?;
+        let teams = kept.get("teams")?.as_array()?.iter();
+        Some(Session {
+            actor: Actor {
+                name: kept.get("name")?.as_str()?.to_owned(),
+                role: Role::of_word(kept.get("role")?.as_str()?)?,
+                teams: teams
+                    .filter_map(|team| team.as_str().map(str::to_owned))
+                    .collect(),
+                via: match kept.get("via")?.as_str()? {
+                    "key" => Via::Key,
+                    "oidc" => Via::Oidc,
+                    _ => return None,
+                },
+                address: None,
+            },
+            key: match kept.get("key")?.as_str() {
+                Some(key) => Some(unhex(key)?),
+                None => None,
+            },
+            began_s: kept.get("began_s")?.as_u64()?,
+            used_s,
+            kept_s: used_s,
+        })
     }
 
     fn end_s(&self, limits: SessionLimits) -> u64 {
@@ -123,6 +204,39 @@ impl Session {
             });
         key_is_known && now_s < self.end_s(settings.sessions)
     }
+}
+
+/// What the names of kept sessions begin with.
+pub(crate) const KEPT_AS: &str = "session/";
+
+/// The last use of a session is kept that often at most, in seconds.
+const KEPT_EVERY_S: u64 = 60;
+
+/// What a session is kept as.
+pub(crate) fn name(mark: &Mark) -> String {
+    format!("{KEPT_AS}{}", hex(mark))
+}
+
+fn mark_of(name: &str) -> Option<Mark> {
+    unhex(name.strip_prefix(KEPT_AS)?)
+}
+
+/// 32 bytes of 64 hexadecimal digits.
+fn unhex(text: &str) -> Option<Mark> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != Mark::default().len() || !rest.is_empty() {
+        return None;
+    }
+    let mut mark = Mark::default();
+    for (byte, [high, low]) in mark.iter_mut().zip(pairs) {
+        let digit = |byte: &u8| {
+            char::from(*byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(mark)
 }
 
 /// What the pages of a session prove themselves with: nobody can make it without the cookie, which no page can read.
@@ -146,8 +260,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Entries of the log about people who were not let in, in a minute: whoever tries keys from many places must not push
+/// everything else out of it. All are counted, and the application log tells of those who try often.
+const REFUSALS_TOLD: u32 = 60;
+
 /// Wrong keys of the Admin API by where they came from.
 pub(crate) struct Wrong {
+    /// The minute, and how many refusals the log was told of in it.
+    told: Mutex<(u64, u32)>,
     keys: Option<WrongKeys>,
     count: AtomicU64,
 }
@@ -156,6 +276,7 @@ impl Wrong {
     /// Counts by address if there is a limit.
     pub(crate) fn new(most: Option<u32>) -> Wrong {
         Wrong {
+            told: Mutex::new((0, 0)),
             keys: WrongKeys::new(most),
             count: AtomicU64::new(0),
         }
@@ -167,6 +288,16 @@ impl Wrong {
         self.keys.as_ref()?.too_many(client)
     }
 
+    /// Whether the log has room for one more entry about somebody who was not let in.
+    pub(crate) fn may_tell(&self, now_s: u64) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.0 != now_s / 60 {
+            *told = (now_s / 60, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        told.1 <= REFUSALS_TOLD
+    }
+
     /// All of them, wherever they came from.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
@@ -176,7 +307,7 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Key, Role};
+    use crate::settings::Key;
     use tollgate_resources::Secret;
 
     fn settings(key: &str) -> Settings {
@@ -241,6 +372,38 @@ mod tests {
         let proof = |id: &str| sessions.find(id.as_bytes(), &settings, 1000).unwrap().csrf;
         assert_ne!(proof(&first), proof(&second));
         assert_eq!(proof(&first), proof(&first));
+    }
+
+    #[test]
+    fn a_session_goes_on_in_the_next_process_while_it_is_worth_something() {
+        let (before, settings) = (Sessions::default(), settings("k"));
+        let begin = |via, key: Option<&[u8]>| before.begin(Session::new(ann(via), key, 1000)).unwrap();
+        let (by_key, by_oidc) = (begin(Via::Key, Some(b"k")), begin(Via::Oidc, None));
+        let stale = begin(Via::Key, Some(b"old"));
+        assert_eq!(before.due(&settings, 1001), [(name(&stale.1), None)]);
+        assert!(before.find(by_oidc.0.as_bytes(), &settings, 1050).is_some());
+        assert!(before.due(&settings, 1050).is_empty());
+        assert!(before.find(by_oidc.0.as_bytes(), &settings, 1100).is_some());
+        let kept = before.due(&settings, 1100);
+        // The one by key has ended, of the other one the last use is kept.
+        assert_eq!(kept.len(), 2);
+        let after = Sessions::default();
+        let kept: Vec<_> = kept
+            .iter()
+            .filter_map(|(name, record)| Some((name.as_str(), record.as_deref()?)))
+            .chain([("session/what", b"{}".as_slice())])
+            .collect();
+        assert_eq!(after.take_up(kept.into_iter(), &settings, 1120), ["session/what"]);
+        assert_eq!(
+            after
+                .find(by_oidc.0.as_bytes(), &settings, 1120)
+                .map(|found| found.actor),
+            Some(Actor {
+                address: None,
+                ..ann(Via::Oidc)
+            })
+        );
+        assert!(after.find(by_key.0.as_bytes(), &settings, 1120).is_none());
     }
 
     #[test]

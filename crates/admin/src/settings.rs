@@ -85,6 +85,13 @@ pub enum Role {
 }
 
 impl Role {
+    /// The role of a word.
+    pub fn of_word(word: &str) -> Option<Role> {
+        [Role::Admin, Role::Editor, Role::Viewer, Role::TeamAdmin]
+            .into_iter()
+            .find(|role| role.word() == word)
+    }
+
     /// The word in configurations and answers.
     pub fn word(self) -> &'static str {
         match self {

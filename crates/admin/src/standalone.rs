@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tollgate_resources::objects::{Kind, ObjectKey};
 use tollgate_store::Change;
 
+use crate::actor::Actor;
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::document::{self, Item};
@@ -108,7 +109,12 @@ impl<D: DataPlane> Admin<D> {
     }
 
     /// `PUT /configs`.
-    pub(crate) async fn put_document(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refusal> {
+    pub(crate) async fn put_document(
+        &self,
+        actor: &Actor,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Answer, Refusal> {
         let digest = headers
             .get(DIGEST)
             .cloned()
@@ -125,7 +131,7 @@ impl<D: DataPlane> Admin<D> {
         }
         let next = self.next(current.as_deref(), &sent, found.items, digest)?;
         let changes = changes(current.as_deref(), &next);
-        self.commit(Vec::new(), changes).await?;
+        self.commit(actor, Some("replace"), Vec::new(), changes).await?;
         let answer = next
             .headers(Answer::empty(StatusCode::ACCEPTED))
             .warning(&found.warnings);

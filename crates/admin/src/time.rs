@@ -10,13 +10,29 @@ pub(crate) fn text(seconds: u64) -> String {
         .to_string()
 }
 
-/// Reads a time. The error says how to write one.
-#[allow(dead_code, reason = "parameters of lists use it")]
-pub(crate) fn parse(text: &str) -> Result<u64, String> {
+/// Reads a time, or how long ago it was. The error says how to write one.
+pub(crate) fn parse(text: &str, now_s: u64) -> Result<u64, String> {
+    let ago = text
+        .char_indices()
+        .last()
+        .and_then(|(end, unit)| Some((text.get(..end)?.parse::<u64>().ok()?, unit)));
+    let unit_s = match ago {
+        Some((_, 's')) => 1,
+        Some((_, 'm')) => 60,
+        Some((_, 'h')) => 60 * 60,
+        Some((_, 'd')) => 24 * 60 * 60,
+        Some((_, 'w')) => 7 * 24 * 60 * 60,
+        _ => 0,
+    };
+    if let Some((number, _)) = ago
+        && unit_s > 0
+    {
+        return Ok(now_s.saturating_sub(number.saturating_mul(unit_s)));
+    }
     text.parse::<Timestamp>()
         .ok()
         .and_then(|time| u64::try_from(time.as_second()).ok())
-        .ok_or_else(|| "write a time such as 2026-11-21T13:00:00Z".to_owned())
+        .ok_or_else(|| "write a time such as 2026-11-21T13:00:00Z, or how long ago, such as 24h".to_owned())
 }
 
 #[cfg(test)]
@@ -26,8 +42,9 @@ mod tests {
     #[test]
     fn times_are_whole_seconds_of_utc() {
         assert_eq!(text(1_700_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(parse("2023-11-14T22:13:20Z"), Ok(1_700_000_000));
-        assert_eq!(parse("2023-11-14T23:13:20.5+01:00"), Ok(1_700_000_000));
-        assert!(parse("yesterday").is_err());
+        assert_eq!(parse("2023-11-14T22:13:20Z", 0), Ok(1_700_000_000));
+        assert_eq!(parse("2023-11-14T23:13:20.5+01:00", 0), Ok(1_700_000_000));
+        assert_eq!(parse("2h", 10_000), Ok(2800));
+        assert!(parse("yesterday", 0).is_err());
     }
 }

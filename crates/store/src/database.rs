@@ -115,7 +115,8 @@ impl DatabaseFile {
     }
 
     /// Checks that this binary, which knows formats up to `known`, and this key can read the database.
-    pub(crate) fn check(&self, database: &Database, cipher: &Cipher, known: u64) -> Result<(), StoreError> {
+    /// Returns the format it has.
+    pub(crate) fn check(&self, database: &Database, cipher: &Cipher, known: u64) -> Result<u64, StoreError> {
         let found = self.number(database, FORMAT)?;
         if found > known {
             return Err(StoreError::NewerFormat {
@@ -130,7 +131,7 @@ impl DatabaseFile {
                 path: self.path.clone(),
             });
         }
-        Ok(())
+        Ok(found)
     }
 
     /// A number about the whole file.
@@ -176,6 +177,11 @@ pub(crate) fn transact<T>(
     let changed = change(&transaction)?;
     transaction.commit()?;
     Ok(changed)
+}
+
+/// Notes that the file has another format from now on.
+pub(crate) fn set_format(transaction: &WriteTransaction, format: u64) -> Result<(), redb::Error> {
+    set_number(transaction, FORMAT, format)
 }
 
 /// Writes a number about the whole file.

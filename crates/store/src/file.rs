@@ -13,11 +13,13 @@ use redb::{
 };
 
 use crate::cipher::Cipher;
-use crate::database::{DatabaseFile, Identity, OpenDatabase, set_number, transact};
+use crate::database::{DatabaseFile, Identity, OpenDatabase, set_format, set_number, transact};
 use crate::disk;
 use crate::error::StoreError;
+use crate::history::{Addition, History};
 use crate::index::Index;
 use crate::key::StoreKey;
+use crate::past;
 use crate::plan::Plan;
 use crate::record;
 
@@ -32,8 +34,8 @@ pub(crate) struct StoreFile {
 }
 
 impl StoreFile {
-    /// Opens the file of a directory, or creates it, and reads all objects.
-    pub(crate) fn open(directory: &Path, key: &StoreKey) -> Result<(Self, Index), StoreError> {
+    /// Opens the file of a directory, or creates it, and reads all objects and where the past ends.
+    pub(crate) fn open(directory: &Path, key: &StoreKey) -> Result<(Self, Index, History), StoreError> {
         Self::open_with(directory, key, open_database)
     }
 
@@ -41,7 +43,7 @@ impl StoreFile {
         directory: &Path,
         key: &StoreKey,
         open_database: OpenDatabase,
-    ) -> Result<(Self, Index), StoreError> {
+    ) -> Result<(Self, Index, History), StoreError> {
         disk::create_directory(directory).map_err(StoreError::io(directory))?;
         let mut file = StoreFile {
             file: DatabaseFile::new(directory, disk::STORE_FILE, open_database),
@@ -49,7 +51,7 @@ impl StoreFile {
             database: None,
             identity: None,
         };
-        let (database, index) = file.file.contained(|| {
+        let (database, index, history) = file.file.contained(|| {
             let mut database = match file.file.open_existing()? {
                 Some(database) => database,
                 None => file.create()?,
@@ -63,23 +65,33 @@ impl StoreFile {
                 return Err(StoreError::damaged(file.file.path(), REPAIRED));
             }
             let index = file.load(&database)?;
-            Ok((database, index))
+            file.upgrade(&database)?;
+            let history = past::load(&database, &file.cipher)
+                .map_err(|error| file.file.error(error))?
+                .map_err(|reason| StoreError::damaged(file.file.path(), reason))?;
+            Ok((database, index, history))
         })?;
         file.database = Some(database);
         file.identity = Some(file.file.identity()?);
-        Ok((file, index))
+        Ok((file, index, history))
     }
 
-    /// Writes the outcome of a plan. After an error the file may hold it or not until it was mended.
-    pub(crate) fn commit(&mut self, plan: &Plan) -> Result<(), StoreError> {
+    /// Writes the outcome of a plan, if there is one, and what is added to the past, in one. After an error the file may hold
+    /// it or not until it was mended.
+    pub(crate) fn commit(
+        &mut self,
+        plan: Option<&Plan>,
+        history: &History,
+        addition: &Addition,
+    ) -> Result<(), StoreError> {
         // What is written to a file without a name is gone with the process.
         if self.file.identity().ok() != self.identity {
             return Err(StoreError::Moved {
                 path: self.file.path().to_owned(),
             });
         }
-        let mut records = Vec::with_capacity(plan.outcome.len());
-        for (key, planned) in &plan.outcome {
+        let mut records = Vec::new();
+        for (key, planned) in plan.into_iter().flat_map(|plan| &plan.outcome) {
             let name = record::name(key);
             let sealed = match planned {
                 Some(planned) => Some(self.seal(&name, &planned.record)?),
@@ -87,7 +99,12 @@ impl StoreFile {
             };
             records.push((name, sealed));
         }
+        let past = past::seal(&self.cipher, history, addition)?;
         self.transact(|transaction| {
+            past::write(transaction, &past)?;
+            let Some(plan) = plan else {
+                return Ok(());
+            };
             let mut objects = transaction.open_table(OBJECTS)?;
             for (name, sealed) in &records {
                 match sealed {
@@ -100,7 +117,7 @@ impl StoreFile {
     }
 
     /// Opens the database again after a failed write and puts it back to what the index holds.
-    pub(crate) fn mend(&mut self, index: &Index) -> Result<(), StoreError> {
+    pub(crate) fn mend(&mut self, index: &Index, history: &History) -> Result<(), StoreError> {
         if self.database.is_some() {
             return Ok(());
         }
@@ -110,6 +127,8 @@ impl StoreFile {
             self.check(&database)?;
             Ok(database)
         })?;
+        let (entries, versions) = past::read(&database, history).map_err(|error| self.file.error(error))?;
+        let restore = past::restore(&self.cipher, history, entries, versions)?;
         let mut records = Vec::with_capacity(index.len());
         for entry in index.entries() {
             let name = record::name(&entry.object.key);
@@ -129,6 +148,7 @@ impl StoreFile {
             for (name, sealed) in &records {
                 objects.insert(name.as_str(), sealed.as_slice())?;
             }
+            restore(transaction)?;
             set_number(transaction, REVISION, index.revision())
         })
     }
@@ -153,8 +173,32 @@ impl StoreFile {
     fn create(&self) -> Result<Database, StoreError> {
         self.file.create(&self.cipher, KNOWN_FORMAT, |transaction| {
             transaction.open_table(OBJECTS)?;
+            past::create(transaction)?;
             set_number(transaction, REVISION, 0)
         })
+    }
+
+    /// Gives the file of an earlier version what this one needs.
+    fn upgrade(&self, database: &Database) -> Result<(), StoreError> {
+        if self.file.check(database, &self.cipher, KNOWN_FORMAT)? == KNOWN_FORMAT {
+            return Ok(());
+        }
+        transact(database, |transaction| {
+            past::create(transaction)?;
+            set_format(transaction, KNOWN_FORMAT)
+        })
+        .map_err(|error| self.file.error(error))
+    }
+
+    /// Reads something of the past.
+    pub(crate) fn look<T>(
+        &self,
+        look: impl FnOnce(&Database, &Cipher) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::damaged(self.file.path(), "closed after a failed write");
+        let database = self.database.as_ref().ok_or_else(closed)?;
+        self.file
+            .contained(|| look(database, &self.cipher).map_err(|error| self.file.error(error)))
     }
 
     fn load(&self, database: &Database) -> Result<Index, StoreError> {
@@ -224,6 +268,7 @@ const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects"
 const REVISION: &str = "revision";
 const REPAIRED: &str =
     "it was damaged and has been repaired, its last write may be missing; start again to use it as it is";
-const KNOWN_FORMAT: u64 = 1;
+/// 2 has a past.
+const KNOWN_FORMAT: u64 = 2;
 /// Enough for the database's inner pages: reads are served from the index, not from here.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! write -> plan (revisions, before and after) -> file (one durable transaction) -> index (what readers see)
+//!          history (an entry of the log, a version)
 //! ```
 //!
 //! [`Store`] keeps every object in memory, so that reading never touches the disk, and every acknowledged write in
@@ -24,8 +25,10 @@ mod faulty;
 mod file;
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
 mod index;
 mod key;
+mod past;
 mod plan;
 mod record;
 pub mod responses;
@@ -35,6 +38,7 @@ mod servers;
 mod store;
 
 pub use error::StoreError;
+pub use history::{Earlier, Hash, Logged, Notes, Place, Retention, Verified, Version};
 pub use key::{KeyError, StoreKey};
 pub use plan::{Applied, Change};
 pub use store::Store;

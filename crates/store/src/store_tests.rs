@@ -12,6 +12,7 @@ fn a_write_that_the_disk_refuses_once_changes_nothing_and_the_next_one_works() {
         let directory = tempdir().unwrap();
         let store = open(directory.path());
         let before = seed(&store);
+        let logged = log(&store);
 
         refuse(refused, 1);
         let error = store.write(changes(), 0).unwrap_err();
@@ -22,9 +23,11 @@ fn a_write_that_the_disk_refuses_once_changes_nothing_and_the_next_one_works() {
             "operation {refused}: {error:?}"
         );
         assert!(contents(&store) == before, "operation {refused}");
+        assert_eq!(log(&store), logged, "operation {refused}");
         drop(store);
         let store = open(directory.path());
         assert!(contents(&store) == before, "operation {refused}, reopened");
+        assert_eq!(log(&store), logged, "operation {refused}, reopened");
         assert_next_write_takes_unused_revisions(&store, &before);
     }
 }
@@ -46,6 +49,7 @@ fn a_store_goes_on_without_a_restart_when_the_disk_works_again() {
         refuse(0, 0);
 
         assert_next_write_takes_unused_revisions(&store, &before);
+        assert_eq!(log(&store).0, 2, "operation {refused}: an entry for each write");
         let after = contents(&store);
         drop(store);
         assert!(
@@ -68,8 +72,9 @@ fn expired_objects_stay_gone_when_the_disk_refuses_to_delete_them() {
     store.write(vec![put], 100).unwrap();
     drop(store);
 
-    let (file, index) = StoreFile::open_with(directory.path(), &store_key(), faulty_database).unwrap();
-    let store = Store::new(Some(file), index);
+    let (file, index, history) =
+        StoreFile::open_with(directory.path(), &store_key(), faulty_database).unwrap();
+    let store = Store::new(Some(file), index, history);
     refuse(1, u64::MAX);
     store.delete_expired(110);
     refuse(0, 0);
@@ -91,8 +96,8 @@ fn refusable_operations() -> u64 {
 }
 
 fn open(directory: &Path) -> Store {
-    let (file, index) = StoreFile::open_with(directory, &store_key(), faulty_database).unwrap();
-    Store::new(Some(file), index)
+    let (file, index, history) = StoreFile::open_with(directory, &store_key(), faulty_database).unwrap();
+    Store::new(Some(file), index, history)
 }
 
 fn store_key() -> StoreKey {
@@ -132,6 +137,12 @@ fn contents(store: &Store) -> Vec<(ObjectKey, Map<String, Value>, u64)> {
     all.iter()
         .map(|object| (object.key.clone(), object.value.clone(), object.modified_index))
         .collect()
+}
+
+/// How many entries and versions there are, and whether the log is whole.
+fn log(store: &Store) -> (u64, Option<(u64, u64)>, Option<u64>) {
+    let verified = store.verify().unwrap();
+    (verified.entries, store.versions(), verified.broken_at)
 }
 
 fn assert_next_write_takes_unused_revisions(store: &Store, before: &[(ObjectKey, Map<String, Value>, u64)]) {

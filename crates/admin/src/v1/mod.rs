@@ -3,11 +3,15 @@
 //! A request is known by its sender (an [`Actor`]) before an area sees it, except for `session`, which is how a browser
 //! becomes known. An area reads what it needs of the [`Asked`] and answers, or says a [`Problem`].
 
+mod audit;
 mod explain;
 mod instances;
 mod openapi;
+mod parameter;
+mod plan;
 mod problem;
 mod session;
+mod versions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -121,6 +125,9 @@ impl<D: DataPlane> Admin<D> {
                 Ok(told.await?)
             }
             ["explain"] => self.explain(&asked, parts, body).await,
+            ["audit", ..] => self.audit(&asked).await,
+            ["versions", ..] => self.versions(&asked).await,
+            ["plan"] => self.plan(&asked, parts, body).await,
             _ => Err(Problem::unknown(
                 "there is no such path; GET /tollgate/v1/openapi.json lists those that there are",
             )),

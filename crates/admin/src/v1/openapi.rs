@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{explain, instances, session};
+use super::{audit, explain, instances, plan, session, versions};
 use crate::usage;
 
 /// The whole document.
@@ -11,6 +11,9 @@ pub(crate) fn document() -> Value {
     session::describe(&mut paths);
     instances::describe(&mut paths);
     explain::describe(&mut paths);
+    audit::describe(&mut paths);
+    versions::describe(&mut paths);
+    plan::describe(&mut paths);
     usage::describe(&mut paths);
     json!({
         "openapi": "3.1.0",

@@ -3,6 +3,7 @@
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
+use tollgate_store::StoreError;
 
 use crate::answer::Answer;
 use crate::errors::Refusal;
@@ -70,6 +71,17 @@ impl Problem {
     /// It contradicts something that is there.
     pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::CONFLICT, code, message)
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        if matches!(error, StoreError::Changed { .. }) {
+            return Problem::changed(
+                "it was changed by somebody else meanwhile: read it again and decide anew",
+            );
+        }
+        Problem::from(Refusal::from(error))
     }
 }
 

@@ -10,11 +10,13 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Problem;
+use crate::actor::{Actor, Via};
 use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
+use crate::audit;
 use crate::auth::{self, SESSION_COOKIE};
 use crate::query::Query;
-use crate::sessions::{Found, Session};
+use crate::sessions::{self, Found, Session};
 use crate::time;
 
 impl<D: DataPlane> Admin<D> {
@@ -35,7 +37,7 @@ impl<D: DataPlane> Admin<D> {
         let answer = match (path, parts.method.as_str()) {
             ([], "POST") => self.sign_in(client, parts, body).await,
             ([], "GET") => self.signed_in(client, parts, query),
-            ([], "DELETE") => self.sign_out(client, parts, query),
+            ([], "DELETE") => self.sign_out(client, parts, query).await,
             ([], _) => Err(Problem::method("GET, POST or DELETE")),
             _ => Err(Problem::unknown(
                 "there is no such path; sign in at POST /tollgate/v1/session",
@@ -54,12 +56,42 @@ impl<D: DataPlane> Admin<D> {
                 "write the key of the Admin API, as a text",
             ));
         };
-        let actor = self.actor_of_key(client, key.as_bytes())?;
-        self.begin(Session::new(actor, Some(key.as_bytes()), self.now_s()))
+        match self.actor_of_key(client, key.as_bytes()) {
+            Ok(actor) => {
+                let session = Session::new(actor, Some(key.as_bytes()), self.now_s());
+                self.begin(session).await
+            }
+            Err(refusal) => {
+                self.tell_refused(Via::Key, client, None, "wrong key").await;
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// Tells the audit log of somebody who was not let in.
+    pub(crate) async fn tell_refused(&self, via: Via, client: IpAddr, name: Option<&str>, reason: &str) {
+        let now_s = self.now_s();
+        if self.wrong_keys.may_tell(now_s) {
+            let entry = audit::refused(via, client, name, reason);
+            self.keep(Some((now_s, entry)), Vec::new()).await;
+        }
+    }
+
+    /// Keeps something about people who come and go. Where the store cannot, nobody is kept out for it: who can look may be
+    /// the one who mends it.
+    pub(crate) async fn keep(&self, entry: Option<(u64, String)>, records: Vec<(String, Option<Vec<u8>>)>) {
+        let store = Arc::clone(&self.store);
+        let kept = tokio::task::spawn_blocking(move || store.keep(entry, records)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a sign-in could not be written to the store"
+            );
+        }
     }
 
     /// Begins a session and tells it to its browser.
-    pub(crate) fn begin(&self, session: Session) -> Result<Answer, Problem> {
+    pub(crate) async fn begin(&self, session: Session) -> Result<Answer, Problem> {
         let random = || {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -67,7 +99,14 @@ impl<D: DataPlane> Admin<D> {
                 "the system gives no random numbers",
             )
         };
-        let (id, _) = self.sessions.begin(session).ok_or_else(random)?;
+        let entry = audit::event(&session.actor, "sign_in", None);
+        let record = session.encode();
+        let (id, mark) = self.sessions.begin(session).ok_or_else(random)?;
+        self.keep(
+            Some((self.now_s(), entry)),
+            vec![(sessions::name(&mark), Some(record))],
+        )
+        .await;
         let found = self.sessions.find(id.as_bytes(), &self.settings, self.now_s());
         let found = found.ok_or_else(random)?;
         let answer = Answer::json(StatusCode::OK, self.told(&found));
@@ -104,7 +143,7 @@ impl<D: DataPlane> Admin<D> {
         }
     }
 
-    fn sign_out(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
+    async fn sign_out(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
         let gone = Answer::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, self.cookie("", 0));
         let Some(id) = auth::cookie(&parts.headers, SESSION_COOKIE) else {
             return Ok(gone);
@@ -114,7 +153,15 @@ impl<D: DataPlane> Admin<D> {
         }
         // A page of somebody else signs nobody out.
         self.actor(client, &parts.method, &parts.headers, query)?;
-        self.sessions.end(id);
+        if let Some((mark, session)) = self.sessions.end(id) {
+            let actor = Actor {
+                address: Some(client),
+                ..session.actor
+            };
+            let entry = audit::event(&actor, "sign_out", None);
+            self.keep(Some((self.now_s(), entry)), vec![(sessions::name(&mark), None)])
+                .await;
+        }
         Ok(gone)
     }
 

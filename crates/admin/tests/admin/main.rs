@@ -11,6 +11,7 @@ mod access;
 mod common;
 mod consumers;
 mod documents;
+mod history;
 mod lists;
 mod objects;
 mod observed;

@@ -4,6 +4,7 @@
 //! sent) with its revisions. The typed forms beside it ([`Route`], [`Upstream`], …) are how the gateway reads a value.
 //! Configurations of plugins stay JSON here: each plugin owns its type, and its schema ([`schema::of`]).
 
+mod affected;
 mod check;
 mod clamped;
 mod kind;
@@ -13,13 +14,16 @@ mod plugins;
 pub mod refs;
 mod route;
 pub mod schema;
+mod shown;
 mod upstream;
 mod who;
 
+pub use affected::{Affected, affected};
 pub use check::{Accepted, Lua, Refused, Write, check};
 pub use kind::{Kind, Place};
 pub use object::{Object, ObjectKey};
 pub use plugins::{Conf, Confs, GlobalRule, PluginSet};
 pub use route::{OneOrMany, Route, RouteTimeout, Service};
+pub use shown::{Difference, differences, hidden, may_be_secret};
 pub use upstream::{HashOn, KeepalivePool, Node, Nodes, PassHost, Upstream, UpstreamScheme, UpstreamTlsConf};
 pub use who::{Consumer, Credential, SecretManager, Ssl, SslClient};

@@ -8,7 +8,7 @@ use crate::common::{open, put, route};
 use serde_json::{Map, json};
 use tempfile::tempdir;
 use tollgate_resources::objects::Kind;
-use tollgate_store::{Change, Store};
+use tollgate_store::{Applied, Change, Notes, Store};
 
 /// Raise it to look harder.
 const KILLS: u64 = 50;
@@ -38,7 +38,12 @@ fn write_until_killed() {
     writeln!(out, "\nstarted").unwrap();
     let store = open(Path::new(&directory));
     for number in first_free(&store).. {
-        let applied = store.write(changes(number), 0).unwrap();
+        let tell = |_: &[Applied]| Notes {
+            time_s: number,
+            entry: format!("write {number}"),
+            version: String::new(),
+        };
+        let applied = store.write_told(&[], changes(number), 0, tell).unwrap();
         let revision = applied
             .last()
             .and_then(|applied| applied.after.clone())
@@ -145,6 +150,22 @@ fn check(directory: &Path, acknowledged: &[(u64, u64)]) {
     expected.sort();
     found.sort();
     assert_eq!(found, expected, "a write is there in part");
+
+    let entries: Vec<_> = store
+        .log(None, u64::MAX)
+        .unwrap()
+        .into_iter()
+        .map(|(_, entry)| entry.unwrap().text)
+        .filter(|text| text.starts_with("write "))
+        .collect();
+    let expected: Vec<_> = (0..end).rev().map(|number| format!("write {number}")).collect();
+    assert_eq!(
+        entries, expected,
+        "each write has its entry, and no entry is without a write"
+    );
+    assert_eq!(store.verify().unwrap().broken_at, None);
+    let versions = store.versions().map_or(0, |(_, last)| last);
+    assert_eq!(versions, store.log_ends().1.seq, "each write has made a version");
 
     let newest = store
         .all()

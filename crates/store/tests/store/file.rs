@@ -206,7 +206,7 @@ fn damage_anywhere_in_the_file_is_an_error_or_does_no_harm() {
 fn the_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = tempdir().unwrap();
     drop(open(directory.path()));
-    set_meta(directory.path(), "format", &2_u64.to_le_bytes());
+    set_meta(directory.path(), "format", &3_u64.to_le_bytes());
 
     let error = Store::open(directory.path(), &key(), 0).unwrap_err();
 
@@ -214,15 +214,15 @@ fn the_file_of_a_newer_version_is_refused_and_left_alone() {
         matches!(
             error,
             StoreError::NewerFormat {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             }
         ),
         "{error:?}"
     );
     assert!(error.to_string().contains("use the newer binary"), "{error}");
-    set_meta(directory.path(), "format", &1_u64.to_le_bytes());
+    set_meta(directory.path(), "format", &2_u64.to_le_bytes());
     assert!(Store::open(directory.path(), &key(), 0).is_ok());
 }
 

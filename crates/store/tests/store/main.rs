@@ -7,4 +7,5 @@ mod crash;
 mod file;
 mod key;
 mod model;
+mod past;
 mod responses_crash;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use tollgate_resources::adc::same;
-use tollgate_resources::objects::Kind;
+use tollgate_resources::objects::{Kind, may_be_secret};
 
 /// Longest value that is shown, in characters.
 const MAX_SHOWN: usize = 120;
@@ -79,22 +79,6 @@ impl Found {
             }),
         }
     }
-}
-
-/// Whether the value of a key may be a secret. Rather too often than once too seldom.
-fn may_be_secret(key: &str) -> bool {
-    const WHOLE: [&str; 6] = ["auth", "authorization", "headers", "header", "keys", "cookie"];
-    const ENDS: [&str; 7] = [
-        "key",
-        "secret",
-        "password",
-        "passwd",
-        "token",
-        "credential",
-        "credentials",
-    ];
-    let key = key.to_ascii_lowercase();
-    WHOLE.contains(&key.as_str()) || ENDS.iter().any(|end| key.ends_with(end)) || key.contains("secret")
 }
 
 fn shown(value: &Value, secret: bool) -> String {
