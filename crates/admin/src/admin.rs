@@ -242,6 +242,23 @@ impl<D: DataPlane> Admin<D> {
             .await;
     }
 
+    /// Writes an entry of the audit log about something that changes no object, before it is done.
+    pub(crate) async fn tell(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        object: &str,
+    ) -> Result<(), Problem> {
+        let (store, now_s) = (Arc::clone(&self.store), self.now_s());
+        let entry = audit::deed(actor, action, object);
+        let told = tokio::task::spawn_blocking(move || store.tell(now_s, entry)).await;
+        match told {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Problem::from(&error)),
+            Err(_) => Err(Refusal::Fault.into()),
+        }
+    }
+
     /// Asks the store something that may take a while, a few questions at a time: neither calls nor other requests wait for it.
     pub(crate) async fn look<T: Send + 'static>(
         &self,

@@ -64,6 +64,13 @@ pub(crate) fn notes(actor: &Actor, action: Option<&str>, applied: &[Applied], no
     }
 }
 
+/// The text of an entry about something that is no object of the store, such as an instance that is taken out of service.
+pub(crate) fn deed(actor: &Actor, action: &str, object: &str) -> String {
+    let mut entry = about(actor, action, &[object.to_owned()]);
+    entry.insert("changes".to_owned(), json!([]));
+    Value::Object(entry).to_string()
+}
+
 /// The text of an entry that is about no object, such as a sign-in.
 pub(crate) fn event(actor: &Actor, action: &str, reason: Option<&str>) -> String {
     let mut entry = about(actor, action, &[]);

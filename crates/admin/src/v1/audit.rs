@@ -256,7 +256,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
             "role": text,
             "via": {"enum": ["key", "oidc", "file", "system", "open"]},
             "address": {"type": ["string", "null"]},
-            "action": {"type": "string", "description": "create, update, delete, replace, rollback, expire, reload, sign_in, sign_in_refused, sign_out"},
+            "action": {"type": "string", "description": "create, update, delete, replace, rollback, expire, reload, drain, disable, enable, sign_in, sign_in_refused, sign_out"},
             "object": {"type": ["string", "null"], "description": "such as `routes/1`; null for several"},
             "objects": {"type": "array", "items": text},
             "changes": {"type": "array", "items": {"type": "object", "properties": {

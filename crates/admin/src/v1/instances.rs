@@ -10,7 +10,7 @@ use crate::answer::Answer;
 
 impl<D: DataPlane> Admin<D> {
     /// Answers what is asked of instances. `rest` is the path behind `instances`.
-    pub(super) fn instances(&self, asked: &Asked<'_>, rest: &[&str]) -> Result<Answer, Problem> {
+    pub(super) async fn instances(&self, asked: &Asked<'_>, rest: &[&str]) -> Result<Answer, Problem> {
         asked.only_parameters(&[])?;
         if !asked.actor.reads_all() {
             return Err(Problem::forbidden(
@@ -30,6 +30,8 @@ impl<D: DataPlane> Admin<D> {
                 let id = format!("{}/{name}", owner.join("/"));
                 let is_there = told.iter().any(|one| one["id"] == id);
                 let standing = standing(verb).filter(|_| is_there).ok_or_else(|| unknown(&id))?;
+                self.tell(&asked.actor, action(verb), &format!("instances/{id}"))
+                    .await?;
                 self.data_plane.set_standing(&owner.join("/"), name, standing);
                 tracing::info!(
                     instance = id,
@@ -60,6 +62,15 @@ fn standing(verb: &str) -> Option<Standing> {
         "drain" => Some(Standing::Draining),
         "disable" => Some(Standing::Disabled),
         _ => None,
+    }
+}
+
+/// The word in the audit log.
+fn action(verb: &str) -> &'static str {
+    match verb {
+        "enable" => "enable",
+        "drain" => "drain",
+        _ => "disable",
     }
 }
 

@@ -104,7 +104,7 @@ impl<D: DataPlane> Admin<D> {
                 asked.only_parameters(&[])?;
                 Ok(Answer::json(StatusCode::OK, openapi::document()))
             }
-            ["instances", rest @ ..] => self.instances(&asked, rest),
+            ["instances", rest @ ..] => self.instances(&asked, rest).await,
             ["calls", rest @ ..] => {
                 if !asked.actor.reads_all() {
                     return Err(Problem::forbidden(

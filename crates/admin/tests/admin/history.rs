@@ -286,7 +286,7 @@ async fn a_version_is_read_compared_and_rolled_back_to() {
         (&json!(true), 3)
     );
     assert_eq!(plan["affected"]["routes"], json!(["1", "2"]));
-    assert_eq!(plan["affected"]["instances"], json!(["routes/2/openai"]));
+    assert_eq!(plan["affected"]["instances"], json!(["route/2/openai"]));
     assert!(api.told().is_empty(), "a dry run changes nothing");
 
     let told = ours(&api, "POST", "/versions/2/rollback", Value::Null)

@@ -11,7 +11,7 @@ use super::{Kind, Object, ObjectKey, refs};
 pub struct Affected {
     /// Ids of routes whose calls may be served otherwise.
     pub routes: BTreeSet<String>,
-    /// Instances of models, such as `routes/1/openai`: the object that names them, and their name.
+    /// Instances of models, such as `route/1/openai`: the object that names them, and their name.
     pub instances: BTreeSet<String>,
     /// Usernames of consumers whose calls may be served otherwise.
     pub consumers: BTreeSet<String>,
@@ -80,7 +80,7 @@ fn instances(object: &Object) -> Vec<String> {
     let Some(plugins) = object.value.get("plugins").and_then(Value::as_object) else {
         return Vec::new();
     };
-    let owner = format!("{}/{}", object.key.kind.collection(), object.key.id);
+    let owner = format!("{}/{}", object.key.kind.place().schema, object.key.id);
     let mut names = Vec::new();
     if let Some(provider) = plugins
         .get("ai-proxy")
@@ -137,17 +137,14 @@ mod tests {
         let texts = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
         let found = of(Kind::Upstream, "u");
         assert_eq!(texts(&found.routes), ["r"]);
-        assert_eq!(texts(&found.instances), ["services/s/a", "services/s/b"]);
+        assert_eq!(texts(&found.instances), ["service/s/a", "service/s/b"]);
         assert_eq!(texts(&of(Kind::PluginMetadata, "limit-count").routes), ["r"]);
         assert_eq!(texts(&of(Kind::ConsumerGroup, "g").consumers), ["jack"]);
         assert_eq!(
             texts(&of(Kind::Credential, "jack/credentials/1").consumers),
             ["jack"]
         );
-        assert_eq!(
-            texts(&of(Kind::Route, "other").instances),
-            ["routes/other/openai"]
-        );
+        assert_eq!(texts(&of(Kind::Route, "other").instances), ["route/other/openai"]);
         assert!(of(Kind::GlobalRule, "1").every_call && !found.every_call);
     }
 }
