@@ -298,7 +298,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
         "summary": "Says whether an entry was changed, removed or put elsewhere.",
         "parameters": [
             parameter("seq", "number of an entry whose hash was noted elsewhere; needs `hash`", json!({"type": "integer"})),
-            parameter("hash", "that hash", text.clone()),
+            parameter("hash", "that hash", text),
         ],
         "responses": {
             "200": {"description": "What was found.", "content": {"application/json": {"schema": {"type": "object", "properties": {

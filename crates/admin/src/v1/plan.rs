@@ -82,13 +82,13 @@ impl<D: DataPlane> Admin<D> {
         let outlook = match (members.remove("changes"), members.remove("document")) {
             (Some(Value::Array(changes)), None) => {
                 let mut mistakes = Vec::new();
-                let intended = changes
+                let intended: Vec<Intended> = changes
                     .into_iter()
                     .enumerate()
                     .filter_map(|(index, change)| intended(index, change, &mut mistakes))
                     .collect();
                 self.look(move || {
-                    let mut outlook = outlook(&admin.registry, &admin.store, intended, Write::Put);
+                    let mut outlook = outlook(&admin.registry, &admin.store, &intended, Write::Put);
                     outlook.mistakes.splice(0..0, mistakes);
                     Ok(outlook)
                 })
@@ -201,14 +201,14 @@ fn of_document(registry: &Registry, store: &Store, sent: &Map<String, Value>) ->
         ttl_s: None,
         path: audit::name(&object.key),
     }));
-    let mut outlook = outlook(registry, store, wanted, Write::Patch);
+    let mut outlook = outlook(registry, store, &wanted, Write::Patch);
     outlook.mistakes.splice(0..0, mistakes);
     outlook.warnings.extend(found.warnings);
     outlook
 }
 
 /// What changes would do to a store.
-pub(crate) fn outlook(registry: &Registry, store: &Store, intended: Vec<Intended>, write: Write) -> Outlook {
+pub(crate) fn outlook(registry: &Registry, store: &Store, intended: &[Intended], write: Write) -> Outlook {
     let before = store.all();
     let after = Store::in_memory();
     let mut outlook = Outlook::default();
@@ -219,7 +219,7 @@ pub(crate) fn outlook(registry: &Registry, store: &Store, intended: Vec<Intended
     };
     let mut changes: Vec<Change> = before.iter().map(put).collect();
     let mut touched = BTreeSet::new();
-    for one in &intended {
+    for one in intended {
         let is_new = touched.insert(one.key.clone());
         if !is_new {
             let text = format!("{} is changed twice", audit::name(&one.key));
@@ -251,7 +251,7 @@ pub(crate) fn outlook(registry: &Registry, store: &Store, intended: Vec<Intended
         outlook.mistakes.push((String::new(), error.to_string()));
         return outlook;
     }
-    for one in &intended {
+    for one in intended {
         let checked = match &one.value {
             Some(value) => allowed(
                 registry,

@@ -62,10 +62,8 @@ impl<D: DataPlane> Admin<D> {
                 };
                 let number = number_of("version", number)?;
                 let (admin, actor) = (Arc::clone(self), asked.actor.clone());
-                let done = self
-                    .finish(async move { admin.roll_back(&actor, number, is_dry).await })
-                    .await?;
-                done
+                self.finish(async move { admin.roll_back(&actor, number, is_dry).await })
+                    .await?
             }
             ([_] | [_, _] | [_, _, "diff"], _) => Err(Problem::method("GET")),
             ([_, _, "rollback"], _) => Err(Problem::method("POST")),
@@ -93,8 +91,7 @@ impl<D: DataPlane> Admin<D> {
             .look(move || {
                 let earlier = since(&admin.store, number)?;
                 let intended = intended(&admin.store, earlier, steady_s);
-                let copies = intended.iter().map(copy).collect();
-                let outlook = plan::outlook(&admin.registry, &admin.store, copies, Write::Patch);
+                let outlook = plan::outlook(&admin.registry, &admin.store, &intended, Write::Patch);
                 Ok((intended, outlook))
             })
             .await?;
@@ -269,15 +266,6 @@ fn intended(store: &Store, earlier: Vec<Earlier>, steady_s: u64) -> Vec<Intended
     intended
 }
 
-fn copy(one: &Intended) -> Intended {
-    Intended {
-        key: one.key.clone(),
-        value: one.value.clone(),
-        ttl_s: one.ttl_s,
-        path: one.path.clone(),
-    }
-}
-
 /// First what is needed by others, last what needs others; deleted the other way around.
 fn changes(intended: Vec<Intended>) -> Vec<Change> {
     let order = |kind: Kind| Kind::ALL.into_iter().position(|other| other == kind);
@@ -332,7 +320,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
             "next": {"type": ["string", "null"]},
         }})),
     }}));
-    let mut whole = version.clone();
+    let mut whole = version;
     whole["objects"] = json!({"type": "array", "items": {"type": "object", "properties": {"object": text, "value": {"type": "object"}}}});
     paths.insert(
         "/versions/{version}".to_owned(),
