@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 /// Wrong keys of one address in a minute that are answered as such.
-pub const WRONG_KEYS: u32 = 30;
+pub const WRONG_KEYS: u32 = 100;
 
 impl Default for Settings {
     /// APISIX's defaults, but for the addresses: all may connect, none has a key.
