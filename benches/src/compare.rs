@@ -30,6 +30,9 @@ type Outcomes = BTreeMap<String, Vec<Outcome>>;
 /// Columns of figures.
 const SHOWN: [&str; 4] = ["direct", "nginx", "bare", "governed"];
 
+/// The same with the provider asked over HTTP/2, which nginx cannot.
+const SHOWN_TLS: [&str; 5] = ["direct", "nginx", "bare", "governed", "http2"];
+
 /// Measures and prints tables; tells whether every row is good enough.
 ///
 /// # Errors
@@ -59,7 +62,11 @@ pub async fn compare(plan: &Plan<'_>) -> io::Result<bool> {
             let outcomes = all_rounds(plan, &running, scenario, wire).await?;
             rows.extend(judge(scenario, &outcomes));
         }
-        report::print(&SHOWN, "against nginx", &rows);
+        let columns = match wire {
+            Wire::Plain => &SHOWN[..],
+            Wire::Tls => &SHOWN_TLS,
+        };
+        report::print(columns, "against nginx", &rows);
         tables.push(rows);
     }
     Ok(report::tally(small.iter().chain(tables.iter().flatten())))
@@ -133,7 +140,7 @@ fn judge(scenario: &Scenario, outcomes: &Outcomes) -> Vec<Row> {
     };
     let row = |what: &str, figure: &dyn Fn(&Outcome) -> f64, digits: usize| {
         let mut row = Row::new(scenario.id.clone(), what);
-        for target in SHOWN {
+        for target in SHOWN_TLS {
             if let Some(value) = middle(outcomes, target, figure) {
                 row.put(target, value, digits);
             }

@@ -66,10 +66,12 @@ impl Dialer {
 /// The files cannot be read, or do not belong together.
 pub fn acceptor(certificate: &Path, key: &Path) -> io::Result<TlsAcceptor> {
     let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
-    let config = ServerConfig::builder()
+    let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(certificates(certificate)?, key)
         .map_err(io::Error::other)?;
+    // For those who ask for it.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -1,5 +1,7 @@
 //! The provider: answers chats in OpenAI's and Anthropic's format at once, or as slowly as the profile says.
 
+mod shared;
+
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -65,6 +67,9 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, profile: A
             let _ = match acceptor {
                 None => connection(stream, &profile).await,
                 Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                        shared::connection(stream, &profile).await
+                    }
                     Ok(stream) => connection(stream, &profile).await,
                     Err(error) => Err(error),
                 },
@@ -111,16 +116,12 @@ async fn answer(
     if profile.think_us > 0 && head.path() != "/profile" {
         tokio::time::sleep(Duration::from_micros(profile.think_us)).await;
     }
-    let dialect = match head.path() {
-        path if path.ends_with("/messages") => Dialect::Anthropic,
-        path if path.ends_with("/chat/completions") => Dialect::Openai,
-        _ => {
-            let _ = write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{{}}");
-            return send(stream, out).await;
-        }
+    let Some(dialect) = Dialect::of(head.path()) else {
+        let _ = write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{{}}");
+        return send(stream, out).await;
     };
     let nonce = nonce(body);
-    if memmem::find(body, b"\"stream\":true").is_none() {
+    if !is_streamed(body) {
         whole(dialect, nonce, profile, out);
         return send(stream, out).await;
     }
@@ -149,6 +150,20 @@ async fn send(stream: &mut impl Duplex, bytes: &[u8]) -> io::Result<()> {
 enum Dialect {
     Openai,
     Anthropic,
+}
+
+impl Dialect {
+    fn of(path: &str) -> Option<Dialect> {
+        match path {
+            path if path.ends_with("/messages") => Some(Dialect::Anthropic),
+            path if path.ends_with("/chat/completions") => Some(Dialect::Openai),
+            _ => None,
+        }
+    }
+}
+
+fn is_streamed(body: &[u8]) -> bool {
+    memmem::find(body, b"\"stream\":true").is_some()
 }
 
 const STREAM_HEAD: &[u8] =

@@ -161,9 +161,9 @@ impl Running {
             direct.certificate = Some(running.folder.join(CERTIFICATE));
         }
         running.nginx(wire).await?;
-        let kinds = match wire {
-            Wire::Plain => [&BARE, &GOVERNED],
-            Wire::Tls => [&BARE_TLS, &GOVERNED_TLS],
+        let kinds: &[&Kind] = match wire {
+            Wire::Plain => &[&BARE, &GOVERNED],
+            Wire::Tls => &[&BARE_TLS, &GOVERNED_TLS, &GOVERNED_HTTP2],
         };
         for kind in kinds {
             running.gateway(&Command::new(gateway), &Start::new(kind)).await?;
@@ -476,6 +476,13 @@ pub const GOVERNED_TLS: Kind = Kind {
     name: "governed",
     wire: Wire::Tls,
     files: &[("tollgate.yaml", include_str!("../targets/tls/governed.yaml"))],
+};
+
+/// As [`GOVERNED_TLS`], with the provider asked over HTTP/2.
+pub const GOVERNED_HTTP2: Kind = Kind {
+    name: "http2",
+    wire: Wire::Tls,
+    files: &[("tollgate.yaml", include_str!("../targets/tls/http2.yaml"))],
 };
 
 /// As it is used with APISIX's plugins.
