@@ -314,8 +314,20 @@ fn instances_are_drained_disabled_and_enabled_and_traffic_moves() {
     let (_, told) = ask(&node, "POST", "/explain", Some(&question()));
     assert_eq!(told["answer"]["status"], 503, "{told:#}");
 
+    // Nor does a restart.
+    let node = node.restart_after_kill();
+    assert_eq!(node.send(&call).status(), 503);
     ask(&node, "POST", "/instances/route/1/a/enable", None);
     ask(&node, "POST", "/instances/route/1/b/enable", None);
+    let node = node.restart();
+    let answered_by = || {
+        let response = node.send(&call);
+        assert_eq!(response.status(), 200, "{}", response.text());
+        response
+            .header("x-tollgate-instance")
+            .expect("an instance")
+            .to_owned()
+    };
     let mut by: Vec<String> = (0..2).map(|_| answered_by()).collect();
     by.sort();
     assert_eq!(by, ["a", "b"]);

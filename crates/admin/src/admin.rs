@@ -242,16 +242,17 @@ impl<D: DataPlane> Admin<D> {
             .await;
     }
 
-    /// Writes an entry of the audit log about something that changes no object, before it is done.
+    /// Writes an entry of the audit log about something that changes no object, before it is done, and keeps records with it.
     pub(crate) async fn tell(
         &self,
         actor: &Actor,
         action: &'static str,
         object: &str,
+        records: Vec<(String, Option<Vec<u8>>)>,
     ) -> Result<(), Problem> {
         let (store, now_s) = (Arc::clone(&self.store), self.now_s());
         let entry = audit::deed(actor, action, object);
-        let told = tokio::task::spawn_blocking(move || store.tell(now_s, entry)).await;
+        let told = tokio::task::spawn_blocking(move || store.keep(Some((now_s, entry)), records)).await;
         match told {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Problem::from(&error)),

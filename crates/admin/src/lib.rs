@@ -56,3 +56,4 @@ pub use settings::{
     APISIX_VERSION, BODY_LIMIT, Key, Mode, Network, NoNetwork, Role, SessionLimits, Settings,
 };
 pub use status::{serve_status, status_router};
+pub use v1::kept_standings;

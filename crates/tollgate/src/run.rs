@@ -130,6 +130,12 @@ fn serve(
         None
     };
     objects.extend(store.iter().flat_map(|store| administration::stored(store)));
+    for (owner, name, standing) in store
+        .iter()
+        .flat_map(|store| tollgate_admin::kept_standings(store))
+    {
+        gateway.pools().set(&owner, &name, standing);
+    }
     // Secrets of managers are waited for, so that the first call finds them.
     runtime.block_on(gateway.apply_with_secrets(objects));
     let workers = resources.server.workers.unwrap_or_else(cores).max(1);

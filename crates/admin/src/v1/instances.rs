@@ -3,6 +3,7 @@
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tollgate_gateway::pool::Standing;
+use tollgate_store::Store;
 
 use super::{Asked, Problem};
 use crate::admin::{Admin, DataPlane};
@@ -30,9 +31,16 @@ impl<D: DataPlane> Admin<D> {
                 let id = format!("{}/{name}", owner.join("/"));
                 let is_there = told.iter().any(|one| one["id"] == id);
                 let standing = standing(verb).filter(|_| is_there).ok_or_else(|| unknown(&id))?;
-                self.tell(&asked.actor, action(verb), &format!("instances/{id}"))
-                    .await?;
-                self.data_plane.set_standing(&owner.join("/"), name, standing);
+                let owner = owner.join("/");
+                let record = kept(&owner, name, standing);
+                self.tell(
+                    &asked.actor,
+                    action(verb),
+                    &format!("instances/{id}"),
+                    vec![record],
+                )
+                .await?;
+                self.data_plane.set_standing(&owner, name, standing);
                 tracing::info!(
                     instance = id,
                     standing = standing.name(),
@@ -54,6 +62,28 @@ impl<D: DataPlane> Admin<D> {
             .ok_or_else(|| unknown(id))?;
         Ok(Answer::json(StatusCode::OK, one))
     }
+}
+
+/// What the names of kept decisions begin with.
+const KEPT_AS: &str = "standing/";
+
+/// A decision as the store keeps it; instances in service have none.
+fn kept(owner: &str, name: &str, standing: Standing) -> (String, Option<Vec<u8>>) {
+    let record = json!({"owner": owner, "name": name, "standing": standing.name()});
+    let record = (standing != Standing::InService).then(|| record.to_string().into_bytes());
+    (format!("{KEPT_AS}{owner}/{name}"), record)
+}
+
+/// The decisions on instances that a store keeps: owner, name, and what was decided. For the start, before calls are served.
+pub fn kept_standings(store: &Store) -> Vec<(String, String, Standing)> {
+    let read = |record: &[u8]| {
+        let record: Value = serde_json::from_slice(record).ok()?;
+        let text = |member: &str| record.get(member)?.as_str();
+        let standing = Standing::of_name(text("standing")?)?;
+        Some((text("owner")?.to_owned(), text("name")?.to_owned(), standing))
+    };
+    let kept = store.kept(KEPT_AS);
+    kept.iter().filter_map(|(_, record)| read(record)).collect()
 }
 
 fn standing(verb: &str) -> Option<Standing> {

@@ -21,6 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 
+pub use instances::kept_standings;
 pub(crate) use problem::Problem;
 
 use crate::actor::Actor;
