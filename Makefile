@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-fuzz test-instructions test-kill bench bench-growth fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-ui screenshots test-fuzz test-instructions test-kill bench bench-growth fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -16,7 +16,7 @@ run: ## build and start a gateway on 127.0.0.1:8080
 build: ## build the release binary
 	$(CARGO) build --release --locked -p tollgate
 
-test: prepare test-rust test-sdk test-fuzz test-instructions ## install what the tests need, run every test
+test: prepare test-rust test-sdk test-ui test-fuzz test-instructions ## install what the tests need, run every test
 
 prepare:
 	@tests/prepare
@@ -29,6 +29,15 @@ test-sdk: ## the official Python SDKs against the binary
 	$(CARGO) build --locked -p tollgate
 	$(CARGO) build --locked -p tollgate-dialects --example translate_recordings
 	tests/sdk/run $(BUILT)/debug/tollgate
+
+test-ui: ## the dashboard in Debian's Chromium, against the binary; and that it is built from its sources
+	tests/ui/built
+	$(CARGO) build --locked -p tollgate
+	tests/ui/run $(BUILT)/debug/tollgate
+
+screenshots: ## pictures of every page of the dashboard, for docs/ui
+	$(CARGO) build --locked -p tollgate
+	tests/ui/run $(BUILT)/debug/tollgate --screenshots docs/ui
 
 test-fuzz: ## random bytes for every parser of outside bytes, for a bounded time
 	fuzz/bounded $(FUZZ_SECONDS)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
@@ -15,13 +15,18 @@ use tollgate_gateway::{ExplainError, Question};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
 use tollgate_telemetry::ledger::Reader;
+use tollgate_telemetry::metrics::Metrics;
 
 use crate::actor::Actor;
 use crate::audit;
+use crate::code::Code;
 use crate::errors::Refusal;
+use crate::live::Live;
+use crate::log::LogLines;
+use crate::node::Node;
 use crate::registry::{CheckVars, Registry};
 use crate::sessions::{KEPT_AS, Sessions, Wrong};
-use crate::settings::Settings;
+use crate::settings::{Role, Settings};
 use crate::standalone::Document;
 use crate::usage;
 use crate::v1::Problem;
@@ -66,6 +71,21 @@ pub trait Observed: Send + Sync + 'static {
     fn usage(&self) -> Option<Reader> {
         None
     }
+
+    /// The numbers themselves, to be looked at often.
+    fn numbers(&self) -> Option<&Metrics> {
+        None
+    }
+
+    /// What the gateway is.
+    fn node(&self) -> Arc<Node> {
+        Arc::default()
+    }
+
+    /// The last lines of its own log.
+    fn log(&self) -> Option<Arc<LogLines>> {
+        None
+    }
 }
 
 /// What serves the calls, and is told about every change.
@@ -103,6 +123,14 @@ pub struct Admin<D> {
     pub(crate) sessions: Sessions,
     /// Wrong keys by where they came from.
     pub(crate) wrong_keys: Wrong,
+    /// What signs one person in once.
+    pub(crate) code: Code,
+    /// What is told of the calls of this second.
+    pub(crate) live: Live,
+    /// When this was put together, in seconds since 1970.
+    pub(crate) started_s: u64,
+    /// True when answers that would go on for ever have to end.
+    pub(crate) closing: watch::Sender<bool>,
     /// Writes under way. They are finished even when the client goes away, so that the data plane never misses one.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -158,6 +186,10 @@ impl<D: DataPlane> Admin<D> {
             store,
             data_plane,
             registry,
+            code: Code::default(),
+            live: Live::default(),
+            started_s: (parts.now_s)(),
+            closing: watch::Sender::new(false),
             now_s: parts.now_s,
             steady_s: parts.steady_s,
             writing: tokio::sync::Mutex::new(()),
@@ -168,6 +200,15 @@ impl<D: DataPlane> Admin<D> {
             asking: Arc::new(Semaphore::new(usage::AT_ONCE)),
             tasks: Mutex::new(JoinSet::new()),
         })
+    }
+
+    /// A code that signs one person in once, as an administrator, at `/ui/#code=…`. Codes made before are good no more.
+    /// `None` where nobody needs to sign in.
+    pub fn sign_in_code(&self) -> Option<String> {
+        let has_key = self.settings.keys.iter().any(|key| key.role == Role::Admin);
+        (self.settings.key_required && has_key)
+            .then(|| self.code.make(self.now_s()))
+            .flatten()
     }
 
     /// The data plane it tells about changes.

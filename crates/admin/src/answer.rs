@@ -32,7 +32,7 @@ pub(crate) struct Answer {
     /// Body; empty for none.
     pub(crate) body: Bytes,
     /// What follows it, made while it is sent.
-    rest: Option<Parts>,
+    rest: Option<Body>,
 }
 
 /// Texts that are sent one after the other.
@@ -78,7 +78,15 @@ impl Answer {
     /// Texts that are sent one after the other.
     pub(crate) fn parts(status: StatusCode, parts: Box<dyn Iterator<Item = String> + Send>) -> Answer {
         Answer {
-            rest: Some(Parts(parts)),
+            rest: Some(Body::new(Parts(parts))),
+            ..Answer::empty(status)
+        }
+    }
+
+    /// What comes while it is sent.
+    pub(crate) fn streamed(status: StatusCode, body: Body) -> Answer {
+        Answer {
+            rest: Some(body),
             ..Answer::empty(status)
         }
     }
@@ -118,7 +126,7 @@ impl Answer {
     /// The answer with the headers that all answers carry.
     pub(crate) fn finish(self, settings: &Settings) -> Response {
         let body = match self.rest {
-            Some(parts) => Body::new(parts),
+            Some(rest) => rest,
             None => Body::from(self.body),
         };
         let mut response = Response::new(body);

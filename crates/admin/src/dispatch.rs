@@ -22,7 +22,7 @@ use crate::query::{Query, segments};
 use crate::schema;
 use crate::settings::Mode;
 use crate::target::Target;
-use crate::{auth, body, status, usage, v1};
+use crate::{auth, body, status, ui, usage, v1};
 
 use tollgate_resources::objects::Kind;
 
@@ -67,6 +67,9 @@ impl<D: DataPlane> Admin<D> {
                 &self.data_plane,
                 observe::own_metrics(self.wrong_keys.count()),
             );
+        }
+        if ui::is_ui(&segments, &parts.headers) {
+            return ui::answer(parts, &segments);
         }
         auth::page(&self.settings, &parts.headers)?;
         if observe::is_health(&segments) {

@@ -131,8 +131,10 @@ where
 {
     let service = router(Arc::clone(&admin)).into_make_service_with_connect_info::<Client>();
     let (stopped, mut stopping) = watch::channel(false);
+    let closing = admin.closing.clone();
     let shutdown = async move {
         shutdown.await;
+        closing.send_replace(true);
         stopped.send_replace(true);
     };
     let given_up = async move {

@@ -47,7 +47,7 @@ pub(crate) async fn answer(
             word: "usage",
         });
     }
-    let reader = reader.ok_or_else(|| refusal(&QueryError::Off))?;
+    let reader = reader.ok_or_else(is_off)?;
     let now = i64::try_from(now_s).unwrap_or(i64::MAX);
     let path: Vec<&str> = segments.iter().skip(3).map(String::as_str).collect();
     let parameters = || {
@@ -107,7 +107,7 @@ fn format(query: &Query) -> Result<Format, Refusal> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     at_once: &Arc<Semaphore>,
     ask: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -125,6 +125,11 @@ async fn blocking<T: Send + 'static>(
         .await
         .map_err(|_| Refusal::Fault)?
         .map_err(|error| refusal(&error))
+}
+
+/// Usage is not kept.
+pub(crate) fn is_off() -> Refusal {
+    refusal(&QueryError::Off)
 }
 
 fn refusal(error: &QueryError) -> Refusal {

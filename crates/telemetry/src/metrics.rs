@@ -35,7 +35,8 @@ pub use number::{Counted, Counter, Gauge, Histogram};
 pub use process::{observe_build, observe_process};
 pub use traffic::{OpenConnection, Traffic};
 
-use family::{Key, Listing, Reading, Shown};
+pub use family::Key;
+use family::{Listing, Reading, Shown};
 
 /// Series of one family at most, unless its description says otherwise. What comes later is counted under [`OTHER`].
 pub const MAX_SERIES: usize = 10_000;
@@ -181,6 +182,35 @@ impl Metrics {
                 Arc::downcast(there).unwrap_or_else(|_| Arc::new(make()))
             }
         }
+    }
+
+    /// The counters of a family as they are: label values in the order of its label names, and the numbers, in the unit that
+    /// is counted. Nothing where there is no such family.
+    pub fn counted(&self, name: &str) -> Vec<(Key, u64)> {
+        let family = self.known::<Counter>(name);
+        let all = family.map(|family| family.all()).unwrap_or_default();
+        all.into_iter()
+            .map(|(key, number)| (key, number.value()))
+            .collect()
+    }
+
+    /// The histograms of a family, as [`Self::counted`].
+    pub fn distributed(&self, name: &str) -> Vec<(Key, Histogram)> {
+        let family = self.known::<Histogram>(name);
+        family.map(|family| family.all()).unwrap_or_default()
+    }
+
+    /// What is shown under a name without labels, if it is looked up when it is asked for.
+    pub fn reading(&self, name: &str) -> Option<u64> {
+        let (_, Reading(read)) = self.known::<Reading>(name)?.all().into_iter().next()?;
+        read()
+    }
+
+    /// The family of a name, if it is there and counts in this type.
+    fn known<T: Number>(&self, name: &str) -> Option<Arc<Family<T>>> {
+        let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let there: Arc<dyn Any + Send + Sync> = families.get(name)?.clone();
+        Arc::downcast(there).ok()
     }
 
     /// Changes whenever series were forgotten that somebody may keep. Who keeps numbers of families that expire gets them

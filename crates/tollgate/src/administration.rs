@@ -1,7 +1,7 @@
 //! The Admin API of a running gateway: its store, its keys, its own thread.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tollgate_admin::{DataPlane, Key, Mode, Network, Observed, Parts, Pausable, Role, Settings, TlsListener};
+use tollgate_admin::{
+    DataPlane, Key, LogLines, Mode, Network, Node, Observed, Parts, Pausable, Role, Settings, TlsListener,
+};
 use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::pool::{self, InstanceStatus, Standing};
 use tollgate_gateway::server::Encrypted;
@@ -22,12 +24,13 @@ use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Secret, SecretRef};
 use tollgate_store::{Store, StoreKey};
 use tollgate_telemetry::ledger::Reader;
+use tollgate_telemetry::metrics::Metrics;
 
 use crate::cli::Failure;
 use crate::load::env;
 use crate::secret_files::lookup;
-use crate::trust;
 use crate::upgrade::{self, AdminSettings};
+use crate::{own_log, trust};
 
 /// The variable that may hold the store's key.
 pub const STORE_KEY_VARIABLE: &str = "TOLLGATE_STORE_KEY";
@@ -52,6 +55,8 @@ pub struct Administration {
     pub addresses: Vec<SocketAddr>,
     /// Where a generated key was put, if one was.
     pub key_location: Option<PathBuf>,
+    /// What signs the person in once who has started the gateway by hand.
+    pub code: Option<String>,
 }
 
 /// The gateway as the Admin API tells it about changes, and is told how it is doing.
@@ -60,6 +65,8 @@ pub struct Plane {
     pub gateway: Arc<Gateway>,
     /// Where usage of calls is kept, if it is.
     pub usage: Option<Reader>,
+    /// What the gateway is.
+    pub node: Arc<Node>,
 }
 
 impl Observed for Plane {
@@ -89,6 +96,18 @@ impl Observed for Plane {
 
     fn explain(&self, question: Question) -> Result<Value, ExplainError> {
         self.gateway.explain(question)
+    }
+
+    fn numbers(&self) -> Option<&Metrics> {
+        Some(self.gateway.metrics())
+    }
+
+    fn node(&self) -> Arc<Node> {
+        self.node.clone()
+    }
+
+    fn log(&self) -> Option<Arc<LogLines>> {
+        Some(own_log::lines())
     }
 }
 
@@ -146,8 +165,13 @@ pub fn start(
     gateway: Arc<Gateway>,
     open: &mut dyn FnMut(upgrade::Role, SocketAddr) -> Result<TcpListener, Failure>,
 ) -> Result<Administration, Failure> {
-    let AdminSettings { admin, keys, usage } = settings;
-    let usage = usage.clone();
+    let AdminSettings {
+        admin,
+        keys,
+        usage,
+        node,
+    } = settings;
+    let (usage, node) = (usage.clone(), node.clone());
     let tls = admin.tls.as_ref().map(trust::of_admin).transpose()?;
     let settings = Settings {
         keys: keys.copy(),
@@ -173,7 +197,7 @@ pub fn start(
         plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
         ..Parts::default()
     };
-    let admin_api = tollgate_admin::Admin::new(settings, store, Plane { gateway, usage }, parts);
+    let admin_api = tollgate_admin::Admin::new(settings, store, Plane { gateway, usage, node }, parts);
     let (stop, stopped) = watch::channel(false);
     let (pause, paused) = watch::channel(false);
     let mut administration = Administration {
@@ -183,6 +207,11 @@ pub fn start(
         scheme: if tls.is_some() { "https" } else { "http" },
         addresses: Vec::new(),
         key_location: keys.location.clone(),
+        // Where nobody looks on, such as in the journal of a service, it would only lie about.
+        code: io::stderr()
+            .is_terminal()
+            .then(|| admin_api.sign_in_code())
+            .flatten(),
     };
     if let Some(address) = deployment.status {
         let listener = open(upgrade::Role::Status, address)?;
@@ -389,7 +418,7 @@ fn generated(
     {
         return Ok((Secret::from(key), config.to_path_buf()));
     }
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::new(format!(
             "cannot write the key of the Admin API to {}: {error}; set deployment.admin.admin_key",
             file.display()
@@ -401,7 +430,7 @@ fn generated(
 }
 
 /// Replaces a file in one step; only its owner may read it from now on, because it holds a key.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+fn replace(file: &Path, text: &str) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);

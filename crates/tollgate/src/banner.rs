@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use tollgate_admin::reachable;
 use tollgate_resources::Resources;
 use tollgate_resources::model::{AiAuth, AiModels, Compat, Dialect, Provider};
 
@@ -50,10 +51,15 @@ fn text(
     }
     if let Some(administration) = administration {
         for address in &administration.addresses {
-            line(format!(
-                "  Admin API      {}://{address}/apisix/admin",
-                administration.scheme
-            ));
+            let (scheme, address) = (administration.scheme, reachable(*address));
+            match &administration.code {
+                Some(code) => {
+                    line(format!("  dashboard      {scheme}://{address}/ui/#code={code}"));
+                    line("                 (signs you in once, within 15 minutes)".to_owned());
+                }
+                None => line(format!("  dashboard      {scheme}://{address}/ui/")),
+            }
+            line(format!("  Admin API      {scheme}://{address}/apisix/admin"));
         }
         if let Some(location) = &administration.key_location {
             line(format!(
@@ -78,9 +84,11 @@ fn text(
     for note in notes {
         line(format!("  note           {note}"));
     }
-    if let Some(Served { scheme, address }) = addresses.first() {
-        text.push_str(&trials(resources, &format!("{scheme}://{}", reachable(*address))));
+    for (what, line) in trials(resources, addresses) {
+        // Writing to memory does not fail.
+        let _ = writeln!(text, "\n# {what}\n{line}");
     }
+    text.push('\n');
     text
 }
 
@@ -98,20 +106,13 @@ fn configuration(source: &Source) -> String {
     }
 }
 
-/// An address a client on this machine can use.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            [127, 0, 0, 1].into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    address
-}
-
-fn trials(resources: &Resources, base: &str) -> String {
-    let mut text = String::new();
+/// Lines for a shell that try the gateway at its first address, each with what it shows.
+pub fn trials(resources: &Resources, addresses: &[Served]) -> Vec<(String, String)> {
+    let Some(Served { scheme, address }) = addresses.first() else {
+        return Vec::new();
+    };
+    let base = format!("{scheme}://{}", reachable(*address));
+    let mut lines = Vec::new();
     for route in &resources.routes {
         let Some(models) = &route.plugins.ai_models else {
             continue;
@@ -124,10 +125,9 @@ fn trials(resources: &Resources, base: &str) -> String {
             format!(r#"{{"model":"{model}",{more}"messages":[{{"role":"user","content":"Hello"}}]}}"#)
         };
         let mut curl = |what: &str, path: &str, flags: &str, body: String| {
-            let _ = write!(
-                text,
-                "\n# {what}\ncurl -s{flags} {base}{path} {auth}-H 'content-type: application/json' -d '{body}'\n"
-            );
+            let line =
+                format!("curl -s{flags} {base}{path} {auth}-H 'content-type: application/json' -d '{body}'");
+            lines.push((what.to_owned(), line));
         };
         curl("OpenAI chat", "/v1/chat/completions", "", say(model, ""));
         curl(
@@ -147,8 +147,7 @@ fn trials(resources: &Resources, base: &str) -> String {
             );
         }
     }
-    text.push('\n');
-    text
+    lines
 }
 
 fn auth(auth: Option<&AiAuth>, resources: &Resources) -> String {

@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Start the gateway
     #[command(
-        after_help = "Examples:\n  tollgate run\n      Built-in configuration: simulated models next to OpenAI's and Anthropic's, which\n      light up when OPENAI_API_KEY and ANTHROPIC_API_KEY are set.\n\n  tollgate run --config tollgate.yaml\n      Your own configuration. It is watched: a change takes effect at once, a bad change is\n      refused with its reasons and the old one keeps serving. SIGHUP reloads too.\n\n  tollgate run --rbac rbac.json\n      The NGINX AI-proxy demo's own file, on its port 4242.\n\n  tollgate run --config conf/config.yaml\n      APISIX's own file: calls on 9080, the Admin API on 9180. So are apisix.yaml, adc.yaml and\n      Kubernetes manifests.\n\n  tollgate run --admin 127.0.0.1:9180 --data-dir data\n      The Admin API beside any configuration; its key is made up and told at the first start.\n\nSignals: SIGTERM and SIGINT stop accepting and let open answers finish (server.drain), a second\none stops at once. SIGHUP reloads the configuration, SIGUSR1 reopens the access log,\nSIGUSR2 exchanges the binary (see `tollgate upgrade --help`).\nOwn messages go to standard error; RUST_LOG=debug shows more of them."
+        after_help = "Examples:\n  tollgate run\n      Built-in configuration: simulated models next to OpenAI's and Anthropic's, which\n      light up when OPENAI_API_KEY and ANTHROPIC_API_KEY are set. With the dashboard on\n      127.0.0.1:9180; its key is in data/admin.key.\n\n  tollgate run --config tollgate.yaml\n      Your own configuration. It is watched: a change takes effect at once, a bad change is\n      refused with its reasons and the old one keeps serving. SIGHUP reloads too.\n\n  tollgate run --rbac rbac.json\n      The NGINX AI-proxy demo's own file, on its port 4242.\n\n  tollgate run --config conf/config.yaml\n      APISIX's own file: calls on 9080, the Admin API on 9180. So are apisix.yaml, adc.yaml and\n      Kubernetes manifests.\n\n  tollgate run --admin 127.0.0.1:9180 --data-dir data\n      The Admin API and the dashboard beside any configuration; the key is made up and told at the\n      first start.\n\nSignals: SIGTERM and SIGINT stop accepting and let open answers finish (server.drain), a second\none stops at once. SIGHUP reloads the configuration, SIGUSR1 reopens the access log,\nSIGUSR2 exchanges the binary (see `tollgate upgrade --help`).\nOwn messages go to standard error; RUST_LOG=debug shows more of them."
     )]
     Run(RunArguments),
     /// Check a configuration and print every mistake at once
@@ -114,7 +114,7 @@ pub struct RunArguments {
     /// Address to listen on, instead of the configuration's `server.listen`; may be given more than once
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<SocketAddr>,
-    /// Serve the Admin API here too, such as 127.0.0.1:9180; a configuration file of APISIX says so by itself
+    /// Serve the Admin API and the dashboard here too, such as 127.0.0.1:9180; a configuration file of APISIX says so by itself
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
     /// Folder for what the gateway keeps: usage of calls, objects of the Admin API, conversations, their key, a generated admin key

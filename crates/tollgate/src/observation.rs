@@ -64,6 +64,7 @@ pub fn start(
             Plane {
                 gateway: gateway.clone(),
                 usage: None,
+                node: Arc::default(),
             },
             deployment.strict,
             stopped.clone(),

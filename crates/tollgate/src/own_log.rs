@@ -1,15 +1,19 @@
 //! The gateway's own messages: to standard error, which nobody waits for.
 //!
 //! Standard error may be a pipe whose reader stands still. A worker that waited for it would hold up all calls of its core, so
-//! messages go into memory, and a thread of its own writes them. What finds the memory full is lost and counted.
+//! messages go into memory, and a thread of its own writes them. What finds the memory full is lost and counted. The last ones
+//! are kept for the Admin API.
 
 use std::io::{self, IsTerminal, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tollgate_admin::LogLines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Bytes of messages that wait at most.
 const LIMIT: usize = 1024 * 1024;
@@ -23,15 +27,62 @@ static LOG: OnceLock<OwnLog> = OnceLock::new();
 /// Starts the log. `RUST_LOG` says what it tells.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
+    let all = tracing_subscriber::registry().with(filter).with(Keeper);
     // `try_init` fails only if there is a log already.
     let _ = match OwnLog::start(io::stderr(), LIMIT) {
-        Ok(own) => log.with_writer(LOG.get_or_init(|| own).clone()).try_init(),
-        Err(_) => log.with_writer(io::stderr).try_init(),
+        Ok(own) => all
+            .with(log.with_writer(LOG.get_or_init(|| own).clone()))
+            .try_init(),
+        Err(_) => all.with(log.with_writer(io::stderr)).try_init(),
     };
+}
+
+/// The last messages.
+pub fn lines() -> Arc<LogLines> {
+    LINES.clone()
+}
+
+static LINES: LazyLock<Arc<LogLines>> = LazyLock::new(Arc::default);
+
+/// Keeps every message.
+struct Keeper;
+
+impl<S: tracing::Subscriber> Layer<S> for Keeper {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => "error",
+            tracing::Level::WARN => "warn",
+            tracing::Level::INFO => "info",
+            tracing::Level::DEBUG => "debug",
+            tracing::Level::TRACE => "trace",
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        LINES.keep(time_ms, level, &(text.message + &text.fields));
+    }
+}
+
+/// A message, and what comes with it.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        use std::fmt::Write as _;
+        // Writing to memory does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
 }
 
 /// Waits until what was told is written, but not for long.

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
+use tollgate_admin::Node;
 use tollgate_gateway::server::{self, Running};
 use tollgate_gateway::{Forwarding, Gateway, Setting};
 use tollgate_resources::Resources;
@@ -17,6 +18,7 @@ use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
 
+use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
@@ -80,9 +82,10 @@ fn serve(
     let files = arguments.source.read();
     let mut loaded = arguments.source.lower(&files)?;
     let is_native = arguments.source.is_native(&files);
+    let is_offered = offer_admin(&mut loaded, arguments);
     let fixed = Fixed::of(&loaded);
     with_arguments(&mut loaded, arguments)?;
-    let (mut resources, notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
+    let (mut resources, mut notes, deployment) = (loaded.resources, loaded.notes, loaded.deployment);
     if !arguments.listen.is_empty() {
         resources.server.listen.clone_from(&arguments.listen);
     }
@@ -125,7 +128,14 @@ fn serve(
     let mut file_objects = FileObjects::default();
     let mut objects = file_objects.changes(&served(loaded.objects, &deployment)?);
     let store = if loaded.admin.is_some() || administration::has_store(&deployment, is_native) {
-        administration::open_store(&deployment)?
+        match administration::open_store(&deployment) {
+            Ok(store) => store,
+            Err(failure) if is_offered => {
+                notes.extend(not_served(&failure));
+                None
+            }
+            Err(failure) => return Err(failure),
+        }
     } else {
         None
     };
@@ -149,12 +159,21 @@ fn serve(
     let mut exclusive = Exclusive::new(gateway.clone(), deployment.clone());
     // Last, because whoever changes the configuration may expect that it is served.
     if let (Some(admin), Some(store)) = (&loaded.admin, store) {
-        let settings = AdminSettings {
-            admin: admin.clone(),
-            keys: administration::keys(admin, &deployment, arguments.source.config.as_deref())?,
-            usage,
-        };
-        exclusive.administrate(settings, store, &mut sockets)?;
+        let node = node(&resources, &arguments.source, &addresses, usage.is_some());
+        let started =
+            administration::keys(admin, &deployment, arguments.source.config.as_deref()).and_then(|keys| {
+                let settings = AdminSettings {
+                    admin: admin.clone(),
+                    keys,
+                    usage,
+                    node: Arc::new(node),
+                };
+                exclusive.administrate(settings, store, &mut sockets)
+            });
+        match started {
+            Err(failure) if is_offered => notes.extend(not_served(&failure)),
+            started => started?,
+        }
     }
     let files = if exclusive.administration().is_some() {
         arguments.source.read_again(&files)
@@ -479,6 +498,46 @@ fn same_process(a: &Server, b: &Server) -> bool {
         ..a.clone()
     };
     a == *b
+}
+
+/// Who says nothing of a configuration gets a dashboard. Returns whether that was done: calls are served without it too.
+fn offer_admin(loaded: &mut Loaded, arguments: &RunArguments) -> bool {
+    let source = &arguments.source;
+    let is_said = source.config.is_some() || source.rbac.is_some() || arguments.admin.is_some();
+    if is_said || loaded.admin.is_some() {
+        return false;
+    }
+    loaded.admin = Some(Admin::default());
+    true
+}
+
+/// Why there is no dashboard though nothing was said against it.
+fn not_served(failure: &Failure) -> impl Iterator<Item = String> {
+    failure.reasons().iter().map(|reason| {
+        format!(
+            "no dashboard, but calls are served: {reason}; --admin ADDRESS and --data-dir DIR choose others"
+        )
+    })
+}
+
+/// What the Admin API tells of this gateway.
+fn node(resources: &Resources, source: &Source, addresses: &[Served], keeps_usage: bool) -> Node {
+    let files = source.rbac.iter().chain(&source.config);
+    let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+    Node {
+        listeners: addresses
+            .iter()
+            .map(|served| (served.scheme, served.address))
+            .collect(),
+        source: match files.is_empty() {
+            true => "built in".to_owned(),
+            false => files.join(", "),
+        },
+        files,
+        keeps_usage,
+        has_redis: resources.responses.redis.is_some(),
+        trials: banner::trials(resources, addresses),
+    }
 }
 
 /// What the command line says over the configuration.

@@ -12,6 +12,7 @@ mod plan;
 mod problem;
 mod session;
 mod versions;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -129,6 +130,8 @@ impl<D: DataPlane> Admin<D> {
             ["audit", ..] => self.audit(&asked).await,
             ["versions", ..] => self.versions(&asked).await,
             ["plan"] => self.plan(&asked, parts, body).await,
+            ["status" | "live" | "overview" | "logs"] => self.watch(&asked).await,
+            ["playground", _, ..] => self.playground(&asked, parts, body).await,
             _ => Err(Problem::unknown(
                 "there is no such path; GET /tollgate/v1/openapi.json lists those that there are",
             )),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{audit, explain, instances, plan, session, versions};
+use super::{audit, explain, instances, plan, session, versions, watch};
 use crate::usage;
 
 /// The whole document.
@@ -14,6 +14,7 @@ pub(crate) fn document() -> Value {
     audit::describe(&mut paths);
     versions::describe(&mut paths);
     plan::describe(&mut paths);
+    watch::describe(&mut paths);
     usage::describe(&mut paths);
     json!({
         "openapi": "3.1.0",

@@ -15,8 +15,10 @@ use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::audit;
 use crate::auth::{self, SESSION_COOKIE};
+use crate::errors::Refusal;
 use crate::query::Query;
 use crate::sessions::{self, Found, Session};
+use crate::settings::Role;
 use crate::time;
 
 impl<D: DataPlane> Admin<D> {
@@ -49,7 +51,10 @@ impl<D: DataPlane> Admin<D> {
     }
 
     async fn sign_in(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Problem> {
-        let members = self.members(parts, body, &["key"]).await?;
+        let members = self.members(parts, body, &["key", "code"]).await?;
+        if let Some(code) = members.get("code").and_then(Value::as_str) {
+            return self.sign_in_by_code(client, code).await;
+        }
         let Some(key) = members.get("key").and_then(Value::as_str) else {
             return Err(Problem::invalid(
                 "key",
@@ -88,6 +93,26 @@ impl<D: DataPlane> Admin<D> {
                 "a sign-in could not be written to the store"
             );
         }
+    }
+
+    /// Signs in whom the gateway has shown its code, as the first administrator of its keys.
+    async fn sign_in_by_code(&self, client: IpAddr, code: &str) -> Result<Answer, Problem> {
+        let key = self.settings.keys.iter().find(|key| key.role == Role::Admin);
+        let is_good = self.code.use_up(code.as_bytes(), self.now_s());
+        let Some(key) = key.filter(|_| is_good) else {
+            if let Some(seconds) = self.wrong_keys.add(client) {
+                return Err(Refusal::WrongKeys(seconds).into());
+            }
+            self.tell_refused(Via::Key, client, None, "wrong code").await;
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "this link was used already, or is too old; sign in with the key of the Admin API",
+            ));
+        };
+        let key = key.key.expose().as_bytes();
+        let actor = self.actor_of_key(client, key)?;
+        self.begin(Session::new(actor, Some(key), self.now_s())).await
     }
 
     /// Begins a session and tells it to its browser.
@@ -216,9 +241,11 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
                 "security": [],
                 "requestBody": {"required": true, "content": {"application/json": {"schema": {
                     "type": "object",
-                    "required": ["key"],
                     "additionalProperties": false,
-                    "properties": {"key": {"type": "string"}},
+                    "properties": {
+                        "key": {"type": "string", "description": "a key of the Admin API"},
+                        "code": {"type": "string", "description": "in place of a key: what stands behind `#code=` of the address that a gateway has printed"},
+                    },
                 }}}},
                 "responses": {
                     "200": told,

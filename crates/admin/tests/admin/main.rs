@@ -10,6 +10,7 @@
 mod access;
 mod common;
 mod consumers;
+mod dashboard;
 mod documents;
 mod history;
 mod lists;

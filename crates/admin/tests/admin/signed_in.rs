@@ -110,7 +110,7 @@ async fn who_signs_in_wrong_is_told_so_and_a_page_of_another_origin_cannot() {
     let told = send(&api, "POST", SESSION, &[], json!({"key": KEY, "role": "admin"})).await;
     assert_eq!(
         told.is(400).json()["error"],
-        json!({"code": "invalid", "field": "role", "message": "there is no member `role`; the members are key"})
+        json!({"code": "invalid", "field": "role", "message": "there is no member `role`; the members are key, code"})
     );
     let told = send(&api, "POST", SESSION, &[], json!({})).await;
     assert_eq!(told.is(400).json()["error"]["field"], "key");

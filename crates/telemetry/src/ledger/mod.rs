@@ -11,6 +11,7 @@
 mod calls;
 mod error;
 mod numbers;
+mod overview;
 mod postgres;
 mod priced;
 mod query;
@@ -43,6 +44,7 @@ use crate::metrics::Metrics;
 
 pub use calls::{Call, Calls};
 pub use error::{LedgerError, QueryError};
+pub use overview::{Overview, Percentiles, Point, Range, Timeline};
 pub use priced::priced;
 pub use query::{Group, Usage};
 pub use reader::Reader;
@@ -51,7 +53,7 @@ pub use reprice::{Change, Changed, Repriced, Repricer};
 pub use rollup::Sums;
 pub use row::{Row, Value};
 pub use schema::{Column, KEY_COLUMNS, Kind, Measure, VERSION};
-pub use span::{parse_time, time_text};
+pub use span::{millis_text, parse_time, time_text};
 
 /// Where the ledger is kept.
 #[derive(Clone)]

@@ -233,6 +233,16 @@ fn parts(usage: &Usage, kept_since: Option<i64>) -> (i64, i64, Vec<Part>) {
     (since, until, parts.collect())
 }
 
+/// A time as a group of an answer has it; empty for groups that are no times.
+pub(super) fn time_of(group: Group, seconds: i64) -> String {
+    match group {
+        Group::Hour => hour_text(seconds),
+        Group::Day => day_text(seconds),
+        Group::Month => month_text(seconds),
+        Group::Key(_) => String::new(),
+    }
+}
+
 fn first_hour(session: &mut Session) -> Result<Option<i64>, QueryError> {
     first(session, HOURS)
 }
@@ -318,13 +328,11 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
         let time = row.number(0).unwrap_or(0);
         let mut key = 0;
         let group = usage.by.iter().map(|group| match group {
-            Group::Hour => hour_text(time),
-            Group::Day => day_text(time),
-            Group::Month => month_text(time),
             Group::Key(_) => {
                 key += 1;
                 row.text(key).unwrap_or_default().to_owned()
             }
+            time_group => time_of(*time_group, time),
         });
         let group = group.collect();
         let mut sums = Sums::default();

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::calls::{self, Call, Calls};
 use super::error::{LedgerError, QueryError};
+use super::overview::{self, Overview, Timeline};
 use super::postgres::Link;
 use super::query::{self, Usage};
 use super::report::Report;
@@ -53,6 +54,14 @@ impl Reader {
     /// The store cannot be read, or it takes too long.
     pub fn call(&self, request_id: &str) -> Result<Option<Call>, QueryError> {
         calls::one(&mut self.session()?, request_id)
+    }
+
+    /// A time at a glance: how calls went along it, and by whom.
+    ///
+    /// # Errors
+    /// The store cannot be read, or it takes too long.
+    pub fn overview(&self, overview: &Overview) -> Result<Timeline, QueryError> {
+        overview::answer(&mut self.session()?, overview)
     }
 
     pub(super) fn session(&self) -> Result<Session, QueryError> {

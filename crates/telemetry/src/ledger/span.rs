@@ -56,7 +56,7 @@ pub fn time_text(seconds: i64) -> String {
 }
 
 /// The same with milliseconds.
-pub(super) fn millis_text(milliseconds: i64) -> String {
+pub fn millis_text(milliseconds: i64) -> String {
     let time = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
     format!("{time:.3}")
 }

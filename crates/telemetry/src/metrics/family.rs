@@ -58,7 +58,7 @@ pub struct Family<T> {
 }
 
 /// Label values.
-pub(super) type Key = Arc<[Box<str>]>;
+pub type Key = Arc<[Box<str>]>;
 
 struct Series<T> {
     number: T,
@@ -185,6 +185,15 @@ impl<T: Number> Family<T> {
             seen: None,
         });
         made.number.clone()
+    }
+
+    /// All series as they are: label values in the order of the label names, and the number.
+    pub(super) fn all(&self) -> Vec<(Key, T)> {
+        let series = self.lock();
+        let shown = series.iter().filter(|(_, series)| !series.is_over());
+        shown
+            .map(|(key, series)| (key.clone(), series.number.clone()))
+            .collect()
     }
 
     /// Puts a number where there may be another one already.

@@ -141,8 +141,8 @@ impl Histogram {
         counted
     }
 
-    /// The upper bounds of its buckets.
-    pub(super) fn bounds(&self) -> &[u64] {
+    /// The upper bounds of its buckets, in the unit that is counted.
+    pub fn bounds(&self) -> &[u64] {
         &self.0.bounds
     }
 

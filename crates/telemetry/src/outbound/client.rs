@@ -98,7 +98,7 @@ impl Driver {
         clippy::disallowed_methods,
         reason = "the task ends with the connection that owns it"
     )]
-    fn start<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
+    pub(super) fn start<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
         // What breaks it is told to whoever waits for an answer; here there is nobody left to tell.
         Driver(tokio::spawn(async move { drop(connection.await) }))
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate_admin::Node;
 use tollgate_gateway::{Change, Gateway};
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment};
 use tollgate_resources::objects::ObjectKey;
@@ -25,6 +26,8 @@ pub struct AdminSettings {
     pub keys: Keys,
     /// Where usage is read.
     pub usage: Option<Reader>,
+    /// What the gateway is.
+    pub node: Arc<Node>,
 }
 
 /// What only one process may have.
@@ -62,14 +65,18 @@ impl Exclusive {
         sockets: &mut Sockets,
     ) -> Result<(), Failure> {
         self.store = Some(store.clone());
-        let administration = administration::start(
+        let started = administration::start(
             &settings,
             &self.deployment,
             store,
             self.gateway.clone(),
             &mut |role, address| sockets.for_one(role, address),
-        )?;
-        self.administration = Some(administration);
+        );
+        if started.is_err() {
+            // Who goes on without it keeps nobody else from it.
+            self.store = None;
+        }
+        self.administration = Some(started?);
         self.settings = Some(settings);
         Ok(())
     }

@@ -1,0 +1,166 @@
+//! What the dashboard watches: `status`, `live`, `overview` and `logs`; and `playground`, a call through the front door.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{Asked, Problem};
+use crate::admin::{Admin, DataPlane};
+use crate::answer::Answer;
+use crate::{body, events, live, log, node, overview, playground, usage};
+
+impl<D: DataPlane> Admin<D> {
+    /// Answers a question about how the gateway is doing.
+    pub(crate) async fn watch(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Answer, Problem> {
+        if asked.method != Method::GET {
+            return Err(Problem::method("GET"));
+        }
+        let word = asked.path.first().copied().unwrap_or_default();
+        if asked.actor.scope().is_some() && word != "status" {
+            return Err(Problem::forbidden(
+                "this tells of all teams; the role team_admin sees its own at /tollgate/v1/teams, /keys and /budgets",
+            ));
+        }
+        match word {
+            "status" => {
+                asked.only_parameters(&[])?;
+                let ready = self.data_plane.ready();
+                let (started, now) = (self.started_s, self.now_s());
+                let told = node::told(&self.data_plane.node(), &self.store, ready, started, now);
+                Ok(Answer::json(StatusCode::OK, told))
+            }
+            "logs" => {
+                asked.only_parameters(&["limit", "level", "text", "follow"])?;
+                log::answer(asked.query, self.data_plane.log(), &self.closing)
+            }
+            "overview" => {
+                asked.only_parameters(&["range", "by"])?;
+                let now = i64::try_from(self.now_s()).unwrap_or(i64::MAX);
+                let question = overview::asked(asked.query, now)?;
+                let reader = self.data_plane.usage().ok_or_else(usage::is_off)?;
+                let found = usage::blocking(&self.asking, move || reader.overview(&question)).await?;
+                Ok(overview::told(asked.query, &found))
+            }
+            _ => {
+                asked.only_parameters(&[])?;
+                let admin = Arc::clone(self);
+                Ok(events::answer(live::BEAT, &self.closing, move || {
+                    let metrics = admin.data_plane.numbers()?;
+                    admin.live.event(metrics, Instant::now(), now_ms())
+                }))
+            }
+        }
+    }
+
+    /// Passes a call to the gateway's own listener.
+    pub(crate) async fn playground(
+        &self,
+        _asked: &Asked<'_>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Answer, Problem> {
+        let body = body::read(&parts.headers, body, playground::BODY_LIMIT).await?;
+        playground::answer(&self.data_plane.node(), parts, body).await
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Describes the paths.
+pub(crate) fn describe(paths: &mut Map<String, Value>) {
+    let parameter = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let read = |summary: &str, kind: &str, parameters: Vec<Value>| {
+        json!({"get": {
+            "tags": ["watch"],
+            "summary": summary,
+            "parameters": parameters,
+            "responses": {
+                "200": {"description": "The answer.", "content": {kind: {}}},
+                "400": {"$ref": "#/components/responses/refused"},
+                "401": {"$ref": "#/components/responses/unauthorized"},
+                "403": {"$ref": "#/components/responses/forbidden"},
+                "404": {"$ref": "#/components/responses/unknown"},
+            },
+        }})
+    };
+    let (json_kind, events) = ("application/json", "text/event-stream");
+    paths.insert(
+        "/status".to_owned(),
+        read(
+            "What this gateway is: version, listeners, configuration, objects, and calls to try.",
+            json_kind,
+            Vec::new(),
+        ),
+    );
+    paths.insert(
+        "/live".to_owned(),
+        read(
+            "What goes on now, an event a second: calls, errors, tokens and cost per second, in flight, percentiles of the last half minute, by model, provider and consumer.",
+            events,
+            Vec::new(),
+        ),
+    );
+    paths.insert(
+        "/overview".to_owned(),
+        read(
+            "A time at a glance: sums and percentiles step by step, and who made the calls.",
+            json_kind,
+            vec![
+                parameter(
+                    "range",
+                    "how long back; `1h` where nothing is said",
+                    json!({"enum": ["15m", "1h", "24h", "7d", "30d"]}),
+                ),
+                parameter(
+                    "by",
+                    "groups; `model` where nothing is said",
+                    json!({"enum": ["model", "provider", "consumer", "route", "instance"]}),
+                ),
+            ],
+        ),
+    );
+    paths.insert(
+        "/logs".to_owned(),
+        read(
+            "The last lines of the gateway's own log; with `follow=true` as events, with those to come.",
+            json_kind,
+            vec![
+                parameter(
+                    "limit",
+                    "lines; 200 where nothing is said",
+                    json!({"type": "integer", "minimum": 1, "maximum": 2000}),
+                ),
+                parameter(
+                    "level",
+                    "the least grave that is told",
+                    json!({"enum": ["error", "warn", "info", "debug", "trace"]}),
+                ),
+                parameter(
+                    "text",
+                    "only lines with this in them, in any case",
+                    json!({"type": "string"}),
+                ),
+                parameter("follow", "goes on with lines to come", json!({"type": "boolean"})),
+            ],
+        ),
+    );
+    paths.insert(
+        "/playground/{path}".to_owned(),
+        json!({"post": {
+            "tags": ["watch"],
+            "summary": "Makes a call through the gateway's own front door and passes its answer on while it comes.",
+            "parameters": [
+                {"name": "path", "in": "path", "required": true, "schema": {"type": "string"}, "description": "the call's path, such as `v1/chat/completions`"},
+                {"name": "x-playground-key", "in": "header", "schema": {"type": "string"}, "description": "the key of a consumer that the call is made with; none where calls need none"},
+            ],
+            "responses": {"default": {"description": "What the call was answered; `x-tollgate-playground-key` says whose key was used."}},
+        }}),
+    );
+}
