@@ -131,8 +131,8 @@ pub(super) fn describe(paths: &mut Map<String, Value>) {
             "ejected_for_ms": {"type": ["integer", "null"]},
             "ill_by_checks": {"type": "boolean"},
             "in_flight": {"type": ["integer", "null"], "description": "calls under way; null where there is nothing to choose"},
-            "first_token_ms": {"type": ["integer", "null"], "description": "until the first token of a stream, as measured lately"},
-            "whole_answer_ms": {"type": ["integer", "null"], "description": "until another answer was there"},
+            "first_token_ms": {"type": ["integer", "null"], "description": "until the first token of a stream, in the last answers"},
+            "whole_answer_ms": {"type": ["integer", "null"], "description": "until other answers were there as a whole"},
         },
     });
     let parameters = json!([{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}]);

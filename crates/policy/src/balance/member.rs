@@ -38,8 +38,11 @@ pub struct MemberState {
 
 #[derive(Clone, Copy, Debug)]
 struct Latency {
+    /// What is reckoned with: failures count as slow, and what is long ago as fast.
     seconds: f64,
     at: Instant,
+    /// What answers took, for people: half of it the last one.
+    answers: Option<f64>,
 }
 
 /// A call that a member is answering. Dropping it ends that.
@@ -85,11 +88,11 @@ impl MemberState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// What was measured last: until the first token of a stream, or until another answer was there as a whole. `None` if it was
+    /// What answers took lately: until the first token of a stream, or until another answer was there as a whole. `None` if it was
     /// not measured yet.
     pub fn usual(&self, streams: bool) -> Option<Duration> {
         let latency = *self.latency_of(streams);
-        latency.and_then(|latency| Duration::try_from_secs_f64(latency.seconds).ok())
+        Duration::try_from_secs_f64(latency?.answers?).ok()
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -110,9 +113,22 @@ impl MemberState {
         self.latency_of(streams).map(|latency| latency.at(now, decay))
     }
 
-    fn measured(&self, streams: bool, now: Instant, took: Duration, decay: Duration) {
+    /// Something was measured that counts as this. `answer` is what an answer took, if it was one.
+    fn measured(
+        &self,
+        streams: bool,
+        now: Instant,
+        took: Duration,
+        answer: Option<Duration>,
+        decay: Duration,
+    ) {
         let took = took.as_secs_f64();
         let mut latency = self.latency_of(streams);
+        let before = latency.and_then(|latency| latency.answers);
+        let answers = match (before, answer.map(|answer| answer.as_secs_f64())) {
+            (Some(before), Some(last)) => Some(f64::midpoint(before, last)),
+            (before, last) => last.or(before),
+        };
         *latency = Some(match *latency {
             Some(before) => {
                 let weight = weight_after(before.at, now, decay);
@@ -121,11 +137,13 @@ impl MemberState {
                     // A peak counts at once; that it is over has to show.
                     seconds: smoothed.max(took),
                     at: before.at.max(now),
+                    answers,
                 }
             }
             None => Latency {
                 seconds: took,
                 at: now,
+                answers,
             },
         });
     }
@@ -154,7 +172,8 @@ impl InFlight {
 
     /// The member answered: its first token, or its head where there are no tokens, came after this time.
     pub fn answered(&self, now: Instant, after: Duration) {
-        self.state.measured(self.streams, now, after, self.decay);
+        self.state
+            .measured(self.streams, now, after, Some(after), self.decay);
     }
 
     /// The member failed after this time. It counts as twice as slow as it was, so that failing again and again makes it look
@@ -166,7 +185,7 @@ impl InFlight {
             .unwrap_or(FAILURES_COUNT_AS)
             .clamp(FAILURE_COUNTS_AS, FAILURES_COUNT_AS);
         self.state
-            .measured(self.streams, now, after.max(counts_as), self.decay);
+            .measured(self.streams, now, after.max(counts_as), None, self.decay);
     }
 }
 
