@@ -25,12 +25,34 @@ pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("adc", adc::adc),
     ("manifests", adc::manifests),
     ("admin_json", |bytes| of_text(bytes, object)),
+    ("governance", |bytes| of_text(bytes, governed)),
 ];
 
 fn of_text(bytes: &[u8], check: fn(&str)) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         detect(text);
         check(text);
+    }
+}
+
+/// What is read of a team, a budget, a limit or a key is written so that it is read as the same, and what is refused names a
+/// member.
+fn governed(text: &str) {
+    use tollgate_resources::governance as own;
+
+    let _ = (own::read_time(text), own::micro_usd(text));
+    let Ok(Value::Object(value)) = serde_json::from_str(text) else {
+        return;
+    };
+    let refused = [
+        own::team(&value).map(|read| assert_eq!(own::team(&own::team_json(&read)).as_ref(), Ok(&read))),
+        own::budget(&value).map(|read| assert_eq!(own::budget(&own::budget_json(&read)).as_ref(), Ok(&read))),
+        own::limit(&value).map(|read| assert_eq!(own::limit(&own::limit_json(&read)).as_ref(), Ok(&read))),
+        own::virtual_key(&value)
+            .map(|read| assert_eq!(own::virtual_key(&own::stored_key_json(&read)).as_ref(), Ok(&read))),
+    ];
+    for wrong in refused.into_iter().filter_map(Result::err) {
+        assert!(!wrong.field.is_empty() && wrong.text.contains(&wrong.field));
     }
 }
 

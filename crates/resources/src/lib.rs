@@ -20,6 +20,7 @@ pub mod apisix;
 mod check;
 pub mod egress;
 mod glob;
+pub mod governance;
 mod json;
 pub mod kubernetes;
 mod lowered;

@@ -7,9 +7,6 @@ use crate::tree::{Fault, FaultKind, Node, Path, SyntaxError};
 /// Longest part of the file that a mistake repeats, in characters.
 const MAX_QUOTE: usize = 80;
 
-/// Keys that later versions will know. Saying so is better than "unknown key".
-const PLANNED_KEYS: [&str; 2] = ["budget", "limits"];
-
 /// Collects mistakes and notes about one file, and knows where its values stand.
 pub(crate) struct Report {
     file: String,
@@ -63,9 +60,6 @@ impl Report {
     /// Records what does not fit the type of the file.
     pub(crate) fn fault(&mut self, fault: &Fault) {
         match &fault.kind {
-            FaultKind::UnknownKey { key, .. } if PLANNED_KEYS.contains(&key.as_str()) => {
-                self.mistake(&fault.path, "not supported by this version");
-            }
             FaultKind::UnknownKey { key, allowed: words } => {
                 self.mistake(&fault.path, unknown("key", key, words.iter().copied()));
             }

@@ -53,6 +53,7 @@ pub(crate) fn key_of(name: &str) -> Option<ObjectKey> {
     let (collection, id) = name.split_once('/')?;
     let kind = Kind::ALL
         .into_iter()
+        .chain(Kind::OWN)
         .find(|kind| kind.collection() == collection)?;
     Some(ObjectKey::new(kind, id))
 }

@@ -122,10 +122,19 @@ impl Store {
         self.reader().list(Kind::Credential, &prefix)
     }
 
-    /// Everything, of one moment: in the order of [`Kind::ALL`], then by `created_index`.
+    /// Everything that APISIX has a kind for, of one moment: in the order of [`Kind::ALL`], then by `created_index`.
     pub fn all(&self) -> Vec<Arc<Object>> {
         let index = self.reader();
         Kind::ALL
+            .into_iter()
+            .flat_map(|kind| index.list(kind, ""))
+            .collect()
+    }
+
+    /// All objects of the kinds that APISIX does not have, of one moment, as [`Store::all`].
+    pub fn own(&self) -> Vec<Arc<Object>> {
+        let index = self.reader();
+        Kind::OWN
             .into_iter()
             .flat_map(|kind| index.list(kind, ""))
             .collect()

@@ -6,8 +6,9 @@ use super::variables::{self, Typing, Undefined};
 use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
-use crate::model::{Admin, Deployment, Logging, PriceSettings, Server, Traces, Usage};
+use crate::model::{Admin, Deployment, Governance, Logging, PriceSettings, Server, Traces, Usage};
 use crate::native::file::EgressEntry;
+use crate::native::governance::{self, GovernanceEntry};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
 use crate::native::prices::{self, PricesEntry};
 use crate::native::server::{lower_egress, lower_max_wrong_keys};
@@ -117,6 +118,8 @@ pub struct Own {
     pub usage: Usage,
     /// What models cost by the operator's word.
     pub prices: PriceSettings,
+    /// How spending is counted, and who is told of it.
+    pub governance: Governance,
 }
 
 impl Own {
@@ -131,6 +134,7 @@ impl Own {
         let traces = section.typed::<TracesEntry>("traces", report);
         let usage = section.typed::<UsageEntry>("usage", report);
         let prices = section.typed::<PricesEntry>("prices", report);
+        let governance = section.typed::<GovernanceEntry>("governance", report);
         Own {
             logging: logging::lower(
                 logging.as_ref(),
@@ -141,6 +145,11 @@ impl Own {
             traces: traces::lower(traces.as_ref(), &at("traces"), report),
             usage: usage::lower(usage.as_ref(), &at("usage"), report),
             prices: prices::lower(prices.as_ref(), &at("prices"), report),
+            governance: {
+                let mut lowered = Governance::default();
+                governance::lower_settings(governance.as_ref(), &at("governance"), &mut lowered, report);
+                lowered
+            },
         }
     }
 }

@@ -81,6 +81,7 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
                 "loggers",
                 "traces",
                 "usage",
+                "governance",
                 "metrics",
                 "prices",
                 "max_wrong_keys",

@@ -19,6 +19,9 @@ pub struct Consumer {
     /// Free text for reports, such as `team: search`.
     #[serde(skip_serializing_if = "Named::is_empty")]
     pub labels: Named<String>,
+    /// The team it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
 }
 
 impl Consumer {

@@ -13,6 +13,7 @@ mod admin;
 mod ai_auth;
 mod ai_models;
 mod consumer;
+mod governance;
 mod instance;
 mod logging;
 mod metrics;
@@ -34,6 +35,10 @@ pub use admin::{
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
+pub use governance::{
+    Amount, Budget, FormerSecret, Governance, KeyHash, Limit, OnRedisDown, Period, Rate, Subject, Team,
+    VirtualKey, Webhook, Window,
+};
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};
 pub use logging::{
     HttpLog, KafkaLog, KafkaMechanism, KafkaSasl, LogAcks, LogBatch, LogPlace, Logger, Logging,
@@ -76,4 +81,7 @@ pub struct Resources {
     /// How calls are counted for Prometheus, and where the numbers are told.
     #[serde(skip_serializing_if = "Metrics::is_default")]
     pub metrics: Metrics,
+    /// Teams, and what consumers and teams may spend.
+    #[serde(skip_serializing_if = "Governance::is_default")]
+    pub governance: Governance,
 }

@@ -10,10 +10,11 @@ use crate::tree::Path;
 /// Lowers `auth`.
 pub(super) fn lower(file: &File, server: &Server, report: &mut Report) -> AiAuth {
     let path = Path::of(["auth"]);
-    let consumers = report
-        .tree
-        .get("consumers")
-        .is_some_and(|node| node.keys().next().is_some());
+    // Keys of teams are made at runtime.
+    let consumers = ["consumers", "teams"].iter().any(|name| {
+        let node = report.tree.get(name);
+        node.is_some_and(|node| node.keys().next().is_some())
+    });
     match &file.auth {
         Some(AuthEntry::Key) => {
             if !consumers {

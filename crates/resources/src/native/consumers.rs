@@ -38,12 +38,22 @@ pub(super) fn lower(file: &File, models: &Models, report: &mut Report, env: Env<
             keys: keys.into_iter().map(|(_, key)| key.clone()).collect(),
             access: lower_access(entry, &path.key("models"), models, report),
             labels: entry.labels.clone(),
+            team: lower_team(entry, file, &path, report),
         });
     }
     if in_clear {
         report.note("consumers: keys are written in clear; `$env://NAME` keeps them out of the file");
     }
     consumers
+}
+
+fn lower_team(entry: &ConsumerEntry, file: &File, path: &Path, report: &mut Report) -> Option<String> {
+    let team = entry.team.as_ref()?;
+    if !file.teams.contains(team) {
+        let known: Vec<&str> = file.teams.iter().map(|(name, _)| name).collect();
+        report.mistake(&path.key("team"), unknown("team", team, known.iter().copied()));
+    }
+    Some(team.clone())
 }
 
 fn written_keys<'a>(

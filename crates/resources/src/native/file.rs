@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
+use super::governance::{BudgetEntry, GovernanceEntry, LimitEntry, OneOrMany, TeamEntry};
 use super::logging::{LoggerEntry, LoggingEntry};
 use super::prices::PricesEntry;
 use super::traces::TracesEntry;
@@ -31,6 +32,11 @@ pub(crate) struct File {
     /// Who may call, by name.
     #[serde(default)]
     pub(crate) consumers: Named<ConsumerEntry>,
+    /// Teams of consumers, which share models, budgets and limits, by id.
+    #[serde(default)]
+    pub(crate) teams: Named<TeamEntry>,
+    /// How spending is counted, and who is told of it.
+    pub(crate) governance: Option<GovernanceEntry>,
     /// How the gateway finds out who is calling. Default: `key` when there are consumers, else `none`.
     pub(crate) auth: Option<AuthEntry>,
     /// What to do when a provider cannot express a part of a request. Default: `lenient`.
@@ -195,6 +201,16 @@ pub(crate) struct ConsumerEntry {
     /// Free text for reports, such as `team: search`.
     #[serde(default)]
     pub(crate) labels: Named<String>,
+    /// The team it belongs to.
+    pub(crate) team: Option<String>,
+    /// What it may spend, such as `{usd: 50, per: month}`.
+    pub(crate) budget: Option<BudgetEntry>,
+    /// Several budgets, instead of `budget`.
+    #[serde(default)]
+    pub(crate) budgets: Vec<BudgetEntry>,
+    /// How often, how much or how many at once: `{tokens: 100000, per: minute}`, or a list of such limits.
+    #[serde(default)]
+    pub(crate) limits: OneOrMany<LimitEntry>,
 }
 
 /// Models a consumer may use, with a fallback of their own.

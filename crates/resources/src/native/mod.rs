@@ -12,6 +12,7 @@ mod auth;
 mod choice;
 mod consumers;
 pub(crate) mod file;
+pub(crate) mod governance;
 pub(crate) mod logging;
 mod metrics;
 mod models;
@@ -79,6 +80,7 @@ pub fn lower_native(
     let mut providers = Providers::new(&file, &mut report);
     let models = models::lower(&file, compat, &mut providers, &mut report, env);
     let consumers = consumers::lower(&file, &models, &mut report, env);
+    let governance = governance::lower(&file, &mut report);
     let server = lower_server(&file.server, &mut report);
     let responses = responses::lower(file.responses.as_ref(), &mut report);
     let places = [&Path::of(["logging"]), &Path::of(["loggers"])];
@@ -113,6 +115,7 @@ pub fn lower_native(
         prices,
         usage,
         metrics,
+        governance,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -69,7 +69,8 @@ pub(super) fn lower(entry: Option<&ResponsesEntry>, report: &mut Report) -> Resp
     responses
 }
 
-fn lower_redis(entry: &RedisEntry, path: &Path, report: &mut Report) -> Option<Redis> {
+/// Lowers where a Redis is, which stands at `path`.
+pub(super) fn lower_redis(entry: &RedisEntry, path: &Path, report: &mut Report) -> Option<Redis> {
     let servers = lower_servers(entry, path, report);
     if entry.sentinels.is_none() {
         let alone = [
@@ -94,7 +95,7 @@ fn lower_redis(entry: &RedisEntry, path: &Path, report: &mut Report) -> Option<R
                 "the password is empty; name a variable, such as `$env://NAME`, or leave it out",
             ),
             Some(password) if password.variables().next().is_none() => report.note(format!(
-                "responses.redis.{key}: written in clear; `$env://NAME` keeps it out of the file"
+                "{path}.{key}: written in clear; `$env://NAME` keeps it out of the file"
             )),
             _ => {}
         }

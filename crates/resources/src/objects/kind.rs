@@ -31,6 +31,14 @@ pub enum Kind {
     Proto,
     /// A route of TCP streams; only listed (always empty), because tools ask for it.
     StreamRoute,
+    /// Several consumers that share models, budgets and limits. Not a kind of APISIX's, as those below.
+    Team,
+    /// A virtual key.
+    VirtualKey,
+    /// What may be spent in a time.
+    Budget,
+    /// How often, how much or how many at once.
+    Limit,
 }
 
 /// Where a kind stands in the Admin API's paths and in a standalone document.
@@ -45,7 +53,15 @@ pub struct Place {
 }
 
 impl Kind {
-    /// All kinds, in the order in which a whole configuration lists and compiles them: what is referred to comes first.
+    /// The kinds that APISIX does not have. They are kept in the same store, and are no part of its API or documents.
+    pub const OWN: [Kind; 4] = [Kind::Team, Kind::VirtualKey, Kind::Budget, Kind::Limit];
+
+    /// Whether APISIX does not have it.
+    pub fn is_own(self) -> bool {
+        Kind::OWN.contains(&self)
+    }
+
+    /// All kinds of APISIX's, in the order in which a whole configuration lists and compiles them: what is referred to comes first.
     pub const ALL: [Kind; 13] = [
         Kind::Secret,
         Kind::PluginMetadata,
@@ -78,6 +94,10 @@ impl Kind {
             Kind::Ssl => ("ssls", "ssl", "ssl"),
             Kind::Proto => ("protos", "proto", "proto"),
             Kind::StreamRoute => ("stream_routes", "stream route", "stream_route"),
+            Kind::Team => ("teams", "team", "team"),
+            Kind::VirtualKey => ("keys", "key", "key"),
+            Kind::Budget => ("budgets", "budget", "budget"),
+            Kind::Limit => ("limits", "limit", "limit"),
         };
         Place {
             collection,

@@ -101,6 +101,7 @@ pub fn lower_rbac(
     for (username, entry) in section(&tree, "users", &mut report) {
         let access = access(entry, &Path::of(["users", username]), &models, &tree, &mut report);
         consumers.push(Consumer {
+            team: None,
             username: username.to_owned(),
             keys: Vec::new(),
             access,
@@ -148,6 +149,7 @@ pub fn lower_rbac(
         },
     };
     let (resources, notes) = report.finish(Resources {
+        governance: crate::model::Governance::default(),
         routes: vec![route],
         consumers,
         server,

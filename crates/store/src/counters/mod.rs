@@ -457,6 +457,11 @@ impl Reservation {
         self.held.amount
     }
 
+    /// Whether it is counted in Redis, where others see it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.counters.0, Home::Redis(_))
+    }
+
     /// Replaces what was reserved by what was used, which may be more. It never waits; in Redis it happens a moment later.
     pub fn settle(mut self, used: u64, now: SystemTime) {
         self.is_settled = true;

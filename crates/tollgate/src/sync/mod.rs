@@ -29,6 +29,7 @@ use tollgate_resources::objects::{Kind, ObjectKey};
 use crate::cli::{DumpArguments, Failure, FilesArguments, SyncArguments};
 use crate::load::env;
 pub use client::Admin;
+pub use path::segment;
 use plan::{Change, is_meant, owned, plan};
 use show::{Colours, Progress, show};
 

@@ -163,6 +163,8 @@ impl Selection {
                 Kind::GlobalRule => &[ResourceType::GlobalRule],
                 Kind::PluginMetadata => &[ResourceType::PluginMetadata],
                 Kind::ConsumerGroup | Kind::PluginConfig | Kind::Secret | Kind::Proto => return false,
+                // No tool of APISIX's knows them.
+                Kind::Team | Kind::VirtualKey | Kind::Budget | Kind::Limit => return false,
             },
         };
         let named = |list: &[ResourceType]| types.iter().any(|one| list.contains(one));

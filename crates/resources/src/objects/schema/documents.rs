@@ -58,6 +58,8 @@ fn of_kind(kind: Kind) -> &'static Document {
         Kind::Ssl => &SSL,
         Kind::Proto => &PROTO,
         Kind::StreamRoute => &STREAM_ROUTE,
+        // They are read by types of their own.
+        Kind::Team | Kind::VirtualKey | Kind::Budget | Kind::Limit => &NOTHING,
     }
 }
 
@@ -121,6 +123,7 @@ static PLUGIN_METADATA: LazyLock<Document> = LazyLock::new(|| document(include_s
 static SSL: LazyLock<Document> = LazyLock::new(|| document(include_str!("ssl.json")));
 static PROTO: LazyLock<Document> = LazyLock::new(|| document(include_str!("proto.json")));
 static STREAM_ROUTE: LazyLock<Document> = LazyLock::new(|| document(include_str!("stream_route.json")));
+static NOTHING: LazyLock<Document> = LazyLock::new(|| Document::new(Value::Bool(false)));
 static SECRET: LazyLock<Document> = LazyLock::new(|| Document::new(json!({"type": "object"})));
 static MANAGERS: LazyLock<Vec<(&str, Document)>> = LazyLock::new(managers);
 
