@@ -93,6 +93,8 @@ pub fn call<'a>() -> CallRecord<'a> {
         matched_host: "",
         matched_uri: "",
         consumer: Some("user-a"),
+        team: None,
+        charges: "",
         credential: None,
         operation: Some("chat"),
         client_dialect: Some("openai_chat"),

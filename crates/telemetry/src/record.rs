@@ -84,6 +84,10 @@ pub struct CallRecord<'a> {
     pub consumer: Option<&'a str>,
     /// The id of the credential that proved it, where it has one. Never the credential itself.
     pub credential: Option<&'a str>,
+    /// The team whose budgets count for it.
+    pub team: Option<&'a str>,
+    /// What it was charged to budgets, as JSON: the name of each, the beginning of its period and the amount; empty if nothing.
+    pub charges: &'a str,
     /// What was asked for: `chat`, `text_completion`, `embeddings`, `rerank`, `count_tokens`, ...; `None` for calls that are not
     /// about models, and for those refused before that was known.
     pub operation: Option<&'a str>,

@@ -361,12 +361,12 @@ mod tests {
         assert_eq!(
             refusal(&[("by", "consumer,colour")]),
             "by: `colour` is unknown; allowed: hour, day, month, consumer, credential, route, service, provider, instance, \
-             model_asked, model, outcome"
+             model_asked, model, outcome, team"
         );
         assert_eq!(
             refusal(&[("colour", "red")]),
             "colour: unknown parameter; allowed: by, since, until, consumer, credential, route, service, provider, instance, \
-             model_asked, model, outcome"
+             model_asked, model, outcome, team"
         );
         assert_eq!(
             refusal(&[("by", "hour,day")]),

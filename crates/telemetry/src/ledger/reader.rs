@@ -14,6 +14,7 @@ use super::postgres::Link;
 use super::query::{self, Usage};
 use super::report::Report;
 use super::row::Value;
+use super::schema::SPEND;
 use super::{Place, sqlite};
 
 /// How long one answer may take.
@@ -62,6 +63,24 @@ impl Reader {
     /// The store cannot be read, or it takes too long.
     pub fn overview(&self, overview: &Overview) -> Result<Timeline, QueryError> {
         overview::answer(&mut self.session()?, overview)
+    }
+
+    /// What calls have charged to budgets: name of the budget, beginning of its period in seconds since 1970, and the amount.
+    /// Nothing where there is no store yet.
+    ///
+    /// # Errors
+    /// The store cannot be read, or it takes too long.
+    pub fn spent(&self) -> Result<Vec<(String, u64, u64)>, QueryError> {
+        let mut session = match self.session() {
+            Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let rows = session.select(&format!("SELECT budget, start, amount FROM {SPEND}"), &[])?;
+        let number = |row: &Cells, place| row.number(place).and_then(|number| u64::try_from(number).ok());
+        Ok(rows
+            .iter()
+            .filter_map(|row| Some((row.text(0)?.to_owned(), number(row, 1)?, number(row, 2)?)))
+            .collect())
     }
 
     pub(super) fn session(&self) -> Result<Session, QueryError> {

@@ -38,6 +38,11 @@ fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
     row.text(Column::RequestType, call.request_type.as_str());
     row.optional(Column::Consumer, call.consumer);
     row.optional(Column::Credential, call.credential);
+    row.optional(Column::Team, call.team);
+    row.optional(
+        Column::Charges,
+        (!call.charges.is_empty()).then_some(call.charges),
+    );
     row.optional(Column::EndUser, call.end_user);
     row.optional(Column::Route, call.route);
     row.optional(Column::Service, call.service);

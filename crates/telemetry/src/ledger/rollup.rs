@@ -128,6 +128,30 @@ pub(super) fn add_up<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> Hou
     hourly
 }
 
+/// What calls have charged to budgets: by the name of the budget and the beginning of its period.
+pub(super) fn spent<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTreeMap<(String, i64), i64> {
+    #[derive(serde::Deserialize)]
+    struct Charge {
+        budget: String,
+        start: i64,
+        amount: i64,
+    }
+
+    let mut spent = BTreeMap::<(String, i64), i64>::new();
+    for row in rows {
+        let text = row.text_of(Column::Charges);
+        if text.is_empty() {
+            continue;
+        }
+        // The gateway has written it.
+        for charge in serde_json::from_str::<Vec<Charge>>(text).unwrap_or_default() {
+            let sum = spent.entry((charge.budget, charge.start)).or_default();
+            *sum = sum.saturating_add(charge.amount);
+        }
+    }
+    spent
+}
+
 /// The same by day.
 pub(super) fn by_day(hours: &BTreeMap<i64, Sums>) -> BTreeMap<i64, Sums> {
     let mut days = BTreeMap::<i64, Sums>::new();

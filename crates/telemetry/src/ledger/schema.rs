@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 /// Version of the tables that this program reads and writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
-/// Bytes of a text that roll-ups are grouped by; longer ones are cut. Nine of them fit into an index of PostgreSQL.
+/// Bytes of a text that roll-ups are grouped by; longer ones are cut. Ten of them fit into an index of PostgreSQL.
 pub(super) const KEY_TEXT: usize = 200;
 
 /// Different keys of roll-ups at most. Clients may be allowed to ask for any model: what is beyond is counted together.
@@ -25,6 +25,8 @@ pub(super) const KEYS: &str = "tollgate_usage_keys";
 pub(super) const HOURS: &str = "tollgate_usage_hours";
 /// The table of daily roll-ups.
 pub(super) const DAYS: &str = "tollgate_usage_days";
+/// The table of what calls have charged to budgets.
+pub(super) const SPEND: &str = "tollgate_spend";
 /// The table that tells the version of the others.
 pub(super) const LEDGER: &str = "tollgate_ledger";
 
@@ -117,13 +119,15 @@ columns! {
     Losses Text "losses" "what translation could not carry over",
     RequestBytes Count "request_bytes" "bytes of the request's body",
     ResponseBytes Count "response_bytes" "bytes of the answer's body that were sent",
+    Team Text "team" "the team whose budgets count",
+    Charges Json "charges" "what was charged to which budget: its name, the beginning of the period, the amount in millionths of a US dollar or in tokens",
 }
 
 /// How many columns there are.
 pub(super) const COLUMNS: usize = Column::ALL.len();
 
 /// What roll-ups are grouped by, beside the time.
-pub const KEY_COLUMNS: [Column; 9] = [
+pub const KEY_COLUMNS: [Column; 10] = [
     Column::Consumer,
     Column::Credential,
     Column::Route,
@@ -133,6 +137,7 @@ pub const KEY_COLUMNS: [Column; 9] = [
     Column::ModelAsked,
     Column::ModelServed,
     Column::Outcome,
+    Column::Team,
 ];
 
 macro_rules! measures {
@@ -199,12 +204,13 @@ pub(super) enum Dialect {
 impl Dialect {
     /// The statements that bring the tables from one version to the next: the first makes version 1, and so on.
     pub(super) fn migrations(self) -> Vec<String> {
-        vec![self.first_version()]
+        vec![self.first_version(), self.second_version()]
     }
 
     fn first_version(self) -> String {
         let mut sql = format!("CREATE TABLE {CALLS} (\n");
-        for column in Column::ALL {
+        let first = |column: &&Column| !matches!(column, Column::Team | Column::Charges);
+        for column in Column::ALL.iter().filter(first) {
             let kind = match column.kind() {
                 Kind::Id => "TEXT NOT NULL PRIMARY KEY",
                 Kind::Text | Kind::Json => "TEXT",
@@ -227,9 +233,10 @@ impl Dialect {
             Dialect::Sqlite => "INTEGER PRIMARY KEY",
             Dialect::Postgres => "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         };
-        let keys = key_names();
+        let keys = joined(KEY_COLUMNS.iter().filter(first).map(|column| column.name()));
         let texts: String = KEY_COLUMNS
             .iter()
+            .filter(first)
             .map(|column| format!("  {} TEXT NOT NULL,\n", column.name()))
             .collect();
         let _ = write!(
@@ -247,6 +254,51 @@ impl Dialect {
                  {numbers}  PRIMARY KEY (start, key)){rowless};\n"
             );
         }
+        sql
+    }
+}
+
+impl Dialect {
+    /// Teams, and what is charged to budgets.
+    fn second_version(self) -> String {
+        let mut sql = format!(
+            "ALTER TABLE {CALLS} ADD COLUMN team TEXT;\nALTER TABLE {CALLS} ADD COLUMN charges TEXT;\n"
+        );
+        let (keys, team) = (key_names(), Column::Team.name());
+        let _ = match self {
+            // A constraint cannot be taken away there: the table is made anew.
+            Dialect::Sqlite => {
+                let texts: String = KEY_COLUMNS
+                    .iter()
+                    .map(|column| format!("{} TEXT NOT NULL, ", column.name()))
+                    .collect();
+                let old = joined(
+                    KEY_COLUMNS
+                        .iter()
+                        .filter(|column| **column != Column::Team)
+                        .map(|column| column.name()),
+                );
+                write!(
+                    sql,
+                    "CREATE TABLE {KEYS}_new (id INTEGER PRIMARY KEY, {texts}UNIQUE ({keys}));\n\
+                     INSERT INTO {KEYS}_new (id, {old}, {team}) SELECT id, {old}, '' FROM {KEYS};\n\
+                     DROP TABLE {KEYS};\nALTER TABLE {KEYS}_new RENAME TO {KEYS};\n"
+                )
+            }
+            Dialect::Postgres => write!(
+                sql,
+                "ALTER TABLE {KEYS} ADD COLUMN {team} TEXT NOT NULL DEFAULT '';\n\
+                 DO $$ DECLARE old text; BEGIN SELECT conname INTO old FROM pg_constraint \
+                 WHERE conrelid = '{KEYS}'::regclass AND contype = 'u'; \
+                 EXECUTE format('ALTER TABLE {KEYS} DROP CONSTRAINT %I', old); END $$;\n\
+                 ALTER TABLE {KEYS} ADD UNIQUE ({keys});\n"
+            ),
+        };
+        let _ = write!(
+            sql,
+            "CREATE TABLE {SPEND} (\n  budget TEXT NOT NULL,\n  start BIGINT NOT NULL,\n  amount BIGINT NOT NULL,\n  \
+             PRIMARY KEY (budget, start));\n"
+        );
         sql
     }
 }

@@ -4,6 +4,7 @@
 //! readers. `synchronous=FULL`: a transaction is on the disk when it is done, which costs one `fsync` per batch on a thread
 //! that nobody waits for. With `NORMAL` a power failure could take the last transactions along.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use rusqlite::{
 };
 
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day};
+use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, VERSION, add_to,
-    column_names, joined, key_names, measure_names,
+    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, SPEND, VERSION,
+    add_to, column_names, joined, key_names, measure_names,
 };
 use super::store::{Cutoffs, Store};
 
@@ -233,6 +234,14 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     if found == 0 {
         return Err(LedgerError::Missing(path.display().to_string()));
     }
+    if found < VERSION {
+        // One of an older program, which nobody has written since.
+        drop(connection);
+        let connection = self::open(path)?;
+        let asks_only = connection.pragma_update(None, "query_only", true);
+        asks_only.map_err(|error| failed(path, error))?;
+        return Ok(connection);
+    }
     Ok(connection)
 }
 
@@ -305,6 +314,7 @@ fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::
     }
     let hourly = add_up(new.iter().copied());
     add_sums(&transaction, sql, &hourly)?;
+    add_spent(&transaction, &spent(new.iter().copied()))?;
     transaction.commit()?;
     Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
 }
@@ -315,6 +325,17 @@ fn give_way(number: usize) {
     if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
         std::thread::yield_now();
     }
+}
+
+fn add_spent(transaction: &Transaction<'_>, spent: &BTreeMap<(String, i64), i64>) -> rusqlite::Result<()> {
+    let mut add = transaction.prepare_cached(&format!(
+        "INSERT INTO {SPEND} (budget, start, amount) VALUES (?1, ?2, ?3) ON CONFLICT (budget, start) DO UPDATE SET \
+         amount = {SPEND}.amount + excluded.amount"
+    ))?;
+    for ((budget, start), amount) in spent {
+        add.execute((budget, start, amount))?;
+    }
+    Ok(())
 }
 
 fn add_sums(transaction: &Transaction<'_>, sql: &Sql, hourly: &Hourly) -> rusqlite::Result<()> {
@@ -387,6 +408,11 @@ fn prune(connection: &mut Connection, cutoffs: &Cutoffs, most: u32) -> rusqlite:
             [cutoff],
         )
     };
+    // What has no period is counted for ever.
+    transaction.execute(
+        &format!("DELETE FROM {SPEND} WHERE start > 0 AND start < ?1"),
+        [cutoffs.days_s],
+    )?;
     let hours = remove(HOURS, cutoffs.hours_s)?;
     let days = remove(DAYS, cutoffs.days_s)?;
     // Days are kept longest, so keys can be forgotten only when days are.

@@ -3,7 +3,7 @@
 mod link;
 mod tls;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
@@ -13,11 +13,11 @@ use tokio_postgres::{Config, Transaction};
 pub(super) use self::link::{Link, text};
 use super::Database;
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day};
+use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Kind, MAX_KEYS, Measure, add_to, column_names, joined,
-    key_names, measure_names,
+    CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Kind, MAX_KEYS, Measure, SPEND, add_to, column_names,
+    joined, key_names, measure_names,
 };
 use super::store::{Cutoffs, Store};
 
@@ -105,6 +105,7 @@ impl Store for Postgres {
         self.link.transaction(BATCH_TIME, async |transaction| {
             let new = insert_calls(transaction, sql, rows).await?;
             add_sums(transaction, sql, add_up(new.iter().copied())).await?;
+            add_spent(transaction, &spent(new.iter().copied())).await?;
             Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
         })
     }
@@ -121,6 +122,9 @@ impl Store for Postgres {
                     &[&cutoffs.calls_ms, &most],
                 )
                 .await?;
+            // What has no period is counted for ever.
+            let old = format!("DELETE FROM {SPEND} WHERE start > 0 AND start < $1");
+            transaction.execute(&old, &[&cutoffs.days_s]).await?;
             let mut has_more = i64::try_from(calls).is_ok_and(|calls| calls >= most);
             for (table, cutoff) in [(HOURS, cutoffs.hours_s), (DAYS, cutoffs.days_s)] {
                 // Whole hours and days: what is left of an hour would look like all of it.
@@ -275,6 +279,25 @@ fn number(value: Value<'_>) -> Option<i64> {
         Value::Number(number) => Some(number),
         Value::Null | Value::Text(_) => None,
     }
+}
+
+/// Adds what was charged to budgets. Always in the order of their names, so that two gateways wait for each other and never both.
+async fn add_spent(
+    transaction: &Transaction<'_>,
+    spent: &BTreeMap<(String, i64), i64>,
+) -> Result<(), tokio_postgres::Error> {
+    if spent.is_empty() {
+        return Ok(());
+    }
+    let budgets: Vec<&str> = spent.keys().map(|(budget, _)| budget.as_str()).collect();
+    let starts: Vec<i64> = spent.keys().map(|(_, start)| *start).collect();
+    let amounts: Vec<i64> = spent.values().copied().collect();
+    let sql = format!(
+        "INSERT INTO {SPEND} (budget, start, amount) SELECT * FROM UNNEST($1::text[], $2::int8[], $3::int8[]) \
+         ON CONFLICT (budget, start) DO UPDATE SET amount = {SPEND}.amount + excluded.amount"
+    );
+    transaction.execute(&sql, &[&budgets, &starts, &amounts]).await?;
+    Ok(())
 }
 
 /// Adds to roll-ups. Always in the order of time and key, so that two gateways wait for each other and never both.
