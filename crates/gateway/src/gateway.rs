@@ -13,6 +13,7 @@ use tollgate_telemetry::metrics::Changes;
 use tollgate_telemetry::{Metrics, Prices, Telemetry};
 
 use crate::forwarding::Forwarding;
+use crate::governance::Governance;
 use crate::health::{self, Roster};
 use crate::objects::{Change, Compiler};
 use crate::overload::Overload;
@@ -112,6 +113,10 @@ impl Gateway {
         setting: Setting,
     ) -> Result<Self, Vec<CompileError>> {
         let states = Arc::new(SharedState::new(&setting.telemetry));
+        states
+            .governance()
+            .configure(resources, env)
+            .map_err(governance_error)?;
         let native = Arc::new(Native::compile(resources, env, &setting.pepper, &states)?);
         let secrets = Arc::new(Secrets::new(setting.env));
         let mut compiler = Compiler::new(
@@ -153,6 +158,10 @@ impl Gateway {
         let publishing = self.compiler();
         let started = Instant::now();
         let native = Arc::new(Native::compile(resources, env, &self.pepper, &self.states)?);
+        self.states
+            .governance()
+            .configure(resources, env)
+            .map_err(governance_error)?;
         let plane = self.snapshot.load().plane.clone();
         self.snapshot.store(Arc::new(Snapshot { native, plane }));
         drop(publishing);
@@ -246,6 +255,11 @@ impl Gateway {
     /// configuration is compiled the next time: set prices before it is.
     pub fn set_prices(&self, prices: Arc<Prices>, unknown: OnUnknownPrice) {
         self.states.prices().set(prices, unknown);
+    }
+
+    /// Virtual keys, teams, budgets and limits.
+    pub fn governance(&self) -> &Arc<Governance> {
+        self.states.governance()
     }
 
     /// What models cost.
@@ -432,6 +446,13 @@ impl Gateway {
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
+}
+
+fn governance_error(problem: String) -> Vec<CompileError> {
+    vec![CompileError {
+        path: "governance".to_owned(),
+        problem,
+    }]
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
+pub mod governance;
 pub mod health;
 mod manners;
 mod objects;

@@ -1,6 +1,6 @@
 //! The compiled form of all resources: immutable, resolved, ready to run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -251,6 +251,18 @@ impl Native {
     /// The consumer a key belongs to.
     pub fn consumer_by_key(&self, key: &str) -> Option<&Arc<Consumer>> {
         self.consumers.get(self.keys.owner(key)?)
+    }
+
+    /// The models that consumers may use, by name.
+    pub fn models_of_consumers(&self) -> BTreeMap<String, Vec<String>> {
+        let consumers = self.consumers.iter().map(|consumer| {
+            let names = consumer
+                .access
+                .iter()
+                .map(|access| access.name.as_str().to_owned());
+            (consumer.name.as_ref().to_owned(), names.collect())
+        });
+        consumers.collect()
     }
 
     /// The consumer of a name.

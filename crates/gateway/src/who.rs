@@ -24,6 +24,14 @@ pub struct Consumer {
     pub chain: Chain,
 }
 
+impl Consumer {
+    /// The team it belongs to: its group, else its label `team`.
+    pub fn team(&self) -> Option<&str> {
+        let label = || self.labels.get("team").map(String::as_str);
+        self.group.as_deref().or_else(label)
+    }
+}
+
 /// A credential, compiled.
 pub struct Credential {
     /// Name of the consumer it belongs to.

@@ -30,6 +30,9 @@ const CHOICES: &str = "n";
 /// Bedrock's member with the limit, and the limit in it.
 const BEDROCK: (&str, &str) = ("inferenceConfig", "maxTokens");
 
+/// Gemini's.
+const GEMINI: (&str, &str) = ("generationConfig", "maxOutputTokens");
+
 /// The members that limit an answer in an API. Others of these names are sent too, but nobody goes by them.
 fn names(protocol: Protocol) -> &'static [&'static str] {
     match protocol {
@@ -54,6 +57,12 @@ impl OutputLimit {
             if let Some(value) = members.value(body, name) {
                 say(name, value);
             }
+        }
+        let (outer, inner) = GEMINI;
+        if let Some(limit) = members.value(body, outer).and_then(|value| nested(value, inner))
+            && members.value(body, NAMES[2]).is_none()
+        {
+            say(NAMES[2], limit);
         }
         let (outer, inner) = BEDROCK;
         if let Some(limit) = members.value(body, outer).and_then(|value| nested(value, inner)) {

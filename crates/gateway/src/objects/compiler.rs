@@ -141,7 +141,12 @@ impl Compiler {
                 | Kind::PluginMetadata
                 | Kind::Secret
                 | Kind::Proto
-                | Kind::StreamRoute => {}
+                | Kind::StreamRoute
+                // They never come here.
+                | Kind::Team
+                | Kind::VirtualKey
+                | Kind::Budget
+                | Kind::Limit => {}
             }
         }
         self.certificates.show(&mut self.plane.certificates);

@@ -38,6 +38,11 @@ pub struct AiCall {
 }
 
 impl AiCall {
+    /// The model the client asks for; empty if it leaves that to the route.
+    pub fn model(&self) -> &str {
+        &self.asked.model
+    }
+
     /// Whether the provider's answer becomes the request to the route's upstream.
     pub fn passes_on(&self) -> bool {
         self.plugin.passes_on

@@ -127,5 +127,5 @@ pub async fn serve(
 }
 
 fn owner(caller: &Caller) -> String {
-    responses::owner(caller.name().map(|name| &**name))
+    responses::owner(caller.owner().as_deref())
 }

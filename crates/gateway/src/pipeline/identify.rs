@@ -10,31 +10,57 @@ use tollgate_resources::model::{AiAuth, Compat};
 
 use super::head::Head;
 use crate::error::CallError;
-use crate::snapshot::{Consumer, Native, Route};
+use crate::governance::{Governance, Identity, Index, Key};
+use crate::snapshot::{Consumer, Native, Route, Snapshot};
 
 /// Who calls.
-#[derive(Clone)]
-pub enum Caller {
-    /// A known consumer.
-    Consumer(Arc<Consumer>),
-    /// The route asks nobody who they are; every model may be used.
-    Anonymous,
+#[derive(Clone, Default)]
+pub struct Caller {
+    /// The consumer of the configuration, if it is one. Without one, every model may be used that no level forbids.
+    consumer: Option<Arc<Consumer>>,
+    /// As what budgets and limits know the caller; `None` where nothing counts for anybody.
+    pub identity: Option<Identity>,
 }
 
 impl Caller {
+    fn consumer(consumer: Arc<Consumer>) -> Self {
+        Caller {
+            consumer: Some(consumer),
+            identity: None,
+        }
+    }
+
     /// The consumer's name.
     pub fn name(&self) -> Option<&Arc<str>> {
-        match self {
-            Caller::Consumer(consumer) => Some(&consumer.name),
-            Caller::Anonymous => None,
-        }
+        let by_key = self
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.consumer.as_ref());
+        self.consumer.as_ref().map(|consumer| &consumer.name).or(by_key)
+    }
+
+    /// Whose conversations are the caller's: those of its consumer, or of its key if that has none.
+    pub fn owner(&self) -> Option<String> {
+        let of_key = || {
+            let key = self.identity.as_ref()?.key.as_ref()?;
+            // No consumer has this name.
+            Some(format!("key/{}", key.id))
+        };
+        self.name().map(|name| name.as_ref().to_owned()).or_else(of_key)
     }
 
     /// Whether the caller may use a model, and with which fallback instead of the model's own.
     pub fn access_to(&self, model: &str) -> Option<Option<&[String]>> {
-        match self {
-            Caller::Consumer(consumer) => consumer.access_to(model).map(|access| access.fallback.as_deref()),
-            Caller::Anonymous => Some(None),
+        let levels = self
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.levels.as_ref());
+        if Index::refusing_level(levels, model).is_some() {
+            return None;
+        }
+        match &self.consumer {
+            Some(consumer) => consumer.access_to(model).map(|access| access.fallback.as_deref()),
+            None => Some(None),
         }
     }
 }
@@ -46,17 +72,57 @@ impl Caller {
 /// # Errors
 /// 401 without a usable key, 403 for a header that names nobody.
 pub fn identify(
-    snapshot: &Native,
+    snapshot: &Snapshot,
+    governance: &Governance,
     route: &Route,
     head: &Head,
     headers: &HeaderMap,
     in_query: Option<&str>,
 ) -> Result<Caller, CallError> {
-    match &route.auth {
-        AiAuth::Anonymous => Ok(Caller::Anonymous),
-        AiAuth::Header { name } => by_header(snapshot, route, headers, name),
-        AiAuth::Key { .. } => by_key(snapshot, head.dialect, headers, &route.key_headers, in_query),
+    let index = governance.index();
+    let mut caller = match &route.auth {
+        AiAuth::Anonymous => Caller::default(),
+        AiAuth::Header { name } => by_header(&snapshot.native, route, headers, name)?,
+        AiAuth::Key { .. } => {
+            let key = shown_key(head.dialect, headers, &route.key_headers, in_query)?;
+            match index.by_key(key)? {
+                Some(key) => return by_virtual_key(snapshot, &index, &key),
+                None => {
+                    let consumer = snapshot.native.consumer_by_key(key).cloned();
+                    consumer.map(Caller::consumer).ok_or_else(invalid_key)?
+                }
+            }
+        }
+    };
+    if !index.is_empty() {
+        caller.identity = Some(match caller.name() {
+            Some(name) => index.of_consumer(name, None),
+            None => index.of_nobody(),
+        });
     }
+    Ok(caller)
+}
+
+/// The caller of a virtual key. One whose consumer is gone opens nothing.
+fn by_virtual_key(snapshot: &Snapshot, index: &Index, key: &Arc<Key>) -> Result<Caller, CallError> {
+    let Some(name) = &key.consumer else {
+        return Ok(Caller {
+            consumer: None,
+            identity: Some(index.of_key(key, None)),
+        });
+    };
+    let consumer = snapshot.native.consumer_by_name(name).cloned();
+    let object = snapshot.plane.directory.consumer(name);
+    if consumer.is_none() && object.is_none() {
+        return Err(invalid_key());
+    }
+    let team = object
+        .filter(|_| consumer.is_none())
+        .and_then(|object| object.team());
+    Ok(Caller {
+        identity: Some(index.of_key(key, team)),
+        consumer,
+    })
 }
 
 fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) -> Result<Caller, CallError> {
@@ -80,7 +146,7 @@ fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) 
         .ok()
         .and_then(|user| snapshot.consumer_by_name(user))
         .cloned()
-        .map(Caller::Consumer)
+        .map(Caller::consumer)
         .ok_or_else(|| {
             CallError::client(
                 StatusCode::FORBIDDEN,
@@ -91,13 +157,12 @@ fn by_header(snapshot: &Native, route: &Route, headers: &HeaderMap, name: &str) 
         })
 }
 
-fn by_key(
-    snapshot: &Native,
+fn shown_key<'a>(
     dialect: Dialect,
-    headers: &HeaderMap,
+    headers: &'a HeaderMap,
     names: &[HeaderName],
-    in_query: Option<&str>,
-) -> Result<Caller, CallError> {
+    in_query: Option<&'a str>,
+) -> Result<&'a str, CallError> {
     let mut found: Option<&str> = in_query;
     for name in names {
         for value in headers.get_all(name) {
@@ -116,12 +181,7 @@ fn by_key(
             }
         }
     }
-    let key = found.filter(|key| !key.is_empty()).ok_or_else(missing_key)?;
-    snapshot
-        .consumer_by_key(key)
-        .cloned()
-        .map(Caller::Consumer)
-        .ok_or_else(invalid_key)
+    found.filter(|key| !key.is_empty()).ok_or_else(missing_key)
 }
 
 fn bearer(value: &str) -> Option<&str> {

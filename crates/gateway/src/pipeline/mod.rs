@@ -46,7 +46,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::{RouteLogger, Telemetry};
@@ -64,6 +64,7 @@ pub use send::UpstreamAnswer;
 use crate::certificates::Handshake;
 use crate::error::CallError;
 use crate::gateway::Gateway;
+use crate::governance::{self, ME_PATH};
 use crate::overload::Overload;
 use crate::proxy::Tunnels;
 use crate::server::Activity;
@@ -201,6 +202,10 @@ async fn answer_call(
     head::check_expectation(&record.request)?;
     head::check_host(&record.request)?;
     proof::check(&snapshot.plane.certificates, record)?;
+    if record.request.uri.path() == ME_PATH && !worker.gateway.governance().index().is_empty() {
+        // Boxed: calls of models shall not pay for its size.
+        return Box::pin(me(worker, snapshot, record)).await;
+    }
     let route = match route {
         Ok(route) => route,
         Err(miss) if is_ours => return Err(miss),
@@ -214,13 +219,15 @@ async fn answer_call(
     record.manners = route.manners();
     record.keep_alive = snapshot.native.keep_alive;
     let caller = identify::identify(
-        &snapshot.native,
+        snapshot,
+        worker.gateway.governance(),
         &route,
         head,
         &record.request.headers,
         key.as_deref(),
     )?;
     record.consumer = caller.name().cloned();
+    record.is(caller.identity.as_ref());
     match &head.endpoint {
         Endpoint::Response(question) => conversation::serve(worker, &caller, question, record).await,
         Endpoint::Models => Ok(local::list_models(&route, &caller, head)),
@@ -231,6 +238,7 @@ async fn answer_call(
         | Endpoint::Embeddings(_)
         | Endpoint::Rerank(_)
         | Endpoint::Invoke => {
+            record.enter().await?;
             let bytes = body::read(
                 &snapshot.native,
                 &route,
@@ -243,6 +251,7 @@ async fn answer_call(
             let head = &*ask::told_by_body(head, &asked, &record.request.headers)?;
             record.dialect = head.dialect;
             record.asked(&asked, &head.endpoint);
+            record.may_use(&asked.model)?;
             record.tell_words_as_set(&asked);
             let kept =
                 conversation::expand(worker, &snapshot.native, &caller, head, &mut asked, record).await?;
@@ -255,6 +264,18 @@ async fn answer_call(
         }
         Endpoint::Api(_) | Endpoint::Unknown => Err(head::not_found()),
     }
+}
+
+/// Tells a caller what it may use and spend.
+async fn me(worker: &Worker, snapshot: &Snapshot, record: &mut Record) -> Result<Answer, CallError> {
+    let governance = worker.gateway.governance();
+    let (method, headers) = (&record.request.method, &record.request.headers);
+    let (headers, text) = governance::me(governance, snapshot, method, headers).await?;
+    Ok(Answer {
+        status: StatusCode::OK,
+        headers,
+        content: Content::Whole(text.into()),
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::body::{self, ClientBody};
 use super::chain::{Passing, Phase};
 use super::record::Record;
 use crate::error::{CallError, PluginReply};
+use crate::governance::Key as VirtualKey;
 use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
 use crate::plugins::{CallLimits, CallVariables, Key, Reply, auth, query};
@@ -83,6 +84,8 @@ pub async fn answer_call(
     )
     .await?;
     let merged = with_consumer(route, &mut passing, record)?;
+    govern(worker, &passing, record);
+    record.enter().await?;
     let steps = merged.as_ref().map_or(own, Chain::steps);
     if merged.is_some() {
         note_loggers(
@@ -126,6 +129,7 @@ pub async fn answer_call(
                 if call.is_none() && passing.is_meant(step, plane, Some(route), body.bytes(), record) =>
             {
                 let read = ai::read(snapshot, plugin, &mut body, record).await?;
+                record.may_use(read.model())?;
                 let limits = token_limits(steps, plane, route, &body, &mut passing, record);
                 if !limits.is_empty() {
                     record.admission = read
@@ -268,6 +272,25 @@ fn with_consumer(
     }
     let own = &attached.consumer.chain;
     Ok((!own.is_empty()).then(|| route.chain.overlaid(own)))
+}
+
+/// Notes as what budgets and limits know the caller.
+fn govern(worker: &Worker, passing: &Passing, record: &mut Record) {
+    let index = worker.gateway.governance().index();
+    if index.is_empty() {
+        return;
+    }
+    let consumer = passing.consumer.as_ref().map(|attached| &attached.consumer);
+    let key = record.request.extensions.get::<Arc<VirtualKey>>().cloned();
+    let identity = match (key, consumer) {
+        (Some(key), _) => {
+            record.consumer.clone_from(&key.consumer);
+            index.of_key(&key, consumer.and_then(|consumer| consumer.team()))
+        }
+        (None, Some(consumer)) => index.of_consumer(&consumer.name, consumer.team()),
+        (None, None) => index.of_nobody(),
+    };
+    record.is(Some(&identity));
 }
 
 /// Finds the route. The body is read only if a route's condition looks into it.

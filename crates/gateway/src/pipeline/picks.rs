@@ -28,7 +28,7 @@ pub struct Picks<'a> {
     pub down: Option<Duration>,
     /// Whether operators have disabled every instance.
     pub is_switched_off: bool,
-    /// What is said of an instance that was passed over because its model has no price.
+    /// What is said of an instance that was passed over because its model has no price, or no budget has room for it.
     pub unpriced: Option<CallError>,
 }
 
@@ -142,12 +142,20 @@ impl<'a> Picks<'a> {
                 }
                 Err(error) => return Err(error),
             }
+            if record.explains().is_none()
+                && let Err(refusal) = record.reserve(instance, self.model, model).await
+            {
+                record.admission.release(&instance.name);
+                self.unpriced = Some(refusal);
+                continue;
+            }
             let account = match record.explains() {
                 Some(_) => Ok(None),
                 None => pool.account(number, &self.tried, self.streams),
             };
             let Ok(account) = account else {
                 record.admission.release(&instance.name);
+                record.release(&instance.name);
                 continue;
             };
             self.given += 1;

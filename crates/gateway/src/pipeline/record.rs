@@ -5,6 +5,7 @@ mod attempt;
 mod capture;
 mod end;
 mod explained;
+mod govern;
 mod line;
 mod request;
 mod words;
@@ -40,8 +41,10 @@ use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
 use crate::ai::config::Logging;
+use crate::ai::output::OutputLimit;
 use crate::ai::protocol::Protocol;
 use crate::certificates::Handshake;
+use crate::governance::Governed;
 use crate::manners::Manners;
 use crate::objects::ObjectRoute;
 use crate::overload::Overload;
@@ -97,6 +100,12 @@ pub struct Record {
     pub answer_headers: HeaderMap,
     /// What limits of tokens say to the call.
     pub admission: Admission,
+    /// What its budgets and limits say; `None` where nothing counts.
+    governed: Option<Box<Governed>>,
+    /// The team whose budgets count.
+    pub team: Option<Arc<str>>,
+    /// What limits the length of its answer, where something has to be reserved for that.
+    output: Option<OutputLimit>,
     /// What plugins do when the call has ended.
     pub at_end: Vec<Box<dyn AtEnd>>,
     /// The consumer, once known.
@@ -176,6 +185,9 @@ impl Record {
             original_uri: None,
             answer_headers: HeaderMap::new(),
             admission: Admission::default(),
+            governed: None,
+            team: None,
+            output: None,
             at_end: Vec::new(),
             consumer: None,
             credential: None,
@@ -231,6 +243,9 @@ impl Record {
             Endpoint::CountTokens(_) => 0,
             _ => estimate::body_tokens(&asked.body),
         };
+        if self.governed.as_ref().is_some_and(|governed| governed.reserves()) {
+            self.output = govern::output_limit(asked, endpoint);
+        }
     }
 
     /// A logger is to be told of the call when it has ended. What it wants is kept from now on. It takes the place of an
@@ -542,6 +557,9 @@ impl Record {
             headers.append(name, value.clone());
         }
         self.admission.add_headers(headers);
+        if let Some(governed) = &self.governed {
+            governed.add_headers(headers);
+        }
     }
 }
 

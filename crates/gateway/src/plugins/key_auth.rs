@@ -11,7 +11,9 @@ use tollgate_resources::objects::schema;
 use super::auth::{self, Door, Refusal};
 use super::spec::read;
 use super::{Call, Flow, Plugin, SchemaType, Scope, Setup, Spec, Unusable, query};
-use crate::who::{Credential, Proof};
+use crate::governance::{Governance, Key, KeyRefused, looks_like_key};
+use crate::objects::Chain;
+use crate::who::{Consumer, Credential, Proof};
 
 pub(super) const NAME: &str = "key-auth";
 
@@ -28,7 +30,13 @@ pub(super) static SPEC: Spec = Spec {
         SchemaType::Metadata => None,
     },
     check: |conf, kind| auth::check(conf, kind, |conf| KeyAuth::new(conf, false), credential),
-    setup: |conf, setup: &Setup<'_>| Ok(Arc::new(KeyAuth::new(conf, setup.strict)?)),
+    setup: |conf, setup: &Setup<'_>| {
+        let governance = setup.state.governance().clone();
+        Ok(Arc::new(KeyAuth {
+            governance: Some(governance).filter(|_| !setup.strict),
+            ..KeyAuth::new(conf, setup.strict)?
+        }))
+    },
     secret_fields: &["key"],
 };
 
@@ -75,6 +83,11 @@ pub(super) fn credential(conf: &Value) -> Result<(String, Proof), Unusable> {
     Ok((key, Proof::Key))
 }
 
+const INVALID: Refusal = Refusal {
+    code: "invalid_api_key",
+    text: "Invalid API key in request",
+};
+
 struct KeyAuth {
     header: HeaderName,
     query: String,
@@ -83,6 +96,8 @@ struct KeyAuth {
     challenge: HeaderValue,
     /// Whether a key may stand behind `Bearer `, which is how SDKs of providers send theirs. APISIX wants the key alone.
     bearer: bool,
+    /// Who knows virtual keys; `None` in strict mode, where there are none.
+    governance: Option<Arc<Governance>>,
 }
 
 impl KeyAuth {
@@ -95,6 +110,7 @@ impl KeyAuth {
             anonymous: config.anonymous_consumer,
             challenge: auth::challenge("apikey", &config.realm)?,
             bearer: !strict,
+            governance: None,
         })
     }
 
@@ -102,10 +118,6 @@ impl KeyAuth {
         const MISSING: Refusal = Refusal {
             code: "missing_api_key",
             text: "Missing API key in request",
-        };
-        const INVALID: Refusal = Refusal {
-            code: "invalid_api_key",
-            text: "Invalid API key in request",
         };
         let credential = |key: &str| call.directory.credential(NAME, key);
         let found = match call.request.headers.get(&self.header) {
@@ -121,6 +133,60 @@ impl KeyAuth {
         found.cloned().ok_or(INVALID)
     }
 
+    /// The virtual key that a caller shows, with the consumer it calls as; `None` if it shows none.
+    fn virtual_key(&self, call: &Call<'_>) -> Option<Result<Shown, Refusal>> {
+        let governance = self.governance.as_ref()?;
+        let shown: std::borrow::Cow<'_, str> = match call.request.headers.get(&self.header) {
+            Some(value) => {
+                let text = value.to_str().ok()?;
+                self.behind_bearer(text).unwrap_or(text).into()
+            }
+            None => query::first(call.request.uri.query()?, &self.query)?,
+        };
+        if !looks_like_key(&shown) {
+            return None;
+        }
+        let index = governance.index();
+        let key = match index.by_key(&shown) {
+            Ok(key) => key?,
+            Err(refused) => {
+                return Some(Err(Refusal {
+                    code: refused.code(),
+                    text: match refused {
+                        KeyRefused::Disabled => "API key is disabled",
+                        KeyRefused::Expired(_) => "API key has expired",
+                        KeyRefused::Replaced(_) => "API key was replaced by a new one",
+                    },
+                }));
+            }
+        };
+        let known = key
+            .consumer
+            .as_ref()
+            .map(|name| call.directory.consumer(name).cloned());
+        let consumer = match known {
+            Some(Some(consumer)) => consumer,
+            // Its consumer is gone.
+            Some(None)
+                if !key
+                    .consumer
+                    .as_ref()
+                    .is_some_and(|name| index.consumers.contains_key(&**name)) =>
+            {
+                return Some(Err(INVALID));
+            }
+            // Nobody's plugins and labels but its own.
+            Some(None) | None => Arc::new(Consumer {
+                name: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
+                group: None,
+                labels: std::collections::BTreeMap::new(),
+                group_missing: false,
+                chain: Chain::default(),
+            }),
+        };
+        Some(Ok(Shown::Key(key, consumer)))
+    }
+
     fn behind_bearer<'k>(&self, value: &'k str) -> Option<&'k str> {
         let (scheme, key) = value.split_once(' ')?;
         (self.bearer && scheme.eq_ignore_ascii_case("bearer")).then(|| key.trim_start())
@@ -129,7 +195,10 @@ impl KeyAuth {
 
 impl Plugin for KeyAuth {
     fn rewrite(&self, call: &mut Call<'_>) -> Flow {
-        let found = self.find(call);
+        let found = match self.virtual_key(call) {
+            None => self.find(call).map(Shown::Credential),
+            Some(found) => found,
+        };
         auth::note_shown(call, Some(&self.header), Some(&self.query));
         let by_header = call.request.headers.contains_key(&self.header);
         if self.hide {
@@ -139,12 +208,27 @@ impl Plugin for KeyAuth {
                 query::remove(&mut call.request.uri, &self.query);
             }
         }
+        let found = match found {
+            Ok(Shown::Key(key, consumer)) => {
+                auth::attach(call, consumer, Some(key.id.clone()));
+                call.request.extensions.insert(key);
+                return Flow::Next;
+            }
+            Ok(Shown::Credential(credential)) => Ok(credential),
+            Err(refusal) => Err(refusal),
+        };
         Door {
             challenge: &self.challenge,
             anonymous: self.anonymous.as_deref(),
         }
         .decide(call, found)
     }
+}
+
+/// What a caller has shown.
+enum Shown {
+    Credential(Arc<Credential>),
+    Key(Arc<Key>, Arc<Consumer>),
 }
 
 #[cfg(test)]

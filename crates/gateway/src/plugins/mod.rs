@@ -45,7 +45,9 @@ pub use call::{Attached, Call, Flow, Key, Later, Reply, ReplyBody};
 pub use call_variables::CallVariables;
 pub use hash_key::HashKey;
 pub use jwt_auth::{JwtClaims, Verifier};
-pub use loggers::logger;
+pub use limits::redis_observer;
+pub(crate) use loggers::webhook;
+pub use loggers::{Post, logger};
 pub(crate) use query::remove as remove_argument;
 pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 

@@ -12,6 +12,7 @@ use tollgate_telemetry::metrics::apisix::ApisixMetrics;
 use tollgate_telemetry::{Metrics, Outlets, RouteLogger, Telemetry};
 
 use super::{AiPlugin, Call, Flow, TokenLimits};
+use crate::governance::Governance;
 use crate::health::Roster;
 use crate::pool::Register;
 use crate::prices::PricesInForce;
@@ -144,6 +145,7 @@ pub struct SharedState {
     roster: Arc<Roster>,
     pools: Arc<Register>,
     prices: PricesInForce,
+    governance: Arc<Governance>,
 }
 
 impl SharedState {
@@ -152,8 +154,14 @@ impl SharedState {
         SharedState {
             outlets: telemetry.outlets().clone(),
             apisix: Some(telemetry.apisix().clone()),
+            governance: Arc::new(Governance::new(telemetry.outlets())),
             ..SharedState::default()
         }
+    }
+
+    /// Virtual keys, teams, budgets and limits.
+    pub fn governance(&self) -> &Arc<Governance> {
+        &self.governance
     }
 
     /// The state of a name, made when it is not there yet. Choose names that begin with the plugin's.

@@ -248,7 +248,8 @@ pub fn owner(consumer: Option<&str>) -> String {
     }
 }
 
-fn redis_settings(
+/// How a Redis is reached. `env` looks up the variables of its passwords.
+pub(crate) fn redis_settings(
     redis: &model::Redis,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(RedisSettings, Option<Arc<ClientConfig>>), ResponsesError> {

@@ -142,6 +142,8 @@ pub struct Attempt {
     pub(super) finish_reason: Option<Box<str>>,
     /// Whether limits of tokens have charged it.
     pub(super) is_charged: bool,
+    /// Whether budgets have charged it.
+    pub(super) is_settled: bool,
     /// Our estimate of the input tokens of the call, for when the provider tells none.
     estimated_input: u64,
     strict: bool,
@@ -179,6 +181,7 @@ impl Attempt {
             response_id: None,
             finish_reason: None,
             is_charged: false,
+            is_settled: false,
             estimated_input: record.estimated_input,
             strict: record.manners == Manners::ApisixStrict,
             account,
@@ -442,8 +445,9 @@ impl<'a> Slot<'a> {
             .attempt
             .as_ref()
             .map_or(Duration::ZERO, |attempt| attempt.duration);
-        if let Some(attempt) = &self.attempt {
+        if let Some(attempt) = &mut self.attempt {
             self.record.admission.release(attempt.asks.name());
+            self.record.settle_attempt(attempt);
         }
         self.keep();
         duration
@@ -456,6 +460,7 @@ impl<'a> Slot<'a> {
             Some(attempt) if attempt.outcome.is_none() => {
                 attempt.is_outrun(&self.record.request_id);
                 self.record.charge_attempt(attempt, false);
+                self.record.settle_attempt(attempt);
             }
             _ => {
                 self.end();

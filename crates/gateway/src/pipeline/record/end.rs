@@ -9,6 +9,7 @@ impl Record {
     pub fn charge(&self) {
         if let Some(last) = self.attempts.borrow_mut().last_mut() {
             self.charge_attempt(last, true);
+            self.settle_attempt(last);
         }
     }
 

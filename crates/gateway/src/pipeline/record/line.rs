@@ -70,6 +70,7 @@ impl Record {
                 }
             })
             .collect();
+        let charges = self.end_governed(&attempts);
         let upstream_model = last
             .and_then(|attempt| attempt.asks.model())
             .filter(|model| !model.is_empty());
@@ -130,6 +131,8 @@ impl Record {
             matched_uri: &self.matched_uri,
             consumer: self.consumer.as_deref(),
             credential: self.credential.as_deref(),
+            team: self.team.as_deref(),
+            charges: &charges,
             operation: self.operation,
             client_dialect: self.operation.map(|_| self.dialect.name()),
             request_type: self.kind,
@@ -167,7 +170,12 @@ impl Record {
 }
 
 /// What an attempt cost; nothing if it is not known to have used anything.
-fn cost(prices: &Prices, attempt: &super::Attempt, usage: Option<TokenUsage>, at: SystemTime) -> Cost {
+pub(super) fn cost(
+    prices: &Prices,
+    attempt: &super::Attempt,
+    usage: Option<TokenUsage>,
+    at: SystemTime,
+) -> Cost {
     let (Some(usage), Some(provider)) = (usage, attempt.asks.provider()) else {
         return Cost::default();
     };

@@ -4,6 +4,7 @@ mod amount;
 mod key;
 mod policy;
 mod redis;
+pub use redis::redis_observer;
 
 use serde_json::Value;
 

@@ -40,6 +40,11 @@ pub(crate) fn counters(
     Ok(Counters::in_redis(redis, name, spread))
 }
 
+/// Counts how a Redis does that counters are in.
+pub fn redis_observer(metrics: &Arc<Metrics>, name: &str) -> Arc<dyn Observer> {
+    Arc::new(Meters::new(metrics, name))
+}
+
 /// Whether the fields of a policy can be read.
 pub(crate) fn check(policy: Policy, conf: &Value) -> Result<(), Unusable> {
     settings(policy, conf).map(drop)

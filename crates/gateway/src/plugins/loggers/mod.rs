@@ -19,7 +19,8 @@ use tollgate_policy::expr::Expr;
 use tollgate_telemetry::entry::{self, Bodies, Entry};
 use tollgate_telemetry::{CallRecord, CallSink, RouteLogger, Wants};
 
-pub use self::native::logger;
+pub(crate) use self::native::webhook;
+pub use self::native::{Post, logger};
 use self::record::RecordVariables;
 use super::Plugin;
 

@@ -55,6 +55,37 @@ pub fn logger(
     }))
 }
 
+/// Takes texts that are posted to an address, one by one. It never waits; what cannot be delivered is counted and told there.
+pub type Post = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// A queue in front of an address of the operator's that is posted JSON, one text at a time, each tried a few times.
+///
+/// # Errors
+/// The address cannot be used.
+pub(crate) fn webhook(url: &str, authorization: Option<&str>, outlets: &Outlets) -> Result<Post, Unusable> {
+    let outlet = Place {
+        uri: url,
+        authorization,
+        timeout: Duration::from_secs(5),
+        tls: TlsSettings {
+            ca_file: None,
+            verify: true,
+        },
+        concat_method: ConcatMethod::Json,
+        limits: Limits {
+            batch_max_size: 1,
+            inactive_timeout: Duration::ZERO,
+            max_retry_count: 5,
+            retry_delay: Duration::from_secs(2),
+            max_pending_entries: 1024,
+            ..Limits::default()
+        },
+        origin: Origin::Operator,
+    }
+    .outlet(outlets)?;
+    Ok(Box::new(move |text| outlet.take(text)))
+}
+
 fn http_outlet(
     conf: &HttpLog,
     env: &dyn Fn(&str) -> Option<String>,

@@ -1,0 +1,720 @@
+//! One governed call: whether it is let in, what is reserved for its attempts, and what it is charged.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tollgate_dialects::canonical::ErrorKind;
+use tollgate_resources::governance::{time_text, usd_text};
+use tollgate_resources::model::{Amount, OnRedisDown, Rate, Subject};
+use tollgate_store::counters::{
+    Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together,
+    Unavailable, Verdict, Windows,
+};
+use tollgate_telemetry::{Cost, TokenUsage};
+
+use super::identity::Identity;
+use super::index::{BudgetRule, Level, LimitRule};
+use super::{Governance, Index, counter, now_s};
+use crate::clock;
+use crate::error::CallError;
+
+/// How long a reservation or a place is held at most, in milliseconds: longer than calls last.
+const LEASE_MS: u64 = 6 * 3_600_000;
+
+/// What an attempt may use, as far as it can be told before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// What it costs at most, in millionths of a dollar; `None` if no price is known.
+    pub micro_usd: Option<u64>,
+    /// Its tokens, input and output together.
+    pub tokens: u64,
+}
+
+/// A budget in the period in which a call was let in.
+struct Picked {
+    rule: Arc<BudgetRule>,
+    level: Arc<Level>,
+    start_s: u64,
+    end_s: Option<u64>,
+    key: String,
+    count: Count,
+    /// What was left when it was asked last; `None` if it was not.
+    left: Cell<Option<u64>>,
+}
+
+/// What an attempt holds.
+struct Held {
+    instance: Box<str>,
+    reservations: Vec<(Of, Reservation)>,
+}
+
+/// What a reservation is of.
+#[derive(Clone, Copy)]
+enum Of {
+    Budget(usize),
+    Limit(usize),
+}
+
+/// Takes a number off a tally when it goes.
+struct Noted(Arc<super::index::Tally>, u64);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.reserved.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+/// A call for which something counts.
+pub struct Governed {
+    governance: Arc<Governance>,
+    /// Who calls.
+    pub identity: Identity,
+    levels: Arc<[Arc<Level>]>,
+    budgets: Vec<Picked>,
+    /// Limits of tokens.
+    limits: Vec<Arc<LimitRule>>,
+    held: RefCell<Vec<Held>>,
+    noted: RefCell<Vec<(Box<str>, Noted)>>,
+    places: RefCell<Vec<Place>>,
+    /// What was charged so far.
+    cost: Cell<Cost>,
+    charged_micro_usd: Cell<u64>,
+    charged_tokens: Cell<u64>,
+    headers: RefCell<HeaderMap>,
+    is_unpriced_told: Cell<bool>,
+}
+
+impl Governed {
+    /// For a caller; `None` where nothing counts.
+    pub fn of(governance: &Arc<Governance>, identity: Identity) -> Option<Box<Governed>> {
+        let levels = identity.levels.clone()?;
+        let now = now_s();
+        let mut budgets = Vec::new();
+        let mut limits = Vec::new();
+        for level in levels.iter() {
+            for rule in &level.budgets {
+                let (start_s, end_s) = rule.budget.per.around(now);
+                let (key, count) = counter(&rule.name, start_s, end_s, now);
+                budgets.push(Picked {
+                    rule: rule.clone(),
+                    level: level.clone(),
+                    start_s,
+                    end_s,
+                    key,
+                    count,
+                    left: Cell::new(None),
+                });
+            }
+            let of_tokens = |rule: &&Arc<LimitRule>| matches!(rule.limit.rate, Rate::Tokens(..));
+            limits.extend(level.limits.iter().filter(of_tokens).cloned());
+        }
+        Some(Box::new(Governed {
+            governance: governance.clone(),
+            identity,
+            levels,
+            budgets,
+            limits,
+            held: RefCell::default(),
+            noted: RefCell::default(),
+            places: RefCell::default(),
+            cost: Cell::default(),
+            charged_micro_usd: Cell::new(0),
+            charged_tokens: Cell::new(0),
+            headers: RefCell::default(),
+            is_unpriced_told: Cell::new(false),
+        }))
+    }
+
+    /// Whether attempts have to reserve.
+    pub fn reserves(&self) -> bool {
+        !self.budgets.is_empty() || !self.limits.is_empty()
+    }
+
+    /// Tokens that the operator has reserved for answers whose requests set no limit.
+    pub fn reserve_output(&self) -> Option<u64> {
+        self.governance.index.load().reserve_output
+    }
+
+    /// Lets the call in, or not: whether its levels are in service, and have room for one more call.
+    ///
+    /// # Errors
+    /// What the client is told otherwise.
+    pub async fn enter(&self) -> Result<(), CallError> {
+        if let Some(level) = self.levels.iter().find(|level| level.disabled) {
+            return Err(CallError::client(
+                StatusCode::FORBIDDEN,
+                ErrorKind::Permission,
+                "team_disabled",
+                format!("{} is disabled", level.shown()),
+            ));
+        }
+        let rules = || {
+            self.levels
+                .iter()
+                .flat_map(|level| level.limits.iter().map(move |rule| (level, rule)))
+        };
+        let mut enters = Vec::new();
+        let mut entered = Vec::new();
+        let mut asks = Vec::new();
+        let mut asked = Vec::new();
+        for (level, rule) in rules() {
+            match rule.limit.rate {
+                Rate::Concurrent(limit) => {
+                    enters.push(Enter {
+                        key: rule.name.clone(),
+                        limit,
+                        lease_ms: LEASE_MS,
+                    });
+                    entered.push((level, limit));
+                }
+                Rate::Requests(amount, window) => {
+                    asks.push(Ask {
+                        key: rule.name.clone(),
+                        limit: Count {
+                            amount,
+                            window_ms: window.milliseconds(),
+                            windows: Windows::Fixed,
+                        },
+                        act: Act::Take(1),
+                    });
+                    asked.push((level, amount, window));
+                }
+                Rate::Tokens(..) => {}
+            }
+        }
+        if !enters.is_empty() {
+            let answers = self
+                .decided(|counters| counters.enter(enters.clone(), clock::steady()))
+                .await?;
+            let refused = answers.iter().position(|answer| answer.place.is_none());
+            let taken = answers.into_iter().filter_map(|answer| answer.place);
+            self.places.borrow_mut().extend(taken);
+            if let Some((level, limit)) = refused.and_then(|number| entered.get(number)) {
+                self.governance.meters.over_limit.add(1);
+                self.places.borrow_mut().clear();
+                let text = format!(
+                    "{} may have {limit} calls at the same time, and has",
+                    level.shown()
+                );
+                return Err(limited(&text, 1));
+            }
+        }
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let verdicts = self
+            .decided(|counters| counters.decide(asks.clone(), Together::AllOrNone, clock::steady()))
+            .await?;
+        self.tell_rate(
+            "requests",
+            verdicts
+                .iter()
+                .zip(&asked)
+                .map(|(verdict, (_, amount, _))| (*amount, verdict.remaining, verdict.reset_ms)),
+        );
+        let refused = verdicts.iter().position(|verdict| !verdict.is_allowed);
+        if let Some(number) = refused
+            && let (Some((level, amount, window)), Some(verdict)) = (asked.get(number), verdicts.get(number))
+        {
+            self.governance.meters.over_limit.add(1);
+            let text = format!("{} may make {amount} calls a {}", level.shown(), window.word());
+            return Err(limited(&text, verdict.reset_ms.div_ceil(1000)));
+        }
+        Ok(())
+    }
+
+    /// Whether a model may be asked for.
+    ///
+    /// # Errors
+    /// One of the levels does not let it.
+    pub fn may_use(&self, model: &str) -> Result<(), CallError> {
+        let Some(level) = Index::refusing_level(Some(&self.levels), model) else {
+            return Ok(());
+        };
+        self.governance.meters.not_allowed.add(1);
+        let names: Vec<&str> = level
+            .models
+            .iter()
+            .flatten()
+            .map(tollgate_resources::Glob::as_str)
+            .collect();
+        let error = CallError::client(
+            StatusCode::FORBIDDEN,
+            ErrorKind::Permission,
+            "model_not_allowed",
+            format!(
+                "{} may not use the model `{model}`; it may use: {}",
+                level.shown(),
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
+            ),
+        );
+        Err(error.at("model"))
+    }
+
+    /// Reserves what an attempt may use, of all that counts or of nothing.
+    ///
+    /// # Errors
+    /// Something has no room for it.
+    pub async fn reserve(&self, instance: &str, expected: Expected) -> Result<(), CallError> {
+        if !self.reserves() {
+            return Ok(());
+        }
+        let mut asks = Vec::with_capacity(self.budgets.len() + self.limits.len());
+        let mut of = Vec::with_capacity(asks.capacity());
+        for (number, picked) in self.budgets.iter().enumerate() {
+            let amount = match picked.rule.budget.amount {
+                Amount::Tokens(_) => expected.tokens,
+                Amount::MicroUsd(_) => match expected.micro_usd {
+                    // What costs nothing always fits.
+                    Some(0) => continue,
+                    Some(micro_usd) => micro_usd,
+                    None => {
+                        self.tell_unpriced(&picked.level);
+                        0
+                    }
+                },
+            };
+            asks.push(Ask {
+                key: picked.key.clone(),
+                limit: Count {
+                    amount: match picked.rule.budget.hard {
+                        true => picked.rule.budget.amount.number(),
+                        false => MAX_AMOUNT,
+                    },
+                    ..picked.count
+                },
+                act: Act::Reserve {
+                    amount,
+                    lease_ms: LEASE_MS,
+                },
+            });
+            of.push((Of::Budget(number), amount));
+        }
+        for (number, rule) in self.limits.iter().enumerate() {
+            let Rate::Tokens(amount, window) = rule.limit.rate else {
+                continue;
+            };
+            asks.push(Ask {
+                key: rule.name.clone(),
+                limit: Count {
+                    amount,
+                    window_ms: window.milliseconds(),
+                    windows: Windows::Fixed,
+                },
+                act: Act::Reserve {
+                    amount: expected.tokens,
+                    lease_ms: LEASE_MS,
+                },
+            });
+            of.push((Of::Limit(number), expected.tokens));
+        }
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let verdicts = self
+            .decided(|counters| counters.decide(asks.clone(), Together::AllOrNone, clock::steady()))
+            .await?;
+        let mut reservations = Vec::with_capacity(verdicts.len());
+        for (verdict, (place, amount)) in verdicts.into_iter().zip(of) {
+            self.note_verdict(place, amount, &verdict);
+            if !verdict.is_allowed {
+                return Err(self.refused(place, amount, &verdict));
+            }
+            if let Some(picked) = self.budget(place) {
+                picked.rule.tally.reserved.fetch_add(amount, Ordering::Relaxed);
+                let noted = Noted(picked.rule.tally.clone(), amount);
+                self.noted.borrow_mut().push((instance.into(), noted));
+            }
+            if let Some(reservation) = verdict.reservation {
+                reservations.push((place, reservation));
+            }
+        }
+        self.held.borrow_mut().push(Held {
+            instance: instance.into(),
+            reservations,
+        });
+        Ok(())
+    }
+
+    fn budget(&self, place: Of) -> Option<&Picked> {
+        match place {
+            Of::Budget(number) => self.budgets.get(number),
+            Of::Limit(_) => None,
+        }
+    }
+
+    fn note_verdict(&self, place: Of, asked: u64, verdict: &Verdict) {
+        match place {
+            Of::Budget(number) => {
+                if let Some(picked) = self.budgets.get(number) {
+                    let amount = picked.rule.budget.amount.number();
+                    let left = match picked.rule.budget.hard {
+                        true => verdict.remaining,
+                        false => amount.saturating_sub(MAX_AMOUNT.saturating_sub(verdict.remaining)),
+                    };
+                    picked.left.set(Some(left));
+                    if self.governance.shared.load().is_some() && verdict.is_allowed {
+                        // What all have spent, as far as it is not reserved here.
+                        let held = picked.rule.tally.reserved.load(Ordering::Relaxed);
+                        let spent = amount
+                            .saturating_sub(left)
+                            .saturating_sub(held.saturating_add(asked));
+                        self.governance
+                            .warn(&picked.rule, picked.start_s, picked.end_s, spent);
+                    }
+                }
+            }
+            Of::Limit(number) => {
+                if let Some(Rate::Tokens(amount, _)) = self.limits.get(number).map(|rule| rule.limit.rate) {
+                    self.tell_rate(
+                        "tokens",
+                        [(amount, verdict.remaining, verdict.reset_ms)].into_iter(),
+                    );
+                }
+            }
+        }
+    }
+
+    /// What a client is told for whose call there is no room.
+    fn refused(&self, place: Of, amount: u64, verdict: &Verdict) -> CallError {
+        let picked = match place {
+            Of::Budget(number) => self.budgets.get(number),
+            Of::Limit(number) => {
+                self.governance.meters.over_limit.add(1);
+                let rule = self.limits.get(number);
+                let level = self.level_of(rule.map(|rule| &rule.limit.subject));
+                let (limit, word) = match rule.map(|rule| rule.limit.rate) {
+                    Some(Rate::Tokens(limit, window)) => (limit, window.word()),
+                    _ => (0, "minute"),
+                };
+                let text = match amount > limit {
+                    true => format!(
+                        "{level} may use {limit} tokens a {word}, and this call may take {amount}; lower its output limit"
+                    ),
+                    false => format!(
+                        "{level} may use {limit} tokens a {word}, of which {} are left, and this call may take {amount}",
+                        verdict.remaining
+                    ),
+                };
+                return limited(&text, verdict.reset_ms.div_ceil(1000));
+            }
+        };
+        let Some(picked) = picked else {
+            return limited("there is no room for this call", 1);
+        };
+        self.governance.meters.over_budget.add(1);
+        self.governance.tell_exhausted(picked, verdict.remaining);
+        over_budget(picked, amount, verdict.remaining)
+    }
+
+    fn level_of(&self, subject: Option<&Subject>) -> String {
+        let level = self.levels.iter().find(|level| Some(&level.subject) == subject);
+        level.map_or_else(String::new, |level| level.shown())
+    }
+
+    /// An attempt was not made after all: what is held for it is given back.
+    pub fn release(&self, instance: &str) {
+        self.held.borrow_mut().retain(|held| *held.instance != *instance);
+        self.noted.borrow_mut().retain(|(of, _)| **of != *instance);
+    }
+
+    /// An attempt is over: it is charged what it was billed, and the rest of what is held for it is given back.
+    pub fn settle(&self, instance: &str, cost: Cost, usage: Option<TokenUsage>) {
+        let total: Cost = [self.cost.get(), cost].into_iter().sum();
+        self.cost.set(total);
+        // The difference of rounded sums, so that all attempts together are charged what the ledger says of the call.
+        let micro_usd = total
+            .micro_usd()
+            .unwrap_or(0)
+            .saturating_sub(self.charged_micro_usd.get());
+        let tokens = usage.map_or(0, |usage| usage.total);
+        self.charge(instance, micro_usd, tokens);
+    }
+
+    fn charge(&self, instance: &str, micro_usd: u64, tokens: u64) {
+        self.charged_micro_usd
+            .set(self.charged_micro_usd.get().saturating_add(micro_usd));
+        self.charged_tokens
+            .set(self.charged_tokens.get().saturating_add(tokens));
+        let now = clock::steady();
+        let held = {
+            let mut all = self.held.borrow_mut();
+            let place = all.iter().position(|held| *held.instance == *instance);
+            place.map(|place| all.swap_remove(place))
+        };
+        let mut reservations = held.map(|held| held.reservations).unwrap_or_default();
+        let mut take = |wanted: &dyn Fn(Of) -> bool| {
+            let place = reservations.iter().position(|(of, _)| wanted(*of))?;
+            Some(reservations.swap_remove(place).1)
+        };
+        self.noted.borrow_mut().retain(|(of, _)| **of != *instance);
+        let shared = self.governance.shared.load_full();
+        for (number, picked) in self.budgets.iter().enumerate() {
+            let amount = match picked.rule.budget.amount {
+                Amount::MicroUsd(_) => micro_usd,
+                Amount::Tokens(_) => tokens,
+            };
+            match take(&|of| matches!(of, Of::Budget(other) if other == number)) {
+                Some(reservation) => {
+                    let was_shared = reservation.is_shared();
+                    reservation.settle(amount, now);
+                    if let Some(shared) = &shared
+                        && amount > 0
+                    {
+                        // The other home knows it too: it decides when the first does not answer.
+                        let other = if was_shared {
+                            &self.governance.own
+                        } else {
+                            &shared.counters
+                        };
+                        other.add(&picked.key, &picked.count, amount, now);
+                    }
+                }
+                None if amount > 0 => {
+                    self.governance.own.add(&picked.key, &picked.count, amount, now);
+                    if let Some(shared) = &shared {
+                        shared.counters.add(&picked.key, &picked.count, amount, now);
+                    }
+                }
+                None => {}
+            }
+            if amount > 0 {
+                self.governance
+                    .note_spent(&picked.rule, picked.start_s, picked.end_s);
+            }
+        }
+        for (number, rule) in self.limits.iter().enumerate() {
+            let Rate::Tokens(limit, window) = rule.limit.rate else {
+                continue;
+            };
+            match take(&|of| matches!(of, Of::Limit(other) if other == number)) {
+                Some(reservation) => reservation.settle(tokens, now),
+                None if tokens > 0 => {
+                    let count = Count {
+                        amount: limit,
+                        window_ms: window.milliseconds(),
+                        windows: Windows::Fixed,
+                    };
+                    let counters = shared
+                        .as_ref()
+                        .map_or(&self.governance.own, |shared| &shared.counters);
+                    counters.add(&rule.name, &count, tokens, now);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The call has ended, and this is what the ledger says it used: what was not charged is, and everything that is held is
+    /// given back. Returns what was charged to which budget, for the ledger; empty where nothing was.
+    pub fn end(&self, cost: Cost, tokens: u64) -> String {
+        let micro_usd = cost.micro_usd().unwrap_or(0);
+        let rest_usd = micro_usd.saturating_sub(self.charged_micro_usd.get());
+        let rest_tokens = tokens.saturating_sub(self.charged_tokens.get());
+        if rest_usd > 0 || rest_tokens > 0 {
+            let instance = self.held.borrow().first().map(|held| held.instance.clone());
+            self.charge(instance.as_deref().unwrap_or_default(), rest_usd, rest_tokens);
+        }
+        self.held.borrow_mut().clear();
+        self.noted.borrow_mut().clear();
+        self.places.borrow_mut().clear();
+        if self.charged_micro_usd.get() == 0 && self.charged_tokens.get() == 0 {
+            return String::new();
+        }
+        let charges: Vec<serde_json::Value> = self
+            .budgets
+            .iter()
+            .filter_map(|picked| {
+                let amount = match picked.rule.budget.amount {
+                    Amount::MicroUsd(_) => self.charged_micro_usd.get(),
+                    Amount::Tokens(_) => self.charged_tokens.get(),
+                };
+                (amount > 0).then(|| {
+                    serde_json::json!({"budget": picked.rule.name, "start": picked.start_s, "amount": amount})
+                })
+            })
+            .collect();
+        match charges.is_empty() {
+            true => String::new(),
+            false => serde_json::Value::Array(charges).to_string(),
+        }
+    }
+
+    /// Sets the headers that tell the client what is left of what is scarcest.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.headers.borrow().iter() {
+            headers.insert(name, value.clone());
+        }
+        let scarcest = |is_usd: bool| {
+            let of_unit = self
+                .budgets
+                .iter()
+                .filter(|picked| matches!(picked.rule.budget.amount, Amount::MicroUsd(_)) == is_usd);
+            of_unit
+                .filter_map(|picked| Some((picked.left.get()?, picked.end_s)))
+                .min_by_key(|(left, _)| *left)
+        };
+        let (usd, tokens) = (scarcest(true), scarcest(false));
+        let mut set = |name: &'static str, text: String| {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        if let Some((left, _)) = usd {
+            set("x-tollgate-budget-remaining-usd", usd_text(left));
+        }
+        if let Some((left, _)) = tokens {
+            set("x-tollgate-budget-remaining-tokens", left.to_string());
+        }
+        if let Some(end) = usd.or(tokens).and_then(|(_, end)| end) {
+            set("x-tollgate-budget-reset", time_text(end));
+        }
+    }
+
+    /// Notes the headers of the limit that has least left.
+    fn tell_rate(&self, what: &str, told: impl Iterator<Item = (u64, u64, u64)>) {
+        let Some((limit, left, reset_ms)) = told.min_by_key(|(_, left, _)| *left) else {
+            return;
+        };
+        let mut headers = self.headers.borrow_mut();
+        let parts = [
+            ("limit", limit.to_string()),
+            ("remaining", left.to_string()),
+            ("reset", format!("{}s", reset_ms.div_ceil(1000))),
+        ];
+        for (part, text) in parts {
+            let name = HeaderName::try_from(format!("x-ratelimit-{part}-{what}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(text)) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    fn tell_unpriced(&self, level: &Level) {
+        if !self.is_unpriced_told.replace(true) {
+            self.governance.meters.unpriced.add(1);
+            tracing::warn!(
+                budget_of = %level.subject,
+                "a call under a budget in US dollars is not charged: its model has no known price; set one under `prices`, or \
+                 `prices.unknown: refuse`"
+            );
+        }
+    }
+
+    /// Asks where several count together, else here.
+    async fn decided<T>(&self, ask: impl Fn(&Counters) -> Decision<T>) -> Result<T, CallError> {
+        if let Some(shared) = self.governance.shared.load_full() {
+            match ask(&shared.counters).wait().await {
+                Ok(answer) => return Ok(answer),
+                Err(unavailable) => {
+                    self.governance.meters.undecided.add(1);
+                    if shared.on_down == OnRedisDown::Refuse {
+                        return Err(undecided(&unavailable));
+                    }
+                }
+            }
+        }
+        let answer = ask(&self.governance.own).wait().await;
+        answer.map_err(|unavailable| undecided(&unavailable))
+    }
+}
+
+fn undecided(unavailable: &Unavailable) -> CallError {
+    let mut error = CallError::gateway(
+        "budget_undecided",
+        "whether this call fits its budgets and limits cannot be told at the moment; try again",
+    );
+    error.status = StatusCode::SERVICE_UNAVAILABLE;
+    error.detail = Some(format!("Redis: {unavailable}"));
+    error.retry_after = Some(1.into());
+    error
+}
+
+fn limited(text: &str, seconds: u64) -> CallError {
+    let mut error = CallError::client(
+        StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::RateLimit,
+        "rate_limit_exceeded",
+        format!("{text}; try again in {} s", seconds.max(1)),
+    );
+    error.retry_after = Some(seconds.max(1).into());
+    error
+}
+
+fn over_budget(picked: &Picked, amount: u64, left: u64) -> CallError {
+    let budget = &picked.rule.budget;
+    let shown = |amount: u64| match budget.amount {
+        Amount::MicroUsd(_) => format!("{} US dollars", usd_text(amount)),
+        Amount::Tokens(_) => format!("{amount} tokens"),
+    };
+    let per = match picked.end_s {
+        Some(_) => format!(" a {}", budget.per.word()),
+        None => " in total".to_owned(),
+    };
+    let resets = match picked.end_s {
+        Some(end) => format!("; it begins anew at {}", time_text(end)),
+        None => "; it does not begin anew".to_owned(),
+    };
+    let text = match (left, amount) {
+        (0, _) | (_, 0) => format!(
+            "the budget of {}, {}{per}, is used up{resets}",
+            picked.level.shown(),
+            shown(budget.amount.number()),
+        ),
+        _ => format!(
+            "the budget of {}, {}{per}, has {} left, and this call may take {}; lower its output limit{resets}",
+            picked.level.shown(),
+            shown(budget.amount.number()),
+            shown(left),
+            shown(amount),
+        ),
+    };
+    let mut error = CallError::client(
+        StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Billing,
+        "budget_exceeded",
+        text,
+    );
+    error.retry_after = picked.end_s.map(|end| end.saturating_sub(now_s()).max(1).into());
+    error
+}
+
+impl Governance {
+    fn tell_exhausted(&self, picked: &Picked, left: u64) {
+        let amount = picked.rule.budget.amount.number();
+        self.warn(
+            &picked.rule,
+            picked.start_s,
+            picked.end_s,
+            amount.saturating_sub(left),
+        );
+    }
+
+    /// Something was spent of a budget: tells people if that crosses a share of it.
+    fn note_spent(&self, rule: &Arc<BudgetRule>, start_s: u64, end_s: Option<u64>) {
+        if rule.budget.warn_at.is_empty() {
+            return;
+        }
+        let (key, count) = counter(&rule.name, start_s, end_s, now_s());
+        // What others have spent, Redis tells with the next reservation; here it is what this process knows.
+        if let Decision::Made(verdicts) =
+            self.own
+                .decide(vec![Ask::peek(key, count)], Together::InTurn, clock::steady())
+            && let Some(verdict) = verdicts.first()
+        {
+            let used = MAX_AMOUNT.saturating_sub(verdict.remaining);
+            // With Redis, nothing is reserved here.
+            let reserved = match self.shared.load().is_some() {
+                true => 0,
+                false => rule.tally.reserved.load(Ordering::Relaxed),
+            };
+            self.warn(rule, start_s, end_s, used.saturating_sub(reserved));
+        }
+    }
+}
