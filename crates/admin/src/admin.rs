@@ -1,6 +1,6 @@
 //! The state of the Admin API: the store it writes, the data plane it tells, the plugins it knows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tollgate_gateway::governance::Governance;
 use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
 use tollgate_gateway::pool::{InstanceStatus, Standing};
@@ -65,6 +66,16 @@ pub trait Observed: Send + Sync + 'static {
     /// It is no call, or takes too long.
     fn explain(&self, _question: Question) -> Result<Value, ExplainError> {
         Err(ExplainError::System(std::io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Virtual keys, teams, budgets and limits; `None` where no calls are served.
+    fn governance(&self) -> Option<Arc<Governance>> {
+        None
+    }
+
+    /// The models that the configuration's consumers may use, by name.
+    fn models_of_consumers(&self) -> BTreeMap<String, Vec<String>> {
+        BTreeMap::new()
     }
 
     /// Where usage of calls is kept, to be read; `None` where it is not kept.

@@ -1,5 +1,6 @@
 //! The Admin API of a running gateway: its store, its keys, its own thread.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tollgate_admin::{
     DataPlane, Key, LogLines, Mode, Network, Node, Observed, Parts, Pausable, Role, Settings, TlsListener,
 };
+use tollgate_gateway::governance::Governance;
 use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::pool::{self, InstanceStatus, Standing};
 use tollgate_gateway::server::Encrypted;
@@ -109,11 +111,24 @@ impl Observed for Plane {
     fn log(&self) -> Option<Arc<LogLines>> {
         Some(own_log::lines())
     }
+
+    fn governance(&self) -> Option<Arc<Governance>> {
+        Some(self.gateway.governance().clone())
+    }
+
+    fn models_of_consumers(&self) -> BTreeMap<String, Vec<String>> {
+        self.gateway.snapshot().native.models_of_consumers()
+    }
 }
 
 impl DataPlane for Plane {
     async fn apply(&self, changes: Vec<Change>) {
-        self.gateway.apply_with_secrets(changes).await;
+        let (own, others): (Vec<Change>, Vec<Change>) =
+            changes.into_iter().partition(|(key, _)| key.kind.is_own());
+        self.gateway.governance().apply(own);
+        if !others.is_empty() {
+            self.gateway.apply_with_secrets(others).await;
+        }
     }
 }
 

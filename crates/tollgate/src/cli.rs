@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::keys::KeysArguments;
+
 /// An AI gateway: any client dialect in, any LLM provider out.
 #[derive(Parser)]
 #[command(
@@ -60,6 +62,11 @@ pub enum Command {
         after_help = "Examples:\n  tollgate explain --model gpt-5 --key '$env://MY_KEY' \"Hello\" --config tollgate.yaml\n      By a configuration; no gateway needs to run.\n\n  tollgate explain --path /v1/messages -H 'x-api-key: sk-...' -d @request.json --server http://127.0.0.1:9180\n      By a running gateway, through its Admin API: limits as near as they are now, instances as well as they are.\n\nNothing is sent, counted or logged, and secrets are shown as ***. With --json everything is printed, such as\nthe answers of plugins and all instances."
     )]
     Explain(Box<ExplainArguments>),
+    /// Make, list, replace and switch off virtual keys of a running gateway
+    #[command(
+        after_help = "Examples:\n  tollgate keys create --consumer alice --name laptop\n      Prints the secret, which is shown this once; send it as `Authorization: Bearer tg-...`.\n\n  tollgate keys create --team search --model 'gpt-*' --budget 50 --per month --expires-at 2027-12-31T00:00:00Z\n  tollgate keys list --team search --state active\n  tollgate keys rotate key-7 --grace 24h\n      A new secret; the old one works for another day.\n\n  tollgate keys disable key-7\n  tollgate keys list --server https://gateway.example:9180 --token '$env://ADMIN_KEY'\n\nTeams, budgets and limits: docs/governance.md."
+    )]
+    Keys(KeysArguments),
     /// Make one streamed call to a running gateway
     #[command(
         after_help = "Examples:\n  tollgate try --model simulated \"Hello\"\n  tollgate try --url https://gateway.example --key $env://MY_KEY --model gpt-5 \"Why is the sky blue?\"\n\nPrints the answer as it comes, then instance, tokens, cost and latency."
@@ -77,7 +84,7 @@ pub enum Command {
     Prices(PricesArguments),
     /// Show what calls have used and what they cost
     #[command(
-        after_help = "Examples:\n  tollgate usage\n      The last seven days by consumer and model, from data/usage.db.\n\n  tollgate usage --by day --since 30d --consumer team-search\n  tollgate usage --by provider,model --since 2026-11-01 --until 2026-12-01 --csv > november.csv\n  tollgate usage --config tollgate.yaml\n      Wherever that configuration keeps it.\n\n  tollgate usage --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      From a running gateway, through its Admin API.\n\n  tollgate usage --calls --since 1h --outcome timeout\n      Single calls, the newest first.\n\nGroups: hour, day, month, consumer, credential, route, service, provider, instance, model_asked, model, outcome.\nTimes: how long ago (30m, 24h, 7d, 4w), a day or a time; days and hours are UTC and count as a whole.\nCosts are exact. Calls without a known price are said to be so, and their cost is in no sum."
+        after_help = "Examples:\n  tollgate usage\n      The last seven days by consumer and model, from data/usage.db.\n\n  tollgate usage --by day --since 30d --consumer team-search\n  tollgate usage --by provider,model --since 2026-11-01 --until 2026-12-01 --csv > november.csv\n  tollgate usage --config tollgate.yaml\n      Wherever that configuration keeps it.\n\n  tollgate usage --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      From a running gateway, through its Admin API.\n\n  tollgate usage --calls --since 1h --outcome timeout\n      Single calls, the newest first.\n\nGroups: hour, day, month, consumer, credential, route, service, provider, instance, model_asked, model, outcome, team.\nTimes: how long ago (30m, 24h, 7d, 4w), a day or a time; days and hours are UTC and count as a whole.\nCosts are exact. Calls without a known price are said to be so, and their cost is in no sum."
     )]
     Usage(Box<UsageArguments>),
     /// Compute costs of past calls anew, by the prices in force

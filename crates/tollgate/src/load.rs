@@ -184,6 +184,7 @@ fn bootstrap(name: &str, text: &str, files: &Files) -> Result<Loaded, Failure> {
             traces: bootstrap.own.traces,
             usage: bootstrap.own.usage,
             prices: bootstrap.own.prices,
+            governance: bootstrap.own.governance,
             metrics: bootstrap.deployment.metrics.clone(),
             ..Resources::default()
         },

@@ -11,6 +11,7 @@ mod dump;
 mod explain;
 mod file_objects;
 mod files;
+mod keys;
 mod listening;
 mod load;
 mod loggers;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Validate(arguments) => sync::validate(arguments),
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Keys(arguments) => keys::keys(arguments),
         Command::Try(arguments) => trial::trial(arguments),
         Command::Simulate(arguments) => simulate::simulate(arguments),
         Command::Prices(arguments) => prices::prices(arguments),

@@ -108,6 +108,7 @@ fn serve(
     telemetry::observe_health(&gateway, &deployment);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
+    restore_spending(&gateway, usage.as_ref());
     gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
     // All that could be wrong with the configuration is known: now for what only one process may have.
     if let Some(predecessor) = predecessor {
@@ -139,6 +140,9 @@ fn serve(
     } else {
         None
     };
+    gateway
+        .governance()
+        .set(store.iter().flat_map(|store| store.own()));
     objects.extend(store.iter().flat_map(|store| administration::stored(store)));
     for (owner, name, standing) in store
         .iter()
@@ -244,6 +248,17 @@ fn serve(
     // Now the files that were shared are the successor's alone.
     drop(successor);
     Ok(())
+}
+
+/// Counts what calls before this process have spent of budgets.
+fn restore_spending(gateway: &Gateway, usage: Option<&tollgate_telemetry::ledger::Reader>) {
+    match usage.map(tollgate_telemetry::ledger::Reader::spent) {
+        None => {}
+        Some(Ok(spent)) => gateway.governance().restore(spent),
+        Some(Err(error)) => {
+            tracing::error!(%error, "what was spent of budgets cannot be read from the usage ledger; they begin at nothing");
+        }
+    }
 }
 
 /// The signals that mean something to the gateway, listened to for its whole life, so that none is missed between two

@@ -5,6 +5,7 @@
 
 mod audit;
 mod explain;
+mod governance;
 mod instances;
 mod openapi;
 mod parameter;
@@ -132,6 +133,10 @@ impl<D: DataPlane> Admin<D> {
             ["plan"] => self.plan(&asked, parts, body).await,
             ["status" | "live" | "overview" | "logs"] => self.watch(&asked).await,
             ["playground", _, ..] => self.playground(&asked, parts, body).await,
+            path if governance::is_ours(path) => {
+                // Boxed: it holds a body for as long as it is read.
+                Box::pin(self.governance(&asked, parts, body)).await
+            }
             _ => Err(Problem::unknown(
                 "there is no such path; GET /tollgate/v1/openapi.json lists those that there are",
             )),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{audit, explain, instances, plan, session, versions, watch};
+use super::{audit, explain, governance, instances, plan, session, versions, watch};
 use crate::usage;
 
 /// The whole document.
@@ -15,6 +15,7 @@ pub(crate) fn document() -> Value {
     versions::describe(&mut paths);
     plan::describe(&mut paths);
     watch::describe(&mut paths);
+    governance::describe(&mut paths);
     usage::describe(&mut paths);
     json!({
         "openapi": "3.1.0",

@@ -140,6 +140,7 @@ impl Exclusive {
         else {
             return Ok(());
         };
+        self.gateway.governance().set(store.own());
         self.gateway.apply_with_secrets(difference(before, &store)).await;
         self.store = Some(store.clone());
         let again = administration::start(
