@@ -14,6 +14,7 @@ mod explain;
 mod fallback;
 mod faults;
 mod framing;
+mod governance;
 mod harness;
 mod http2;
 mod idle;
