@@ -20,6 +20,8 @@ pub struct Node {
     pub keeps_usage: bool,
     /// Whether limits are shared over Redis.
     pub has_redis: bool,
+    /// The file that holds a key of the Admin API and nothing else, if there is one.
+    pub key_file: Option<String>,
     /// Calls that work, to be tried: what each is, and the line for a shell.
     pub trials: Vec<(String, String)>,
 }
@@ -84,6 +86,7 @@ pub(crate) fn told(
         "uptime_s": now_s.saturating_sub(started_s),
         "listeners": listeners,
         "configuration": {"source": node.source, "files": node.files},
+        "key_file": node.key_file,
         "features": {"usage": node.keeps_usage, "redis": node.has_redis},
         "objects": counts,
         "trials": trials,

@@ -334,6 +334,14 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The file that holds a key and nothing else, if one was made up.
+    pub fn file(&self) -> Option<String> {
+        let file = self.location.as_ref()?;
+        let is_key = file.file_name().is_some_and(|name| name == GENERATED_KEY_FILE);
+        let whole = is_key.then(|| fs::canonicalize(file).ok())?;
+        whole.map(|file| file.display().to_string())
+    }
+
     /// For an Admin API: it may be served a second time.
     fn copy(&self) -> Vec<Key> {
         let copy = |key: &Key| Key {

@@ -166,6 +166,10 @@ fn serve(
         let node = node(&resources, &arguments.source, &addresses, usage.is_some());
         let started =
             administration::keys(admin, &deployment, arguments.source.config.as_deref()).and_then(|keys| {
+                let node = Node {
+                    key_file: keys.file(),
+                    ..node
+                };
                 let settings = AdminSettings {
                     admin: admin.clone(),
                     keys,
@@ -550,6 +554,7 @@ fn node(resources: &Resources, source: &Source, addresses: &[Served], keeps_usag
         },
         files,
         keeps_usage,
+        key_file: None,
         has_redis: resources.responses.redis.is_some(),
         trials: banner::trials(resources, addresses),
     }

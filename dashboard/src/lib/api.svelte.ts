@@ -28,6 +28,15 @@ export const auth = $state<{ key: string; session: Session | null; known: boolea
   methods: ['key'],
 });
 
+/** How lines for a shell name the key of the Admin API. */
+export const shell = $state({ key: '$admin_key' });
+
+/** Lines for a shell read the key from its file, where the gateway says that there is one. */
+export async function lookUpKeyFile() {
+  const { key_file } = await get<{ key_file: string | null }>('/tollgate/v1/status');
+  if (key_file) shell.key = `$(cat '${key_file.replaceAll("'", "'\\''")}')`;
+}
+
 export const mayWrite = () => auth.session !== null && auth.session.role !== 'viewer';
 
 function headers(init: RequestInit): Headers {
