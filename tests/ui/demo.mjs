@@ -64,7 +64,7 @@ export async function demo() {
   await put('/tollgate/v1/teams', { id: 'research', name: 'Research', parent: null, models: null }, 'POST');
   for (const [name, team] of [['search-service', 'search'], ['notebook', 'research'], ['ci', 'product']]) await put('/tollgate/v1/keys', { name, team }, 'POST');
   await put('/tollgate/v1/budgets', { for: 'all', usd: '2.500000', per: 'day', warn_at: [0.8], hard: true }, 'POST');
-  await put('/tollgate/v1/budgets', { for: 'consumer/team-search', usd: '0.050000', per: 'month', warn_at: [0.5, 0.8], hard: true }, 'POST');
+  await put('/tollgate/v1/budgets', { for: 'consumer/team-search', usd: '0.600000', per: 'month', warn_at: [0.3, 0.8], hard: false }, 'POST');
   await put('/tollgate/v1/budgets', { for: 'team/research', tokens: 500000, per: 'week', warn_at: [0.9], hard: false }, 'POST');
   await put('/tollgate/v1/limits', { for: 'all', requests: 6000, per: 'minute' }, 'POST');
   await put('/tollgate/v1/limits', { for: 'team/search', concurrent: 20 }, 'POST');
