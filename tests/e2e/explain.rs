@@ -346,3 +346,71 @@ fn instances_are_drained_disabled_and_enabled_and_traffic_moves() {
     assert_eq!(viewer("POST", "/tollgate/v1/explain"), 200);
     assert_eq!(viewer("GET", "/tollgate/v1/instances"), 200);
 }
+
+#[test]
+fn budgets_and_limits_of_all_levels_are_told_and_nothing_of_them_is_used() {
+    let upstream = Upstream::good("hello");
+    let node = NodeSetup::new().start();
+    node.put(
+        "/routes/1",
+        &json!({"uri": "/chat", "plugins": {"key-auth": {}, "ai-proxy": {
+            "provider": "openai-compatible", "auth": {"header": {"Authorization": "Bearer k"}},
+            "options": {"model": "gpt-4", "max_tokens": 60}, "override": {"endpoint": upstream.base()},
+        }}}),
+    );
+    ask(
+        &node,
+        "POST",
+        "/teams",
+        Some(&json!({"id": "search", "name": "Search"})),
+    );
+    let (status, key) = ask(
+        &node,
+        "POST",
+        "/keys",
+        Some(&json!({"name": "mine", "team": "search"})),
+    );
+    assert_eq!(status, 201, "{key:#}");
+    for (id, subject, tokens) in [("b1", "team/search", 1_000_000), ("b2", "all", 90)] {
+        let budget = json!({"id": id, "for": subject, "tokens": tokens, "per": "day"});
+        let (status, told) = ask(&node, "POST", "/budgets", Some(&budget));
+        assert_eq!(status, 201, "{told:#}");
+    }
+    let limit = json!({"id": "l1", "for": "team/search", "requests": 5, "per": "day"});
+    assert_eq!(ask(&node, "POST", "/limits", Some(&limit)).0, 201);
+    let secret = key["key"].as_str().expect("a key");
+    let mut question = question();
+    question["headers"] = json!({"apikey": secret});
+    let explained = || ask(&node, "POST", "/explain", Some(&question)).1;
+    for _ in 0..7 {
+        let told = explained();
+        assert_eq!(told["team"], "search", "{told:#}");
+        assert_eq!(
+            told["request"]["instance"], "ai-proxy-openai-compatible",
+            "{told:#}"
+        );
+        let budgets = told["caller"]["budgets"].as_array().expect("budgets");
+        let left: Vec<&Value> = budgets
+            .iter()
+            .map(|budget| &budget["state"]["remaining_tokens"])
+            .collect();
+        assert_eq!(left, [&json!(1_000_000), &json!(90)], "{told:#}");
+        assert!(!told.to_string().contains(secret), "{told:#}");
+    }
+    let call = post("/chat", Dialect::OpenAi.request("m", false)).header("apikey", secret);
+    assert_eq!(node.send(&call).status(), 200);
+    assert_eq!(
+        explained()["caller"]["budgets"][1]["state"]["remaining_tokens"],
+        82
+    );
+    // The call has used 18 tokens; another one may take 60 and its request.
+    for _ in 0..2 {
+        let status = node.send(&call).status();
+        if status == 429 {
+            break;
+        }
+    }
+    let told = explained();
+    assert_eq!(told["answer"]["status"], 429, "{told:#}");
+    assert_eq!(told["error_code"], "budget_exceeded");
+}

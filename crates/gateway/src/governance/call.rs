@@ -84,11 +84,13 @@ pub struct Governed {
     charged_tokens: Cell<u64>,
     headers: RefCell<HeaderMap>,
     is_unpriced_told: Cell<bool>,
+    /// Whether the call is only explained: nothing is counted, reserved or told.
+    peeks: bool,
 }
 
 impl Governed {
     /// For a caller; `None` where nothing counts.
-    pub fn of(governance: &Arc<Governance>, identity: Identity) -> Option<Box<Governed>> {
+    pub fn of(governance: &Arc<Governance>, identity: Identity, peeks: bool) -> Option<Box<Governed>> {
         let levels = identity.levels.clone()?;
         let now = now_s();
         let mut budgets = Vec::new();
@@ -123,7 +125,8 @@ impl Governed {
             charged_micro_usd: Cell::new(0),
             charged_tokens: Cell::new(0),
             headers: RefCell::default(),
-            is_unpriced_told: Cell::new(false),
+            is_unpriced_told: Cell::new(peeks),
+            peeks,
         }))
     }
 
@@ -233,7 +236,9 @@ impl Governed {
         let Some(level) = Index::refusing_level(Some(&self.levels), model) else {
             return Ok(());
         };
-        self.governance.meters.not_allowed.add(1);
+        if !self.peeks {
+            self.governance.meters.not_allowed.add(1);
+        }
         let names: Vec<&str> = level
             .models
             .iter()
@@ -317,14 +322,24 @@ impl Governed {
         if asks.is_empty() {
             return Ok(());
         }
+        if self.peeks {
+            asks.iter_mut().for_each(|ask| ask.act = Act::Take(0));
+        }
         let verdicts = self
             .decided(|counters| counters.decide(asks.clone(), Together::AllOrNone, clock::steady()))
             .await?;
         let mut reservations = Vec::with_capacity(verdicts.len());
         for (verdict, (place, amount)) in verdicts.into_iter().zip(of) {
             self.note_verdict(place, amount, &verdict);
-            if !verdict.is_allowed {
+            let is_allowed = match self.peeks {
+                true => verdict.remaining >= amount,
+                false => verdict.is_allowed,
+            };
+            if !is_allowed {
                 return Err(self.refused(place, amount, &verdict));
+            }
+            if self.peeks {
+                continue;
             }
             if let Some(picked) = self.budget(place) {
                 picked.rule.tally.reserved.fetch_add(amount, Ordering::Relaxed);
@@ -359,7 +374,7 @@ impl Governed {
                         false => amount.saturating_sub(MAX_AMOUNT.saturating_sub(verdict.remaining)),
                     };
                     picked.left.set(Some(left));
-                    if self.governance.shared.load().is_some() && verdict.is_allowed {
+                    if self.governance.shared.load().is_some() && verdict.is_allowed && !self.peeks {
                         // What all have spent, as far as it is not reserved here.
                         let held = picked.rule.tally.reserved.load(Ordering::Relaxed);
                         let spent = amount
@@ -386,7 +401,9 @@ impl Governed {
         let picked = match place {
             Of::Budget(number) => self.budgets.get(number),
             Of::Limit(number) => {
-                self.governance.meters.over_limit.add(1);
+                if !self.peeks {
+                    self.governance.meters.over_limit.add(1);
+                }
                 let rule = self.limits.get(number);
                 let level = self.level_of(rule.map(|rule| &rule.limit.subject));
                 let (limit, word) = match rule.map(|rule| rule.limit.rate) {
@@ -408,8 +425,10 @@ impl Governed {
         let Some(picked) = picked else {
             return limited("there is no room for this call", 1);
         };
-        self.governance.meters.over_budget.add(1);
-        self.governance.tell_exhausted(picked, verdict.remaining);
+        if !self.peeks {
+            self.governance.meters.over_budget.add(1);
+            self.governance.tell_exhausted(picked, verdict.remaining);
+        }
         over_budget(picked, amount, verdict.remaining)
     }
 

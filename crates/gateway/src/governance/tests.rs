@@ -114,7 +114,7 @@ proptest! {
             match step {
                 Step::Reserve(caller, amount) => {
                     let identity = index.of_consumer(&CALLERS[caller].0.into(), None);
-                    let call = Governed::of(&governance, identity).unwrap();
+                    let call = Governed::of(&governance, identity, false).unwrap();
                     let fits = CALLERS[caller].1.iter().all(|budget| {
                         let of_others: u64 = open
                             .iter()
@@ -186,7 +186,7 @@ proptest! {
 fn attempts_are_charged_as_the_ledger_rounds_their_sum() {
     let (governance, _resources) = governance(TREE);
     let identity = governance.index().of_consumer(&"c".into(), None);
-    let call = Governed::of(&governance, identity).unwrap();
+    let call = Governed::of(&governance, identity, false).unwrap();
     // Of two attempts at 0.4 millionths each, the sum is rounded, not each of them.
     let small = Cost {
         usd: Usd::from_pico(400_000),
@@ -237,7 +237,7 @@ fn keys_are_found_by_their_whole_secret_and_what_was_spent_outlives_a_change() {
     let index = governance.index();
     assert!(index.by_key("tg-012345678").unwrap().is_none());
     let key = index.by_key(secret).unwrap().unwrap();
-    let call = Governed::of(&governance, index.of_key(&key, None)).unwrap();
+    let call = Governed::of(&governance, index.of_key(&key, None), false).unwrap();
     assert_eq!(call.identity.team.as_deref(), Some("left"));
     call.settle("i", cost(7), None);
     let _ = call.end(cost(7), 0);

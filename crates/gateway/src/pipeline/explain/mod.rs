@@ -134,6 +134,11 @@ async fn call(worker: &Rc<Worker>, peer: Peer, request: Request<Incoming>) -> Va
     };
     let outcome = answer_call(worker, &snapshot, &head, body, &mut record, &Waiting::default()).await;
     let mut told = record.explained();
+    if let Some(identity) = record.identity() {
+        // With what is left of each budget and limit, of all levels.
+        let standing = worker.gateway.governance().standing(&identity).await;
+        told.insert("caller".to_owned(), standing);
+    }
     let answer = match outcome {
         Ok(answer) => Some(answer.into_response(record)),
         Err(error) if error.code == NOT_SENT => None,

@@ -20,10 +20,14 @@ impl Record {
         });
         let mut limits = self.answer_headers.clone();
         self.admission.add_headers(&mut limits);
+        if let Some(governed) = &self.governed {
+            governed.add_headers(&mut limits);
+        }
         let told = json!({
             "route": route,
             "consumer": self.consumer.as_deref(),
             "credential": self.credential.as_deref(),
+            "team": self.team.as_deref(),
             "dialect": self.operation.map(|_| self.dialect.name()),
             "operation": self.operation,
             "model": self.request_model,

@@ -27,7 +27,13 @@ impl Record {
             self.credential = Some(key.id.clone());
         }
         self.team.clone_from(&identity.team);
-        self.governed = Governed::of(self.worker.gateway.governance(), identity.clone());
+        let peeks = self.explains().is_some();
+        self.governed = Governed::of(self.worker.gateway.governance(), identity.clone(), peeks);
+    }
+
+    /// Who calls, if anything counts for that one.
+    pub fn identity(&self) -> Option<Identity> {
+        self.governed.as_ref().map(|governed| governed.identity.clone())
     }
 
     /// Lets the call in, or not.
