@@ -401,7 +401,7 @@ fn budgets_and_limits_of_all_levels_are_told_and_nothing_of_them_is_used() {
     assert_eq!(node.send(&call).status(), 200);
     assert_eq!(
         explained()["caller"]["budgets"][1]["state"]["remaining_tokens"],
-        82
+        72
     );
     // The call has used 18 tokens; another one may take 60 and its request.
     for _ in 0..2 {

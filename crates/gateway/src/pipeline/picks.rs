@@ -142,9 +142,7 @@ impl<'a> Picks<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            if record.explains().is_none()
-                && let Err(refusal) = record.reserve(instance, self.model, model).await
-            {
+            if let Err(refusal) = record.reserve(instance, self.model, model).await {
                 record.admission.release(&instance.name);
                 self.unpriced = Some(refusal);
                 continue;

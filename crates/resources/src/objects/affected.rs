@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    fn object(kind: Kind, id: &str, value: Value) -> Object {
+    fn object(kind: Kind, id: &str, value: &Value) -> Object {
         Object {
             key: ObjectKey::new(kind, id),
             value: value.as_object().cloned().unwrap(),
@@ -118,20 +118,20 @@ mod tests {
     fn a_change_concerns_all_that_refers_to_it_at_any_distance() {
         let multi = json!({"ai-proxy-multi": {"instances": [{"name": "a"}, {"name": "b"}]}});
         let objects = [
-            object(Kind::Upstream, "u", json!({})),
-            object(Kind::Service, "s", json!({"upstream_id": "u", "plugins": multi})),
+            object(Kind::Upstream, "u", &json!({})),
+            object(Kind::Service, "s", &json!({"upstream_id": "u", "plugins": multi})),
             object(
                 Kind::Route,
                 "r",
-                json!({"service_id": "s", "plugins": {"limit-count": {}}}),
+                &json!({"service_id": "s", "plugins": {"limit-count": {}}}),
             ),
             object(
                 Kind::Route,
                 "other",
-                json!({"plugins": {"ai-proxy": {"provider": "openai"}}}),
+                &json!({"plugins": {"ai-proxy": {"provider": "openai"}}}),
             ),
-            object(Kind::ConsumerGroup, "g", json!({})),
-            object(Kind::Consumer, "jack", json!({"group_id": "g"})),
+            object(Kind::ConsumerGroup, "g", &json!({})),
+            object(Kind::Consumer, "jack", &json!({"group_id": "g"})),
         ];
         let of = |kind, id: &str| affected(objects.iter(), &[ObjectKey::new(kind, id)]);
         let texts = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();

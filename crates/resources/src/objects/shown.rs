@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn between(before: Value, after: Value) -> Vec<String> {
+    fn between(before: &Value, after: &Value) -> Vec<String> {
         let texts = differences(before.as_object(), after.as_object())
             .into_iter()
             .map(|one| {
@@ -189,8 +189,8 @@ mod tests {
     fn differences_have_paths_and_times_are_none() {
         assert_eq!(
             between(
-                json!({"uris": ["/a", "/b"], "plugins": {"x": {"n": 1}}, "update_time": 1}),
-                json!({"uris": ["/a"], "plugins": {"x": {"n": 2}, "y": {}}, "update_time": 2}),
+                &json!({"uris": ["/a", "/b"], "plugins": {"x": {"n": 1}}, "update_time": 1}),
+                &json!({"uris": ["/a"], "plugins": {"x": {"n": 2}, "y": {}}, "update_time": 2}),
             ),
             ["plugins.x.n 1 2", "plugins.y - {}", "uris[1] \"/b\" -"]
         );
@@ -200,15 +200,15 @@ mod tests {
     fn a_changed_secret_is_told_but_not_shown() {
         let route = |key: &str| json!({"plugins": {"ai-proxy": {"auth": {"header": {"x": key}}, "options": {"model": "m"}}}});
         assert_eq!(
-            between(route("sk-1"), route("sk-2")),
+            between(&route("sk-1"), &route("sk-2")),
             ["plugins.ai-proxy.auth.header.x \"***\" \"***\""]
         );
         assert_eq!(
-            between(route("sk-1"), route("Bearer $env://KEY")),
+            between(&route("sk-1"), &route("Bearer $env://KEY")),
             ["plugins.ai-proxy.auth.header.x \"***\" \"Bearer $env://KEY\""]
         );
         assert_eq!(
-            between(Value::Null, route("sk-1")),
+            between(&Value::Null, &route("sk-1")),
             [
                 " - {\"plugins\":{\"ai-proxy\":{\"auth\":{\"header\":{\"x\":\"***\"}},\"options\":{\"model\":\"m\"}}}}"
             ]
