@@ -155,10 +155,16 @@ pub fn keys(arguments: &KeysArguments) -> Result<(), Failure> {
                 &format!("keys/{}", segment(&one.id)),
                 None,
             )?;
-            eprintln!("removed {}", one.id);
+            say(&format!("removed {}", one.id));
             Ok(())
         }
     }
+}
+
+/// For the person who typed the command; programs read standard output.
+fn say(text: &str) {
+    // Without standard error it has been done all the same.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn body_of(create: &CreateArguments) -> Value {
@@ -192,13 +198,16 @@ fn switch(one: &OneArguments, disabled: bool) -> Result<(), Failure> {
         &path,
         Some(&json!({"disabled": disabled})),
     )?;
-    eprintln!("{} is {}", one.id, text(&key, "state"));
+    say(&format!("{} is {}", one.id, text(&key, "state")));
     Ok(())
 }
 
 /// Prints the secret alone, so that it can be piped, and what it is beside it.
 fn secret(key: &Value) -> Result<(), Failure> {
-    eprintln!("key {}; its secret is shown this once:", text(key, "id"));
+    say(&format!(
+        "key {}; its secret is shown this once:",
+        text(key, "id")
+    ));
     writeln!(std::io::stdout(), "{}", text(key, "key")).map_err(Failure::new)
 }
 
