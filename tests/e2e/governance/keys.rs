@@ -173,3 +173,40 @@ fn writes_are_refused_with_what_to_write_instead() {
     );
     node.gateway.stop();
 }
+
+#[test]
+fn the_command_line_makes_lists_replaces_and_disables_keys() {
+    let data = tempdir().expect("a directory");
+    let node = start(CONSUMERS, &data);
+    let server = format!("http://{}", node.admin);
+    let keys = |arguments: &[&str]| {
+        let all = [&["keys"], arguments, &["--server", &server, "--token", &node.key]].concat();
+        let finished = crate::harness::run(&all, &[]);
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+        finished.stdout.trim().to_owned()
+    };
+    let first = keys(&[
+        "create",
+        "--consumer",
+        "alice",
+        "--id",
+        "k1",
+        "--budget",
+        "0.01",
+        "--per",
+        "day",
+    ]);
+    assert_eq!(node.call(&first, "cent").status(), 200);
+    assert_eq!(node.call(&first, "cent").status(), 429);
+    let second = keys(&["rotate", "k1"]);
+    assert_eq!(node.call(&first, "cent").status(), 401);
+    assert_eq!(node.call(&second, "cent").status(), 429);
+    let listed = keys(&["list", "--consumer", "alice"]);
+    assert!(
+        listed.contains("k1") && listed.contains("active") && !listed.contains(&second),
+        "{listed}"
+    );
+    keys(&["disable", "k1"]);
+    assert_eq!(node.call(&second, "cent").status(), 401);
+    node.gateway.stop();
+}

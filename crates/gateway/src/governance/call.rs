@@ -9,13 +9,14 @@ use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::governance::{time_text, usd_text};
 use tollgate_resources::model::{Amount, OnRedisDown, Rate, Subject};
 use tollgate_store::counters::{
-    Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together,
-    Unavailable, Verdict, Windows,
+    Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together, Verdict,
+    Windows,
 };
 use tollgate_telemetry::{Cost, TokenUsage};
 
 use super::identity::Identity;
 use super::index::{BudgetRule, Level, LimitRule};
+use super::refusals::{limited, over_budget, undecided};
 use super::{Governance, Index, counter, now_s};
 use crate::clock;
 use crate::error::CallError;
@@ -33,11 +34,11 @@ pub struct Expected {
 }
 
 /// A budget in the period in which a call was let in.
-struct Picked {
-    rule: Arc<BudgetRule>,
-    level: Arc<Level>,
-    start_s: u64,
-    end_s: Option<u64>,
+pub(super) struct Picked {
+    pub(super) rule: Arc<BudgetRule>,
+    pub(super) level: Arc<Level>,
+    pub(super) start_s: u64,
+    pub(super) end_s: Option<u64>,
     key: String,
     count: Count,
     /// What was left when it was asked last; `None` if it was not.
@@ -641,99 +642,5 @@ impl Governed {
         }
         let answer = ask(&self.governance.own).wait().await;
         answer.map_err(|unavailable| undecided(&unavailable))
-    }
-}
-
-fn undecided(unavailable: &Unavailable) -> CallError {
-    let mut error = CallError::gateway(
-        "budget_undecided",
-        "whether this call fits its budgets and limits cannot be told at the moment; try again",
-    );
-    error.status = StatusCode::SERVICE_UNAVAILABLE;
-    error.detail = Some(format!("Redis: {unavailable}"));
-    error.retry_after = Some(1.into());
-    error
-}
-
-fn limited(text: &str, seconds: u64) -> CallError {
-    let mut error = CallError::client(
-        StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::RateLimit,
-        "rate_limit_exceeded",
-        format!("{text}; try again in {} s", seconds.max(1)),
-    );
-    error.retry_after = Some(seconds.max(1).into());
-    error
-}
-
-fn over_budget(picked: &Picked, amount: u64, left: u64) -> CallError {
-    let budget = &picked.rule.budget;
-    let shown = |amount: u64| match budget.amount {
-        Amount::MicroUsd(_) => format!("{} US dollars", usd_text(amount)),
-        Amount::Tokens(_) => format!("{amount} tokens"),
-    };
-    let per = match picked.end_s {
-        Some(_) => format!(" a {}", budget.per.word()),
-        None => " in total".to_owned(),
-    };
-    let resets = match picked.end_s {
-        Some(end) => format!("; it begins anew at {}", time_text(end)),
-        None => "; it does not begin anew".to_owned(),
-    };
-    let text = match (left, amount) {
-        (0, _) | (_, 0) => format!(
-            "the budget of {}, {}{per}, is used up{resets}",
-            picked.level.shown(),
-            shown(budget.amount.number()),
-        ),
-        _ => format!(
-            "the budget of {}, {}{per}, has {} left, and this call may take {}; lower its output limit{resets}",
-            picked.level.shown(),
-            shown(budget.amount.number()),
-            shown(left),
-            shown(amount),
-        ),
-    };
-    let mut error = CallError::client(
-        StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::Billing,
-        "budget_exceeded",
-        text,
-    );
-    error.retry_after = picked.end_s.map(|end| end.saturating_sub(now_s()).max(1).into());
-    error
-}
-
-impl Governance {
-    fn tell_exhausted(&self, picked: &Picked, left: u64) {
-        let amount = picked.rule.budget.amount.number();
-        self.warn(
-            &picked.rule,
-            picked.start_s,
-            picked.end_s,
-            amount.saturating_sub(left),
-        );
-    }
-
-    /// Something was spent of a budget: tells people if that crosses a share of it.
-    fn note_spent(&self, rule: &Arc<BudgetRule>, start_s: u64, end_s: Option<u64>) {
-        if rule.budget.warn_at.is_empty() {
-            return;
-        }
-        let (key, count) = counter(&rule.name, start_s, end_s, now_s());
-        // What others have spent, Redis tells with the next reservation; here it is what this process knows.
-        if let Decision::Made(verdicts) =
-            self.own
-                .decide(vec![Ask::peek(key, count)], Together::InTurn, clock::steady())
-            && let Some(verdict) = verdicts.first()
-        {
-            let used = MAX_AMOUNT.saturating_sub(verdict.remaining);
-            // With Redis, nothing is reserved here.
-            let reserved = match self.shared.load().is_some() {
-                true => 0,
-                false => rule.tally.reserved.load(Ordering::Relaxed),
-            };
-            self.warn(rule, start_s, end_s, used.saturating_sub(reserved));
-        }
     }
 }

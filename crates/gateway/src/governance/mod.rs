@@ -12,6 +12,7 @@ mod call;
 mod identity;
 mod index;
 mod me;
+mod refusals;
 mod state;
 mod warn;
 

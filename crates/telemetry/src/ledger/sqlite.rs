@@ -438,3 +438,59 @@ impl rusqlite::ToSql for Value<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::Column;
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_to_the_second_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("usage.db");
+        let old = Connection::open(&path).unwrap();
+        let measures = ", 1".repeat(MEASURES);
+        old.execute_batch(&Dialect::Sqlite.migrations()[0]).unwrap();
+        old.execute_batch(&format!(
+            "CREATE TABLE {LEDGER} (name TEXT PRIMARY KEY, value BIGINT NOT NULL); \
+             INSERT INTO {LEDGER} VALUES ('version', 1); \
+             INSERT INTO {KEYS} VALUES (7, 'alice', '', '', '', '', '', '', '', 'ok'); \
+             INSERT INTO {HOURS} VALUES (3600, 7{measures});"
+        ))
+        .unwrap();
+        drop(old);
+        // Who reads it first finds it whole, too.
+        drop(open_to_read(&path).unwrap());
+        let mut store = Sqlite::open(&path).unwrap();
+        let mut row = Row::default();
+        row.text(Column::RequestId, "r1");
+        row.text(Column::Consumer, "alice");
+        row.text(Column::Outcome, "ok");
+        row.text(Column::Team, "search");
+        row.text(
+            Column::Charges,
+            r#"[{"budget":"b:usd:month","start":0,"amount":40},{"budget":"c:usd:day","start":86400,"amount":40}]"#,
+        );
+        for new in [1, 0] {
+            // A call that is written twice is charged once.
+            assert_eq!(store.write(std::slice::from_ref(&row)).ok(), Some(new));
+        }
+        let connection = open_to_read(&path).unwrap();
+        let read = |sql: &str| -> Vec<(String, i64)> {
+            let mut select = connection.prepare(sql).unwrap();
+            let rows = select
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let known = read(&format!(
+            "SELECT k.team, h.calls FROM {HOURS} h JOIN {KEYS} k ON k.id = h.key ORDER BY h.start DESC"
+        ));
+        assert_eq!(known, [(String::new(), 1), ("search".to_owned(), 1)]);
+        let spent = read(&format!("SELECT budget, amount FROM {SPEND} ORDER BY budget"));
+        assert_eq!(
+            spent,
+            [("b:usd:month".to_owned(), 40), ("c:usd:day".to_owned(), 40)]
+        );
+    }
+}
