@@ -31,7 +31,7 @@ fn two_gateways_on_one_redis_share_a_budget() {
 #[test]
 fn without_redis_each_gateway_goes_by_what_it_has_counted_or_refuses() {
     for (on_down, expected) in [("allow", [200, 429]), ("refuse", [503, 503])] {
-        let mut server = RedisServer::start(&[]);
+        let server = RedisServer::start(&[]);
         let config = format!(
             "{MODELS}consumers:\n  alice: {{key: alices-key, models: [\"*\"], budget: {{usd: 0.02, per: total}}}}\ngovernance:\n  \
              redis: {{address: \"127.0.0.1:{}\", timeout: 200ms}}\n  on_redis_down: {on_down}\n",
