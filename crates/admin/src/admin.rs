@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tollgate_gateway::governance::Governance;
@@ -25,6 +25,7 @@ use crate::errors::Refusal;
 use crate::live::Live;
 use crate::log::LogLines;
 use crate::node::Node;
+use crate::oidc::Oidc;
 use crate::registry::{CheckVars, Registry};
 use crate::sessions::{KEPT_AS, Sessions, Wrong};
 use crate::settings::{Role, Settings};
@@ -132,6 +133,8 @@ pub struct Admin<D> {
     pub(crate) asking: Arc<Semaphore>,
     /// Who is signed in.
     pub(crate) sessions: Sessions,
+    /// The provider at which people sign in.
+    pub(crate) oidc: Option<Oidc>,
     /// Wrong keys by where they came from.
     pub(crate) wrong_keys: Wrong,
     /// What signs one person in once.
@@ -175,11 +178,12 @@ impl Default for Parts {
 
 impl<D: DataPlane> Admin<D> {
     /// Puts the Admin API together.
-    pub fn new(settings: Settings, store: Arc<Store>, data_plane: D, parts: Parts) -> Arc<Admin<D>> {
+    pub fn new(mut settings: Settings, store: Arc<Store>, data_plane: D, parts: Parts) -> Arc<Admin<D>> {
         if !settings.key_required {
             tracing::warn!("the Admin API asks nobody for a key; set admin_key_required and a strong key");
         }
         let registry = Registry::new(&parts.plugins, settings.strict, parts.check_vars);
+        let oidc = settings.oidc.take().map(Oidc::new);
         let sessions = Sessions::default();
         let kept = store.kept(KEPT_AS);
         let records = kept
@@ -207,6 +211,7 @@ impl<D: DataPlane> Admin<D> {
             document: Mutex::new(None),
             deleted_services: Mutex::new(VecDeque::new()),
             sessions,
+            oidc,
             wrong_keys,
             asking: Arc::new(Semaphore::new(usage::AT_ONCE)),
             tasks: Mutex::new(JoinSet::new()),
@@ -220,6 +225,16 @@ impl<D: DataPlane> Admin<D> {
         (self.settings.key_required && has_key)
             .then(|| self.code.make(self.now_s()))
             .flatten()
+    }
+
+    /// Tells the audit log that a file of the gateway's configuration has changed and is in effect: what it meant before, and
+    /// what it means now, with secrets hidden. Blocks until the store has it.
+    pub fn file_was_reloaded(&self, file: &str, before: &Map<String, Value>, after: &Map<String, Value>) {
+        if let Some(entry) = audit::reloaded(file, before, after)
+            && let Err(error) = self.store.tell(self.now_s(), entry)
+        {
+            tracing::error!(%error, "a change of the configuration file could not be told to the audit log");
+        }
     }
 
     /// The data plane it tells about changes.

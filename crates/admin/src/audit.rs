@@ -64,6 +64,37 @@ pub(crate) fn notes(actor: &Actor, action: Option<&str>, applied: &[Applied], no
     }
 }
 
+/// The text of an entry about a file of the gateway's configuration that has changed, and is in effect.
+pub(crate) fn reloaded(
+    file: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Option<String> {
+    let actor = Actor {
+        name: file.to_owned(),
+        via: Via::File,
+        ..Actor::system()
+    };
+    let mut changes = Changes::default();
+    for difference in differences(Some(before), Some(after)) {
+        changes.add(json!({
+            "object": "file",
+            "path": difference.path,
+            "from": difference.from,
+            "to": difference.to,
+        }));
+    }
+    if changes.listed.is_empty() && changes.left_out == 0 {
+        return None;
+    }
+    let mut entry = about(&actor, "reload", &["file".to_owned()]);
+    if changes.left_out > 0 {
+        entry.insert("changes_left_out".to_owned(), changes.left_out.into());
+    }
+    entry.insert("changes".to_owned(), changes.listed.into());
+    Some(Value::Object(entry).to_string())
+}
+
 /// The text of an entry about something that is no object of the store, such as an instance that is taken out of service.
 pub(crate) fn deed(actor: &Actor, action: &str, object: &str) -> String {
     let mut entry = about(actor, action, &[object.to_owned()]);

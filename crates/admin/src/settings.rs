@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 use tollgate_resources::Secret;
 
+use crate::oidc::OidcSettings;
+
 /// What `Server` says after `APISIX/`, and what tools take for the version of APISIX they talk to.
 pub const APISIX_VERSION: &str = "3.18.0";
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub sessions: SessionLimits,
     /// Whether browsers reach it by TLS: only then cookies may be kept to it.
     pub secure: bool,
+    /// An OpenID Connect provider at which people sign in.
+    pub oidc: Option<OidcSettings>,
     /// Wrong keys of one address in a minute that are answered as such; further ones are answered with 429. `None` counts none.
     pub wrong_keys: Option<u32>,
 }
@@ -54,6 +58,7 @@ impl Default for Settings {
             strict: false,
             sessions: SessionLimits::default(),
             secure: false,
+            oidc: None,
             wrong_keys: Some(WRONG_KEYS),
         }
     }

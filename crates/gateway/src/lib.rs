@@ -28,6 +28,7 @@ pub mod secret_managers;
 mod secrets;
 pub mod server;
 mod snapshot;
+pub mod tokens;
 pub mod upstream;
 pub mod who;
 mod wrong_keys;

@@ -13,18 +13,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tokio::sync::watch;
 use tollgate_admin::{
-    DataPlane, Key, LogLines, Mode, Network, Node, Observed, Parts, Pausable, Role, Settings, TlsListener,
+    DataPlane, Key, LogLines, Mode, Network, Node, Observed, OidcSettings, Parts, Pausable, Role,
+    SessionLimits, Settings, TlsListener,
 };
 use tollgate_gateway::governance::Governance;
 use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::pool::{self, InstanceStatus, Standing};
 use tollgate_gateway::server::Encrypted;
+use tollgate_gateway::upstream::{TlsSettings, client_config};
 use tollgate_gateway::{Change, ExplainError, Gateway, Question};
 use tollgate_resources::apisix::with_admin_key;
-use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment};
+use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment, Oidc, Resources};
 use tollgate_resources::objects::ObjectKey;
-use tollgate_resources::{Secret, SecretRef};
-use tollgate_store::{Store, StoreKey};
+use tollgate_resources::{Glob, Secret, SecretRef};
+use tollgate_store::{Retention, Store, StoreKey};
 use tollgate_telemetry::ledger::Reader;
 use tollgate_telemetry::metrics::Metrics;
 
@@ -51,6 +53,7 @@ pub struct Administration {
     stop: watch::Sender<bool>,
     pause: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    admin_api: Arc<tollgate_admin::Admin<Plane>>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Where it listens.
@@ -205,9 +208,29 @@ pub fn start(
             ConfigProvider::Embedded | ConfigProvider::File { .. } => Mode::Traditional,
         },
         strict: deployment.strict,
-        secure: tls.is_some(),
-        ..Settings::default()
+        secure: tls.is_some()
+            || admin
+                .oidc
+                .as_ref()
+                .is_some_and(|oidc| oidc.redirect_url.starts_with("https://")),
+        sessions: SessionLimits {
+            idle_s: admin.session.idle_s,
+            longest_s: admin.session.longest_s,
+        },
+        oidc: admin
+            .oidc
+            .as_ref()
+            .zip(keys.client_secret.as_ref())
+            .map(|(oidc, secret)| provider(oidc, secret.as_ref()))
+            .transpose()?,
+        wrong_keys: admin.max_wrong_keys,
     };
+    store.retain(Retention {
+        entries: admin.history.audit_entries,
+        entries_s: admin.history.audit_s,
+        versions: admin.history.versions,
+        version_bytes: admin.history.versions_bytes,
+    });
     let parts = Parts {
         plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
         ..Parts::default()
@@ -219,6 +242,7 @@ pub fn start(
         stop,
         pause,
         threads: Vec::new(),
+        admin_api: admin_api.clone(),
         scheme: if tls.is_some() { "https" } else { "http" },
         addresses: Vec::new(),
         key_location: keys.location.clone(),
@@ -311,6 +335,16 @@ fn status(
 }
 
 impl Administration {
+    /// Tells the audit log what a changed configuration file has made of the gateway.
+    pub fn file_was_reloaded(&self, file: &str, before: &Resources, after: &Resources) {
+        let meaning = |resources| match serde_json::to_value(resources) {
+            Ok(Value::Object(meaning)) => meaning,
+            _ => serde_json::Map::new(),
+        };
+        self.admin_api
+            .file_was_reloaded(file, &meaning(before), &meaning(after));
+    }
+
     /// Accepts nobody. What was accepted is served on: who has just come may still be sending its request.
     pub fn pause(&self) {
         self.pause.send_replace(true);
@@ -331,6 +365,8 @@ pub struct Keys {
     keys: Vec<Key>,
     /// Where a generated one was put, if one was.
     location: Option<PathBuf>,
+    /// If there is an OpenID Connect provider: the secret of its client, where it has one.
+    client_secret: Option<Option<Secret>>,
 }
 
 impl Keys {
@@ -378,16 +414,63 @@ pub fn keys(admin: &Admin, deployment: &Deployment, config: Option<&Path>) -> Re
         keys.push(Key {
             name: configured.name.clone(),
             key,
-            role: match configured.role {
-                AdminRole::Admin => Role::Admin,
-                AdminRole::Viewer => Role::Viewer,
-                AdminRole::Editor => Role::Editor,
-                AdminRole::TeamAdmin => Role::TeamAdmin,
-            },
+            role: role_of(configured.role),
             teams: configured.teams.clone(),
         });
     }
-    Ok(Keys { keys, location })
+    let client_secret = match &admin.oidc {
+        Some(oidc) => Some(match &oidc.client_secret {
+            Some(reference) => Some(reference.resolve(&lookup).map_err(|missing| {
+                Failure::new(format!(
+                    "the client secret of the OpenID Connect provider: {missing}"
+                ))
+            })?),
+            None => None,
+        }),
+        None => None,
+    };
+    Ok(Keys {
+        keys,
+        location,
+        client_secret,
+    })
+}
+
+fn role_of(role: AdminRole) -> Role {
+    match role {
+        AdminRole::Admin => Role::Admin,
+        AdminRole::Viewer => Role::Viewer,
+        AdminRole::Editor => Role::Editor,
+        AdminRole::TeamAdmin => Role::TeamAdmin,
+    }
+}
+
+/// The provider at which people sign in.
+fn provider(oidc: &Oidc, secret: Option<&Secret>) -> Result<OidcSettings, Failure> {
+    let tls = TlsSettings {
+        ca_file: oidc.ca_file.clone(),
+        verify: true,
+    };
+    let tls = client_config(&tls, None)
+        .map_err(|error| Failure::new(format!("the authorities of the OpenID Connect provider: {error}")))?;
+    let groups = oidc.roles.iter();
+    let teams = oidc.team_admin.iter();
+    Ok(OidcSettings {
+        issuer: oidc.issuer.clone(),
+        client_id: oidc.client_id.clone(),
+        client_secret: secret.map(|secret| Secret::from(secret.expose().to_owned())),
+        redirect_url: oidc.redirect_url.clone(),
+        scopes: oidc.scopes.clone(),
+        groups_claim: oidc.groups_claim.clone(),
+        name_claim: oidc.name_claim.clone().unwrap_or_default(),
+        roles: groups
+            .map(|(group, role)| (Glob::new(group.as_str()), role_of(*role)))
+            .collect(),
+        team_admin: teams
+            .map(|(group, team)| (Glob::new(group.as_str()), team.clone()))
+            .collect(),
+        tls,
+    })
 }
 
 fn resolve(reference: &SecretRef, name: &str) -> Result<Secret, Failure> {

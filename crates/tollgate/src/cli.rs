@@ -50,6 +50,16 @@ pub enum Command {
         after_help = "Examples:\n  tollgate diff -f adc.yaml\n  tollgate diff -f adc.yaml --server http://127.0.0.1:9180 --include-resource-type consumer\n\nNothing is changed. Values that may be secrets are shown as ***."
     )]
     Diff(FilesArguments),
+    /// Say what a configuration would change: models, routes, instances, consumers
+    #[command(
+        after_help = "Examples:\n  tollgate plan -f adc.yaml --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      What `sync` would change, checked by the server: mistakes, differences, which routes and instances.\n\n  tollgate plan --config apisix.yaml --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY'\n      The same for a standalone file, as the whole configuration.\n\n  tollgate plan --config tollgate.yaml --against old.yaml\n      What differs between two files; no server is needed.\n\nNothing is changed. Secrets are shown as ***. Exit status 1 if there are mistakes."
+    )]
+    Plan(PlanArguments),
+    /// Show who has changed what through the Admin API, or verify that record
+    #[command(
+        after_help = "Examples:\n  tollgate audit --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY' --since 24h\n  tollgate audit --object routes/1\n  tollgate audit --since 30d --csv > audit.csv\n\n  tollgate audit --verify\n      Whether an entry was changed, removed or put elsewhere. Tells the number and the hash of the last entry.\n\n  tollgate audit --verify --head 17:3f0c…\n      Also whether that entry, noted earlier and kept elsewhere, is still the same.\n\nExit status 1 if the record is broken."
+    )]
+    Audit(AuditArguments),
     /// Let a server check ADC files without changing anything
     #[command(
         after_help = "Examples:\n  tollgate validate -f adc.yaml\n\nPrints one line per mistake: file, line, field and what is wrong."
@@ -245,6 +255,69 @@ pub struct FilesArguments {
     /// Do not add the label managed-by=adc
     #[arg(long)]
     pub no_managed_by_label: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Args)]
+pub struct PlanArguments {
+    /// ADC files and the server.
+    #[command(flatten)]
+    pub files: FilesArguments,
+    /// A configuration file instead of ADC files: tollgate.yaml, apisix.yaml or Kubernetes manifests
+    #[arg(long, short, value_name = "FILE", conflicts_with = "files")]
+    pub config: Option<PathBuf>,
+    /// Compare with this configuration file instead of a server
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub against: Option<PathBuf>,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Args)]
+pub struct AuditArguments {
+    /// Address of the Admin API
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TOLLGATE_ADMIN_URL",
+        default_value = "http://127.0.0.1:9180"
+    )]
+    pub server: String,
+    /// How to talk to the server.
+    #[command(flatten)]
+    pub access: Access,
+    /// Entries from this time on: how long ago (30m, 24h, 7d), or a time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Entries before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// What this one has done
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Only this: create, update, delete, replace, rollback, expire, sign_in, sign_in_refused, sign_out …
+    #[arg(long, value_name = "WORD")]
+    pub action: Option<String>,
+    /// What was done to this object, such as routes/1
+    #[arg(long, value_name = "OBJECT")]
+    pub object: Option<String>,
+    /// Most entries, the newest first
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub limit: u64,
+    /// Print entries as JSON, one in a line
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print entries as CSV
+    #[arg(long)]
+    pub csv: bool,
+    /// Verify the log instead of printing it
+    #[arg(long)]
+    pub verify: bool,
+    /// With --verify: number and hash of an entry that were noted earlier, as in 17:3f0c…
+    #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
+    pub head: Option<String>,
 }
 
 /// How to talk to an Admin API.

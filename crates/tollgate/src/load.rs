@@ -42,9 +42,9 @@ pub struct Loaded {
 impl From<Lowered> for Loaded {
     fn from(lowered: Lowered) -> Self {
         Loaded {
+            admin: lowered.resources.admin.clone(),
             resources: lowered.resources,
             notes: lowered.notes,
-            admin: None,
             deployment: Deployment::default(),
             objects: Vec::new(),
         }

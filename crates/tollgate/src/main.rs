@@ -20,6 +20,7 @@ mod observation;
 mod offline;
 mod otlp;
 mod own_log;
+mod plan;
 mod prices;
 mod reprice;
 mod run;
@@ -27,6 +28,7 @@ mod secret_files;
 mod simulate;
 mod sync;
 mod telemetry;
+mod trail;
 mod trial;
 mod trust;
 mod upgrade;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Sync(arguments) => sync::sync(arguments),
         Command::Diff(arguments) => sync::diff(arguments),
+        Command::Plan(arguments) => plan::plan(arguments),
+        Command::Audit(arguments) => trail::audit(arguments),
         Command::Validate(arguments) => sync::validate(arguments),
         Command::Convert(arguments) => convert::convert(arguments),
         Command::Explain(arguments) => explain::explain(arguments),

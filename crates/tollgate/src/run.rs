@@ -392,7 +392,14 @@ async fn supervise(
         }
         let now = source.read_again(&files);
         if is_asked || now != files {
+            let before = serving.clone();
             reload(gateway, source, &now, &mut serving, fixed, file_objects);
+            if let Some(administration) = upgrading.exclusive.administration()
+                && serving != before
+            {
+                let file = source.config.as_deref().unwrap_or("built-in".as_ref());
+                administration.file_was_reloaded(&file.display().to_string(), &before, &serving);
+            }
             files = now;
             is_asked = false;
             last = Some(Instant::now());

@@ -11,6 +11,7 @@ pub mod http2;
 #[path = "../../servers/kafka.rs"]
 pub mod kafka;
 mod names;
+pub mod oidc;
 mod process;
 #[path = "../../servers/redis.rs"]
 pub mod redis;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -16,7 +16,9 @@ use crate::answer::Answer;
 use crate::audit;
 use crate::auth::{self, SESSION_COOKIE};
 use crate::errors::Refusal;
+use crate::oidc::{Oidc, PATIENCE_S};
 use crate::query::Query;
+use crate::secured;
 use crate::sessions::{self, Found, Session};
 use crate::settings::Role;
 use crate::time;
@@ -41,13 +43,18 @@ impl<D: DataPlane> Admin<D> {
             ([], "GET") => self.signed_in(client, parts, query),
             ([], "DELETE") => self.sign_out(client, parts, query).await,
             ([], _) => Err(Problem::method("GET, POST or DELETE")),
+            (["oidc", "start"], "GET") => self.start_oidc(query).await,
+            (["oidc", "callback"], "GET") => Ok(self.finish_oidc(client, parts, query).await),
+            (["oidc", "start" | "callback"], _) => Err(Problem::method("GET")),
             _ => Err(Problem::unknown(
                 "there is no such path; sign in at POST /tollgate/v1/session",
             )),
         };
-        Ok(answer
+        let mut answer = answer
             .unwrap_or_else(Answer::from)
-            .with(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        secured::secure(&mut answer.headers);
+        Ok(answer)
     }
 
     async fn sign_in(self: &Arc<Self>, client: IpAddr, parts: &Parts, body: Body) -> Result<Answer, Problem> {
@@ -115,8 +122,82 @@ impl<D: DataPlane> Admin<D> {
         self.begin(Session::new(actor, Some(key), self.now_s())).await
     }
 
+    /// Sends a browser to the provider.
+    async fn start_oidc(&self, query: &Query) -> Result<Answer, Problem> {
+        let oidc = self.oidc.as_ref().ok_or_else(no_provider)?;
+        let started = oidc.start(query.first("return"), self.now_s()).await;
+        let started =
+            started.map_err(|refused| Problem::new(StatusCode::BAD_GATEWAY, "provider", refused.reason))?;
+        let location = HeaderValue::try_from(started.location).map_err(|_| {
+            Problem::new(
+                StatusCode::BAD_GATEWAY,
+                "provider",
+                "the provider tells no usable address",
+            )
+        })?;
+        // The provider's page sends the browser back: a strict cookie would not come along.
+        let cookie = format!(
+            "{OIDC_COOKIE}={}; Path=/tollgate/v1/session/oidc; Max-Age={PATIENCE_S}; HttpOnly; SameSite=Lax{}",
+            started.browser,
+            self.secure(),
+        );
+        let answer = Answer::empty(StatusCode::FOUND).with(LOCATION, location);
+        Ok(match HeaderValue::try_from(cookie) {
+            Ok(cookie) => answer.with(SET_COOKIE, cookie),
+            Err(_) => answer,
+        })
+    }
+
+    /// Lets in whom the provider sends back, or says why not.
+    async fn finish_oidc(&self, client: IpAddr, parts: &Parts, query: &Query) -> Answer {
+        let Some(oidc) = &self.oidc else {
+            return Answer::from(no_provider());
+        };
+        let browser = auth::cookie(&parts.headers, OIDC_COOKIE);
+        match oidc.finish(query, browser, self.now_s()).await {
+            Ok((person, return_to)) => {
+                let actor = Actor {
+                    name: person.name,
+                    role: person.role,
+                    teams: person.teams,
+                    via: Via::Oidc,
+                    address: Some(client),
+                };
+                let cookie = match self.begin_kept(Session::new(actor, None, self.now_s())).await {
+                    Ok((_, cookie)) => cookie,
+                    Err(problem) => return Answer::from(problem),
+                };
+                // A page of ours leads on: a strict cookie does not come along where the provider's page leads.
+                let onward = format!(
+                    "<meta http-equiv=\"refresh\" content=\"0;url={}\">",
+                    escaped(&return_to)
+                );
+                let text = format!("Signed in. <a href=\"{}\">Go on</a>", escaped(&return_to));
+                page(StatusCode::OK, &onward, &text).with(SET_COOKIE, cookie)
+            }
+            Err(refused) => {
+                self.tell_refused(Via::Oidc, client, refused.name.as_deref(), &refused.reason)
+                    .await;
+                let who = match &refused.name {
+                    Some(name) => format!("{} was not signed in", escaped(name)),
+                    None => "Nobody was signed in".to_owned(),
+                };
+                let text = format!(
+                    "{who}: {}. <a href=\"/ui/\">Try again</a>",
+                    escaped(&refused.reason)
+                );
+                page(StatusCode::FORBIDDEN, "", &text)
+            }
+        }
+    }
+
     /// Begins a session and tells it to its browser.
     pub(crate) async fn begin(&self, session: Session) -> Result<Answer, Problem> {
+        let (found, cookie) = self.begin_kept(session).await?;
+        Ok(Answer::json(StatusCode::OK, self.told(&found)).with(SET_COOKIE, cookie))
+    }
+
+    async fn begin_kept(&self, session: Session) -> Result<(Found, HeaderValue), Problem> {
         let random = || {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -134,8 +215,8 @@ impl<D: DataPlane> Admin<D> {
         .await;
         let found = self.sessions.find(id.as_bytes(), &self.settings, self.now_s());
         let found = found.ok_or_else(random)?;
-        let answer = Answer::json(StatusCode::OK, self.told(&found));
-        Ok(answer.with(SET_COOKIE, self.cookie(&id, self.settings.sessions.longest_s)))
+        let cookie = self.cookie(&id, self.settings.sessions.longest_s);
+        Ok((found, cookie))
     }
 
     fn signed_in(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
@@ -169,7 +250,7 @@ impl<D: DataPlane> Admin<D> {
     }
 
     async fn sign_out(&self, client: IpAddr, parts: &Parts, query: &Query) -> Result<Answer, Problem> {
-        let gone = Answer::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, self.cookie("", 0));
+        let mut gone = Answer::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, self.cookie("", 0));
         let Some(id) = auth::cookie(&parts.headers, SESSION_COOKIE) else {
             return Ok(gone);
         };
@@ -184,6 +265,12 @@ impl<D: DataPlane> Admin<D> {
                 ..session.actor
             };
             let entry = audit::event(&actor, "sign_out", None);
+            if actor.via == Via::Oidc
+                && let Some(url) = self.oidc.as_ref().and_then(Oidc::sign_out)
+            {
+                gone = Answer::json(StatusCode::OK, json!({"sign_out_at": url}))
+                    .with(SET_COOKIE, self.cookie("", 0));
+            }
             self.keep(Some((self.now_s(), entry)), vec![(sessions::name(&mark), None)])
                 .await;
         }
@@ -204,16 +291,51 @@ impl<D: DataPlane> Admin<D> {
 
     /// The ways to sign in that there are.
     fn methods(&self) -> Value {
-        json!(["key"])
+        match self.oidc {
+            Some(_) => json!(["key", "oidc"]),
+            None => json!(["key"]),
+        }
+    }
+
+    fn secure(&self) -> &'static str {
+        if self.settings.secure { "; Secure" } else { "" }
     }
 
     fn cookie(&self, id: &str, seconds: u64) -> HeaderValue {
-        let secure = if self.settings.secure { "; Secure" } else { "" };
-        let text =
-            format!("{SESSION_COOKIE}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+        let text = format!(
+            "{SESSION_COOKIE}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{}",
+            self.secure()
+        );
         // Hexadecimal digits and the words above always fit.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
+}
+
+/// The cookie of a browser that is at the provider.
+const OIDC_COOKIE: &str = "tollgate_oidc";
+
+fn no_provider() -> Problem {
+    Problem::unknown("no OpenID Connect provider is configured (admin.oidc); sign in with a key")
+}
+
+/// A small page.
+fn page(status: StatusCode, head: &str, text: &str) -> Answer {
+    Answer::text(
+        status,
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate</title>{head}</head>\n<body><p>{text}</p></body></html>\n"
+        ),
+    )
+    .with(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+}
+
+/// Text as it can stand in a page.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// Describes the paths.
@@ -263,10 +385,38 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
                 "tags": ["session"],
                 "summary": "Signs out.",
                 "responses": {
+                    "200": {"description": "Nobody is signed in here any more; the provider still knows the person.", "content": {"application/json": {"schema": {
+                        "type": "object",
+                        "properties": {"sign_out_at": {"type": "string", "description": "where to sign out of the provider too"}},
+                    }}}},
                     "204": {"description": "Nobody is signed in any more."},
                     "403": {"$ref": "#/components/responses/forbidden"},
                 },
             },
         }),
     );
+    let redirect = |summary: &str, responses: Value| json!({"get": {"tags": ["session"], "summary": summary, "security": [], "responses": responses}});
+    let mut start = redirect(
+        "Sends a browser to the OpenID Connect provider.",
+        json!({
+            "302": {"description": "To the provider."},
+            "404": {"$ref": "#/components/responses/unknown"},
+            "502": {"description": "The provider cannot be used.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}},
+        }),
+    );
+    start["get"]["parameters"] = json!([{
+        "name": "return",
+        "in": "query",
+        "description": "page of the dashboard to be led to, such as `/ui/calls`",
+        "schema": {"type": "string"},
+    }]);
+    paths.insert("/session/oidc/start".to_owned(), start);
+    let callback = redirect(
+        "Where the provider sends the browser back to: signs in and leads on.",
+        json!({
+            "200": {"description": "Signed in; the page leads on.", "content": {"text/html": {}}},
+            "403": {"description": "Not signed in; the page says why.", "content": {"text/html": {}}},
+        }),
+    );
+    paths.insert("/session/oidc/callback".to_owned(), callback);
 }

@@ -180,7 +180,10 @@ fn show(store: &Store, number: u64) -> Result<Value, Problem> {
         .into_iter()
         .map(|object| (object.key.clone(), object))
         .collect();
-    for earlier in since(store, number)? {
+    for earlier in since(store, number)?
+        .into_iter()
+        .filter(|earlier| is_configuration(&earlier.key))
+    {
         match earlier.object {
             Some(object) => objects.insert(earlier.key, object),
             None => objects.remove(&earlier.key),
@@ -242,10 +245,19 @@ fn diff(store: &Store, number: u64, against: u64) -> Result<Value, Problem> {
     Ok(json!({"version": number, "against": against, "changes": changes}))
 }
 
+/// Whether an object is part of what is rolled back. Teams, virtual keys, budgets and limits are not: a key that was taken
+/// away must not come back with an earlier route.
+fn is_configuration(key: &ObjectKey) -> bool {
+    Kind::ALL.contains(&key.kind)
+}
+
 /// What has to be written so that everything is as it was. What would have ended by now is not brought back.
 fn intended(store: &Store, earlier: Vec<Earlier>, steady_s: u64) -> Vec<Intended> {
     let mut intended = Vec::new();
-    for earlier in earlier {
+    for earlier in earlier
+        .into_iter()
+        .filter(|earlier| is_configuration(&earlier.key))
+    {
         let ttl_s = earlier.expires_s.map(|at| at.saturating_sub(steady_s));
         let then = earlier.object.filter(|_| ttl_s != Some(0));
         let now = store.get(&earlier.key);

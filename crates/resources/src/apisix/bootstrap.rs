@@ -7,6 +7,7 @@ use super::view::View;
 use super::{admin, server};
 use crate::mistake::Mistake;
 use crate::model::{Admin, Deployment, Governance, Logging, PriceSettings, Server, Traces, Usage};
+use crate::native::admin::{SignInEntry, lower_sign_in};
 use crate::native::file::EgressEntry;
 use crate::native::governance::{self, GovernanceEntry};
 use crate::native::logging::{self, LoggerEntry, LoggingEntry};
@@ -82,6 +83,14 @@ pub fn lower_bootstrap(
         lower_own_of_server(&mut server, section, &mut report);
     }
     let own = Own::lower(tollgate.as_ref(), &mut report);
+    if let Some(section) = &tollgate
+        && let Some(entry) = section.typed::<SignInEntry>("admin", &mut report)
+    {
+        lower_sign_in(&entry, &mut admin, &section.path.key("admin"), &mut report);
+    }
+    if deployment.strict {
+        admin.max_wrong_keys = None;
+    }
     let admin = with_admin.then_some(admin);
     if let Some(admin) = &admin {
         for address in admin.listen.iter().filter(|address| address.port() != 0) {

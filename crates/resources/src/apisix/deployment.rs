@@ -86,6 +86,7 @@ pub(super) fn lower(root: &View<'_>, provider: ConfigProvider, report: &mut Repo
                 "prices",
                 "max_wrong_keys",
                 "egress",
+                "admin",
             ],
             report,
         );

@@ -40,7 +40,7 @@ const BOOTSTRAP: [&str; 9] = [
 ];
 
 /// Keys that only a native file has.
-const NATIVE: [&str; 5] = ["models", "providers", "server", "auth", "on_loss"];
+const NATIVE: [&str; 6] = ["models", "providers", "server", "auth", "on_loss", "admin"];
 
 /// Tells which front end a file is for.
 pub fn detect(text: &str) -> FileKind {

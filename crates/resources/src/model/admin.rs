@@ -27,6 +27,115 @@ pub struct Admin {
     pub tls: Option<AdminTls>,
     /// Longest request body, in bytes; a longer one is refused with 413.
     pub max_body_bytes: u64,
+    /// How long people stay signed in.
+    #[serde(skip_serializing_if = "SessionTimes::is_default")]
+    pub session: SessionTimes,
+    /// An OpenID Connect provider at which people sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
+    /// How much is kept of what was changed.
+    #[serde(skip_serializing_if = "History::is_default")]
+    pub history: History,
+    /// Wrong keys of one address in a minute that are answered as such; `None` for all.
+    pub max_wrong_keys: Option<u32>,
+}
+
+/// How long people stay signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionTimes {
+    /// Without a request for so many seconds a session ends.
+    pub idle_s: u64,
+    /// So many seconds after it began it ends.
+    pub longest_s: u64,
+}
+
+impl Default for SessionTimes {
+    /// Half an hour without a request, and a working day.
+    fn default() -> Self {
+        SessionTimes {
+            idle_s: 30 * 60,
+            longest_s: 12 * 60 * 60,
+        }
+    }
+}
+
+impl SessionTimes {
+    fn is_default(&self) -> bool {
+        *self == SessionTimes::default()
+    }
+}
+
+/// How much is kept of what was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// How long entries of the audit log are kept, in seconds.
+    pub audit_s: u64,
+    /// How many are kept at most.
+    pub audit_entries: u64,
+    /// How many versions of the configuration are kept at most.
+    pub versions: u64,
+    /// How large all versions together are at most, in bytes.
+    pub versions_bytes: u64,
+}
+
+impl History {
+    /// A log that takes the store some seconds to verify, and to write again after a failure of the disk.
+    pub const MOST_ENTRIES: u64 = 1_000_000;
+    /// So many are listed and compared without a wait.
+    pub const MOST_VERSIONS: u64 = 100_000;
+
+    fn is_default(&self) -> bool {
+        *self == History::default()
+    }
+}
+
+impl Default for History {
+    /// Beyond a year of the log, and what a large configuration goes through in some months.
+    fn default() -> Self {
+        History {
+            audit_s: 400 * 24 * 60 * 60,
+            audit_entries: 100_000,
+            versions: 1000,
+            versions_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// An OpenID Connect provider at which people sign in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Oidc {
+    /// Its address, exactly as it calls itself: with TLS, or on this machine.
+    pub issuer: String,
+    /// What it calls the gateway.
+    pub client_id: String,
+    /// The secret of the client; `None` for a public one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretRef>,
+    /// Where it sends people back to; ends with [`Oidc::CALLBACK`].
+    pub redirect_url: String,
+    /// What is asked for; has `openid`.
+    pub scopes: Vec<String>,
+    /// The claim with a person's groups.
+    pub groups_claim: String,
+    /// The claim with a person's name; `None` for the usual ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_claim: Option<String>,
+    /// Groups, also with `*`, and the roles that they give.
+    pub roles: Vec<(String, AdminRole)>,
+    /// Groups, also with `*`, and the teams that their members administer.
+    pub team_admin: Vec<(String, String)>,
+    /// PEM file of the authorities that its certificate is checked with; `None` for the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
+impl Oidc {
+    /// The path that the provider sends people back to.
+    pub const CALLBACK: &str = "/tollgate/v1/session/oidc/callback";
+    /// What is asked for where nothing is said.
+    pub const SCOPES: [&str; 3] = ["openid", "profile", "email"];
+    /// What most providers call it.
+    pub const GROUPS_CLAIM: &str = "groups";
 }
 
 /// A key of the Admin API.
@@ -208,6 +317,8 @@ impl Admin {
     pub const DEFAULT_PORT: u16 = 9180;
     /// APISIX's.
     pub const DEFAULT_ALLOW: &str = "127.0.0.0/24";
+    /// More than a person gets wrong, less than is of use to somebody who tries.
+    pub const DEFAULT_MAX_WRONG_KEYS: u32 = 100;
     /// APISIX's: 1.5 MiB. A larger value does not fit into its store.
     pub const DEFAULT_MAX_BODY_BYTES: u64 = 3 * 1024 * 1024 / 2;
 }
@@ -227,6 +338,10 @@ impl Default for Admin {
             cors: false,
             tls: None,
             max_body_bytes: Admin::DEFAULT_MAX_BODY_BYTES,
+            session: SessionTimes::default(),
+            oidc: None,
+            history: History::default(),
+            max_wrong_keys: Some(Admin::DEFAULT_MAX_WRONG_KEYS),
         }
     }
 }

@@ -29,8 +29,8 @@ use serde::Serialize;
 
 pub use access_log::{AccessLog, LogFormat, LogPath};
 pub use admin::{
-    Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, RealIp, StandaloneFormat,
-    TrustedCertificates,
+    Admin, AdminKey, AdminRole, AdminTls, ConfigProvider, Deployment, History, Oidc, RealIp, SessionTimes,
+    StandaloneFormat, TrustedCertificates,
 };
 pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
@@ -84,4 +84,7 @@ pub struct Resources {
     /// Teams, and what consumers and teams may spend.
     #[serde(skip_serializing_if = "Governance::is_default")]
     pub governance: Governance,
+    /// The Admin API that the file asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
 }

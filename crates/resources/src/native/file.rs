@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::admin::AdminEntry;
 use super::choice::{AccessEntry, AuthEntry, OneOrMore};
 use super::governance::{BudgetEntry, GovernanceEntry, LimitEntry, OneOrMany, TeamEntry};
 use super::logging::{LoggerEntry, LoggingEntry};
@@ -61,6 +62,8 @@ pub(crate) struct File {
     pub(crate) usage: Option<UsageEntry>,
     /// How calls are counted for Prometheus, and where the numbers are told.
     pub(crate) metrics: Option<MetricsEntry>,
+    /// The Admin API, for changes while the gateway runs, and the dashboard. Default: none, but with `tollgate run --admin`.
+    pub(crate) admin: Option<AdminEntry>,
 }
 
 /// A model: who serves it, and what happens when that fails. Needs `provider` or `instances`.

@@ -8,6 +8,7 @@
 //!
 //! `file` is the shape of the file; one module per section says what it means and what can be wrong with it.
 
+pub(crate) mod admin;
 mod auth;
 mod choice;
 mod consumers;
@@ -89,6 +90,7 @@ pub fn lower_native(
     let prices = prices::lower(file.prices.as_ref(), &Path::of(["prices"]), &mut report);
     let usage = usage::lower(file.usage.as_ref(), &Path::of(["usage"]), &mut report);
     let metrics = metrics::lower(file.metrics.as_ref(), &mut report);
+    let admin = admin::lower(file.admin.as_ref(), &mut report);
     let auth = auth::lower(&file, &server, &mut report);
     providers.note_unused(&mut report);
 
@@ -116,6 +118,7 @@ pub fn lower_native(
         usage,
         metrics,
         governance,
+        admin,
     })?;
     Ok(Lowered { resources, notes })
 }

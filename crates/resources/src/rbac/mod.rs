@@ -159,6 +159,7 @@ pub fn lower_rbac(
         prices,
         usage,
         metrics,
+        admin: None,
     })?;
     Ok(Lowered { resources, notes })
 }

@@ -283,7 +283,31 @@ fn read_files(files: &[PathBuf]) -> Result<AdcDocument, Failure> {
     Ok(document)
 }
 
-fn admin(arguments: &FilesArguments) -> Result<Admin, Failure> {
+/// The server, and what would be written to it to make it what the files say, as `/tollgate/v1/plan` takes it.
+///
+/// # Errors
+/// Mistakes in the files; the server cannot be read.
+pub fn planned(arguments: &FilesArguments) -> Result<(Admin, Vec<Value>), Failure> {
+    let document = read_files(&arguments.files)?;
+    let admin = admin(arguments)?;
+    let changes = compare(arguments, &document, &admin)?;
+    let calls = changes.iter().flat_map(|change| &change.calls).map(|call| {
+        let path = call.path.split('?').next().unwrap_or_default();
+        let object = path.strip_prefix("/apisix/admin/").unwrap_or(path);
+        match (&call.method, &call.body) {
+            (&Method::DELETE, _) | (_, None) => json!({"action": "delete", "object": object}),
+            (_, Some(value)) => json!({"action": "put", "object": object, "value": value}),
+        }
+    });
+    let calls = calls.collect();
+    Ok((admin, calls))
+}
+
+/// The server that arguments name.
+///
+/// # Errors
+/// The address, the key or the certificates cannot be used.
+pub fn admin(arguments: &FilesArguments) -> Result<Admin, Failure> {
     let server = arguments.server.clone().or_else(|| env("ADC_SERVER"));
     Admin::new(server.as_deref().unwrap_or(DEFAULT_SERVER), &arguments.access)
 }

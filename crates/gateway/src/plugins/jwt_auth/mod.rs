@@ -330,18 +330,21 @@ impl Plugin for JwtAuth {
 }
 
 /// A token taken apart (RFC 7515, compact form). Nothing in it is proven yet.
-struct Token<'a> {
-    message: &'a str,
-    algorithm: String,
-    claims: Map<String, Value>,
-    signature: Vec<u8>,
+pub(crate) struct Token<'a> {
+    pub(crate) message: &'a str,
+    pub(crate) algorithm: String,
+    /// Name of the key that has signed it, where its issuer has several.
+    pub(crate) key_id: Option<String>,
+    pub(crate) claims: Map<String, Value>,
+    pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
-    fn read(text: &'a str) -> Option<Self> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Header {
             alg: String,
+            kid: Option<String>,
             /// What must be understood (RFC 7515, section 4.1.11); nothing of it is here.
             crit: Option<IgnoredAny>,
         }
@@ -355,6 +358,7 @@ impl<'a> Token<'a> {
         Some(Token {
             message,
             algorithm: header.alg,
+            key_id: header.kid,
             claims: serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?,
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
         })
