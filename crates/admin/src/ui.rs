@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::answer::Answer;
 use crate::errors::Refusal;
+use crate::secured;
 
 /// A file of the dashboard.
 struct File {
@@ -29,10 +30,6 @@ static FILES: &[File] = include!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../dashboard/dist/files.rs"
 ));
-
-/// What the pages may load and do: only what comes from here.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-                      connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Whether a path belongs to this: that of the dashboard, or `/` for a browser.
 pub(crate) fn is_ui(segments: &[String], headers: &HeaderMap) -> bool {
@@ -92,21 +89,10 @@ pub(crate) fn answer(parts: &Parts, segments: &[String]) -> Result<Answer, Refus
         (CONTENT_TYPE, file.kind),
         (CACHE_CONTROL, caching),
         (VARY, "accept-encoding"),
-        (HeaderName::from_static("content-security-policy"), POLICY),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
-        (HeaderName::from_static("referrer-policy"), "no-referrer"),
-        (HeaderName::from_static("x-frame-options"), "DENY"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(), microphone=(), geolocation=()",
-        ),
     ] {
         answer = answer.with(name, HeaderValue::from_static(value));
     }
+    secured::secure(&mut answer.headers);
     Ok(answer.with(ETAG, etag))
 }
 
