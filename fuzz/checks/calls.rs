@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Request, Uri};
 use serde_json::json;
 use tollgate_gateway::plugins::auth::identity_and_proof;
+use tollgate_gateway::tokens::PublicKeys;
 use tollgate_gateway::who::Proof;
 use tollgate_gateway::{Forwarding, fuzzing};
 
@@ -138,6 +139,20 @@ pub(super) fn token(bytes: &[u8]) {
             "{text} is let in"
         );
     }
+}
+
+/// A set of keys in the first line, a token in the rest. None is believed without a public key, whatever both say.
+pub(super) fn published(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (keys, token) = text.split_once('\n').unwrap_or((text, ""));
+    let keys = PublicKeys::read(&serde_json::from_str(keys).unwrap_or_default());
+    assert!(
+        !keys.is_empty() || keys.claims(token).is_err(),
+        "{text} is believed without a key"
+    );
+    let _ = keys.claims(token);
 }
 
 const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----

@@ -46,6 +46,7 @@ pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("conversation", conversation),
     ("call_head", calls::head),
     ("jwt", calls::token),
+    ("published_keys", calls::published),
     ("plugin_conf", configurations::plugins),
     ("ssl_object", configurations::ssl),
     ("provider_address", configurations::address),

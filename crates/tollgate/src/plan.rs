@@ -161,7 +161,7 @@ fn parts(config: &Path) -> Result<Map<String, Value>, Failure> {
             }
             ("consumers", Value::Array(consumers)) => {
                 for consumer in consumers {
-                    let name = word(&consumer, "name").to_owned();
+                    let name = word(&consumer, "username").to_owned();
                     parts.insert(format!("consumers/{name}"), consumer);
                 }
             }

@@ -101,7 +101,7 @@ fn a_plan_of_files_says_what_they_would_change_and_changes_nothing() {
         told.stdout
     );
     assert!(
-        told.stdout.contains("2 to create, 0 to update, 0 to delete")
+        told.stdout.contains("3 to create, 0 to update, 0 to delete")
             && told.stdout.contains("affects routes: "),
         "{}",
         told.stdout

@@ -276,6 +276,9 @@ fn groups_decide_and_keys_of_the_provider_may_change() {
     );
     assert_eq!(browser.get(&node, "/apisix/admin/routes").status(), 401);
 
+    provider.change_key("second");
+    assert_eq!(Browser::default().sign_in(&node, &provider).status(), 200);
+
     // Groups that the token does not tell are asked for; the answer must be about the same person.
     provider.person(json!({"sub": "42", "email": "pat@example.org"}));
     provider.info(json!({"sub": "43", "groups": ["platform"]}));

@@ -35,7 +35,16 @@ const LARGEST_TOKEN: usize = 64 * 1024;
 pub(super) struct Provider {
     settings: Arc<OidcSettings>,
     known: Mutex<Option<(Arc<Metadata>, Instant)>>,
-    keys: Mutex<Option<(PublicKeys, Instant)>>,
+    keys: Mutex<Option<Kept>>,
+}
+
+/// Keys of the provider.
+#[derive(Clone)]
+struct Kept {
+    keys: PublicKeys,
+    since: Instant,
+    /// When they were asked for because a token named an unknown one.
+    looked: Option<Instant>,
 }
 
 /// What a provider says of itself.
@@ -168,12 +177,14 @@ impl Provider {
             let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             keys.clone()
         };
-        if let Some((keys, at)) = kept {
-            match keys.claims(token) {
+        let mut looked = None;
+        if let Some(kept) = kept {
+            let may_look = kept.looked.is_none_or(|at| at.elapsed() >= BETWEEN_LOOKS);
+            match kept.keys.claims(token) {
                 // It may have changed its keys.
-                Err(TokenError::UnknownKey) if at.elapsed() >= BETWEEN_LOOKS => {}
-                result if at.elapsed() < FRESH => return result.map_err(refused),
-                _ => {}
+                Err(TokenError::UnknownKey) if may_look => looked = Some(Instant::now()),
+                result if kept.since.elapsed() < FRESH => return result.map_err(refused),
+                _ => looked = kept.looked,
             }
         }
         let metadata = self.metadata().await?;
@@ -183,7 +194,11 @@ impl Provider {
             return Err(Refused::because("the provider publishes no usable keys"));
         }
         let claims = keys.claims(token).map_err(refused);
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some((keys, Instant::now()));
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept {
+            keys,
+            since: Instant::now(),
+            looked,
+        });
         claims
     }
 
