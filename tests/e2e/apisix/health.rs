@@ -211,15 +211,20 @@ fn an_instance_that_asks_for_patience_gets_it_also_over_changes_of_the_route() {
 fn when_no_instance_is_left_all_are_used() {
     let node = NodeSetup::new().start();
     let (first, second) = (Provider::start("first"), Provider::start("second"));
-    let checks = json!({"passive": {"ejection_ms": 300_000, "consecutive_failures": 2}});
-    route(&node, &first, &second, &checks, &json!({}));
+    let checks = |most: u32| json!({"passive": {"ejection_ms": 300_000, "consecutive_failures": 2, "max_ejected_percent": most}});
+    route(&node, &first, &second, &checks(50), &json!({}));
     for provider in [&first, &second] {
         provider.answers(503);
     }
-    for _ in 0..2 {
+    for _ in 0..4 {
         assert_eq!(node.chat("/chat").status(), 503);
     }
     let is_usable = |number: usize| health(&node)["instances"][number]["usable"] == true;
+    assert!(is_usable(0) != is_usable(1), "half of them, and not more");
+    route(&node, &first, &second, &checks(100), &json!({}));
+    for _ in 0..2 {
+        assert_eq!(node.chat("/chat").status(), 503);
+    }
     assert!(!is_usable(0) && !is_usable(1));
     for provider in [&first, &second] {
         provider.answers(200);
