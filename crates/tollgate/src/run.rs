@@ -1,7 +1,7 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ use tollgate_resources::egress::Egress;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
+use tollgate_telemetry::ledger::Reader;
 
 use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
@@ -34,6 +35,9 @@ use crate::{
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long reading what was spent of budgets may take at the start.
+const SPENDING_TIME: Duration = Duration::from_secs(10);
 
 /// How long writing what calls have used of limits in Redis may take at the end.
 const CHARGES_TIME: Duration = Duration::from_secs(2);
@@ -108,7 +112,6 @@ fn serve(
     telemetry::observe_health(&gateway, &deployment);
     gateway.start_secret_agent().map_err(Failure::new)?;
     gateway.start_health_agent().map_err(Failure::new)?;
-    restore_spending(&gateway, usage.as_ref());
     gateway.set_prices(prices::in_force(&resources.prices)?, resources.prices.unknown);
     // All that could be wrong with the configuration is known: now for what only one process may have.
     if let Some(predecessor) = predecessor {
@@ -143,6 +146,7 @@ fn serve(
     gateway
         .governance()
         .set(store.iter().flat_map(|store| store.own()));
+    restore_spending(&gateway, usage.as_ref());
     objects.extend(store.iter().flat_map(|store| administration::stored(store)));
     for (owner, name, standing) in store
         .iter()
@@ -254,15 +258,30 @@ fn serve(
     Ok(())
 }
 
-/// Counts what calls before this process have spent of budgets.
-fn restore_spending(gateway: &Gateway, usage: Option<&tollgate_telemetry::ledger::Reader>) {
-    match usage.map(tollgate_telemetry::ledger::Reader::spent) {
-        None => {}
-        Some(Ok(spent)) => gateway.governance().restore(spent),
-        Some(Err(error)) => {
-            tracing::error!(%error, "what was spent of budgets cannot be read from the usage ledger; they begin at nothing");
-        }
-    }
+/// Counts what calls before this process have spent of budgets, where there is anything of that kind. A ledger that cannot be reached
+/// keeps calls waiting for a moment only.
+fn restore_spending(gateway: &Gateway, usage: Option<&Reader>) {
+    let governance = gateway.governance();
+    let Some(reader) = usage.filter(|_| !governance.index().is_empty()).cloned() else {
+        return;
+    };
+    let (told, answer) = mpsc::channel();
+    let asked = std::thread::Builder::new()
+        .name("spending".to_owned())
+        .spawn(move || {
+            // Nobody waits for it any more if it took too long.
+            let _ = told.send(reader.spent());
+        });
+    let reason = match asked.map(|_| answer.recv_timeout(SPENDING_TIME)) {
+        Ok(Ok(Ok(spent))) => return governance.restore(spent),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(_)) => "no answer in time".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(
+        reason,
+        "what was spent of budgets cannot be read from the usage ledger; they begin at nothing until the next start"
+    );
 }
 
 /// The signals that mean something to the gateway, listened to for its whole life, so that none is missed between two

@@ -122,11 +122,16 @@ fn pure_crates_use_no_network_and_no_runtime() {
 
 /// Files that ask for the time of day, which can be set, and what for. What lasts for a while is measured otherwise: by
 /// `Instant`, or by `gateway/src/clock.rs`.
-const TIME_OF_DAY: [(&str, &str); 18] = [
+const TIME_OF_DAY: [(&str, &str); 21] = [
     ("admin/src/admin.rs", "when objects were made and changed"),
+    ("admin/src/v1/watch.rs", "when something live was told"),
     (
         "gateway/src/clock.rs",
         "signatures; where the steady clock begins",
+    ),
+    (
+        "gateway/src/governance/mod.rs",
+        "days and months of budgets, and when keys expire",
     ),
     ("gateway/src/pipeline/authorize.rs", "signatures"),
     ("gateway/src/pipeline/encode_ai.rs", "signatures"),
@@ -153,6 +158,7 @@ const TIME_OF_DAY: [(&str, &str); 18] = [
         "tollgate/src/administration.rs",
         "when health changed; which objects expired while nobody ran",
     ),
+    ("tollgate/src/own_log.rs", "when a line was written"),
     ("tollgate/src/telemetry.rs", "when health changed"),
     ("tollgate/src/trial.rs", "what a call costs today"),
     ("tollgate/src/usage.rs", "questions about the last days"),

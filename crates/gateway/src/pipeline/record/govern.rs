@@ -1,7 +1,5 @@
 //! What budgets and limits of the caller say to a call, and what they are told of it.
 
-use std::time::SystemTime;
-
 use tollgate_dialects::Capabilities;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::prices::Asked as Priced;
@@ -98,7 +96,7 @@ impl Record {
         };
         let prices = self.worker.gateway.prices().current();
         let expected = Expected {
-            micro_usd: prices.prices.cost(&priced, &usage, SystemTime::now()).micro_usd(),
+            micro_usd: prices.prices.cost(&priced, &usage, self.time).micro_usd(),
             tokens: usage.total,
         };
         governed.reserve(&instance.name, expected).await
