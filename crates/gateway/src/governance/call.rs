@@ -16,8 +16,10 @@ use tollgate_telemetry::{Cost, TokenUsage};
 
 use super::identity::Identity;
 use super::index::{BudgetRule, Level, LimitRule};
+use super::period::Period;
 use super::refusals::{limited, over_budget, undecided};
-use super::{Governance, Index, counter, now_s};
+use super::told::{OF_REQUESTS, OF_TOKENS, Rate as Told};
+use super::{Governance, Index, now_s};
 use crate::clock;
 use crate::error::CallError;
 
@@ -37,22 +39,28 @@ pub struct Expected {
 pub(super) struct Picked {
     pub(super) rule: Arc<BudgetRule>,
     pub(super) level: Arc<Level>,
-    pub(super) start_s: u64,
-    pub(super) end_s: Option<u64>,
-    key: String,
+    pub(super) period: Arc<Period>,
     count: Count,
     /// What was left when it was asked last; `None` if it was not.
     left: Cell<Option<u64>>,
 }
 
-/// What an attempt holds.
+/// What an attempt holds. It is given back when it is dropped.
 struct Held {
-    instance: Box<str>,
-    reservations: Vec<(Of, Reservation)>,
+    instance: Arc<str>,
+    parts: Vec<Part>,
+}
+
+/// What an attempt holds of a budget or a limit.
+struct Part {
+    of: Of,
+    /// `None` where the counters hold nothing, as of an amount of nothing.
+    reservation: Option<Reservation>,
+    noted: Option<Noted>,
 }
 
 /// What a reservation is of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Budget(usize),
     Limit(usize),
@@ -60,6 +68,13 @@ enum Of {
 
 /// Takes a number off a tally when it goes.
 struct Noted(Arc<super::index::Tally>, u64);
+
+impl Noted {
+    fn new(tally: &Arc<super::index::Tally>, amount: u64) -> Self {
+        tally.reserved.fetch_add(amount, Ordering::Relaxed);
+        Noted(tally.clone(), amount)
+    }
+}
 
 impl Drop for Noted {
     fn drop(&mut self) {
@@ -77,13 +92,14 @@ pub struct Governed {
     /// Limits of tokens.
     limits: Vec<Arc<LimitRule>>,
     held: RefCell<Vec<Held>>,
-    noted: RefCell<Vec<(Box<str>, Noted)>>,
     places: RefCell<Vec<Place>>,
     /// What was charged so far.
     cost: Cell<Cost>,
     charged_micro_usd: Cell<u64>,
     charged_tokens: Cell<u64>,
-    headers: RefCell<HeaderMap>,
+    /// Where the scarcest limits of requests and of tokens stand.
+    requests_told: Cell<Option<Told>>,
+    tokens_told: Cell<Option<Told>>,
     is_unpriced_told: Cell<bool>,
     /// Whether the call is only explained: nothing is counted, reserved or told.
     peeks: bool,
@@ -98,15 +114,12 @@ impl Governed {
         let mut limits = Vec::new();
         for level in levels.iter() {
             for rule in &level.budgets {
-                let (start_s, end_s) = rule.budget.per.around(now);
-                let (key, count) = counter(&rule.name, start_s, end_s, now);
+                let period = rule.period(now);
                 budgets.push(Picked {
                     rule: rule.clone(),
                     level: level.clone(),
-                    start_s,
-                    end_s,
-                    key,
-                    count,
+                    count: period.count(now),
+                    period,
                     left: Cell::new(None),
                 });
             }
@@ -120,12 +133,12 @@ impl Governed {
             budgets,
             limits,
             held: RefCell::default(),
-            noted: RefCell::default(),
             places: RefCell::default(),
             cost: Cell::default(),
             charged_micro_usd: Cell::new(0),
             charged_tokens: Cell::new(0),
-            headers: RefCell::default(),
+            requests_told: Cell::default(),
+            tokens_told: Cell::default(),
             is_unpriced_told: Cell::new(peeks),
             peeks,
         }))
@@ -190,7 +203,7 @@ impl Governed {
         }
         if !enters.is_empty() {
             let answers = self
-                .decided(|counters| counters.enter(enters.clone(), clock::steady()))
+                .decided(enters, |counters, enters| counters.enter(enters, clock::steady()))
                 .await?;
             let refused = answers.iter().position(|answer| answer.place.is_none());
             let taken = answers.into_iter().filter_map(|answer| answer.place);
@@ -208,16 +221,12 @@ impl Governed {
         if asks.is_empty() {
             return Ok(());
         }
-        let verdicts = self
-            .decided(|counters| counters.decide(asks.clone(), Together::AllOrNone, clock::steady()))
-            .await?;
-        self.tell_rate(
-            "requests",
-            verdicts
-                .iter()
-                .zip(&asked)
-                .map(|(verdict, (_, amount, _))| (*amount, verdict.remaining, verdict.reset_ms)),
-        );
+        let verdicts = self.decided(asks, decide).await?;
+        for (verdict, (_, amount, _)) in verdicts.iter().zip(&asked) {
+            let told = told(*amount, verdict);
+            self.requests_told
+                .set(Some(told.scarcer(self.requests_told.get())));
+        }
         let refused = verdicts.iter().position(|verdict| !verdict.is_allowed);
         if let Some(number) = refused
             && let (Some((level, amount, window)), Some(verdict)) = (asked.get(number), verdicts.get(number))
@@ -267,7 +276,7 @@ impl Governed {
     ///
     /// # Errors
     /// Something has no room for it.
-    pub async fn reserve(&self, instance: &str, expected: Expected) -> Result<(), CallError> {
+    pub async fn reserve(&self, instance: &Arc<str>, expected: Expected) -> Result<(), CallError> {
         if !self.reserves() {
             return Ok(());
         }
@@ -287,7 +296,7 @@ impl Governed {
                 },
             };
             asks.push(Ask {
-                key: picked.key.clone(),
+                key: picked.period.key.clone(),
                 limit: Count {
                     amount: match picked.rule.budget.hard {
                         true => picked.rule.budget.amount.number(),
@@ -326,10 +335,10 @@ impl Governed {
         if self.peeks {
             asks.iter_mut().for_each(|ask| ask.act = Act::Take(0));
         }
-        let verdicts = self
-            .decided(|counters| counters.decide(asks.clone(), Together::AllOrNone, clock::steady()))
-            .await?;
-        let mut reservations = Vec::with_capacity(verdicts.len());
+        let verdicts = self.decided(asks, decide).await?;
+        // A later attempt is told anew.
+        self.tokens_told.set(None);
+        let mut parts = Vec::with_capacity(verdicts.len());
         for (verdict, (place, amount)) in verdicts.into_iter().zip(of) {
             self.note_verdict(place, amount, &verdict);
             let is_allowed = match self.peeks {
@@ -342,19 +351,21 @@ impl Governed {
             if self.peeks {
                 continue;
             }
-            if let Some(picked) = self.budget(place) {
-                picked.rule.tally.reserved.fetch_add(amount, Ordering::Relaxed);
-                let noted = Noted(picked.rule.tally.clone(), amount);
-                self.noted.borrow_mut().push((instance.into(), noted));
-            }
-            if let Some(reservation) = verdict.reservation {
-                reservations.push((place, reservation));
-            }
+            let noted = self
+                .budget(place)
+                .map(|picked| Noted::new(&picked.rule.tally, amount));
+            parts.push(Part {
+                of: place,
+                reservation: verdict.reservation,
+                noted,
+            });
         }
-        self.held.borrow_mut().push(Held {
-            instance: instance.into(),
-            reservations,
-        });
+        if !self.peeks {
+            self.held.borrow_mut().push(Held {
+                instance: instance.clone(),
+                parts,
+            });
+        }
         Ok(())
     }
 
@@ -381,17 +392,14 @@ impl Governed {
                         let spent = amount
                             .saturating_sub(left)
                             .saturating_sub(held.saturating_add(asked));
-                        self.governance
-                            .warn(&picked.rule, picked.start_s, picked.end_s, spent);
+                        self.governance.warn(&picked.rule, &picked.period, spent);
                     }
                 }
             }
             Of::Limit(number) => {
                 if let Some(Rate::Tokens(amount, _)) = self.limits.get(number).map(|rule| rule.limit.rate) {
-                    self.tell_rate(
-                        "tokens",
-                        [(amount, verdict.remaining, verdict.reset_ms)].into_iter(),
-                    );
+                    let told = told(amount, verdict);
+                    self.tokens_told.set(Some(told.scarcer(self.tokens_told.get())));
                 }
             }
         }
@@ -441,7 +449,6 @@ impl Governed {
     /// An attempt was not made after all: what is held for it is given back.
     pub fn release(&self, instance: &str) {
         self.held.borrow_mut().retain(|held| *held.instance != *instance);
-        self.noted.borrow_mut().retain(|(of, _)| **of != *instance);
     }
 
     /// An attempt is over: it is charged what it was billed, and the rest of what is held for it is given back.
@@ -468,53 +475,53 @@ impl Governed {
             let place = all.iter().position(|held| *held.instance == *instance);
             place.map(|place| all.swap_remove(place))
         };
-        let mut reservations = held.map(|held| held.reservations).unwrap_or_default();
-        let mut take = |wanted: &dyn Fn(Of) -> bool| {
-            let place = reservations.iter().position(|(of, _)| wanted(*of))?;
-            Some(reservations.swap_remove(place).1)
+        let mut parts = held.map(|held| held.parts).unwrap_or_default();
+        let mut take = |wanted: Of| {
+            let place = parts.iter().position(|part| part.of == wanted)?;
+            // What was noted as reserved no longer is.
+            parts.swap_remove(place).reservation
         };
-        self.noted.borrow_mut().retain(|(of, _)| **of != *instance);
-        let shared = self.governance.shared.load_full();
+        let shared = self.governance.shared.load();
         for (number, picked) in self.budgets.iter().enumerate() {
             let amount = match picked.rule.budget.amount {
                 Amount::MicroUsd(_) => micro_usd,
                 Amount::Tokens(_) => tokens,
             };
-            match take(&|of| matches!(of, Of::Budget(other) if other == number)) {
-                Some(reservation) => {
-                    let was_shared = reservation.is_shared();
+            let reservation = take(Of::Budget(number));
+            let add = |counters: &Counters| counters.add(&picked.period.key, &picked.count, amount, now);
+            let counted = match (reservation, &*shared) {
+                (Some(reservation), None) => reservation.settle(amount, now),
+                // The other home knows it too: it decides when the first does not answer.
+                (Some(reservation), Some(_)) if reservation.is_shared() => {
                     reservation.settle(amount, now);
-                    if let Some(shared) = &shared
-                        && amount > 0
-                    {
-                        // The other home knows it too: it decides when the first does not answer.
-                        let other = if was_shared {
-                            &self.governance.own
-                        } else {
-                            &shared.counters
-                        };
-                        other.add(&picked.key, &picked.count, amount, now);
-                    }
+                    (amount > 0).then(|| add(&self.governance.own)).flatten()
                 }
-                None if amount > 0 => {
-                    self.governance.own.add(&picked.key, &picked.count, amount, now);
-                    if let Some(shared) = &shared {
-                        shared.counters.add(&picked.key, &picked.count, amount, now);
+                (Some(reservation), Some(shared)) => {
+                    if amount > 0 {
+                        add(&shared.counters);
                     }
+                    reservation.settle(amount, now)
                 }
-                None => {}
-            }
-            if amount > 0 {
-                self.governance
-                    .note_spent(&picked.rule, picked.start_s, picked.end_s);
+                (None, _) if amount == 0 => None,
+                (None, shared) => {
+                    if let Some(shared) = shared {
+                        add(&shared.counters);
+                    }
+                    add(&self.governance.own)
+                }
+            };
+            if let Some(counted) = counted.filter(|_| amount > 0) {
+                self.governance.note_spent(picked, counted);
             }
         }
         for (number, rule) in self.limits.iter().enumerate() {
             let Rate::Tokens(limit, window) = rule.limit.rate else {
                 continue;
             };
-            match take(&|of| matches!(of, Of::Limit(other) if other == number)) {
-                Some(reservation) => reservation.settle(tokens, now),
+            match take(Of::Limit(number)) {
+                Some(reservation) => {
+                    reservation.settle(tokens, now);
+                }
                 None if tokens > 0 => {
                     let count = Count {
                         amount: limit,
@@ -542,7 +549,6 @@ impl Governed {
             self.charge(instance.as_deref().unwrap_or_default(), rest_usd, rest_tokens);
         }
         self.held.borrow_mut().clear();
-        self.noted.borrow_mut().clear();
         self.places.borrow_mut().clear();
         if self.charged_micro_usd.get() == 0 && self.charged_tokens.get() == 0 {
             return String::new();
@@ -556,7 +562,7 @@ impl Governed {
                     Amount::Tokens(_) => self.charged_tokens.get(),
                 };
                 (amount > 0).then(|| {
-                    serde_json::json!({"budget": picked.rule.name, "start": picked.start_s, "amount": amount})
+                    serde_json::json!({"budget": picked.rule.name, "start": picked.period.start_s, "amount": amount})
                 })
             })
             .collect();
@@ -568,8 +574,13 @@ impl Governed {
 
     /// Sets the headers that tell the client what is left of what is scarcest.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.headers.borrow().iter() {
-            headers.insert(name, value.clone());
+        for (told, names) in [
+            (self.requests_told.get(), &OF_REQUESTS),
+            (self.tokens_told.get(), &OF_TOKENS),
+        ] {
+            if let Some(told) = told {
+                told.tell(names, headers);
+            }
         }
         let scarcest = |is_usd: bool| {
             let of_unit = self
@@ -577,7 +588,7 @@ impl Governed {
                 .iter()
                 .filter(|picked| matches!(picked.rule.budget.amount, Amount::MicroUsd(_)) == is_usd);
             of_unit
-                .filter_map(|picked| Some((picked.left.get()?, picked.end_s)))
+                .filter_map(|picked| Some((picked.left.get()?, picked.period.end_s)))
                 .min_by_key(|(left, _)| *left)
         };
         let (usd, tokens) = (scarcest(true), scarcest(false));
@@ -597,25 +608,6 @@ impl Governed {
         }
     }
 
-    /// Notes the headers of the limit that has least left.
-    fn tell_rate(&self, what: &str, told: impl Iterator<Item = (u64, u64, u64)>) {
-        let Some((limit, left, reset_ms)) = told.min_by_key(|(_, left, _)| *left) else {
-            return;
-        };
-        let mut headers = self.headers.borrow_mut();
-        let parts = [
-            ("limit", limit.to_string()),
-            ("remaining", left.to_string()),
-            ("reset", format!("{}s", reset_ms.div_ceil(1000))),
-        ];
-        for (part, text) in parts {
-            let name = HeaderName::try_from(format!("x-ratelimit-{part}-{what}"));
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(text)) {
-                headers.insert(name, value);
-            }
-        }
-    }
-
     fn tell_unpriced(&self, level: &Level) {
         if !self.is_unpriced_told.replace(true) {
             self.governance.meters.unpriced.add(1);
@@ -628,9 +620,13 @@ impl Governed {
     }
 
     /// Asks where several count together, else here.
-    async fn decided<T>(&self, ask: impl Fn(&Counters) -> Decision<T>) -> Result<T, CallError> {
+    async fn decided<A: Clone, T>(
+        &self,
+        asked: A,
+        ask: impl Fn(&Counters, A) -> Decision<T>,
+    ) -> Result<T, CallError> {
         if let Some(shared) = self.governance.shared.load_full() {
-            match ask(&shared.counters).wait().await {
+            match ask(&shared.counters, asked.clone()).wait().await {
                 Ok(answer) => return Ok(answer),
                 Err(unavailable) => {
                     self.governance.meters.undecided.add(1);
@@ -640,7 +636,19 @@ impl Governed {
                 }
             }
         }
-        let answer = ask(&self.governance.own).wait().await;
+        let answer = ask(&self.governance.own, asked).wait().await;
         answer.map_err(|unavailable| undecided(&unavailable))
+    }
+}
+
+fn decide(counters: &Counters, asks: Vec<Ask>) -> Decision<Vec<Verdict>> {
+    counters.decide(asks, Together::AllOrNone, clock::steady())
+}
+
+fn told(limit: u64, verdict: &Verdict) -> Told {
+    Told {
+        limit,
+        left: verdict.remaining,
+        reset_ms: verdict.reset_ms,
     }
 }

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use tollgate_resources::Glob;
 use tollgate_resources::governance as json;
 use tollgate_resources::model::{self, Budget, KeyHash, Limit, Rate, Subject, Team, VirtualKey};
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
+
+use super::now_s;
+use super::period::Period;
 
 /// What every virtual key begins with.
 pub const KEY_PREFIX: &str = "tg-";
@@ -76,6 +80,31 @@ pub struct BudgetRule {
     pub name: String,
     /// What survives a change of the configuration.
     pub tally: Arc<Tally>,
+    /// The period of the last call.
+    period: ArcSwap<Period>,
+}
+
+impl BudgetRule {
+    fn new(budget: Budget, name: String, tally: Arc<Tally>) -> Self {
+        let period = Period::around(&name, budget.per, now_s());
+        BudgetRule {
+            period: ArcSwap::from_pointee(period),
+            budget,
+            name,
+            tally,
+        }
+    }
+
+    /// The period in which a time is, in seconds since 1970.
+    pub fn period(&self, now_s: u64) -> Arc<Period> {
+        let last = self.period.load();
+        if last.covers(now_s) {
+            return Arc::clone(&last);
+        }
+        let current = Arc::new(Period::around(&self.name, self.budget.per, now_s));
+        self.period.store(current.clone());
+        current
+    }
 }
 
 /// What is known of a budget beyond its counter, in this process.
@@ -97,7 +126,7 @@ pub struct LimitRule {
     /// What was written.
     pub limit: Limit,
     /// Of its counter.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// A virtual key in service.
@@ -175,11 +204,8 @@ impl Index {
         for budget in source.file.budgets.iter().cloned().chain(budgets) {
             let name = budget_name(&budget);
             let known = before.budgets.get(&budget.id).filter(|known| known.name == name);
-            let rule = Arc::new(BudgetRule {
-                tally: known.map(|known| known.tally.clone()).unwrap_or_default(),
-                name,
-                budget,
-            });
+            let tally = known.map(|known| known.tally.clone()).unwrap_or_default();
+            let rule = Arc::new(BudgetRule::new(budget, name, tally));
             if !rule.budget.disabled {
                 let subject = rule.budget.subject.clone();
                 let level = levels
@@ -192,7 +218,7 @@ impl Index {
         let limits = stored(Kind::Limit).filter_map(|object| read(object, json::limit));
         for limit in source.file.limits.iter().cloned().chain(limits) {
             let rule = Arc::new(LimitRule {
-                name: limit_name(&limit),
+                name: limit_name(&limit).into(),
                 limit,
             });
             if !rule.limit.disabled {

@@ -12,8 +12,10 @@ mod call;
 mod identity;
 mod index;
 mod me;
+mod period;
 mod refusals;
 mod state;
+mod told;
 mod warn;
 
 use std::collections::HashMap;
@@ -25,13 +27,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tollgate_resources::Resources;
 use tollgate_resources::model::OnRedisDown;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
-use tollgate_store::counters::{Counters, Limit as Count, MAX_AMOUNT, Memory, Redis, Spread, Windows};
+use tollgate_store::counters::{Counters, Memory, Redis, Spread};
 use tollgate_telemetry::metrics::Counter;
 use tollgate_telemetry::{Metrics, Outlets};
 
 use crate::clock;
 use crate::responses::redis_settings;
 use index::Source;
+use period::Period;
 
 pub use call::{Expected, Governed};
 pub use identity::{Identity, KeyRefused};
@@ -39,12 +42,6 @@ pub use index::{Index, Key, hash_of, looks_like_key};
 pub use me::{PATH as ME_PATH, answer as me};
 pub use state::{BudgetState, LimitState, Standing};
 pub use warn::{Told, Warning};
-
-/// How long the counter of a period is kept after its end, for calls that began in it: a day, in milliseconds.
-const AFTERWARDS_MS: u64 = 86_400_000;
-
-/// The counter of what never ends is kept for a hundred years, in milliseconds.
-const FOR_EVER_MS: u64 = 100 * 365 * 86_400_000;
 
 /// Everything about identity and spend that workers share.
 pub struct Governance {
@@ -228,9 +225,9 @@ impl Governance {
             .collect();
         for (name, start, amount) in spent {
             let period = name.rsplit(':').next().and_then(|word| ends.get(word));
-            if period.is_some_and(|period| period.around(now).0 == start) {
-                let (key, count) = counter(&name, start, period.and_then(|period| period.around(now).1), now);
-                self.own.add(&key, &count, amount, steady);
+            let current = period.map(|per| Period::around(&name, *per, now));
+            if let Some(current) = current.filter(|current| current.start_s == start) {
+                self.own.add(&current.key, &current.count(now), amount, steady);
             }
         }
     }
@@ -253,20 +250,6 @@ impl Governance {
     fn source(&self) -> MutexGuard<'_, Source> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The counter of a budget in a period, and how long it is kept. It knows no limit.
-fn counter(name: &str, start_s: u64, end_s: Option<u64>, now_s: u64) -> (String, Count) {
-    let window_ms = match end_s {
-        Some(end) => end.saturating_sub(now_s) * 1000 + AFTERWARDS_MS,
-        None => FOR_EVER_MS,
-    };
-    let count = Count {
-        amount: MAX_AMOUNT,
-        window_ms,
-        windows: Windows::Fixed,
-    };
-    (format!("budget/{name}/{start_s}"), count)
 }
 
 /// The time of day, in seconds since 1970.

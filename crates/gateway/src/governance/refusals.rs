@@ -41,11 +41,11 @@ pub(super) fn over_budget(picked: &Picked, amount: u64, left: u64) -> CallError 
         Amount::MicroUsd(_) => format!("{} US dollars", usd_text(amount)),
         Amount::Tokens(_) => format!("{amount} tokens"),
     };
-    let per = match picked.end_s {
+    let per = match picked.period.end_s {
         Some(_) => format!(" a {}", budget.per.word()),
         None => " in total".to_owned(),
     };
-    let resets = match picked.end_s {
+    let resets = match picked.period.end_s {
         Some(end) => format!("; it begins anew at {}", time_text(end)),
         None => "; it does not begin anew".to_owned(),
     };
@@ -69,6 +69,9 @@ pub(super) fn over_budget(picked: &Picked, amount: u64, left: u64) -> CallError 
         "budget_exceeded",
         text,
     );
-    error.retry_after = picked.end_s.map(|end| end.saturating_sub(now_s()).max(1).into());
+    error.retry_after = picked
+        .period
+        .end_s
+        .map(|end| end.saturating_sub(now_s()).max(1).into());
     error
 }

@@ -1,5 +1,6 @@
 //! What is left of budgets and limits: for the Admin API, and for callers themselves.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
@@ -10,7 +11,7 @@ use tollgate_store::counters::{
 };
 
 use super::index::{BudgetRule, LimitRule};
-use super::{Governance, Identity, counter, now_s};
+use super::{Governance, Identity, now_s};
 use crate::clock;
 
 /// How a budget stands.
@@ -101,7 +102,7 @@ impl Governance {
         })
     }
 
-    fn used_blocking(&self, key: String, count: Count) -> (u64, u64) {
+    fn used_blocking(&self, key: Arc<str>, count: Count) -> (u64, u64) {
         if self.shared.load().is_none() {
             let asked = self
                 .own
@@ -116,7 +117,7 @@ impl Governance {
     }
 
     /// What a counter has counted, and in how many milliseconds it begins anew.
-    async fn used(&self, key: String, count: Count) -> (u64, u64) {
+    async fn used(&self, key: Arc<str>, count: Count) -> (u64, u64) {
         let ask = |counters: &Counters| -> Decision<_> {
             counters.decide(
                 vec![Ask::peek(key.clone(), count)],
@@ -201,10 +202,10 @@ fn told(verdicts: Vec<Verdict>) -> (u64, u64) {
     })
 }
 
-fn counter_now(rule: &BudgetRule) -> (String, Count) {
+fn counter_now(rule: &BudgetRule) -> (Arc<str>, Count) {
     let now = now_s();
-    let (start, end) = rule.budget.per.around(now);
-    counter(&rule.name, start, end, now)
+    let period = rule.period(now);
+    (period.key.clone(), period.count(now))
 }
 
 fn state_of(rule: &BudgetRule, used: u64) -> BudgetState {

@@ -8,13 +8,12 @@ use arc_swap::ArcSwapOption;
 use serde_json::json;
 use tollgate_resources::governance::{time_text, usd_text};
 use tollgate_resources::model::{Amount, Webhook};
-use tollgate_store::counters::{Ask, Decision, MAX_AMOUNT, Together};
 use tollgate_telemetry::{Metrics, Outlets};
 
 use super::call::Picked;
 use super::index::BudgetRule;
-use super::{Governance, counter, now_s};
-use crate::clock;
+use super::period::Period;
+use super::{Governance, now_s};
 use crate::plugins::{Post, webhook};
 
 /// How many of the last ones are remembered.
@@ -161,7 +160,7 @@ impl Outlet {
 
 impl Governance {
     /// So much of a budget is spent in a period: tells people if that reaches a share of it that they were not told of.
-    pub(super) fn warn(&self, rule: &Arc<BudgetRule>, start_s: u64, end_s: Option<u64>, spent: u64) {
+    pub(super) fn warn(&self, rule: &BudgetRule, period: &Period, spent: u64) {
         let amount = rule.budget.amount.number();
         let reached = rule
             .budget
@@ -172,7 +171,7 @@ impl Governance {
             return;
         };
         // One number for period and share, so that of several who see it at once one tells.
-        let now = (start_s << SHARE_BITS) | u64::from(*share);
+        let now = (period.start_s << SHARE_BITS) | u64::from(*share);
         let told = &rule.tally.told;
         let tells = told.fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
             (before < now).then_some(now)
@@ -184,7 +183,7 @@ impl Governance {
                 share: *share,
                 spent,
                 amount: rule.budget.amount,
-                resets_at: end_s,
+                resets_at: period.end_s,
                 hard: rule.budget.hard,
             });
         }
@@ -195,33 +194,17 @@ impl Governance {
     /// A call did not fit: tells people if they do not know that the budget is used up.
     pub(super) fn tell_exhausted(&self, picked: &Picked, left: u64) {
         let amount = picked.rule.budget.amount.number();
-        self.warn(
-            &picked.rule,
-            picked.start_s,
-            picked.end_s,
-            amount.saturating_sub(left),
-        );
+        self.warn(&picked.rule, &picked.period, amount.saturating_sub(left));
     }
 
-    /// Something was spent of a budget: tells people if that crosses a share of it.
-    pub(super) fn note_spent(&self, rule: &Arc<BudgetRule>, start_s: u64, end_s: Option<u64>) {
-        if rule.budget.warn_at.is_empty() {
-            return;
-        }
-        let (key, count) = counter(&rule.name, start_s, end_s, now_s());
-        // What others have spent, Redis tells with the next reservation; here it is what this process knows.
-        if let Decision::Made(verdicts) =
-            self.own
-                .decide(vec![Ask::peek(key, count)], Together::InTurn, clock::steady())
-            && let Some(verdict) = verdicts.first()
-        {
-            let used = MAX_AMOUNT.saturating_sub(verdict.remaining);
-            // With Redis, nothing is reserved here.
-            let reserved = match self.shared.load().is_some() {
-                true => 0,
-                false => rule.tally.reserved.load(Ordering::Relaxed),
-            };
-            self.warn(rule, start_s, end_s, used.saturating_sub(reserved));
-        }
+    /// So much of a budget is counted after something was spent, reservations included: tells people if that crosses a share
+    /// of it.
+    pub(super) fn note_spent(&self, picked: &Picked, counted: u64) {
+        // With Redis, nothing is reserved here.
+        let reserved = match self.shared.load().is_some() {
+            true => 0,
+            false => picked.rule.tally.reserved.load(Ordering::Relaxed),
+        };
+        self.warn(&picked.rule, &picked.period, counted.saturating_sub(reserved));
     }
 }

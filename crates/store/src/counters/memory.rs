@@ -56,14 +56,14 @@ impl Memory {
         }
     }
 
-    pub(super) fn add(&self, key: &str, limit: &Limit, amount: u64, now_ms: u64) {
+    pub(super) fn add(&self, key: &str, limit: &Limit, amount: u64, now_ms: u64) -> u64 {
         self.windows()
-            .update(key, now_ms, |window| window.add(limit, amount, now_ms));
+            .update(key, now_ms, |window| window.add(limit, amount, now_ms))
     }
 
-    pub(super) fn settle(&self, key: &str, limit: &Limit, held: &Held, used: u64, now_ms: u64) {
+    pub(super) fn settle(&self, key: &str, limit: &Limit, held: &Held, used: u64, now_ms: u64) -> u64 {
         self.windows()
-            .update(key, now_ms, |window| window.settle(limit, held, used, now_ms));
+            .update(key, now_ms, |window| window.settle(limit, held, used, now_ms))
     }
 
     pub(super) fn give_back(&self, key: &str, id: u64) {

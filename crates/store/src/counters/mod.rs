@@ -96,7 +96,7 @@ pub enum Windows {
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// Who it is about. Keys of different limits must differ.
-    pub key: String,
+    pub key: Arc<str>,
     /// The limit.
     pub limit: Limit,
     /// What to do if it says yes.
@@ -119,8 +119,8 @@ pub enum Act {
 
 impl Ask {
     /// Whether there is room for 1, without taking it.
-    pub fn peek(key: String, limit: Limit) -> Self {
-        let act = Act::Take(0);
+    pub fn peek(key: impl Into<Arc<str>>, limit: Limit) -> Self {
+        let (key, act) = (key.into(), Act::Take(0));
         Ask { key, limit, act }
     }
 }
@@ -151,7 +151,7 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Enter {
     /// Who it is about. Keys of different limits must differ.
-    pub key: String,
+    pub key: Arc<str>,
     /// How many may be in at the same time.
     pub limit: u64,
     /// How long the place is held at most, in milliseconds. The lease is not renewed.
@@ -327,12 +327,16 @@ impl Counters {
         }
     }
 
-    /// Counts an amount, whether it fits or not. It never waits; in Redis the amount is counted a moment later.
-    pub fn add(&self, key: &str, limit: &Limit, amount: u64, now: SystemTime) {
+    /// Counts an amount, whether it fits or not. It never waits; in Redis the amount is counted a moment later. Returns what
+    /// the key has counted then, what is reserved included; `None` where only Redis knows.
+    pub fn add(&self, key: &str, limit: &Limit, amount: u64, now: SystemTime) -> Option<u64> {
         let (limit, amount) = (limit.within_bounds(), amount.min(MAX_AMOUNT));
         match &self.0 {
-            Home::Memory(memory) => memory.add(key, &limit, amount, milliseconds(now)),
-            Home::Redis(remote) => remote.redis.add(remote.key(key), limit, amount),
+            Home::Memory(memory) => Some(memory.add(key, &limit, amount, milliseconds(now))),
+            Home::Redis(remote) => {
+                remote.redis.add(remote.key(key), limit, amount);
+                None
+            }
         }
     }
 
@@ -387,16 +391,16 @@ impl Counters {
         Ok(entered)
     }
 
-    fn place(&self, key: &str, id: u64) -> Place {
+    fn place(&self, key: &Arc<str>, id: u64) -> Place {
         Place {
             counters: self.clone(),
-            key: key.to_owned(),
+            key: key.clone(),
             id,
             is_taken: true,
         }
     }
 
-    fn entered(&self, key: &str, id: u64, (is_in, taken): (bool, u64)) -> Entered {
+    fn entered(&self, key: &Arc<str>, id: u64, (is_in, taken): (bool, u64)) -> Entered {
         let place = is_in.then(|| self.place(key, id));
         Entered { taken, place }
     }
@@ -445,7 +449,7 @@ impl Limit {
 #[must_use]
 pub struct Reservation {
     counters: Counters,
-    key: String,
+    key: Arc<str>,
     limit: Limit,
     held: Held,
     is_settled: bool,
@@ -463,17 +467,19 @@ impl Reservation {
     }
 
     /// Replaces what was reserved by what was used, which may be more. It never waits; in Redis it happens a moment later.
-    pub fn settle(mut self, used: u64, now: SystemTime) {
+    /// Returns what the key has counted then, what is reserved included; `None` where only Redis knows.
+    pub fn settle(mut self, used: u64, now: SystemTime) -> Option<u64> {
         self.is_settled = true;
         let used = used.min(MAX_AMOUNT);
         match &self.counters.0 {
             Home::Memory(memory) => {
-                memory.settle(&self.key, &self.limit, &self.held, used, milliseconds(now));
+                Some(memory.settle(&self.key, &self.limit, &self.held, used, milliseconds(now)))
             }
             Home::Redis(remote) => {
                 remote
                     .redis
                     .settle(remote.key(&self.key), self.limit, self.held, used);
+                None
             }
         }
     }
@@ -505,7 +511,7 @@ impl Drop for Reservation {
 #[must_use]
 pub struct Place {
     counters: Counters,
-    key: String,
+    key: Arc<str>,
     id: u64,
     is_taken: bool,
 }

@@ -106,23 +106,25 @@ impl Window {
         answer
     }
 
-    /// Counts an amount, whether it fits or not.
-    pub(super) fn add(&mut self, limit: &Limit, amount: u64, now_ms: u64) {
+    /// Counts an amount, whether it fits or not. Returns what is counted then.
+    pub(super) fn add(&mut self, limit: &Limit, amount: u64, now_ms: u64) -> u64 {
         self.roll(limit, now_ms);
         self.count(amount);
+        self.used
     }
 
     /// Replaces a reserved amount by what was used.
     ///
     /// A call is charged to the window it was admitted in. When that has ended, only what the reservation did not cover is
-    /// charged, to the window of now; when the reservation has expired, all of it.
-    pub(super) fn settle(&mut self, limit: &Limit, held: &Held, used: u64, now_ms: u64) {
+    /// charged, to the window of now; when the reservation has expired, all of it. Returns what is counted then.
+    pub(super) fn settle(&mut self, limit: &Limit, held: &Held, used: u64, now_ms: u64) -> u64 {
         self.roll(limit, now_ms);
         if self.give_back(held.id) || self.end_ms == held.end_ms {
             self.count(used);
         } else {
             self.count(used.saturating_sub(held.amount));
         }
+        self.used
     }
 
     /// Takes a reservation back, if it is still there.

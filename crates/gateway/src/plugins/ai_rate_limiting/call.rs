@@ -31,7 +31,7 @@ enum Holds {
 
 /// Something that tokens of a call are counted against.
 struct Window {
-    key: String,
+    key: Arc<str>,
     limit: counters::Limit,
     headers: Option<Headers>,
 }
@@ -111,7 +111,7 @@ impl CallLimits {
                     return Some(Vec::new());
                 };
                 Some(vec![Window {
-                    key: instance.to_owned(),
+                    key: instance.into(),
                     limit: limits.get(*number).copied().flatten()?,
                     headers: told.then(|| Headers::of_instance(instance)).flatten(),
                 }])
@@ -121,7 +121,7 @@ impl CallLimits {
                 .map(|(number, key, limit)| {
                     let headers = rules.get(*number).map(|rule| rule.headers.clone());
                     Some(Window {
-                        key: format!("{}:{key}", number + 1),
+                        key: format!("{}:{key}", number + 1).into(),
                         limit: (*limit)?,
                         headers: headers.filter(|_| told),
                     })

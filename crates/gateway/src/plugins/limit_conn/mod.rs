@@ -189,7 +189,7 @@ impl LimitConn {
             };
             free.push(conn);
             enters.push(Enter {
-                key,
+                key: key.into(),
                 limit: conn.saturating_add(burst),
                 lease_ms: self.lease_ms,
             });

@@ -227,7 +227,7 @@ impl LimitCount {
             };
             applied.push(Applied { place, count });
             asks.push(Ask {
-                key,
+                key: key.into(),
                 limit,
                 act: Act::Take(1),
             });
