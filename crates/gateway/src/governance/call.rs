@@ -56,6 +56,7 @@ struct Part {
     of: Of,
     /// `None` where the counters hold nothing, as of an amount of nothing.
     reservation: Option<Reservation>,
+    #[expect(dead_code, reason = "what it is for, it does when it is dropped")]
     noted: Option<Noted>,
 }
 

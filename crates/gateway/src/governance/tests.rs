@@ -125,7 +125,7 @@ proptest! {
                             || spent.get(budget).unwrap_or(&0) + of_others + amount <= limits[*budget]
                     });
                     let expected = Expected { micro_usd: Some(amount), tokens: 1 };
-                    let answer = block_on(call.reserve("i", expected));
+                    let answer = block_on(call.reserve(&"i".into(), expected));
                     prop_assert_eq!(answer.is_ok(), fits, "{:?}", answer.err());
                     if fits {
                         open.push(Open { call, caller, reserved: amount, charged: 0 });

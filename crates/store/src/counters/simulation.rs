@@ -99,7 +99,7 @@ impl World {
     fn begin(&mut self, amount: u64, lease_ms: u64) {
         let (_, end_ms) = self.look();
         let asks = vec![Ask {
-            key: KEY.to_owned(),
+            key: KEY.into(),
             limit: self.limit,
             act: Act::Reserve { amount, lease_ms },
         }];
@@ -268,7 +268,7 @@ fn a_clock_that_is_set_back_or_forth_holds_nothing_for_longer_than_a_window() {
         let mut held = Vec::new();
         let ask = |act, now_ms| {
             let asks = vec![Ask {
-                key: KEY.to_owned(),
+                key: KEY.into(),
                 limit,
                 act,
             }];
@@ -332,7 +332,7 @@ fn limits_that_are_asked_together_are_neither_exceeded_nor_leaked_by_real_thread
                     let amount = 1 + numbers.below(60);
                     let places = [first, (first + 1) % 3, (first + 2) % 3];
                     let asks = places.map(|place| Ask {
-                        key: KEYS[place].to_owned(),
+                        key: KEYS[place].into(),
                         limit,
                         act: Act::Reserve {
                             amount,
@@ -368,7 +368,7 @@ fn places_are_neither_exceeded_nor_leaked_by_real_threads() {
     let counters = Counters::in_memory(Arc::default());
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let enter = |key: &str| Enter {
-        key: key.to_owned(),
+        key: key.into(),
         limit: 3,
         lease_ms: u64::MAX,
     };

@@ -16,7 +16,7 @@ fn at(milliseconds: u64) -> SystemTime {
 
 fn ask(key: &str, amount: u64, act: Act) -> Ask {
     Ask {
-        key: key.to_owned(),
+        key: key.into(),
         limit: limit(amount),
         act,
     }
@@ -82,7 +82,7 @@ fn a_place_is_free_again_when_it_is_dropped() {
     let counters = Counters::in_memory(Arc::default());
     let enter = |keys: &[&str]| {
         let places = keys.iter().map(|key| Enter {
-            key: (*key).to_owned(),
+            key: (*key).into(),
             limit: 1,
             lease_ms: 1000,
         });

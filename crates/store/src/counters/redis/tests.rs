@@ -50,7 +50,7 @@ fn minute(amount: u64) -> Limit {
 
 fn ask(key: &str, amount: u64, act: Act) -> Ask {
     Ask {
-        key: key.to_owned(),
+        key: key.into(),
         limit: minute(amount),
         act,
     }
@@ -185,7 +185,7 @@ async fn a_place_is_free_again_when_it_is_dropped_or_its_holder_was_killed() {
     let counters = Counters::in_redis(redis.clone(), "c", Spread::ByKey);
     let enter = async |lease_ms| -> Entered {
         let places = vec![Enter {
-            key: "k".to_owned(),
+            key: "k".into(),
             limit: 1,
             lease_ms,
         }];
@@ -611,7 +611,7 @@ async fn compare(server: &RedisServer, prefix: &str, limit: Limit, steps: &[(u64
         let now = UNIX_EPOCH + Duration::from_millis(now_ms);
         redis.shared.given_now_ms.store(now_ms, Ordering::Relaxed);
         let one = |key: &u8, act| Ask {
-            key: format!("k{key}"),
+            key: format!("k{key}").into(),
             limit,
             act,
         };
