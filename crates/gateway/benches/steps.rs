@@ -94,7 +94,7 @@ fn limits() {
             amount: 100,
             lease_ms: 60_000,
         };
-        let key = Arc::from("bench");
+        let key = "bench".into();
         let asks = vec![Ask { key, limit, act }];
         let Decision::Made(verdicts) = counters.decide(asks, Together::AllOrNone, now) else {
             return;

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::digest::{Context, SHA256, digest};
+
+/// Bytes of pepper and key that are put together without memory of their own: keys are rarely longer.
+const USUAL: usize = 256;
 
 /// Keyed hashes of all client keys. A key is recognised by its hash under a secret of this process, so neither the time
 /// of a look-up nor a dump of memory tells anything about a key.
 pub struct KeyIndex {
-    pepper: hmac::Key,
+    pepper: [u8; 32],
     owners: HashMap<[u8; 32], usize>,
 }
 
@@ -15,7 +18,7 @@ impl KeyIndex {
     /// An empty index. `pepper` is random and made anew for each process.
     pub fn new(pepper: &[u8; 32]) -> Self {
         KeyIndex {
-            pepper: hmac::Key::new(hmac::HMAC_SHA256, pepper),
+            pepper: *pepper,
             owners: HashMap::new(),
         }
     }
@@ -31,10 +34,25 @@ impl KeyIndex {
         self.owners.get(&self.hash(key)).copied()
     }
 
+    /// Nobody sees hashes, so that the pepper in front does what HMAC would.
     fn hash(&self, key: &str) -> [u8; 32] {
-        let tag = hmac::sign(&self.pepper, key.as_bytes());
+        let mut text = [0; USUAL];
+        let whole = self.pepper.len() + key.len();
+        let hashed = match text.get_mut(..whole) {
+            Some(text) => {
+                let parts = self.pepper.iter().chain(key.as_bytes());
+                text.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+                digest(&SHA256, text)
+            }
+            None => {
+                let mut context = Context::new(&SHA256);
+                context.update(&self.pepper);
+                context.update(key.as_bytes());
+                context.finish()
+            }
+        };
         let mut hash = [0; 32];
-        for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
+        for (to, from) in hash.iter_mut().zip(hashed.as_ref()) {
             *to = *from;
         }
         hash
@@ -59,6 +77,19 @@ mod tests {
         for wrong in ["", "sk-alic", "sk-alicee", "SK-ALICE", " sk-alice"] {
             assert_eq!(keys.owner(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn keys_of_any_length_are_recognised() {
+        let mut keys = KeyIndex::new(&[7; 32]);
+        let lengths = [0, 1, 23, 24, 31, 32, 223, 224, 225, 5000];
+        for length in lengths {
+            keys.insert(&"k".repeat(length), length);
+        }
+        for length in lengths {
+            assert_eq!(keys.owner(&"k".repeat(length)), Some(length));
+        }
+        assert_eq!(keys.owner(&"k".repeat(226)), None);
     }
 
     #[test]

@@ -51,7 +51,9 @@ impl OutputLimit {
         let mut said = String::from("{");
         let mut say = |name: &str, value: &str| {
             let separator = if said.len() > 1 { "," } else { "" };
-            said.push_str(&format!(r#"{separator}"{name}":{value}"#));
+            for part in [separator, "\"", name, "\":", value] {
+                said.push_str(part);
+            }
         };
         for name in NAMES.iter().chain([&CHOICES]) {
             if let Some(value) = members.value(body, name) {
@@ -77,7 +79,7 @@ impl OutputLimit {
 
     /// Most tokens of the whole answer of an instance; `otherwise` for each choice where nobody says. Where limits of
     /// several names are sent, the largest counts: which of them a vendor goes by is not known.
-    pub fn tokens(&self, conf: Option<&InstanceConf>, strict: bool, otherwise: u64) -> u64 {
+    pub fn tokens(&self, conf: Option<&InstanceConf>, strict: bool, otherwise: impl FnOnce() -> u64) -> u64 {
         if matches!(
             self.protocol,
             Protocol::OpenaiEmbeddings | Protocol::VertexPredict
@@ -95,7 +97,7 @@ impl OutputLimit {
         let limits = names(protocol).iter().filter_map(|name| number(name));
         let limit = limits.chain(bedrock().filter(|_| has_bedrock)).max();
         let choices = number(CHOICES).unwrap_or(1).max(1);
-        limit.unwrap_or(otherwise).saturating_mul(choices)
+        limit.unwrap_or_else(otherwise).saturating_mul(choices)
     }
 
     /// What an instance is sent of it, and in which API. What cannot be sent stays as it is: its attempt fails.
@@ -145,7 +147,11 @@ mod tests {
             ),
             (Protocol::OpenaiEmbeddings, json!({"max_tokens": 5}), 0),
         ] {
-            assert_eq!(limit(protocol, &body).tokens(None, false, 100), tokens, "{body}");
+            assert_eq!(
+                limit(protocol, &body).tokens(None, false, || 100),
+                tokens,
+                "{body}"
+            );
         }
     }
 
@@ -156,7 +162,7 @@ mod tests {
             written[key] = value.clone();
         }
         let conf: InstanceConf = serde_json::from_value(written).unwrap();
-        limit(protocol, said).tokens(Some(&conf), false, 100)
+        limit(protocol, said).tokens(Some(&conf), false, || 100)
     }
 
     #[test]

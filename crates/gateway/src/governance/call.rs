@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
-use tollgate_resources::governance::{time_text, usd_text};
+use tollgate_resources::governance::usd_text;
 use tollgate_resources::model::{Amount, OnRedisDown, Rate, Subject};
 use tollgate_store::counters::{
     Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together, Verdict,
@@ -25,6 +25,10 @@ use crate::error::CallError;
 
 /// How long a reservation or a place is held at most, in milliseconds: longer than calls last.
 const LEASE_MS: u64 = 6 * 3_600_000;
+
+const LEFT_USD: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-usd");
+const LEFT_TOKENS: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-tokens");
+const RESET: HeaderName = HeaderName::from_static("x-tollgate-budget-reset");
 
 /// What an attempt may use, as far as it can be told before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -589,23 +593,20 @@ impl Governed {
                 .iter()
                 .filter(|picked| matches!(picked.rule.budget.amount, Amount::MicroUsd(_)) == is_usd);
             of_unit
-                .filter_map(|picked| Some((picked.left.get()?, picked.period.end_s)))
+                .filter_map(|picked| Some((picked.left.get()?, &picked.period)))
                 .min_by_key(|(left, _)| *left)
         };
         let (usd, tokens) = (scarcest(true), scarcest(false));
-        let mut set = |name: &'static str, text: String| {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        if let Some((left, _)) = usd {
-            set("x-tollgate-budget-remaining-usd", usd_text(left));
+        if let Some((left, _)) = usd
+            && let Ok(left) = HeaderValue::try_from(usd_text(left))
+        {
+            headers.insert(LEFT_USD, left);
         }
         if let Some((left, _)) = tokens {
-            set("x-tollgate-budget-remaining-tokens", left.to_string());
+            headers.insert(LEFT_TOKENS, left.into());
         }
-        if let Some(end) = usd.or(tokens).and_then(|(_, end)| end) {
-            set("x-tollgate-budget-reset", time_text(end));
+        if let Some(end) = usd.or(tokens).and_then(|(_, period)| period.end_told.clone()) {
+            headers.insert(RESET, end);
         }
     }
 

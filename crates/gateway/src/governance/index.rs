@@ -11,6 +11,7 @@ use tollgate_resources::Glob;
 use tollgate_resources::governance as json;
 use tollgate_resources::model::{self, Budget, KeyHash, Limit, Rate, Subject, Team, VirtualKey};
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
+use tollgate_store::counters;
 
 use super::now_s;
 use super::period::Period;
@@ -126,7 +127,7 @@ pub struct LimitRule {
     /// What was written.
     pub limit: Limit,
     /// Of its counter.
-    pub name: Arc<str>,
+    pub name: counters::Key,
 }
 
 /// A virtual key in service.

@@ -1,9 +1,9 @@
 //! The period a budget is in, and the counter of what is spent in it.
 
-use std::sync::Arc;
-
+use http::HeaderValue;
+use tollgate_resources::governance::time_text;
 use tollgate_resources::model;
-use tollgate_store::counters::{Limit as Count, MAX_AMOUNT, Windows};
+use tollgate_store::counters::{Key, Limit as Count, MAX_AMOUNT, Windows};
 
 /// How long the counter of a period is kept after its end, for calls that began in it: a day, in milliseconds.
 const AFTERWARDS_MS: u64 = 86_400_000;
@@ -19,7 +19,9 @@ pub struct Period {
     /// When the next one begins, in seconds since 1970; `None` where there is none.
     pub end_s: Option<u64>,
     /// Under which its spending is counted.
-    pub key: Arc<str>,
+    pub key: Key,
+    /// `end_s` as answers tell it.
+    pub end_told: Option<HeaderValue>,
 }
 
 impl Period {
@@ -29,6 +31,7 @@ impl Period {
         Period {
             start_s,
             end_s,
+            end_told: end_s.and_then(|end| HeaderValue::try_from(time_text(end)).ok()),
             key: format!("budget/{name}/{start_s}").into(),
         }
     }

@@ -1,13 +1,12 @@
 //! What is left of budgets and limits: for the Admin API, and for callers themselves.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 use tollgate_resources::governance::{budget_json, limit_json, time_text, usd_text};
 use tollgate_resources::model::{Amount, Rate};
 use tollgate_store::counters::{
-    Ask, Counters, Decision, Limit as Count, MAX_AMOUNT, Together, Verdict, Windows,
+    Ask, Counters, Decision, Key, Limit as Count, MAX_AMOUNT, Together, Verdict, Windows,
 };
 
 use super::index::{BudgetRule, LimitRule};
@@ -102,7 +101,7 @@ impl Governance {
         })
     }
 
-    fn used_blocking(&self, key: Arc<str>, count: Count) -> (u64, u64) {
+    fn used_blocking(&self, key: Key, count: Count) -> (u64, u64) {
         if self.shared.load().is_none() {
             let asked = self
                 .own
@@ -117,7 +116,7 @@ impl Governance {
     }
 
     /// What a counter has counted, and in how many milliseconds it begins anew.
-    async fn used(&self, key: Arc<str>, count: Count) -> (u64, u64) {
+    async fn used(&self, key: Key, count: Count) -> (u64, u64) {
         let ask = |counters: &Counters| -> Decision<_> {
             counters.decide(
                 vec![Ask::peek(key.clone(), count)],
@@ -202,7 +201,7 @@ fn told(verdicts: Vec<Verdict>) -> (u64, u64) {
     })
 }
 
-fn counter_now(rule: &BudgetRule) -> (Arc<str>, Count) {
+fn counter_now(rule: &BudgetRule) -> (Key, Count) {
     let now = now_s();
     let period = rule.period(now);
     (period.key.clone(), period.count(now))

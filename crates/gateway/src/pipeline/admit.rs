@@ -269,7 +269,7 @@ impl Admission {
             .find(|known| *known.name == *instance)
             .and_then(|known| known.ai.as_ref());
         let conf = conf.map(|ai| &ai.conf);
-        let output = expected.output.tokens(conf, self.strict, otherwise);
+        let output = expected.output.tokens(conf, self.strict, || otherwise);
         Some(limits.estimate(expected.input, output))
     }
 }

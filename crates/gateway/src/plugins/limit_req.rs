@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_resources::objects::schema;
-use tollgate_store::counters::{Expires, Sharded, milliseconds};
+use tollgate_store::counters::{Expires, Hashed, Sharded, milliseconds};
 
 use super::limits::{self, KeyType};
 use super::spec::{read, status};
@@ -178,9 +178,9 @@ impl Plugin for LimitReq {
     fn access(&self, call: &mut Call<'_>) -> Flow {
         let key = self.key.or_address(call);
         let now_ms = milliseconds(call.now);
-        let turn = self
-            .buckets
-            .update(&key, now_ms, |bucket| bucket.pour(now_ms, self.rate, self.burst));
+        let turn = self.buckets.update(Hashed::of(&key), now_ms, |bucket| {
+            bucket.pour(now_ms, self.rate, self.burst)
+        });
         match (turn, &self.text) {
             (Some(wait), _) if self.waits && wait >= SHORTEST_WAIT => Flow::Wait(wait),
             (Some(_), _) => Flow::Next,

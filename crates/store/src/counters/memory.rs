@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::places::Places;
 use super::sharded::Sharded;
 use super::window::{Answer, Held, Window};
-use super::{Act, Ask, Enter, Limit, Together};
+use super::{Act, Ask, Enter, Key, Limit, Together};
 
 /// Counters in this process's memory. They know half a million keys at most; then those whose counts end soonest are forgotten.
 #[derive(Default)]
@@ -29,10 +29,12 @@ impl Memory {
         let mut answers: Vec<Answer> = Vec::with_capacity(asks.len());
         for (ask, id) in asks.iter().zip(ids) {
             let limit = &ask.limit;
-            let answer = self.windows().update(&ask.key, now_ms, |window| match ask.act {
-                Act::Take(amount) => window.take(limit, amount, now_ms),
-                Act::Reserve { amount, lease_ms } => window.reserve(limit, *id, amount, lease_ms, now_ms),
-            });
+            let answer = self
+                .windows()
+                .update(ask.key.hashed(), now_ms, |window| match ask.act {
+                    Act::Take(amount) => window.take(limit, amount, now_ms),
+                    Act::Reserve { amount, lease_ms } => window.reserve(limit, *id, amount, lease_ms, now_ms),
+                });
             answers.push(answer);
             if !answer.is_allowed {
                 if together == Together::AllOrNone {
@@ -49,32 +51,35 @@ impl Memory {
             if !answer.is_allowed {
                 continue;
             }
-            self.windows().update_known(&ask.key, |window| match ask.act {
-                Act::Take(amount) => window.untake(amount, answer.end_ms),
-                Act::Reserve { .. } => drop(window.give_back(*id)),
-            });
+            self.windows()
+                .update_known(ask.key.hashed(), |window| match ask.act {
+                    Act::Take(amount) => window.untake(amount, answer.end_ms),
+                    Act::Reserve { .. } => drop(window.give_back(*id)),
+                });
         }
     }
 
-    pub(super) fn add(&self, key: &str, limit: &Limit, amount: u64, now_ms: u64) -> u64 {
+    pub(super) fn add(&self, key: &Key, limit: &Limit, amount: u64, now_ms: u64) -> u64 {
         self.windows()
-            .update(key, now_ms, |window| window.add(limit, amount, now_ms))
+            .update(key.hashed(), now_ms, |window| window.add(limit, amount, now_ms))
     }
 
-    pub(super) fn settle(&self, key: &str, limit: &Limit, held: &Held, used: u64, now_ms: u64) -> u64 {
-        self.windows()
-            .update(key, now_ms, |window| window.settle(limit, held, used, now_ms))
+    pub(super) fn settle(&self, key: &Key, limit: &Limit, held: &Held, used: u64, now_ms: u64) -> u64 {
+        self.windows().update(key.hashed(), now_ms, |window| {
+            window.settle(limit, held, used, now_ms)
+        })
     }
 
-    pub(super) fn give_back(&self, key: &str, id: u64) {
-        self.windows().update_known(key, |window| window.give_back(id));
+    pub(super) fn give_back(&self, key: &Key, id: u64) {
+        self.windows()
+            .update_known(key.hashed(), |window| window.give_back(id));
     }
 
     /// Whether there was a place for each, in order, and how many are taken; fewer if one says no.
     pub(super) fn enter(&self, enters: &[Enter], ids: &[u64], now_ms: u64) -> Vec<(bool, u64)> {
         let mut answers = Vec::with_capacity(enters.len());
         for (enter, id) in enters.iter().zip(ids) {
-            let answer = self.places().update(&enter.key, now_ms, |places| {
+            let answer = self.places().update(enter.key.hashed(), now_ms, |places| {
                 places.enter(*id, enter.limit, enter.lease_ms, now_ms)
             });
             answers.push(answer);
@@ -85,7 +90,8 @@ impl Memory {
         answers
     }
 
-    pub(super) fn leave(&self, key: &str, id: u64) {
-        self.places().update_known(key, |places| places.leave(id));
+    pub(super) fn leave(&self, key: &Key, id: u64) {
+        self.places()
+            .update_known(key.hashed(), |places| places.leave(id));
     }
 }

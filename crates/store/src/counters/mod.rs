@@ -16,6 +16,7 @@
 //! cover. A call is charged to the window it was admitted in: when that has ended before the call, only what its
 //! reservation did not cover is charged, to the window of then.
 
+mod key;
 mod memory;
 mod places;
 pub(crate) mod redis;
@@ -33,6 +34,7 @@ use thiserror::Error;
 
 use self::window::{Answer, Held};
 
+pub use key::{Hashed, Key};
 pub use memory::Memory;
 pub use redis::{
     Address, Encryption, Login, Observer, Redis, RedisSettings, RedisStatus, Servers, redis_status,
@@ -96,7 +98,7 @@ pub enum Windows {
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// Who it is about. Keys of different limits must differ.
-    pub key: Arc<str>,
+    pub key: Key,
     /// The limit.
     pub limit: Limit,
     /// What to do if it says yes.
@@ -119,7 +121,7 @@ pub enum Act {
 
 impl Ask {
     /// Whether there is room for 1, without taking it.
-    pub fn peek(key: impl Into<Arc<str>>, limit: Limit) -> Self {
+    pub fn peek(key: impl Into<Key>, limit: Limit) -> Self {
         let (key, act) = (key.into(), Act::Take(0));
         Ask { key, limit, act }
     }
@@ -151,7 +153,7 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Enter {
     /// Who it is about. Keys of different limits must differ.
-    pub key: Arc<str>,
+    pub key: Key,
     /// How many may be in at the same time.
     pub limit: u64,
     /// How long the place is held at most, in milliseconds. The lease is not renewed.
@@ -329,12 +331,12 @@ impl Counters {
 
     /// Counts an amount, whether it fits or not. It never waits; in Redis the amount is counted a moment later. Returns what
     /// the key has counted then, what is reserved included; `None` where only Redis knows.
-    pub fn add(&self, key: &str, limit: &Limit, amount: u64, now: SystemTime) -> Option<u64> {
-        let (limit, amount) = (limit.within_bounds(), amount.min(MAX_AMOUNT));
+    pub fn add(&self, key: impl Into<Key>, limit: &Limit, amount: u64, now: SystemTime) -> Option<u64> {
+        let (key, limit, amount) = (key.into(), limit.within_bounds(), amount.min(MAX_AMOUNT));
         match &self.0 {
-            Home::Memory(memory) => Some(memory.add(key, &limit, amount, milliseconds(now))),
+            Home::Memory(memory) => Some(memory.add(&key, &limit, amount, milliseconds(now))),
             Home::Redis(remote) => {
-                remote.redis.add(remote.key(key), limit, amount);
+                remote.redis.add(remote.key(&key), limit, amount);
                 None
             }
         }
@@ -391,7 +393,7 @@ impl Counters {
         Ok(entered)
     }
 
-    fn place(&self, key: &Arc<str>, id: u64) -> Place {
+    fn place(&self, key: &Key, id: u64) -> Place {
         Place {
             counters: self.clone(),
             key: key.clone(),
@@ -400,7 +402,7 @@ impl Counters {
         }
     }
 
-    fn entered(&self, key: &Arc<str>, id: u64, (is_in, taken): (bool, u64)) -> Entered {
+    fn entered(&self, key: &Key, id: u64, (is_in, taken): (bool, u64)) -> Entered {
         let place = is_in.then(|| self.place(key, id));
         Entered { taken, place }
     }
@@ -412,8 +414,8 @@ const MAX_KEY: usize = 160;
 impl Remote {
     /// The name of a key in Redis, which begins as APISIX's do: people and tools look for `plugin-<name>:*`. What stands in the
     /// first braces decides on the node of a cluster.
-    fn key(&self, key: &str) -> String {
-        let prefix = &self.prefix;
+    fn key(&self, key: &Key) -> String {
+        let (prefix, key) = (&self.prefix, key.as_str());
         let key = if key.len() > MAX_KEY {
             let hash = digest(&SHA256, key.as_bytes());
             std::borrow::Cow::Owned(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -449,7 +451,7 @@ impl Limit {
 #[must_use]
 pub struct Reservation {
     counters: Counters,
-    key: Arc<str>,
+    key: Key,
     limit: Limit,
     held: Held,
     is_settled: bool,
@@ -511,7 +513,7 @@ impl Drop for Reservation {
 #[must_use]
 pub struct Place {
     counters: Counters,
-    key: Arc<str>,
+    key: Key,
     id: u64,
     is_taken: bool,
 }

@@ -1,12 +1,11 @@
 //! Counts in memory, in parts that cores rarely share locks of, and with a bound.
-//!
-//! Keys are kept as keyed hashes of 128 bits, so that a client who chooses them can neither fill the memory with long ones
-//! nor make them collide.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::key::{AsItIs, Hashed};
 
 /// Parts with a lock each: several times the cores of a large machine, so that two rarely meet.
 const SHARDS: usize = 64;
@@ -25,12 +24,11 @@ pub trait Expires {
 
 /// Counts by key.
 pub struct Sharded<V> {
-    hashers: [RandomState; 2],
     shards: Box<[Mutex<Shard<V>>]>,
 }
 
 struct Shard<V> {
-    counts: HashMap<[u64; 2], V>,
+    counts: HashMap<Hashed, V, BuildHasherDefault<AsItIs>>,
     /// Number of keys at which expired ones are looked for.
     sweep_at: usize,
 }
@@ -39,12 +37,11 @@ impl<V> Default for Sharded<V> {
     fn default() -> Self {
         let shard = || {
             Mutex::new(Shard {
-                counts: HashMap::new(),
+                counts: HashMap::default(),
                 sweep_at: MIN_SWEEP,
             })
         };
         Sharded {
-            hashers: [RandomState::new(), RandomState::new()],
             shards: (0..SHARDS).map(|_| shard()).collect(),
         }
     }
@@ -52,32 +49,24 @@ impl<V> Default for Sharded<V> {
 
 impl<V: Default + Expires> Sharded<V> {
     /// Changes the count of a key, which nobody else does meanwhile.
-    pub fn update<R>(&self, key: &str, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
-        let hash = self.hash(key);
-        let Some(mut shard) = self.shard(hash) else {
+    pub fn update<R>(&self, key: Hashed, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
+        let Some(mut shard) = self.shard(key) else {
             // There are SHARDS of them.
             return change(&mut V::default());
         };
-        if shard.counts.len() >= shard.sweep_at && !shard.counts.contains_key(&hash) {
+        if shard.counts.len() >= shard.sweep_at && !shard.counts.contains_key(&key) {
             shard.sweep(now_ms);
         }
-        change(shard.counts.entry(hash).or_default())
+        change(shard.counts.entry(key).or_default())
     }
 
     /// Changes the count of a key if there is one.
-    pub fn update_known<R>(&self, key: &str, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let hash = self.hash(key);
-        self.shard(hash)?.counts.get_mut(&hash).map(change)
+    pub fn update_known<R>(&self, key: Hashed, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        self.shard(key)?.counts.get_mut(&key).map(change)
     }
 
-    fn hash(&self, key: &str) -> [u64; 2] {
-        let [first, second] = &self.hashers;
-        [first.hash_one(key), second.hash_one(key)]
-    }
-
-    fn shard(&self, hash: [u64; 2]) -> Option<MutexGuard<'_, Shard<V>>> {
-        let number = usize::try_from(hash[0] >> 32).unwrap_or(0) % SHARDS;
-        let shard = self.shards.get(number)?;
+    fn shard(&self, key: Hashed) -> Option<MutexGuard<'_, Shard<V>>> {
+        let shard = self.shards.get(key.part_of(SHARDS))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -132,7 +121,7 @@ mod tests {
     }
 
     fn add(counters: &Sharded<Count>, key: &str, now_ms: u64, expires_ms: u64) -> u64 {
-        counters.update(key, now_ms, |count| {
+        counters.update(Hashed::of(key), now_ms, |count| {
             count.expires_ms = expires_ms;
             count.number += 1;
             count.number

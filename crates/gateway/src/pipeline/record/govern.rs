@@ -72,10 +72,11 @@ impl Record {
             return Ok(());
         }
         let output = self.output.as_ref().map_or(0, |output| {
-            let otherwise = governed.reserve_output().unwrap_or_else(|| {
+            let otherwise = || {
                 let known = || Capabilities::of(upstream).max_output_tokens;
-                model.max_output_tokens.or_else(known).unwrap_or(OTHERWISE)
-            });
+                let of_model = || model.max_output_tokens.or_else(known).unwrap_or(OTHERWISE);
+                governed.reserve_output().unwrap_or_else(of_model)
+            };
             let conf = instance.ai.as_ref().map(|ai| &ai.conf);
             let asked = output.tokens(conf, false, otherwise);
             // What the operator sets for all requests counts, whatever the client has asked for.

@@ -31,7 +31,7 @@ enum Holds {
 
 /// Something that tokens of a call are counted against.
 struct Window {
-    key: Arc<str>,
+    key: counters::Key,
     limit: counters::Limit,
     headers: Option<Headers>,
 }

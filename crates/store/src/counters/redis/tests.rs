@@ -429,7 +429,7 @@ async fn keys_are_spread_over_a_cluster_and_those_that_go_together_are_on_one_no
     assert_eq!(more.iter().filter(|keys| **keys == 10).count(), 1, "{more:?}");
 
     for number in 0..50 {
-        spread.add(&number.to_string(), &minute(10), 4, now());
+        spread.add(number.to_string(), &minute(10), 4, now());
     }
     written(&redis).await;
     for number in 0..50 {
@@ -498,7 +498,7 @@ async fn the_keys_of_other_nodes_are_counted_while_one_is_down() {
     }
     assert!(counted.len() > 20 && failed.len() > 5, "{counted:?} {failed:?}");
     for key in counted.iter().chain(&failed) {
-        counters.add(key, &minute(10), 2, now());
+        counters.add(key.as_str(), &minute(10), 2, now());
     }
     // What can be written is, though others wait.
     let waiting = u64::try_from(failed.len()).unwrap();
@@ -641,8 +641,8 @@ async fn compare(server: &RedisServer, prefix: &str, limit: Limit, steps: &[(u64
             }
             Step::Add(key, amount) => {
                 let key = format!("k{key}");
-                memory.add(&key, &limit, *amount, now);
-                remote.add(&key, &limit, *amount, now);
+                memory.add(key.as_str(), &limit, *amount, now);
+                remote.add(key.as_str(), &limit, *amount, now);
                 written(&redis).await;
                 continue;
             }
