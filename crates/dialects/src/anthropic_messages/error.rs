@@ -3,7 +3,7 @@
 //! Statuses and content types lie, so an error is read by its content: this dialect's shape, then the shapes of other
 //! vendors and proxies, then plain text.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::{ErrorKind, ProviderError};
 use crate::json::{Object, RawJson, Writer};
@@ -143,12 +143,12 @@ fn refine(kind: ErrorKind, message: &str) -> ErrorKind {
 fn read(text: &str, fallback: ErrorKind) -> Option<ProviderError> {
     let raw = RawJson::parse(text).ok()?;
     // Some gateways wrap the error into a list of one.
-    let inner = match serde_json::from_str::<Vec<&RawValue>>(text) {
+    let inner = match serde_json::from_str::<Vec<Raw<'_>>>(text) {
         Ok(list) => list.first()?.get(),
         Err(_) => text,
     };
     let mut outer = Object::parse(inner, "").ok()?;
-    let mut details = match outer.peek("error").map(RawValue::get) {
+    let mut details = match outer.peek("error").map(Raw::get) {
         Some(error) if error.starts_with('{') => Object::parse(error, "error").ok()?,
         _ => Object::parse(inner, "").ok()?,
     };
@@ -212,7 +212,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
 }
 
 /// A string, or a number as text.
-fn text_of(raw: &RawValue) -> Option<String> {
+fn text_of(raw: Raw<'_>) -> Option<String> {
     match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str(raw.get()).ok(),
         b'-' | b'0'..=b'9' => Some(raw.get().to_owned()),

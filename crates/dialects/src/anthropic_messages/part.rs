@@ -3,7 +3,7 @@
 //! A block this codec has no canonical form for (hosted tools, compaction, …) is kept whole. Members it does not know are
 //! kept in the bag of the part, explicit `null`s included.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::{
     CacheHint, ContentForm, DecodeError, Ext, Media, MediaKind, MediaSource, Part, Reasoning, Text, ToolCall,
@@ -15,7 +15,7 @@ use crate::{Dialect, envelope};
 const ORIGIN: Dialect = Dialect::AnthropicMessages;
 
 /// Reads a content member: a string or a list of blocks.
-pub(super) fn decode_content(raw: &RawValue, path: &str) -> Result<(Vec<Part>, ContentForm), DecodeError> {
+pub(super) fn decode_content(raw: Raw<'_>, path: &str) -> Result<(Vec<Part>, ContentForm), DecodeError> {
     decode_nested(raw, path, Nesting::Message)
 }
 
@@ -27,7 +27,7 @@ enum Nesting {
 }
 
 fn decode_nested(
-    raw: &RawValue,
+    raw: Raw<'_>,
     path: &str,
     nesting: Nesting,
 ) -> Result<(Vec<Part>, ContentForm), DecodeError> {
@@ -52,17 +52,17 @@ fn decode_nested(
             format!("expected a string or a list of blocks, found {found}"),
         ));
     }
-    let blocks: Vec<&RawValue> =
+    let blocks: Vec<Raw<'_>> =
         serde_json::from_str(text).map_err(|error| DecodeError::new(path, error.to_string()))?;
     let parts = blocks
         .iter()
         .enumerate()
-        .map(|(i, block)| decode_part(block, format!("{path}[{i}]"), nesting));
+        .map(|(i, block)| decode_part(*block, format!("{path}[{i}]"), nesting));
     Ok((parts.collect::<Result<_, _>>()?, ContentForm::List))
 }
 
 /// Reads one block.
-fn decode_part(raw: &RawValue, path: String, nesting: Nesting) -> Result<Part, DecodeError> {
+fn decode_part(raw: Raw<'_>, path: String, nesting: Nesting) -> Result<Part, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let kind = object.require_string("type")?;
@@ -81,7 +81,7 @@ fn decode_part(raw: &RawValue, path: String, nesting: Nesting) -> Result<Part, D
         "tool_use" => Part::ToolCall(ToolCall {
             id: object.require_string("id")?,
             name: object.require_string("name")?,
-            arguments: object.take("input").map_or("{}", RawValue::get).to_owned(),
+            arguments: object.take("input").map_or("{}", Raw::get).to_owned(),
             kind: ToolCallKind::Function,
             cache: take_cache(&mut object)?,
             ext: rest(object, nulls),
@@ -265,7 +265,7 @@ fn decode_media(kind: MediaKind, mut object: Object<'_>, nulls: Ext) -> Result<P
     }))
 }
 
-fn decode_source(raw: &RawValue, path: String) -> Result<MediaSource, DecodeError> {
+fn decode_source(raw: Raw<'_>, path: String) -> Result<MediaSource, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let kind = object.require_string("type")?;
     let source = match kind.as_str() {

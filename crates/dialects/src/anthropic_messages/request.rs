@@ -3,7 +3,7 @@
 //! Two things are not kept apart, because they mean the same: an empty list of tools or stop sequences and a missing one,
 //! and a `system` message at the head of `messages` and the top-level `system`.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::part::{decode_content, rest, take_cache};
 use crate::Dialect;
@@ -93,12 +93,12 @@ fn decode_messages(object: &mut Object<'_>) -> Result<Vec<Message>, DecodeError>
         ));
     };
     for (i, raw) in list.iter().enumerate() {
-        messages.push(decode_message(raw, format!("messages[{i}]"))?);
+        messages.push(decode_message(*raw, format!("messages[{i}]"))?);
     }
     Ok(messages)
 }
 
-fn decode_message(raw: &RawValue, path: String) -> Result<Message, DecodeError> {
+fn decode_message(raw: Raw<'_>, path: String) -> Result<Message, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let role = match object.require_string("role")?.as_str() {
@@ -134,11 +134,11 @@ fn decode_tools(object: &mut Object<'_>) -> Result<Vec<Tool>, DecodeError> {
     let list = object.take_array("tools")?.unwrap_or_default();
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(raw, format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, format!("tools[{i}]")))
         .collect()
 }
 
-fn decode_tool(raw: &RawValue, path: String) -> Result<Tool, DecodeError> {
+fn decode_tool(raw: Raw<'_>, path: String) -> Result<Tool, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     // A function may say that it is "custom" or say nothing; what it said stays in its bag.

@@ -1,6 +1,6 @@
 //! The subset of JSON Schema to which this dialect binds an answer: every object must be closed.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::Ext;
 use crate::json::{Object, RawJson};
@@ -28,7 +28,7 @@ impl Walk<'_> {
             return None;
         }
         let object = Object::parse(text, "").ok()?;
-        let additional = object.peek("additionalProperties").map(RawValue::get);
+        let additional = object.peek("additionalProperties").map(Raw::get);
         let describes_object =
             object.has("properties") || object.peek("type").is_some_and(|kind| names_object(kind.get()));
         let mut members = object.into_ext();
@@ -81,7 +81,7 @@ impl Walk<'_> {
     }
 
     fn list(&mut self, text: &str, depth: usize) -> Option<RawJson> {
-        let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        let elements: Vec<Raw<'_>> = serde_json::from_str(text).ok()?;
         let mut changed = false;
         let mut new = Vec::with_capacity(elements.len());
         for element in elements {

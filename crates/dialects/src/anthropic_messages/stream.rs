@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::error::decode_stream_error;
 use super::response::take_stop;
@@ -124,13 +124,13 @@ struct Frame<'a> {
     #[serde(default)]
     index: Option<u64>,
     #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
+    delta: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    content_block: Option<&'a RawValue>,
+    content_block: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    message: Option<&'a RawValue>,
+    message: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    error: Option<Raw<'a>>,
 }
 
 /// The delta of a block, read as far as the known ones need.
@@ -210,7 +210,7 @@ impl Answer {
 
     fn start(
         &mut self,
-        message: Option<&RawValue>,
+        message: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         if self.phase != Phase::Waiting {
@@ -282,7 +282,7 @@ impl Answer {
     fn begin_block(
         &mut self,
         index: u64,
-        raw_block: &RawValue,
+        raw_block: Raw<'_>,
         path: &str,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
@@ -332,7 +332,7 @@ impl Answer {
                 let nulls = block.take_nulls();
                 let id = block.require_string("id")?;
                 let name = block.require_string("name")?;
-                let input = block.take("input").map_or("{}", RawValue::get).to_owned();
+                let input = block.take("input").map_or("{}", Raw::get).to_owned();
                 let ext = part::rest(block, nulls);
                 begin(PartKind::ToolCall {
                     id,

@@ -156,7 +156,7 @@ fn object_schema(schema: &RawJson, path: String, losses: &mut Losses) -> Option<
         losses.rejected(path, "the schema of the arguments must be an object");
         return None;
     };
-    match object.peek("type").map(serde_json::value::RawValue::get) {
+    match object.peek("type").map(crate::json::Raw::get) {
         Some("\"object\"") => Some(schema.clone()),
         None => {
             let mut members = Ext(vec![("type".to_owned(), RawJson::string("object"))]);

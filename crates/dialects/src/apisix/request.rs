@@ -1,7 +1,6 @@
 //! The request, rebuilt.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::schema;
 use super::turns::write_messages;
@@ -145,7 +144,7 @@ fn write_response_format(
 ) {
     let beta = object
         .take_some("output_format")
-        .filter(|raw| is_table(raw) && !RawJson::from(*raw).is_blank());
+        .filter(|raw| is_table(*raw) && !RawJson::from(*raw).is_blank());
     let format = beta.or_else(|| output_config.and_then(|config| config.take_some("format")));
     let Some(mut format) = format.and_then(|raw| Object::parse(raw.get(), "").ok()) else {
         return;
@@ -153,7 +152,7 @@ fn write_response_format(
     let kind = string(&mut format, "type");
     let schema = format
         .take_some("schema")
-        .filter(|raw| is_table(raw) && !RawJson::from(*raw).is_blank());
+        .filter(|raw| is_table(*raw) && !RawJson::from(*raw).is_blank());
     let (Some("json_schema"), Some(schema)) = (kind.as_deref(), schema) else {
         return losses.dropped("output_config.format", "not a schema");
     };
@@ -170,8 +169,8 @@ fn write_response_format(
 /// A tool of the client's own.
 struct Tool<'a> {
     name: String,
-    description: Option<&'a RawValue>,
-    parameters: Option<&'a RawValue>,
+    description: Option<Raw<'a>>,
+    parameters: Option<Raw<'a>>,
 }
 
 /// The tools, and the choice among them, which is refused where there are none.
@@ -272,20 +271,20 @@ pub(super) fn inner<'a>(object: &mut Object<'a>, name: &str) -> Option<Object<'a
 }
 
 /// The elements of a list; anything else counts as missing, but `{}` is how Lua writes an empty list.
-pub(super) fn list<'a>(object: &mut Object<'a>, name: &str) -> Option<Vec<&'a RawValue>> {
+pub(super) fn list<'a>(object: &mut Object<'a>, name: &str) -> Option<Vec<Raw<'a>>> {
     elements(object.take(name)?)
 }
 
 /// The elements of a list, or none for an object, in which Lua finds no elements.
-pub(super) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
+pub(super) fn elements(raw: Raw<'_>) -> Option<Vec<Raw<'_>>> {
     if raw.get().starts_with('{') {
         return Some(Vec::new());
     }
-    Vec::deserialize(raw).ok()
+    serde_json::from_str(raw.get()).ok()
 }
 
 /// Whether a value is what Lua calls a table.
-pub(super) fn is_table(raw: &RawValue) -> bool {
+pub(super) fn is_table(raw: Raw<'_>) -> bool {
     raw.get().starts_with(['{', '['])
 }
 

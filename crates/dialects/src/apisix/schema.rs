@@ -1,13 +1,12 @@
 //! A JSON schema as OpenAI's strict mode wants it: every object closed, every property required.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::Ext;
 use crate::json::{Object, RawJson};
 
 /// The schema with every object in it closed and all of its properties required, in alphabetical order.
-pub(super) fn strict(schema: &RawValue) -> RawJson {
+pub(super) fn strict(schema: Raw<'_>) -> RawJson {
     walk(schema.get(), 0).unwrap_or_else(|| RawJson::from(schema))
 }
 
@@ -71,8 +70,8 @@ fn walk_values(schemas: &mut Ext, depth: usize) -> bool {
 }
 
 fn walk_list(text: &str, depth: usize) -> Option<RawJson> {
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    let elements = Vec::<&RawValue>::deserialize(raw).ok()?;
+    let raw: Raw<'_> = serde_json::from_str(text).ok()?;
+    let elements = serde_json::from_str::<Vec<Raw<'_>>>(raw.get()).ok()?;
     let new: Vec<RawJson> = elements
         .into_iter()
         .map(|element| walk(element.get(), depth + 1).unwrap_or_else(|| RawJson::from(element)))

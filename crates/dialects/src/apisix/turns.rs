@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::request::{elements, inner, is_table, list, string};
 use crate::canonical::DecodeError;
@@ -16,8 +16,8 @@ use crate::tool_names::{CALL_NAME, OPENAI, RENAMED, Renames};
 /// One of them is no message; they are counted from 1.
 pub(super) fn write_messages(
     w: &mut Writer<'_>,
-    system: Option<&RawValue>,
-    messages: &[&RawValue],
+    system: Option<Raw<'_>>,
+    messages: &[Raw<'_>],
     renames: &mut Renames,
     losses: &mut Losses,
 ) -> Result<(), DecodeError> {
@@ -44,7 +44,7 @@ pub(super) fn write_messages(
 }
 
 /// The system prompt as one text; `None` if it is empty.
-fn system_text(system: &RawValue, losses: &mut Losses) -> Option<String> {
+fn system_text(system: Raw<'_>, losses: &mut Losses) -> Option<String> {
     if let Ok(text) = serde_json::from_str::<String>(system.get()) {
         return Some(text).filter(|text| !text.is_empty());
     }
@@ -112,16 +112,16 @@ struct ToolResult {
 
 impl Turn {
     /// Sorts the blocks of a message; `None` if one cannot be read at all.
-    fn read(blocks: &[&RawValue], path: &str, renames: &mut Renames, losses: &mut Losses) -> Option<Self> {
+    fn read(blocks: &[Raw<'_>], path: &str, renames: &mut Renames, losses: &mut Losses) -> Option<Self> {
         let mut turn = Turn::default();
         for (i, raw) in blocks.iter().enumerate() {
             let path = format!("{path}.content[{i}]");
-            if !is_table(raw) {
+            if !is_table(*raw) {
                 losses.dropped(path, "not a block");
                 continue;
             }
             let mut block = Object::parse(raw.get(), "").ok()?;
-            let kind = block.peek("type").map_or("", RawValue::get);
+            let kind = block.peek("type").map_or("", Raw::get);
             let known = match kind {
                 "\"text\"" | "\"image\"" | "\"document\"" => {
                     part_of(&mut block).map(|part| turn.parts.push(part))
@@ -207,7 +207,7 @@ fn call_of(block: &mut Object<'_>, renames: &mut Renames, losses: &mut Losses) -
     Some(Call {
         id,
         name: sent,
-        arguments: block.take_some("input").map_or("{}", RawValue::get).to_owned(),
+        arguments: block.take_some("input").map_or("{}", Raw::get).to_owned(),
     })
 }
 

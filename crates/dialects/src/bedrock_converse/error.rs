@@ -3,7 +3,7 @@
 //! Some of Amazon's services write `Message`, or the name into the body as `__type`. Where no name is told, status and text
 //! decide.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::{ErrorKind, ProviderError};
 use crate::json::{Object, RawJson, Writer};
@@ -210,7 +210,7 @@ fn read(text: &str, name: Option<&str>, status: Option<u16>) -> ProviderError {
     let mut object = raw.as_ref().and_then(|_| Object::parse(text, "").ok());
     // Proxies and other vendors put the error into an object.
     if let Some(outer) = &object
-        && let Some(inner) = outer.peek("error").map(RawValue::get)
+        && let Some(inner) = outer.peek("error").map(Raw::get)
         && inner.starts_with('{')
     {
         object = Object::parse(inner, "").ok();
@@ -253,7 +253,7 @@ fn is_own(raw: &RawJson) -> bool {
 }
 
 /// A string, or a number as text.
-fn text_of(raw: &RawValue) -> Option<String> {
+fn text_of(raw: Raw<'_>) -> Option<String> {
     match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str(raw.get()).ok(),
         b'-' | b'0'..=b'9' => Some(raw.get().to_owned()),

@@ -2,7 +2,7 @@
 //!
 //! Nothing is fetched and no picture is looked into; a format is believed as it is written.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::part::rest;
 use crate::canonical::{DecodeError, Media, MediaKind, MediaSource, Part};
@@ -90,7 +90,7 @@ pub(super) const fn block_name(kind: MediaKind) -> &'static str {
 }
 
 /// Reads a block of this kind.
-pub(super) fn decode(kind: MediaKind, inner: &RawValue, path: String) -> Result<Part, DecodeError> {
+pub(super) fn decode(kind: MediaKind, inner: Raw<'_>, path: String) -> Result<Part, DecodeError> {
     let mut object = Object::parse(inner.get(), path)?;
     let nulls = object.take_nulls();
     let format = object.take_string(FORMAT)?;

@@ -3,7 +3,7 @@
 //! A block is an object with one member, which names its kind. A kind without a canonical form is kept whole. A cache point is
 //! a block of its own here and belongs to the part before it.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::media;
 use crate::canonical::{
@@ -36,7 +36,7 @@ pub(super) enum Nesting {
 
 /// Reads a list of blocks; a cache point in front of them goes into `leading`.
 pub(super) fn decode_blocks(
-    blocks: &[&RawValue],
+    blocks: &[Raw<'_>],
     path: &str,
     nesting: Nesting,
     leading: &mut Ext,
@@ -54,16 +54,16 @@ pub(super) fn decode_blocks(
                     "expected one member, the kind of the block",
                 ));
             }
-            parts.push(opaque("block", block));
+            parts.push(opaque("block", *block));
             continue;
         };
         if kind == CACHE_POINT && nesting == Nesting::Message {
-            attach_cache_point(&mut parts, inner, block, leading);
+            attach_cache_point(&mut parts, inner, *block, leading);
         } else {
             parts.push(decode_part(
                 kind,
                 inner,
-                block,
+                *block,
                 format!("{path}.{kind}"),
                 nesting,
             )?);
@@ -73,7 +73,7 @@ pub(super) fn decode_blocks(
 }
 
 /// Gives a cache point to the part before it.
-fn attach_cache_point(parts: &mut Vec<Part>, inner: &RawValue, block: &RawValue, leading: &mut Ext) {
+fn attach_cache_point(parts: &mut Vec<Part>, inner: Raw<'_>, block: Raw<'_>, leading: &mut Ext) {
     let hint = || CacheHint {
         ttl: Object::parse(inner.get(), "")
             .ok()
@@ -101,8 +101,8 @@ fn attach_cache_point(parts: &mut Vec<Part>, inner: &RawValue, block: &RawValue,
 /// Reads one block of this kind.
 fn decode_part(
     kind: &str,
-    inner: &RawValue,
-    block: &RawValue,
+    inner: Raw<'_>,
+    block: Raw<'_>,
     path: String,
     nesting: Nesting,
 ) -> Result<Part, DecodeError> {
@@ -128,7 +128,7 @@ fn decode_part(
     })
 }
 
-fn decode_call(inner: &RawValue, block: &RawValue, path: String) -> Result<Part, DecodeError> {
+fn decode_call(inner: Raw<'_>, block: Raw<'_>, path: String) -> Result<Part, DecodeError> {
     let mut object = Object::parse(inner.get(), path)?;
     let nulls = object.take_nulls();
     if let Some(kind) = other_type(&object, "tool_use") {
@@ -137,14 +137,14 @@ fn decode_call(inner: &RawValue, block: &RawValue, path: String) -> Result<Part,
     Ok(Part::ToolCall(ToolCall {
         id: object.require_string("toolUseId")?,
         name: object.require_string("name")?,
-        arguments: object.take("input").map_or("{}", RawValue::get).to_owned(),
+        arguments: object.take("input").map_or("{}", Raw::get).to_owned(),
         kind: ToolCallKind::Function,
         cache: None,
         ext: rest(object, nulls),
     }))
 }
 
-fn decode_result(inner: &RawValue, block: &RawValue, path: String) -> Result<Part, DecodeError> {
+fn decode_result(inner: Raw<'_>, block: Raw<'_>, path: String) -> Result<Part, DecodeError> {
     let content_path = format!("{path}.content");
     let mut object = Object::parse(inner.get(), path)?;
     let nulls = object.take_nulls();
@@ -164,7 +164,7 @@ fn decode_result(inner: &RawValue, block: &RawValue, path: String) -> Result<Par
         Nesting::ToolResult,
         &mut Ext::default(),
     )?;
-    let is_error = match object.peek("status").map(RawValue::get) {
+    let is_error = match object.peek("status").map(Raw::get) {
         Some("\"success\"") => Some(false),
         Some("\"error\"") => Some(true),
         _ => None,
@@ -182,7 +182,7 @@ fn decode_result(inner: &RawValue, block: &RawValue, path: String) -> Result<Par
     }))
 }
 
-fn decode_reasoning(inner: &RawValue, block: &RawValue, path: String) -> Result<Part, DecodeError> {
+fn decode_reasoning(inner: Raw<'_>, block: Raw<'_>, path: String) -> Result<Part, DecodeError> {
     let mut object = Object::parse(inner.get(), path)?;
     object.take_nulls();
     let Some((kind, inner)) = object.only() else {
@@ -221,7 +221,7 @@ fn decode_reasoning(inner: &RawValue, block: &RawValue, path: String) -> Result<
 }
 
 /// Text with citations: one text and its citations become that, anything else stays whole beside the joined texts.
-fn decode_citations(inner: &RawValue, path: String) -> Result<Part, DecodeError> {
+fn decode_citations(inner: Raw<'_>, path: String) -> Result<Part, DecodeError> {
     let mut object = Object::parse(inner.get(), path)?;
     let mut text = String::new();
     let pieces = object.take_array("content")?.unwrap_or_default();
@@ -257,14 +257,14 @@ fn other_type(object: &Object<'_>, usual: &str) -> Option<String> {
     (kind != usual).then_some(kind)
 }
 
-fn string(raw: &RawValue, path: String) -> Result<String, DecodeError> {
+fn string(raw: Raw<'_>, path: String) -> Result<String, DecodeError> {
     serde_json::from_str(raw.get()).map_err(|_| {
         let found = crate::json::kind_of(raw.get());
         DecodeError::new(path, format!("expected a string, found {found}"))
     })
 }
 
-pub(super) fn opaque(kind: &str, block: &RawValue) -> Part {
+pub(super) fn opaque(kind: &str, block: Raw<'_>) -> Part {
     Part::Opaque {
         dialect: ORIGIN,
         kind: kind.to_owned(),

@@ -4,7 +4,7 @@
 //! as an object under that name. `additionalModelRequestFields` hold what the model's maker calls it: of these, what has a
 //! canonical field is read too.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::additional::Additional;
 use super::part::{CACHE_POINT, Nesting, ORIGIN, decode_blocks, rest};
@@ -115,12 +115,12 @@ fn decode_messages(object: &mut Object<'_>) -> Result<Vec<Message>, DecodeError>
         messages.push(message(Role::System, parts, ext));
     }
     for (i, raw) in list.unwrap_or_default().iter().enumerate() {
-        messages.push(decode_message(raw, format!("{path}[{i}]"))?);
+        messages.push(decode_message(*raw, format!("{path}[{i}]"))?);
     }
     Ok(messages)
 }
 
-fn decode_message(raw: &RawValue, path: String) -> Result<Message, DecodeError> {
+fn decode_message(raw: Raw<'_>, path: String) -> Result<Message, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let mut ext = Ext::default();
@@ -201,14 +201,14 @@ fn decode_tools(config: &mut Object<'_>) -> Result<Vec<Tool>, DecodeError> {
                     });
                 }
             }
-            Some((kind, _)) => tools.push(hosted(kind, raw)),
-            None => tools.push(hosted("tool", raw)),
+            Some((kind, _)) => tools.push(hosted(kind, *raw)),
+            None => tools.push(hosted("tool", *raw)),
         }
     }
     Ok(tools)
 }
 
-fn hosted(kind: &str, raw: &RawValue) -> Tool {
+fn hosted(kind: &str, raw: Raw<'_>) -> Tool {
     Tool {
         kind: ToolKind::Hosted {
             kind: kind.to_owned(),
@@ -219,7 +219,7 @@ fn hosted(kind: &str, raw: &RawValue) -> Tool {
     }
 }
 
-fn decode_function(raw: &RawValue, path: String) -> Result<Tool, DecodeError> {
+fn decode_function(raw: Raw<'_>, path: String) -> Result<Tool, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let mut schema = object.take_object("inputSchema")?;

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::error::decode_exception;
 use super::event_stream::{Frame, Frames};
@@ -130,7 +130,7 @@ struct BlockDelta<'a> {
 }
 
 /// Which block it is; 0 is what Amazon's own clients take for a missing number.
-type Number<'a> = Option<&'a RawValue>;
+type Number<'a> = Option<Raw<'a>>;
 
 /// The kinds of pieces, one of which is there.
 #[derive(Deserialize)]
@@ -268,7 +268,7 @@ impl Answer {
             _ => None,
         };
         let own_tool = |call: &Object<'_>| {
-            let kind = call.peek("type").map(RawValue::get);
+            let kind = call.peek("type").map(Raw::get);
             matches!(kind, None | Some("null" | "\"tool_use\""))
         };
         let (kind, state) = match call.filter(own_tool) {

@@ -40,7 +40,7 @@ pub(super) fn decode(members: Ext) -> Usage {
 
 /// The tokens of one lifetime in a list of `{ttl, inputTokens}`.
 fn written(list: &RawJson, lifetime: &str) -> Option<u64> {
-    let entries: Vec<&serde_json::value::RawValue> = serde_json::from_str(list.text()).ok()?;
+    let entries: Vec<crate::json::Raw<'_>> = serde_json::from_str(list.text()).ok()?;
     entries
         .iter()
         .filter_map(|entry| {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::{
     Choice, Delta, Event, Ext, Part, PartKind, ProviderError, Reasoning, Response, Stop, Text, ToolCall,
@@ -275,10 +275,10 @@ fn join_members(earlier: &RawJson, later: &RawJson) -> RawJson {
 }
 
 fn join_lists(earlier: &RawJson, later: &RawJson) -> Option<RawJson> {
-    let mut elements: Vec<&RawValue> = serde_json::from_str(earlier.text()).ok()?;
-    let more: Vec<&RawValue> = serde_json::from_str(later.text()).ok()?;
+    let mut elements: Vec<Raw<'_>> = serde_json::from_str(earlier.text()).ok()?;
+    let more: Vec<Raw<'_>> = serde_json::from_str(later.text()).ok()?;
     elements.extend(more);
-    Some(RawJson::array(elements.into_iter().map(RawValue::get)))
+    Some(RawJson::array(elements.into_iter().map(Raw::get)))
 }
 
 fn with_member(raw: &RawJson, name: &str, value: &RawJson) -> RawJson {

@@ -1,6 +1,6 @@
 //! Parts of a content list: text, thinking, images and documents.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{inner, keep_inner, leftover, open, without};
 use super::{THINKING, TOOL_PLAN};
@@ -40,12 +40,12 @@ pub(super) fn take(
             Ok((parts, ContentForm::String))
         }
         Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(raw.get())
+            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             let parts = list
                 .iter()
                 .enumerate()
-                .map(|(i, raw)| decode(raw, &format!("{path}[{i}]")))
+                .map(|(i, raw)| decode(*raw, &format!("{path}[{i}]")))
                 .collect::<Result<_, _>>()?;
             Ok((parts, ContentForm::List))
         }
@@ -68,7 +68,7 @@ pub(super) fn plain(text: String) -> Part {
 }
 
 /// Reads one part. A part of unknown type, or a known one in an unknown shape, stays whole.
-fn decode(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
+fn decode(raw: Raw<'_>, path: &str) -> Result<Part, DecodeError> {
     let (mut object, ext) = open(raw.get(), path)?;
     let kind = object.require_string("type")?;
     let part = match kind.as_str() {

@@ -3,7 +3,7 @@
 //! Official clients choose the exception by the status alone. Inside a stream an error is a `message-end` with the finish
 //! reason `ERROR` or `TIMEOUT` and, since 2025, a text in `error`.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::stop;
 use crate::canonical::{ErrorKind, ProviderError};
@@ -188,7 +188,7 @@ fn read(text: &str, status: u16) -> Option<ProviderError> {
     })
 }
 
-fn text_of(raw: &RawValue) -> Option<String> {
+fn text_of(raw: Raw<'_>) -> Option<String> {
     let text: String = serde_json::from_str(raw.get()).ok()?;
     (!text.is_empty()).then_some(text)
 }

@@ -2,7 +2,7 @@
 //! for each piece. What OpenAI does not say of an entry (`token_ids`, and the probabilities of a piece of several tokens)
 //! stays in it for the way back.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::json::{Object, RawJson, Writer};
 
@@ -11,13 +11,13 @@ const TOKEN_IDS: &str = "token_ids";
 const TOKEN_LOGPROBS: &str = "token_logprobs";
 
 /// Reads pieces, each an object with `text`, `token_ids` and `logprobs`; `None` if one is of another shape.
-pub(super) fn decode(items: &[&RawValue]) -> Option<RawJson> {
+pub(super) fn decode(items: &[Raw<'_>]) -> Option<RawJson> {
     let mut out = Vec::new();
     let mut result = Some(());
     Writer::new(&mut out).object(|w| {
         w.key("content").array(|w| {
             for item in items {
-                if write_entry(w, item).is_none() {
+                if write_entry(w, *item).is_none() {
                     result = None;
                 }
             }
@@ -27,7 +27,7 @@ pub(super) fn decode(items: &[&RawValue]) -> Option<RawJson> {
     RawJson::parse(std::str::from_utf8(&out).ok()?).ok()
 }
 
-fn write_entry(w: &mut Writer<'_>, raw: &RawValue) -> Option<()> {
+fn write_entry(w: &mut Writer<'_>, raw: Raw<'_>) -> Option<()> {
     let mut item = Object::parse(raw.get(), "").ok()?;
     let text = item.take_string("text").ok()??;
     let ids = item.take_array(TOKEN_IDS).ok()?;
@@ -56,7 +56,7 @@ fn write_entry(w: &mut Writer<'_>, raw: &RawValue) -> Option<()> {
         w.key("bytes")
             .array(|w| text.bytes().for_each(|byte| w.number(byte.into())));
         w.key("top_logprobs").array(|_| {});
-        let list = |values: Vec<&RawValue>| RawJson::array(values.into_iter().map(RawValue::get));
+        let list = |values: Vec<Raw<'_>>| RawJson::array(values.into_iter().map(Raw::get));
         if let Some(ids) = ids {
             w.key(TOKEN_IDS).raw(&list(ids));
         }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn pieces_survive_the_way_there_and_back() {
         let own = r#"[{"text":"ä","token_ids":[1],"logprobs":[-0.10]},{"text":"bc","token_ids":[2,3],"logprobs":[-0.5,-0.25]}]"#;
-        let list: Vec<&RawValue> = serde_json::from_str(own).unwrap();
+        let list: Vec<Raw<'_>> = serde_json::from_str(own).unwrap();
         let canonical = decode(&list).unwrap();
         assert_eq!(
             canonical.text(),

@@ -1,6 +1,6 @@
 //! Reading the turns of a request, and writing them as they came.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{leftover, open, says};
 use super::content::{self, is_plan};
@@ -15,13 +15,13 @@ use crate::names::Names;
 pub(super) const FOREIGN_REASONING: &str = "reasoning is valid only for the provider that wrote it";
 
 /// Reads `messages`.
-pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Message>, DecodeError> {
+pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Message>, DecodeError> {
     let mut messages = Vec::with_capacity(list.len());
     // The calls without a result so far; a result that names none belongs to the first of them.
     let mut waiting: Vec<String> = Vec::new();
     for (i, raw) in list.iter().enumerate() {
         let path = format!("messages[{i}]");
-        let mut message = decode_message(raw, &path)?;
+        let mut message = decode_message(*raw, &path)?;
         match message.role {
             Role::Tool => {
                 for part in &mut message.parts {
@@ -49,7 +49,7 @@ pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Message>, DecodeError> {
     Ok(messages)
 }
 
-fn decode_message(raw: &RawValue, path: &str) -> Result<Message, DecodeError> {
+fn decode_message(raw: Raw<'_>, path: &str) -> Result<Message, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let role = match object.require_string("role")?.as_str() {
         "system" => Role::System,

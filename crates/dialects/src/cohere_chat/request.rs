@@ -1,6 +1,6 @@
 //! Reading a request.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{leftover, open, says};
 use super::{messages, tools};
@@ -39,7 +39,7 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
     let tools = list
         .iter()
         .enumerate()
-        .map(|(i, raw)| tools::decode(raw, &format!("tools[{i}]"), strict))
+        .map(|(i, raw)| tools::decode(*raw, &format!("tools[{i}]"), strict))
         .collect::<Result<_, _>>()?;
     let tool_choice = object.take_some("tool_choice").map(tools::decode_choice);
     let stop = if says(&object, "stop_sequences") {
@@ -106,7 +106,7 @@ fn take_format(request: &mut Object<'_>) -> Result<Option<ResponseFormat>, Decod
 }
 
 /// Reads `thinking`. Without a budget the model thinks as much as it likes.
-fn decode_thinking(raw: &RawValue) -> Result<Thinking, DecodeError> {
+fn decode_thinking(raw: Raw<'_>) -> Result<Thinking, DecodeError> {
     let (mut object, nulls) = open(raw.get(), "thinking")?;
     let kind = object.require_string("type")?;
     let budget = match kind.as_str() {

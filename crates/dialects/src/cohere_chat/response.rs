@@ -1,6 +1,6 @@
 //! A whole answer, read and written.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{leftover, open, says};
 use super::messages::{take_plan, write_plan_and_calls};
@@ -54,7 +54,7 @@ pub fn decode_response(body: &str) -> Result<Response, DecodeError> {
         None => None,
     };
     let items = object.peek("logprobs").and_then(|raw| {
-        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+        let items: Vec<Raw<'_>> = serde_json::from_str(raw.get()).ok()?;
         logprobs::decode(&items).filter(|_| !items.is_empty())
     });
     if items.is_some() {

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{leftover, open};
 use super::error::decode_error_inside;
@@ -257,7 +257,7 @@ impl Answer {
     fn content_start(
         &mut self,
         index: u64,
-        content: Option<&RawValue>,
+        content: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         self.stop_part(Place::Plan, sink);
@@ -301,8 +301,8 @@ impl Answer {
     fn content_delta(
         &mut self,
         index: u64,
-        content: Option<&RawValue>,
-        probabilities: Option<&RawValue>,
+        content: Option<Raw<'_>>,
+        probabilities: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         if let Some(item) = probabilities.filter(|raw| raw.get() != "null") {
@@ -391,7 +391,7 @@ impl Answer {
     fn call_start(
         &mut self,
         index: u64,
-        call: Option<&RawValue>,
+        call: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         self.stop_part(Place::Plan, sink);
@@ -429,7 +429,7 @@ impl Answer {
     fn call_delta(
         &mut self,
         index: u64,
-        call: Option<&RawValue>,
+        call: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         let open = self.open.iter().find(|open| open.place == Place::Call(index));

@@ -453,8 +453,7 @@ impl StreamEncoder {
     }
 
     fn write_citations(&mut self, list: &RawJson, out: &mut Vec<u8>) {
-        let citations: Vec<&serde_json::value::RawValue> =
-            serde_json::from_str(list.text()).unwrap_or_default();
+        let citations: Vec<crate::json::Raw<'_>> = serde_json::from_str(list.text()).unwrap_or_default();
         for citation in citations {
             let index = self.citations;
             self.citations += 1;

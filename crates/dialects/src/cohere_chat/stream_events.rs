@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::TOOL_PLAN;
 use crate::json::Object;
@@ -16,9 +16,9 @@ pub(super) struct Frame<'a> {
     #[serde(default)]
     pub(super) index: Option<u64>,
     #[serde(borrow, default)]
-    pub(super) delta: Option<&'a RawValue>,
+    pub(super) delta: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    pub(super) logprobs: Option<&'a RawValue>,
+    pub(super) logprobs: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -31,13 +31,13 @@ pub(super) struct DeltaOf<'a> {
 #[derive(Default, Deserialize)]
 pub(super) struct MessageOf<'a> {
     #[serde(borrow, default)]
-    pub(super) content: Option<&'a RawValue>,
+    pub(super) content: Option<Raw<'a>>,
     #[serde(borrow, default)]
     pub(super) tool_plan: Option<Borrowed<'a>>,
     #[serde(borrow, default)]
-    pub(super) tool_calls: Option<&'a RawValue>,
+    pub(super) tool_calls: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    pub(super) citations: Option<&'a RawValue>,
+    pub(super) citations: Option<Raw<'a>>,
 }
 
 /// A piece of content and nothing else.

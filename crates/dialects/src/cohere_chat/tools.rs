@@ -1,6 +1,6 @@
 //! Tool definitions, calls and the choice among tools.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::bag::{inner, keep_inner, leftover, open, without};
 use super::ids;
@@ -8,7 +8,7 @@ use crate::canonical::{DecodeError, Ext, Part, Tool, ToolCall, ToolCallKind, Too
 use crate::json::{Object, RawJson, Writer};
 
 /// Reads a definition. `strict` is what the request says of all tools.
-pub(super) fn decode(raw: &RawValue, path: &str, strict: Option<bool>) -> Result<Tool, DecodeError> {
+pub(super) fn decode(raw: Raw<'_>, path: &str, strict: Option<bool>) -> Result<Tool, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = object.take_string("type")?;
     if kind.as_deref().is_some_and(|kind| kind != "function") || !object.has("function") {
@@ -22,7 +22,7 @@ pub(super) fn decode(raw: &RawValue, path: &str, strict: Option<bool>) -> Result
         });
     }
     let path = object.path_of("function");
-    let function = object.take("function").map_or("", RawValue::get);
+    let function = object.take("function").map_or("", Raw::get);
     let (mut function, nulls) = open(function, path)?;
     let name = function.require_string("name")?;
     let description = function.take_string("description")?;
@@ -80,7 +80,7 @@ pub(super) fn write(w: &mut Writer<'_>, tool: &Tool, own: bool) {
 }
 
 /// Reads `tool_choice`.
-pub(super) fn decode_choice(raw: &RawValue) -> ToolChoice {
+pub(super) fn decode_choice(raw: Raw<'_>) -> ToolChoice {
     match RawJson::from(raw).as_string().as_deref() {
         Some("REQUIRED") => ToolChoice::Required,
         Some("NONE") => ToolChoice::None,
@@ -122,7 +122,7 @@ pub(super) fn take_calls(
 }
 
 /// Reads a call; its id is empty if it has none.
-pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<ToolCall, DecodeError> {
+pub(super) fn decode_call(raw: Raw<'_>, path: &str) -> Result<ToolCall, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     if object
         .peek("type")

@@ -2,7 +2,7 @@
 //! each in a message of its own, in the order of the calls; media in them move to the user's message, because tool messages
 //! hold text and documents only.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::{self, is_content, plain};
 use super::messages::{FOREIGN_REASONING, role_name, write_plan_and_calls};
@@ -360,7 +360,7 @@ fn own_reasoning(reasoning: &Reasoning) -> Part {
     let entries = reasoning
         .ext
         .get("reasoning_details")
-        .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.text()).ok());
+        .and_then(|raw| serde_json::from_str::<Vec<Raw<'_>>>(raw.text()).ok());
     let is_plan = reasoning.member.as_deref() == Some(TOOL_PLAN)
         || entries.into_iter().flatten().any(|entry| {
             Object::parse(entry.get(), "")

@@ -1,6 +1,6 @@
 //! Requests.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::Style;
 use crate::canonical::{DecodeError, Request};
@@ -82,7 +82,7 @@ fn take_prompt(object: &mut Object<'_>) -> Result<String, DecodeError> {
     if let Ok(text) = serde_json::from_str(raw.get()) {
         return Ok(text);
     }
-    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+    let Ok(list) = serde_json::from_str::<Vec<Raw<'_>>>(raw.get()) else {
         let found = kind_of(raw.get());
         return Err(wrong(format!("expected a string, found {found}")));
     };

@@ -2,7 +2,7 @@
 //!
 //! Members: `embed` and `EmbedByTypeResponse` of Cohere's SDK; "Cohere Embed v3" and "v4" in Amazon's guide.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::form::{Form, Input, Item, Kind, Piece, Request, Response, Task, Truncate, Wanted};
 use super::part::{Answer, Part};
@@ -87,12 +87,12 @@ fn take_inputs(object: &mut Object<'_>) -> Result<(Form, Vec<Input>), DecodeErro
     Ok(found.swap_remove(filled.unwrap_or(0)))
 }
 
-fn string(raw: &RawValue, path: String) -> Result<String, DecodeError> {
+fn string(raw: Raw<'_>, path: String) -> Result<String, DecodeError> {
     serde_json::from_str(raw.get())
         .map_err(|_| DecodeError::new(path, format!("expected a string, found {}", kind_of(raw.get()))))
 }
 
-fn decode_mixed(raw: &RawValue, path: String) -> Result<Input, DecodeError> {
+fn decode_mixed(raw: Raw<'_>, path: String) -> Result<Input, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let path = object.path_of("content");
     let Some(list) = object.take_array("content")? else {
@@ -101,7 +101,7 @@ fn decode_mixed(raw: &RawValue, path: String) -> Result<Input, DecodeError> {
     let mut pieces = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
         let mut piece = Object::parse(raw.get(), format!("{path}[{i}]"))?;
-        let text = piece.peek("text").map(RawValue::get);
+        let text = piece.peek("text").map(Raw::get);
         pieces.push(match (piece.take_string("type")?.as_deref(), text) {
             (Some("text"), Some(text)) if text.starts_with('"') => {
                 Piece::Text(piece.take_string("text")?.unwrap_or_default())
@@ -383,7 +383,7 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
     } else {
         let types = Object::parse(raw.get(), "embeddings")?.into_ext();
         for (name, list) in types.iter().filter(|(_, list)| list.text() != "null") {
-            let list: &RawValue = serde_json::from_str(list.text())
+            let list: Raw<'_> = serde_json::from_str(list.text())
                 .map_err(|error| DecodeError::new("embeddings", error.to_string()))?;
             add_vectors(&mut items, &wanted_of(name), list, &format!("embeddings.{name}"))?;
         }
@@ -401,13 +401,8 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
 }
 
 /// Adds a list of vectors of one kind, one to each item.
-fn add_vectors(
-    items: &mut Vec<Item>,
-    wanted: &Wanted,
-    list: &RawValue,
-    path: &str,
-) -> Result<(), DecodeError> {
-    let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_| {
+fn add_vectors(items: &mut Vec<Item>, wanted: &Wanted, list: Raw<'_>, path: &str) -> Result<(), DecodeError> {
+    let list: Vec<Raw<'_>> = serde_json::from_str(list.get()).map_err(|_| {
         let problem = format!("expected a list of vectors, found {}", kind_of(list.get()));
         DecodeError::new(path, problem)
     })?;

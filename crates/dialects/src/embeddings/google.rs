@@ -3,7 +3,7 @@
 //! Members: `EmbedContentConfig` and how the google-genai SDK writes it for either API; `TextEmbeddingPredictionParams` of
 //! Vertex's reference.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::form::{Form, Input, Item, Kind, Piece, Request, Response, Task, Truncate, Wanted};
 use super::part::{Answer, Part};
@@ -129,7 +129,7 @@ const fn truncate_of(cut: bool) -> Truncate {
     if cut { Truncate::End } else { Truncate::Never }
 }
 
-fn decode_piece(raw: &RawValue) -> Result<Piece, DecodeError> {
+fn decode_piece(raw: Raw<'_>) -> Result<Piece, DecodeError> {
     let (mut object, _) = open(raw.get(), "content.parts[]")?;
     if object.has("text") {
         return Ok(Piece::Text(object.take_string("text")?.unwrap_or_default()));
@@ -382,7 +382,7 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
 }
 
 /// A vector within `values`, and how many tokens its text has.
-fn decode_item(raw: &RawValue, path: String) -> Result<Item, DecodeError> {
+fn decode_item(raw: Raw<'_>, path: String) -> Result<Item, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let path = object.path_of("values");
     let Some(values) = object.take("values") else {

@@ -2,7 +2,7 @@
 //!
 //! Members: `CreateEmbeddingResponse` and its parameters in OpenAI's SDK; `voyageai`'s and Mistral's API references.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::form::{Form, Input, Item, Kind, Piece, Request, Response, Task, Truncate, Wanted};
 use super::part::{Answer, Part};
@@ -77,11 +77,11 @@ const fn dimensions_of(dialect: Dialect) -> &'static str {
     }
 }
 
-fn decode_inputs(raw: &RawValue) -> Result<(Form, Vec<Input>), DecodeError> {
+fn decode_inputs(raw: Raw<'_>) -> Result<(Form, Vec<Input>), DecodeError> {
     if let Some(input) = decode_input(raw, "input")? {
         return Ok((Form::Single, vec![input]));
     }
-    let list: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| {
+    let list: Vec<Raw<'_>> = serde_json::from_str(raw.get()).map_err(|_| {
         let problem = format!("expected a string or a list, found {}", kind_of(raw.get()));
         DecodeError::new("input", problem)
     })?;
@@ -98,7 +98,7 @@ fn decode_inputs(raw: &RawValue) -> Result<(Form, Vec<Input>), DecodeError> {
 }
 
 /// A text or a list of numbers; `None` for anything else.
-fn decode_input(raw: &RawValue, path: &str) -> Result<Option<Input>, DecodeError> {
+fn decode_input(raw: Raw<'_>, path: &str) -> Result<Option<Input>, DecodeError> {
     let piece = match raw.get().as_bytes().first() {
         Some(b'"') => Piece::Text(
             serde_json::from_str(raw.get())
@@ -278,7 +278,7 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
 }
 
 /// An item and its place among the inputs.
-fn decode_item(raw: &RawValue, position: u64) -> Result<(u64, Item), DecodeError> {
+fn decode_item(raw: Raw<'_>, position: u64) -> Result<(u64, Item), DecodeError> {
     let mut object = Object::parse(raw.get(), format!("data[{position}]"))?;
     let nulls = object.take_nulls();
     let path = object.path_of("embedding");

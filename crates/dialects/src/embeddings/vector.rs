@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use serde_json::value::RawValue;
 
 use super::form::{Kind, Wanted};
 use crate::canonical::DecodeError;
@@ -49,7 +49,7 @@ pub(super) enum Written<'a> {
 
 impl Vector {
     /// Reads a list of numbers or a string of base64.
-    pub(super) fn decode(kind: Kind, raw: &RawValue, path: &str) -> Result<Self, DecodeError> {
+    pub(super) fn decode(kind: Kind, raw: Raw<'_>, path: &str) -> Result<Self, DecodeError> {
         let text = raw.get();
         let values = if text.starts_with('"') {
             let text = serde_json::from_str(text)

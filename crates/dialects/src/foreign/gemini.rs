@@ -93,7 +93,7 @@ pub(super) fn fate(place: Place, name: &str, raw: &RawJson) -> Fate {
 
 /// Whether settings switch filters off only.
 fn is_permissive(raw: &RawJson) -> bool {
-    let settings: Vec<&serde_json::value::RawValue> = serde_json::from_str(raw.text()).unwrap_or_default();
+    let settings: Vec<crate::json::Raw<'_>> = serde_json::from_str(raw.text()).unwrap_or_default();
     !settings.is_empty()
         && settings.iter().all(|setting| {
             Object::parse(setting.get(), "").is_ok_and(|mut setting| {

@@ -3,7 +3,7 @@
 //! Without `alt=sse` an error comes in a list of one. A wrong key is told as a wrong request, so details and texts count more
 //! than the status.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::{ErrorKind, ProviderError};
 use crate::json::{Object, RawJson, Writer};
@@ -207,12 +207,12 @@ fn read(text: &str, status: u16) -> Option<ProviderError> {
 
 /// The object that tells the error: within `error`, within a list, or the document itself.
 fn error_object(text: &str) -> Option<Object<'_>> {
-    let inner = match serde_json::from_str::<Vec<&RawValue>>(text) {
+    let inner = match serde_json::from_str::<Vec<Raw<'_>>>(text) {
         Ok(list) => list.first()?.get(),
         Err(_) => text,
     };
     let mut outer = Object::parse(inner, "").ok()?;
-    match outer.peek("error").map(RawValue::get) {
+    match outer.peek("error").map(Raw::get) {
         Some(error) if error.starts_with('{') => {
             outer.take("error");
             Object::parse(error, "").ok()
@@ -244,7 +244,7 @@ fn reasons(object: &mut Object<'_>) -> Vec<String> {
 }
 
 /// A string, or a number as text.
-fn text_of(raw: &RawValue) -> Option<String> {
+fn text_of(raw: Raw<'_>) -> Option<String> {
     match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str(raw.get()).ok(),
         b'-' | b'0'..=b'9' => Some(raw.get().to_owned()),

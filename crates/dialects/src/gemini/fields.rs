@@ -1,6 +1,6 @@
 //! Members of objects in either of the two spellings that Google takes: `camelCase` and `snake_case`.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::{DecodeError, Ext};
 use crate::json::{Object, RawJson};
@@ -36,7 +36,7 @@ pub(crate) fn leftover(object: Object<'_>, nulls: Ext) -> Ext {
 pub(crate) fn take_list<'a>(
     object: &mut Object<'a>,
     name: &str,
-) -> Result<Option<Vec<&'a RawValue>>, DecodeError> {
+) -> Result<Option<Vec<Raw<'a>>>, DecodeError> {
     match object.peek(name) {
         Some(raw) if raw.get().starts_with('{') => Ok(object.take(name).map(|raw| vec![raw])),
         _ => object.take_array(name),

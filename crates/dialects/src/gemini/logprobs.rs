@@ -1,6 +1,6 @@
 //! Log probabilities: `logprobsResult` as the canonical form has them, which is OpenAI's, and back.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::{open, take_list};
 use crate::json::{Object, RawJson, Writer};
@@ -19,7 +19,7 @@ pub(super) fn decode(raw: &RawJson) -> Option<RawJson> {
                     take_list(&mut at, "candidates").ok()?
                 });
                 w.object(|w| {
-                    write_token(w, token);
+                    write_token(w, *token);
                     w.key("top_logprobs").array(|w| {
                         for token in others.into_iter().flatten() {
                             w.object(|w| write_token(w, token));
@@ -32,7 +32,7 @@ pub(super) fn decode(raw: &RawJson) -> Option<RawJson> {
     RawJson::parse(std::str::from_utf8(&out).ok()?).ok()
 }
 
-fn write_token(w: &mut Writer<'_>, raw: &RawValue) {
+fn write_token(w: &mut Writer<'_>, raw: Raw<'_>) {
     let Ok((mut token, _)) = open(raw.get(), "") else {
         return;
     };
@@ -64,7 +64,7 @@ pub(super) fn encode(w: &mut Writer<'_>, raw: &RawJson) {
             for token in &tokens {
                 w.object(|w| {
                     w.key("candidates").array(|w| {
-                        let others: Vec<&RawValue> = token
+                        let others: Vec<Raw<'_>> = token
                             .peek("top_logprobs")
                             .and_then(|raw| serde_json::from_str(raw.get()).ok())
                             .unwrap_or_default();

@@ -3,9 +3,9 @@
 //! Gemini signs parts of any kind. The canonical form keeps proofs in [`Part::Reasoning`], so a signature becomes one next to
 //! the part it stands beside; its `member` says where that is, see [`THOUGHT`], [`ALONE`], [`TEXT`].
 
+use crate::json::Raw;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, Engine};
-use serde_json::value::RawValue;
 
 use super::fields::{keep_inner, leftover, open, take_object};
 use super::ids::CallIds;
@@ -40,7 +40,7 @@ const DATA: [&str; 8] = [
 
 /// Reads one part and appends it, with its signature, to `parts`.
 pub(super) fn decode(
-    raw: &RawValue,
+    raw: Raw<'_>,
     path: String,
     calls: &mut CallIds,
     parts: &mut Vec<Part>,
@@ -83,7 +83,7 @@ pub(super) fn decode(
 }
 
 /// A part without data that is known: one of another kind, or a signature without anything.
-fn decode_other(raw: &RawValue, mut object: Object<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
+fn decode_other(raw: Raw<'_>, mut object: Object<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
     let signature = object.take_string("thoughtSignature")?;
     let rest = object.into_ext();
     let kind = rest.iter().find(|(name, _)| *name != THOUGHT);
@@ -95,7 +95,7 @@ fn decode_other(raw: &RawValue, mut object: Object<'_>, parts: &mut Vec<Part>) -
     Ok(())
 }
 
-fn opaque(kind: &str, raw: &RawValue) -> Part {
+fn opaque(kind: &str, raw: Raw<'_>) -> Part {
     Part::Opaque {
         dialect: ORIGIN,
         kind: kind.to_owned(),
@@ -215,7 +215,7 @@ fn decode_call(mut object: Object<'_>, nulls: Ext, calls: &mut CallIds) -> Resul
     };
     let id = call.take_string("id")?;
     let name = call.take_string("name")?.unwrap_or_default();
-    let arguments = call.take_some("args").map_or("{}", RawValue::get).to_owned();
+    let arguments = call.take_some("args").map_or("{}", Raw::get).to_owned();
     let id = calls.call(id, &name, &arguments);
     let mut ext = leftover(object, nulls);
     keep_inner(&mut ext, "functionCall", &leftover(call, call_nulls), true);
@@ -257,7 +257,7 @@ fn decode_result(mut object: Object<'_>, nulls: Ext, calls: &mut CallIds) -> Res
         let kind = ["inlineData", "fileData"].into_iter().find(|name| part.has(name));
         content.push(match kind {
             Some(kind) => Part::Media(decode_media(kind, part, part_nulls)?),
-            None => opaque("functionResponse.parts", raw),
+            None => opaque("functionResponse.parts", *raw),
         });
     }
     let mut ext = leftover(object, nulls);

@@ -1,6 +1,6 @@
 //! Arguments of a call that come in pieces: `partialArgs`, each a value at a path such as `$.place.names[0]`.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::open;
 use crate::canonical::{DecodeError, Ext};
@@ -34,7 +34,7 @@ impl Arguments {
     ///
     /// # Errors
     /// The path is none, or leads through a value of another kind.
-    pub(super) fn add(&mut self, raw: &RawValue) -> Result<(), DecodeError> {
+    pub(super) fn add(&mut self, raw: Raw<'_>) -> Result<(), DecodeError> {
         const PATH: &str = "functionCall.partialArgs";
         self.held_bytes = self.held_bytes.saturating_add(raw.get().len());
         if self.held_bytes > MAX_HELD_BYTES {
@@ -92,7 +92,7 @@ impl Arguments {
     }
 
     /// The arguments that a call names whole, with what came in pieces added.
-    pub(super) fn over(&self, whole: Option<&RawValue>) -> String {
+    pub(super) fn over(&self, whole: Option<Raw<'_>>) -> String {
         let Some(whole) = whole else { return self.json() };
         if self.root.is_empty() {
             return whole.get().to_owned();

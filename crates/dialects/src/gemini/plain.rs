@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// A piece of text, and the usage that was told with it.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Piece<'a> {
     pub(super) index: u64,
     pub(super) text: Cow<'a, str>,
     pub(super) thought: bool,
-    pub(super) usage: Option<&'a RawValue>,
+    pub(super) usage: Option<Raw<'a>>,
 }
 
 /// Reads a document that is a piece of text and nothing else; `None` for any other.
@@ -40,14 +40,14 @@ struct Document<'a> {
     #[serde(borrow)]
     candidates: [Candidate<'a>; 1],
     #[serde(borrow, default)]
-    usage_metadata: Option<&'a RawValue>,
+    usage_metadata: Option<Raw<'a>>,
     // Told at the beginning.
     #[serde(borrow, default, rename = "modelVersion")]
-    _model_version: Option<&'a RawValue>,
+    _model_version: Option<Raw<'a>>,
     #[serde(borrow, default, rename = "responseId")]
-    _response_id: Option<&'a RawValue>,
+    _response_id: Option<Raw<'a>>,
     #[serde(borrow, default, rename = "createTime")]
-    _create_time: Option<&'a RawValue>,
+    _create_time: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 //! What is not canonical stays in the bag of the request under its own name; what is left of `generationConfig` and
 //! `toolConfig` stays there as an object under that name.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::{count, keep_inner, leftover, open, take_count, take_list, take_number, take_object};
 use super::ids::CallIds;
@@ -144,7 +144,7 @@ fn decode_content(
     };
     let mut parts = Vec::new();
     for (i, raw) in list.unwrap_or_default().iter().enumerate() {
-        part::decode(raw, format!("{path}[{i}]"), calls, &mut parts)?;
+        part::decode(*raw, format!("{path}[{i}]"), calls, &mut parts)?;
     }
     Ok(Message {
         role,
@@ -206,7 +206,7 @@ fn take_thinking(config: &mut Object<'_>, rest: &mut Ext) -> Result<Option<Reaso
     let Some((mut thinking, nulls)) = take_object(config, "thinkingConfig")? else {
         return Ok(None);
     };
-    let budget = match thinking.peek("thinkingBudget").map(RawValue::get) {
+    let budget = match thinking.peek("thinkingBudget").map(Raw::get) {
         // The model decides.
         Some("-1" | "\"-1\"") => Some(Thinking::Adaptive { ext: Ext::default() }),
         Some(text) => count(text).map(|budget_tokens| match budget_tokens {

@@ -1,6 +1,6 @@
 //! A whole answer, read and written.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::{leftover, open, take_count, take_list, take_object, without};
 use super::ids::CallIds;
@@ -76,7 +76,7 @@ fn choice_of(index: u64, stop: Stop) -> Choice {
     }
 }
 
-fn decode_candidate(raw: &RawValue, position: u64, answer_id: &str) -> Result<Choice, DecodeError> {
+fn decode_candidate(raw: Raw<'_>, position: u64, answer_id: &str) -> Result<Choice, DecodeError> {
     let (mut object, nulls) = open(raw.get(), format!("candidates[{position}]"))?;
     let index = take_count(&mut object, "index")?.unwrap_or(position);
     let mut choice = choice_of(index, Stop::default());
@@ -88,7 +88,7 @@ fn decode_candidate(raw: &RawValue, position: u64, answer_id: &str) -> Result<Ch
             .iter()
             .enumerate()
         {
-            part::decode(raw, format!("{path}[{i}]"), &mut calls, &mut choice.parts)?;
+            part::decode(*raw, format!("{path}[{i}]"), &mut calls, &mut choice.parts)?;
         }
         if content.peek("role").is_some_and(|raw| raw.get() == "\"model\"") {
             content.take("role");

@@ -1,6 +1,6 @@
 //! Gemini's own kind of schema as JSON Schema: types in small letters, `nullable` as a type, bounds as numbers.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::camel_case;
 use crate::canonical::Ext;
@@ -114,7 +114,7 @@ fn map(text: &str, depth: usize) -> Option<RawJson> {
 }
 
 fn list(text: &str, depth: usize) -> Option<RawJson> {
-    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let elements: Vec<Raw<'_>> = serde_json::from_str(text).ok()?;
     let new: Vec<Option<RawJson>> = elements
         .iter()
         .map(|element| convert(element.get(), depth + 1))

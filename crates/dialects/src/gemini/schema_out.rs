@@ -3,7 +3,7 @@
 //! References are written out, types become one type and `nullable`, `const` an `enum` of one. What the subset cannot say is
 //! left out and reported, keyword by keyword, with the path of the schema it stood in.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use crate::canonical::Ext;
 use crate::json::{Object, RawJson};
@@ -115,7 +115,7 @@ impl Walk<'_, '_> {
             return;
         };
         source.0.retain(|(name, _)| name != "allOf");
-        let parts: Vec<&RawValue> = serde_json::from_str(raw.text()).unwrap_or_default();
+        let parts: Vec<Raw<'_>> = serde_json::from_str(raw.text()).unwrap_or_default();
         if parts.len() > 1 {
             self.lost(path, "allOf", "joined into one schema");
         }
@@ -154,7 +154,7 @@ impl Walk<'_, '_> {
         };
         let mut nullable = types.iter().any(|word| word.eq_ignore_ascii_case("null"));
         types.retain(|word| !word.eq_ignore_ascii_case("null"));
-        let values: Option<Vec<&RawValue>> = match source.get("const") {
+        let values: Option<Vec<Raw<'_>>> = match source.get("const") {
             Some(value) => serde_json::from_str(value.text()).ok().map(|value| vec![value]),
             None => source
                 .get("enum")
@@ -162,7 +162,7 @@ impl Walk<'_, '_> {
         };
         if let Some(values) = values {
             nullable |= values.iter().any(|value| value.get() == "null");
-            let words: Vec<&RawValue> = values
+            let words: Vec<Raw<'_>> = values
                 .iter()
                 .copied()
                 .filter(|value| value.get() != "null")
@@ -306,12 +306,12 @@ impl Walk<'_, '_> {
 
     /// The alternatives; one that is `null` makes the schema nullable.
     fn any_of(&mut self, raw: &RawJson, target: &mut Members, path: &str, depth: usize) {
-        let elements: Vec<&RawValue> = serde_json::from_str(raw.text()).unwrap_or_default();
-        let is_null = |element: &&RawValue| {
+        let elements: Vec<Raw<'_>> = serde_json::from_str(raw.text()).unwrap_or_default();
+        let is_null = |element: &Raw<'_>| {
             Object::parse(element.get(), "")
                 .is_ok_and(|object| object.peek("type").is_some_and(|raw| raw.get() == "\"null\""))
         };
-        let others: Vec<&RawValue> = elements
+        let others: Vec<Raw<'_>> = elements
             .iter()
             .copied()
             .filter(|element| !is_null(element))
@@ -411,10 +411,10 @@ fn union(first: &RawJson, second: &RawJson) -> RawJson {
 
 /// The elements of two lists.
 fn joined(first: &RawJson, second: &RawJson) -> RawJson {
-    let mut all: Vec<&RawValue> = serde_json::from_str(first.text()).unwrap_or_default();
-    let more: Vec<&RawValue> = serde_json::from_str(second.text()).unwrap_or_default();
+    let mut all: Vec<Raw<'_>> = serde_json::from_str(first.text()).unwrap_or_default();
+    let more: Vec<Raw<'_>> = serde_json::from_str(second.text()).unwrap_or_default();
     all.extend(more);
-    RawJson::array(all.into_iter().map(RawValue::get))
+    RawJson::array(all.into_iter().map(Raw::get))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::documents::{Document, Documents};
 use super::error::decode_error_inside;
@@ -154,7 +154,7 @@ impl Answer {
             return Ok(());
         }
         let candidates = take_list(&mut object, "candidates")?;
-        let told = object.peek("usageMetadata").map(RawValue::get);
+        let told = object.peek("usageMetadata").map(Raw::get);
         let counts =
             take_object(&mut object, "usageMetadata")?.map(|(object, nulls)| leftover(object, nulls));
         let id = object.take_string("responseId")?;
@@ -205,7 +205,7 @@ impl Answer {
 
     fn candidate(
         &mut self,
-        raw: &RawValue,
+        raw: Raw<'_>,
         position: u64,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
@@ -219,7 +219,7 @@ impl Answer {
                 .iter()
                 .enumerate()
             {
-                candidate.part(index, raw, format!("{path}[{i}]"), sink)?;
+                candidate.part(index, *raw, format!("{path}[{i}]"), sink)?;
             }
         }
         let finish = take_finish_reason(&mut object);
@@ -315,7 +315,7 @@ impl Candidate {
     fn part(
         &mut self,
         choice: u64,
-        raw: &RawValue,
+        raw: Raw<'_>,
         path: String,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
@@ -424,7 +424,7 @@ impl Candidate {
     fn partial_call(
         &mut self,
         choice: u64,
-        raw: &RawValue,
+        raw: Raw<'_>,
         path: &str,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<bool, DecodeError> {
@@ -467,7 +467,7 @@ impl Candidate {
     fn end_call(
         &mut self,
         choice: u64,
-        args: Option<&RawValue>,
+        args: Option<Raw<'_>>,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         let Some(partial) = self.partial.take() else {

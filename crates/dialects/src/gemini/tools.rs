@@ -3,7 +3,7 @@
 //! One tool of Gemini's holds many functions and tools of the provider. Here each becomes a tool of its own; on the way back
 //! all functions stand in one tool and each tool of the provider in one of its own, which means the same.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::{inner, keep_inner, leftover, open, take_list, take_object, without};
 use super::schema_in::to_json_schema;
@@ -15,7 +15,7 @@ use crate::json::{Object, RawJson, Writer};
 pub(super) const DECLARATION: &str = "functionDeclarations";
 
 /// Reads `tools`.
-pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
+pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     let mut tools = Vec::new();
     for (i, raw) in list.iter().enumerate() {
         let (mut object, _) = open(raw.get(), format!("tools[{i}]"))?;
@@ -25,7 +25,7 @@ pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
             .iter()
             .enumerate()
         {
-            tools.push(decode_function(raw, format!("{path}[{j}]"))?);
+            tools.push(decode_function(*raw, format!("{path}[{j}]"))?);
         }
         for (kind, definition) in object.into_ext().0 {
             tools.push(Tool {
@@ -41,7 +41,7 @@ pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
     Ok(tools)
 }
 
-fn decode_function(raw: &RawValue, path: String) -> Result<Tool, DecodeError> {
+fn decode_function(raw: Raw<'_>, path: String) -> Result<Tool, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let name = object.require_string("name")?;
     let description = object.take_string("description")?;

@@ -3,7 +3,7 @@
 //! `promptTokenCount` includes what was read from a cache; results of Gemini's own tools are counted beside it, in
 //! `toolUsePromptTokenCount`. `candidatesTokenCount` does not include thoughts. The total is the sum of all four.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::fields::{camel_case, count};
 use crate::Dialect;
@@ -160,7 +160,7 @@ fn member<'e>(members: &'e Ext, name: &str) -> Option<&'e RawJson> {
 
 /// The tokens of one modality in a list of `{modality, tokenCount}`.
 fn of_modality(list: &RawJson, modality: &str) -> Option<u64> {
-    let entries: Vec<&RawValue> = serde_json::from_str(list.text()).ok()?;
+    let entries: Vec<Raw<'_>> = serde_json::from_str(list.text()).ok()?;
     entries
         .iter()
         .filter_map(|entry| {

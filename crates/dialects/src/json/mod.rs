@@ -2,9 +2,10 @@
 
 mod object;
 mod raw;
+mod walk;
 mod writer;
 
 pub use object::Object;
 pub(crate) use object::kind_of;
-pub use raw::RawJson;
+pub use raw::{Raw, RawJson};
 pub use writer::{Writer, write_string};

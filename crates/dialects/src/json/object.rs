@@ -6,18 +6,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::{Raw, RawJson, walk};
+use crate::canonical::{DecodeError, Ext};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::RawJson;
-use crate::canonical::{DecodeError, Ext};
 
 /// The members of one JSON object that have not been taken yet, and where the object stands in the document.
 #[derive(Debug)]
 pub struct Object<'a> {
     path: String,
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: Vec<(Cow<'a, str>, Raw<'a>)>,
 }
 
 impl<'a> Object<'a> {
@@ -27,8 +25,15 @@ impl<'a> Object<'a> {
     /// Not an object, or a member stands twice.
     pub fn parse(text: &'a str, path: impl Into<String>) -> Result<Self, DecodeError> {
         let path = path.into();
-        let Members(members) = serde_json::from_str(text)
-            .map_err(|error| DecodeError::new(path.clone(), wrong_type("an object", text, &error)))?;
+        let members = match walk::members(text) {
+            Some(members) => members,
+            // It knows to say what is wrong.
+            None => {
+                let Members(members) = serde_json::from_str(text)
+                    .map_err(|error| DecodeError::new(path.clone(), wrong_type("an object", text, &error)))?;
+                members
+            }
+        };
         for (i, (key, _)) in members.iter().enumerate() {
             if members.len() <= 64 && members[..i].iter().any(|(earlier, _)| earlier == key) {
                 return Err(DecodeError::new(
@@ -78,13 +83,13 @@ impl<'a> Object<'a> {
     }
 
     /// Takes a member as raw JSON, `null` included.
-    pub fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub fn take(&mut self, name: &str) -> Option<Raw<'a>> {
         let position = self.members.iter().position(|(key, _)| key == name)?;
         Some(self.members.remove(position).1)
     }
 
     /// Takes a member as raw JSON; `null` counts as missing.
-    pub fn take_some(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub fn take_some(&mut self, name: &str) -> Option<Raw<'a>> {
         self.take(name).filter(|raw| raw.get() != "null")
     }
 
@@ -110,7 +115,13 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Not a string.
     pub fn take_string(&mut self, name: &str) -> Result<Option<String>, DecodeError> {
-        self.take_as(name, "a string")
+        match self.peek(name).and_then(Raw::plain_string) {
+            Some(plain) => {
+                self.take(name);
+                Ok(Some(plain.to_owned()))
+            }
+            None => self.take_as(name, "a string"),
+        }
     }
 
     /// Takes a string that must be there.
@@ -159,8 +170,16 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// Not an array.
-    pub fn take_array(&mut self, name: &str) -> Result<Option<Vec<&'a RawValue>>, DecodeError> {
-        self.take_as(name, "an array")
+    pub fn take_array(&mut self, name: &str) -> Result<Option<Vec<Raw<'a>>>, DecodeError> {
+        let Some(raw) = self.take_some(name) else {
+            return Ok(None);
+        };
+        if let Some(elements) = walk::elements(raw.get()) {
+            return Ok(Some(elements));
+        }
+        serde_json::from_str(raw.get())
+            .map(Some)
+            .map_err(|error| DecodeError::new(self.path_of(name), wrong_type("an array", raw.get(), &error)))
     }
 
     /// Takes an object; missing and `null` give `None`.
@@ -189,15 +208,15 @@ impl<'a> Object<'a> {
     }
 
     /// The member of an object that has one only; `None` if there are none or several.
-    pub fn only(&self) -> Option<(&str, &'a RawValue)> {
+    pub fn only(&self) -> Option<(&str, Raw<'a>)> {
         match self.members.as_slice() {
-            [(key, raw)] => Some((key, raw)),
+            [(key, raw)] => Some((key, *raw)),
             _ => None,
         }
     }
 
     /// The raw JSON of a member that stays where it is.
-    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn peek(&self, name: &str) -> Option<Raw<'a>> {
         self.members
             .iter()
             .find(|(key, _)| key == name)
@@ -244,7 +263,7 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,14 +2,43 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::write_string;
 use crate::canonical::Ext;
 
+/// A valid JSON value in its document, as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// What somebody has read who knows it to be JSON.
+    pub(super) fn trusted(text: &'a str) -> Self {
+        Raw(text)
+    }
+
+    /// The JSON text.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+
+    /// The value of a string that is written without escapes, as most are; `None` for any other value.
+    pub fn plain_string(self) -> Option<&'a str> {
+        let inside = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        (!inside.as_bytes().contains(&b'\\')).then_some(inside)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a RawValue>::deserialize(deserializer).map(|raw| Raw(raw.get()))
+    }
+}
+
 /// A valid JSON value, byte-identical to its source. Equality compares the text.
-#[derive(Clone)]
-pub struct RawJson(Box<RawValue>);
+#[derive(Clone, PartialEq)]
+pub struct RawJson(Box<str>);
 
 impl RawJson {
     /// Checks that `text` is one JSON value and keeps it.
@@ -17,7 +46,7 @@ impl RawJson {
     /// # Errors
     /// The text is not JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<&RawValue>(text).map(|raw| RawJson(raw.to_owned()))
+        serde_json::from_str::<Raw<'_>>(text).map(RawJson::from)
     }
 
     /// An object of these members.
@@ -64,7 +93,7 @@ impl RawJson {
 
     /// `null`.
     pub fn null() -> Self {
-        RawJson(RawValue::NULL.to_owned())
+        RawJson("null".into())
     }
 
     /// Whether the value says nothing: `null`, `""`, `[]` or `{}`. Such a member is no loss when it cannot be carried over.
@@ -83,46 +112,40 @@ impl RawJson {
 
     /// Keeps a text that was put together from JSON values.
     fn trusted(json: Vec<u8>) -> Self {
-        let text = String::from_utf8(json).unwrap_or_default();
-        RawValue::from_string(text).map_or_else(|_| RawJson::null(), RawJson)
+        // All parts are texts, so that this is one.
+        String::from_utf8(json).map_or_else(|_| RawJson::null(), |text| RawJson(text.into()))
     }
 
     /// The JSON text.
     pub fn text(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// The value of a JSON string, or `None` for any other kind of value.
     pub fn as_string(&self) -> Option<String> {
-        serde_json::from_str(self.0.get()).ok()
+        serde_json::from_str(&self.0).ok()
     }
 
     /// The value of a JSON number as `f64`, or `None` for any other kind of value.
     pub fn as_f64(&self) -> Option<f64> {
-        serde_json::from_str(self.0.get()).ok()
+        serde_json::from_str(&self.0).ok()
     }
 }
 
-impl From<&RawValue> for RawJson {
-    fn from(raw: &RawValue) -> Self {
-        RawJson(raw.to_owned())
+impl From<Raw<'_>> for RawJson {
+    fn from(raw: Raw<'_>) -> Self {
+        RawJson(raw.get().into())
     }
 }
 
 impl From<u64> for RawJson {
     fn from(number: u64) -> Self {
-        RawJson(RawValue::from_string(number.to_string()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
-    }
-}
-
-impl PartialEq for RawJson {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
+        RawJson(number.to_string().into())
     }
 }
 
 impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.get())
+        f.write_str(&self.0)
     }
 }

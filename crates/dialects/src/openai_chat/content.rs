@@ -1,6 +1,6 @@
 //! Content parts: text and media.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, without};
 use crate::Dialect;
@@ -8,15 +8,15 @@ use crate::canonical::{CacheHint, DecodeError, Ext, Media, MediaKind, MediaSourc
 use crate::json::{Object, RawJson, Writer};
 
 /// Reads the parts of a content list.
-pub(super) fn decode_parts(list: &[&RawValue], path: &str) -> Result<Vec<Part>, DecodeError> {
+pub(super) fn decode_parts(list: &[Raw<'_>], path: &str) -> Result<Vec<Part>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_part(raw, &format!("{path}[{i}]")))
+        .map(|(i, raw)| decode_part(*raw, &format!("{path}[{i}]")))
         .collect()
 }
 
 /// Reads one part. A part of unknown type, or a known one in an unknown shape, stays whole.
-fn decode_part(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
+fn decode_part(raw: Raw<'_>, path: &str) -> Result<Part, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = object.require_string("type")?;
     let part = match kind.as_str() {
@@ -136,7 +136,7 @@ fn decode_audio(object: &mut Object<'_>, ext: &mut Ext) -> Result<Option<MediaSo
     Ok(Some(MediaSource::Base64 { media_type, data }))
 }
 
-fn take_required<'a>(object: &mut Object<'a>, name: &str) -> Result<&'a RawValue, DecodeError> {
+fn take_required<'a>(object: &mut Object<'a>, name: &str) -> Result<Raw<'a>, DecodeError> {
     object
         .take(name)
         .ok_or_else(|| DecodeError::new(object.path_of(name), "is missing; an object is required"))
@@ -157,7 +157,7 @@ fn finish_media(kind: MediaKind, source: MediaSource, mut object: Object<'_>, ex
 /// Mistral's `thinking` part: a list of text pieces. More than one piece stays beside the joined text as it was.
 fn decode_thinking(mut object: Object<'_>, mut ext: Ext) -> Option<Part> {
     let raw = object.take("thinking")?;
-    let pieces: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    let pieces: Vec<Raw<'_>> = serde_json::from_str(raw.get()).ok()?;
     let mut text = String::new();
     let mut plain = pieces.len() == 1;
     for piece in pieces {

@@ -171,7 +171,7 @@ fn build(status: u16, found: Found, raw: Option<RawJson>, text: &str) -> Provide
 fn find(text: &str) -> Option<Found> {
     let text = text.trim();
     if text.starts_with('[') {
-        let list: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).ok()?;
+        let list: Vec<crate::json::Raw<'_>> = serde_json::from_str(text).ok()?;
         return find(list.first()?.get());
     }
     let mut outer = Object::parse(text, "").ok()?;
@@ -259,7 +259,7 @@ fn error_status(word: &str) -> Option<u16> {
 
 /// The texts of a list of validation errors: `[{"loc":["body","model"],"msg":"Field required"}]`.
 fn validation_texts(detail: &str) -> Option<String> {
-    let list: Vec<&serde_json::value::RawValue> = serde_json::from_str(detail).ok()?;
+    let list: Vec<crate::json::Raw<'_>> = serde_json::from_str(detail).ok()?;
     let texts: Vec<String> = list
         .into_iter()
         .filter_map(|entry| {

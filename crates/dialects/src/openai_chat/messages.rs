@@ -1,6 +1,6 @@
 //! Reading the turns of a request.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::decode_parts;
 use super::ext::{leftover, mark, open, unmark};
@@ -9,11 +9,11 @@ use crate::canonical::{ContentForm, DecodeError, Ext, Message, Part, Role, Text,
 use crate::json::{Object, RawJson};
 
 /// Reads `messages`.
-pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Message>, DecodeError> {
+pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Message>, DecodeError> {
     let mut legacy_calls = LegacyCalls::default();
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_message(raw, &format!("messages[{i}]"), &mut legacy_calls))
+        .map(|(i, raw)| decode_message(*raw, &format!("messages[{i}]"), &mut legacy_calls))
         .collect()
 }
 
@@ -32,11 +32,7 @@ impl LegacyCalls {
     }
 }
 
-fn decode_message(
-    raw: &RawValue,
-    path: &str,
-    legacy_calls: &mut LegacyCalls,
-) -> Result<Message, DecodeError> {
+fn decode_message(raw: Raw<'_>, path: &str, legacy_calls: &mut LegacyCalls) -> Result<Message, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let role_name = object.require_string("role")?;
     let name = object.take_string("name")?;
@@ -126,7 +122,7 @@ fn take_content(object: &mut Object<'_>, nulls: &mut Ext) -> Result<(Vec<Part>, 
             Ok((parts, ContentForm::String))
         }
         Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(raw.get())
+            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             Ok((decode_parts(&list, &path)?, ContentForm::List))
         }
@@ -157,7 +153,7 @@ pub(super) fn take_refusal(message: &mut Object<'_>, parts: &mut Vec<Part>) -> R
 pub(super) fn take_calls(
     message: &mut Object<'_>,
     parts: &mut Vec<Part>,
-    decode: fn(&RawValue, &str) -> Result<Part, DecodeError>,
+    decode: fn(Raw<'_>, &str) -> Result<Part, DecodeError>,
 ) -> Result<(), DecodeError> {
     if message
         .peek("tool_calls")

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 /// A piece of text, and what chunks repeat.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Piece<'a> {
     pub(super) index: u64,
     pub(super) text: Cow<'a, str>,
     pub(super) service_tier: Option<&'a str>,
-    pub(super) system_fingerprint: Option<&'a RawValue>,
+    pub(super) system_fingerprint: Option<Raw<'a>>,
 }
 
 /// Reads a chunk that is a piece of text and nothing else; `None` for any other.
@@ -43,11 +43,11 @@ struct Chunk<'a> {
     #[serde(borrow)]
     choices: [Choice<'a>; 1],
     #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
+    usage: Option<Raw<'a>>,
     #[serde(borrow, default)]
     service_tier: Option<&'a str>,
     #[serde(borrow, default)]
-    system_fingerprint: Option<&'a RawValue>,
+    system_fingerprint: Option<Raw<'a>>,
     // Told at the beginning.
     #[serde(borrow, default, rename = "id")]
     _id: Option<&'a str>,
@@ -70,9 +70,9 @@ struct Choice<'a> {
     #[serde(borrow)]
     delta: Delta<'a>,
     #[serde(borrow, default)]
-    logprobs: Option<&'a RawValue>,
+    logprobs: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    finish_reason: Option<&'a RawValue>,
+    finish_reason: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -83,11 +83,11 @@ struct Delta<'a> {
     #[serde(default, rename = "role")]
     _role: IgnoredAny,
     #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
+    refusal: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
+    tool_calls: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    function_call: Option<&'a RawValue>,
+    function_call: Option<Raw<'a>>,
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
         .unwrap();
         assert!(matches!(piece.text, Cow::Borrowed("a")));
         assert_eq!((piece.index, piece.service_tier), (2, Some("default")));
-        assert_eq!(piece.system_fingerprint.map(RawValue::get), Some("\"fp\""));
+        assert_eq!(piece.system_fingerprint.map(Raw::get), Some("\"fp\""));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A client of this dialect cannot hold another maker's signature anywhere but in `reasoning_details`, so reasoning that
 //! comes from Anthropic is written there, beside the plain text, and read back from there unchanged.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::stands_in_content;
 use crate::Dialect;
@@ -73,7 +73,7 @@ pub(super) struct Detail {
 
 impl Detail {
     /// Reads an entry; entries of unknown type have neither text nor proof.
-    pub(super) fn read(raw: &RawValue) -> Option<Self> {
+    pub(super) fn read(raw: Raw<'_>) -> Option<Self> {
         let mut object = Object::parse(raw.get(), "").ok()?;
         let mut string = |name: &str| object.take_string(name).ok().flatten();
         let kind = string("type")?;
@@ -128,7 +128,7 @@ impl Detail {
 /// its bag, under that name.
 pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
     let mut blocks = take_details(message);
-    let mut texts: Vec<(&str, &RawValue, String)> = Vec::new();
+    let mut texts: Vec<(&str, Raw<'_>, String)> = Vec::new();
     for name in TEXT_MEMBERS {
         let Some(raw) = message.peek(name) else { continue };
         let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
@@ -175,13 +175,13 @@ pub(super) fn take(message: &mut Object<'_>) -> Vec<Part> {
 fn take_details(message: &mut Object<'_>) -> Vec<Reasoning> {
     let list = message
         .peek(DETAILS)
-        .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
+        .and_then(|raw| serde_json::from_str::<Vec<Raw<'_>>>(raw.get()).ok());
     let Some(list) = list.filter(|list| !list.is_empty()) else {
         return Vec::new();
     };
     let Some(details) = list
         .iter()
-        .map(|raw| Detail::read(raw))
+        .map(|raw| Detail::read(*raw))
         .collect::<Option<Vec<Detail>>>()
     else {
         return Vec::new();
@@ -254,7 +254,7 @@ fn write_kept_details(w: &mut Writer<'_>, block: &Reasoning) {
     let kept = block
         .ext
         .get(DETAILS)
-        .and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.text()).ok());
+        .and_then(|raw| serde_json::from_str::<Vec<Raw<'_>>>(raw.text()).ok());
     match kept {
         Some(entries) => entries.into_iter().for_each(|entry| w.raw(&RawJson::from(entry))),
         None => write_detail(w, block, Dialect::OpenaiChat, None),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, unmark, without};
 use super::{effort, from_responses, messages, tools, write_messages};
@@ -234,7 +234,7 @@ fn take_reasoning(object: &mut Object<'_>) -> Result<Option<ReasoningRequest>, D
     )
 }
 
-fn known_thinking(raw: &RawValue) -> Option<Thinking> {
+fn known_thinking(raw: Raw<'_>) -> Option<Thinking> {
     let mut object = Object::parse(raw.get(), "").ok()?;
     let kind = object.take_string("type").ok()??;
     let budget = object.take_u64("budget_tokens").ok()?;

@@ -1,6 +1,6 @@
 //! Whole answers, read and written.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::ext::{leftover, open};
 use super::messages::{take_calls, take_function_call, take_refusal};
@@ -77,7 +77,7 @@ pub(super) fn take_usage(object: &mut Object<'_>) -> Option<crate::canonical::Us
     Some(usage::decode(&RawJson::from(raw)))
 }
 
-fn decode_choice(raw: &RawValue, position: u64) -> Result<Choice, DecodeError> {
+fn decode_choice(raw: Raw<'_>, position: u64) -> Result<Choice, DecodeError> {
     let (mut object, nulls) = open(raw.get(), format!("choices[{position}]"))?;
     let index = object.take_u64("index")?.unwrap_or(position);
     let native = take_finish_reason(&mut object);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::error::{decode_error, decode_unnumbered};
 use super::response::{take_created, take_finish_reason, take_usage};
@@ -147,7 +147,7 @@ impl Answer {
             chunk.take(padding);
         }
         // Servers written in Lua write an empty list as `{}`.
-        let is_none = |raw: &RawValue| RawJson::from(raw).is_blank();
+        let is_none = |raw: Raw<'_>| RawJson::from(raw).is_blank();
         let choices = match chunk.peek("choices").is_some_and(is_none) {
             true => chunk.take("choices").map(|_| Vec::new()),
             false => chunk.take_array("choices")?,
@@ -250,7 +250,7 @@ impl Answer {
 
     fn choice(
         &mut self,
-        raw: &RawValue,
+        raw: Raw<'_>,
         position: u64,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {

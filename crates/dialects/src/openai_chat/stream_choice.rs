@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::json::Raw;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::content::{THINKING, decode_parts};
 use super::ext::{keep_inner, without};
@@ -167,7 +167,7 @@ impl ChoiceDecoder {
         }
     }
 
-    fn content(&mut self, raw: &RawValue, path: &str, sink: Sink<'_>) -> Result<(), DecodeError> {
+    fn content(&mut self, raw: Raw<'_>, path: &str, sink: Sink<'_>) -> Result<(), DecodeError> {
         if raw.get().starts_with('"') {
             let Str(text) = serde_json::from_str(raw.get())
                 .map_err(|error| DecodeError::new(path, format!("is not a valid string: {error}")))?;
@@ -177,7 +177,7 @@ impl ChoiceDecoder {
             }
             return Ok(());
         }
-        let list: Vec<&RawValue> = serde_json::from_str(raw.get())
+        let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
             .map_err(|_| DecodeError::new(path, "expected a string or an array of parts"))?;
         for (part, raw) in decode_parts(&list, path)?.into_iter().zip(list) {
             self.content_part(part, raw, sink);
@@ -186,7 +186,7 @@ impl ChoiceDecoder {
     }
 
     /// A part of a content list; such lists come in deltas too.
-    fn content_part(&mut self, part: Part, raw: &RawValue, sink: Sink<'_>) {
+    fn content_part(&mut self, part: Part, raw: Raw<'_>, sink: Sink<'_>) {
         let (number, ext, delta) = match part {
             Part::Text(text) => (self.text_part(sink), text.ext, Delta::Text(Cow::Owned(text.text))),
             Part::Refusal(text) => {
@@ -215,7 +215,7 @@ impl ChoiceDecoder {
         }
     }
 
-    fn whole_part(&mut self, kind: String, raw: &RawValue, sink: Sink<'_>) {
+    fn whole_part(&mut self, kind: String, raw: Raw<'_>, sink: Sink<'_>) {
         self.close(sink);
         let part = self.begin(
             PartKind::Opaque {
@@ -232,12 +232,7 @@ impl ChoiceDecoder {
 
     /// Reads the reasoning of a delta. Where plain text and `reasoning_details` tell the same, or two members do, it is
     /// reported once; the entries go beside it for exact repetition.
-    fn reasoning(
-        &mut self,
-        details: &[(Detail, &RawValue)],
-        texts: Vec<(&str, Cow<'_, str>)>,
-        sink: Sink<'_>,
-    ) {
+    fn reasoning(&mut self, details: &[(Detail, Raw<'_>)], texts: Vec<(&str, Cow<'_, str>)>, sink: Sink<'_>) {
         let detailed: String = details.iter().map(|(detail, _)| detail.text.as_str()).collect();
         let member = texts
             .iter()
@@ -409,11 +404,11 @@ fn close(open: &mut Open, choice: u64, sink: Sink<'_>) {
 }
 
 /// Takes `reasoning_details`, unless its shape is not understood or no entry says anything.
-fn take_details<'a>(delta: &mut Object<'a>) -> Vec<(Detail, &'a RawValue)> {
+fn take_details<'a>(delta: &mut Object<'a>) -> Vec<(Detail, Raw<'a>)> {
     let Some(raw) = delta.peek(DETAILS) else {
         return Vec::new();
     };
-    let Ok(list) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+    let Ok(list) = serde_json::from_str::<Vec<Raw<'a>>>(raw.get()) else {
         return Vec::new();
     };
     let Some(details) = list

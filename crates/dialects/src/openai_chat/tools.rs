@@ -1,6 +1,6 @@
 //! Tool definitions, the choice among them, and calls in assistant messages.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::{take_cache, write_cache};
 use super::ext::{inner, is_marked, keep_inner, leftover, mark, open, without};
@@ -12,14 +12,14 @@ use crate::names::Names;
 use crate::{Dialect, Losses};
 
 /// Reads `tools`.
-pub(super) fn decode_tools(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
+pub(super) fn decode_tools(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(raw, &format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, &format!("tools[{i}]")))
         .collect()
 }
 
-fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
+fn decode_tool(raw: Raw<'_>, path: &str) -> Result<Tool, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = match object.take_string("type")? {
         Some(kind) => kind,
@@ -81,8 +81,8 @@ fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
 }
 
 /// Reads `functions`, from before tools existed.
-pub(super) fn decode_functions(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
-    let decode = |(i, raw): (usize, &&RawValue)| {
+pub(super) fn decode_functions(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
+    let decode = |(i, raw): (usize, &Raw<'_>)| {
         let (mut object, ext) = open(raw.get(), format!("functions[{i}]"))?;
         let kind = take_function(&mut object)?;
         Ok(Tool {
@@ -104,7 +104,7 @@ fn take_function(function: &mut Object<'_>) -> Result<ToolKind, DecodeError> {
 }
 
 /// Reads `tool_choice`. Spellings that differ from OpenAI's are marked in `ext`.
-pub(super) fn decode_choice(raw: &RawValue, ext: &mut Ext) -> Result<ToolChoice, DecodeError> {
+pub(super) fn decode_choice(raw: Raw<'_>, ext: &mut Ext) -> Result<ToolChoice, DecodeError> {
     if let Ok(word) = serde_json::from_str::<String>(raw.get()) {
         return Ok(match word.as_str() {
             "auto" => ToolChoice::Auto,
@@ -140,7 +140,7 @@ pub(super) fn decode_choice(raw: &RawValue, ext: &mut Ext) -> Result<ToolChoice,
 }
 
 /// Reads a choice of the type `allowed_tools` that names functions only; `None` for any other.
-fn allowed_functions(raw: &RawValue) -> Option<ToolChoice> {
+fn allowed_functions(raw: Raw<'_>) -> Option<ToolChoice> {
     let mut choice = Object::parse(raw.get(), "").ok()?;
     let mut allowed = choice.take_object("allowed_tools").ok()??;
     if choice.take_string("type").ok()?? != "allowed_tools" || !choice.into_ext().is_empty() {
@@ -170,7 +170,7 @@ fn allowed_functions(raw: &RawValue) -> Option<ToolChoice> {
 }
 
 /// Reads `function_call`, the choice from before tools existed.
-pub(super) fn decode_function_choice(raw: &RawValue) -> Result<ToolChoice, DecodeError> {
+pub(super) fn decode_function_choice(raw: Raw<'_>) -> Result<ToolChoice, DecodeError> {
     match serde_json::from_str::<String>(raw.get()).as_deref() {
         Ok("auto") => return Ok(ToolChoice::Auto),
         Ok("none") => return Ok(ToolChoice::None),
@@ -335,7 +335,7 @@ fn write_choice(w: &mut Writer<'_>, choice: &ToolChoice, request: &Request, lega
 pub(super) const OPAQUE_CALL: &str = "tool_calls.";
 
 /// Reads one element of `tool_calls`. Calls of unknown type stay whole.
-pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
+pub(super) fn decode_call(raw: Raw<'_>, path: &str) -> Result<Part, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = object.take_string("type")?;
     let has_name = |object: &Object<'_>, member| {
@@ -394,7 +394,7 @@ pub(super) fn decode_call(raw: &RawValue, path: &str) -> Result<Part, DecodeErro
 
 /// Reads one element of `tool_calls` in an answer. Some providers write `"function": null`: a call that names no tool, and
 /// nothing that should cost the caller the rest of the answer.
-pub(super) fn decode_answered_call(raw: &RawValue, path: &str) -> Result<Part, DecodeError> {
+pub(super) fn decode_answered_call(raw: Raw<'_>, path: &str) -> Result<Part, DecodeError> {
     let (mut object, ext) = open(raw.get(), path)?;
     let is_function = object
         .peek("type")
@@ -411,7 +411,7 @@ pub(super) fn decode_answered_call(raw: &RawValue, path: &str) -> Result<Part, D
 }
 
 /// Reads `function_call`, the call from before tools existed. `id` is what its result will refer to.
-pub(super) fn decode_function_call(raw: &RawValue, path: &str, id: String) -> Result<ToolCall, DecodeError> {
+pub(super) fn decode_function_call(raw: Raw<'_>, path: &str, id: String) -> Result<ToolCall, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let name = object.require_string("name")?;
     let arguments = take_arguments(&mut object, "arguments");

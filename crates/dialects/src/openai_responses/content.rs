@@ -1,6 +1,6 @@
 //! Content parts: text, refusals and media.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::ORIGIN;
 use crate::canonical::{CacheHint, DecodeError, Ext, Media, MediaKind, MediaSource, Part, Role, Text};
@@ -9,10 +9,10 @@ use crate::openai_chat::ext::{inner, is_marked, keep_inner, leftover, mark, open
 use crate::openai_chat::{address_of, source_of};
 
 /// Reads the parts of a content list of a message of `role`.
-pub(super) fn decode_parts(list: &[&RawValue], role: Role, path: &str) -> Result<Vec<Part>, DecodeError> {
+pub(super) fn decode_parts(list: &[Raw<'_>], role: Role, path: &str) -> Result<Vec<Part>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_part(raw, role, &format!("{path}[{i}]")))
+        .map(|(i, raw)| decode_part(*raw, role, &format!("{path}[{i}]")))
         .collect()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn text_kind(role: Role) -> &'static str {
 }
 
 /// Reads one part. A part of unknown type, or a known one in an unknown shape, stays whole.
-pub(super) fn decode_part(raw: &RawValue, role: Role, path: &str) -> Result<Part, DecodeError> {
+pub(super) fn decode_part(raw: Raw<'_>, role: Role, path: &str) -> Result<Part, DecodeError> {
     let (mut object, mut ext) = open(raw.get(), path)?;
     let kind = object.require_string("type")?;
     let part = match kind.as_str() {

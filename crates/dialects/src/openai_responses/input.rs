@@ -1,6 +1,6 @@
 //! The turns of a request, read from `instructions` and `input`.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::decode_parts;
 use super::{ITEM, ORIGIN, item};
@@ -26,13 +26,13 @@ pub(super) fn take(object: &mut Object<'_>, ext: &mut Ext) -> Result<Vec<Message
             turns.messages.push(text_message(Role::User, text, INPUT));
         }
         Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(raw.get())
+            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
                 .map_err(|error| DecodeError::new("input", format!("is not a valid array: {error}")))?;
             if list.is_empty() {
                 ext.0.push((INPUT.to_owned(), RawJson::from(raw)));
             }
             for (i, raw) in list.iter().enumerate() {
-                turns.item(raw, &format!("input[{i}]"))?;
+                turns.item(*raw, &format!("input[{i}]"))?;
             }
         }
         _ => {
@@ -81,7 +81,7 @@ struct Turns {
 }
 
 impl Turns {
-    fn item(&mut self, raw: &RawValue, path: &str) -> Result<(), DecodeError> {
+    fn item(&mut self, raw: Raw<'_>, path: &str) -> Result<(), DecodeError> {
         let (mut object, ext) = open(raw.get(), path)?;
         let kind = match object.peek("type") {
             Some(_) => object.take_string("type")?.unwrap_or_default(),
@@ -152,7 +152,7 @@ fn role_name(object: &Object<'_>) -> Option<String> {
 }
 
 /// Reads a message of anyone but the model; `type` stays in the bag, as the easy form does without.
-fn decode_message(raw: &RawValue, path: &str) -> Result<Message, DecodeError> {
+fn decode_message(raw: Raw<'_>, path: &str) -> Result<Message, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let name = object.require_string("role")?;
     let role = match name.as_str() {

@@ -1,6 +1,6 @@
 //! Items of the model, read: messages, reasoning and calls, in answers and in the history of requests alike.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::content::decode_part;
 use super::{BETWEEN_PIECES, ITEM, ORIGIN};
@@ -11,7 +11,7 @@ use crate::openai_chat::ext::{leftover, mark, open};
 use crate::openai_chat::take_arguments;
 
 /// Reads an item of the model into parts. One of unknown type, or with content of unknown type, stays whole.
-pub(super) fn decode(raw: &RawValue, path: &str) -> Result<Vec<Part>, DecodeError> {
+pub(super) fn decode(raw: Raw<'_>, path: &str) -> Result<Vec<Part>, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let kind = match object.take_string("type")? {
         Some(kind) => kind,
@@ -38,7 +38,7 @@ pub(super) fn decode(raw: &RawValue, path: &str) -> Result<Vec<Part>, DecodeErro
 }
 
 /// An item that only this dialect understands.
-pub(super) fn whole(kind: impl Into<String>, raw: &RawValue) -> Part {
+pub(super) fn whole(kind: impl Into<String>, raw: Raw<'_>) -> Part {
     Part::Opaque {
         dialect: ORIGIN,
         kind: kind.into(),
@@ -48,15 +48,12 @@ pub(super) fn whole(kind: impl Into<String>, raw: &RawValue) -> Part {
 
 /// Reads a message of the model. What belongs to the item (its id, its status) goes into the bag of the first part; there
 /// `content` is `null` if it was a string, and as it was if it was empty.
-fn decode_message(mut object: Object<'_>, mut item: Ext, raw: &RawValue) -> Result<Vec<Part>, DecodeError> {
+fn decode_message(mut object: Object<'_>, mut item: Ext, raw: Raw<'_>) -> Result<Vec<Part>, DecodeError> {
     let path = object.path_of("content");
     object.take("role");
     let content = object.take("content");
     let mut parts = Vec::new();
-    match content
-        .map(RawValue::get)
-        .map(|text| (text.as_bytes().first(), text))
-    {
+    match content.map(Raw::get).map(|text| (text.as_bytes().first(), text)) {
         Some((Some(b'"'), text)) => {
             let text = serde_json::from_str(text)
                 .map_err(|error| DecodeError::new(path, format!("is not a valid string: {error}")))?;
@@ -67,10 +64,10 @@ fn decode_message(mut object: Object<'_>, mut item: Ext, raw: &RawValue) -> Resu
             }));
         }
         Some((Some(b'['), text)) => {
-            let list: Vec<&RawValue> = serde_json::from_str(text)
+            let list: Vec<Raw<'_>> = serde_json::from_str(text)
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             for (i, raw) in list.iter().enumerate() {
-                parts.push(decode_part(raw, Role::Assistant, &format!("{path}[{i}]"))?);
+                parts.push(decode_part(*raw, Role::Assistant, &format!("{path}[{i}]"))?);
             }
         }
         Some((_, text)) => {

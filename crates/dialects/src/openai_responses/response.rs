@@ -92,7 +92,7 @@ fn logprobs_of(parts: &[Part]) -> Option<RawJson> {
         Part::Text(text) => text.ext.get("logprobs").filter(|raw| !raw.is_blank()),
         _ => None,
     });
-    let tokens: Vec<&serde_json::value::RawValue> = lists
+    let tokens: Vec<crate::json::Raw<'_>> = lists
         .filter_map(|raw| serde_json::from_str::<Vec<_>>(raw.text()).ok())
         .flatten()
         .collect();

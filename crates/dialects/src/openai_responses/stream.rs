@@ -172,7 +172,7 @@ impl Answer {
         &mut self,
         response: Option<Object<'a>>,
         sink: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Vec<&'a serde_json::value::RawValue>, DecodeError> {
+    ) -> Result<Vec<crate::json::Raw<'a>>, DecodeError> {
         let Some(mut response) = response else {
             self.start_unasked(sink);
             return Ok(Vec::new());

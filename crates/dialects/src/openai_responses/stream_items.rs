@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::item::{self, CONTENT, SUMMARY};
 use super::response::wrap_logprobs;
@@ -117,7 +117,7 @@ impl Items {
         }
     }
 
-    fn added(&mut self, index: u64, raw: &RawValue, sink: Sink<'_>) -> Result<(), DecodeError> {
+    fn added(&mut self, index: u64, raw: Raw<'_>, sink: Sink<'_>) -> Result<(), DecodeError> {
         if self.open.len() >= MAX_OPEN {
             return Err(DecodeError::new(
                 "output_index",
@@ -205,7 +205,7 @@ impl Items {
     }
 
     /// The item as it ended: tells what was not told yet.
-    fn done(&mut self, index: u64, raw: &RawValue, sink: Sink<'_>) -> Result<(), DecodeError> {
+    fn done(&mut self, index: u64, raw: Raw<'_>, sink: Sink<'_>) -> Result<(), DecodeError> {
         let Some(item) = self.open.remove(&index) else {
             self.whole(item::decode(raw, "item")?, sink);
             return Ok(());
@@ -533,7 +533,7 @@ impl Message {
 
     fn done(
         mut self,
-        raw: &RawValue,
+        raw: Raw<'_>,
         parts: &mut usize,
         refusal: &mut bool,
         sink: Sink<'_>,
@@ -574,11 +574,11 @@ impl Message {
 }
 
 fn take_part<'a>(event: &mut Object<'a>) -> Result<(Object<'a>, Ext), DecodeError> {
-    let raw = event.take_some("part").map_or("{}", RawValue::get);
+    let raw = event.take_some("part").map_or("{}", Raw::get);
     open(raw, "part")
 }
 
-fn tell_annotations(part: usize, annotations: &[&RawValue], sink: Sink<'_>) {
+fn tell_annotations(part: usize, annotations: &[Raw<'_>], sink: Sink<'_>) {
     let list = RawJson::array(annotations.iter().map(|raw| raw.get()));
     let members = Ext(vec![("annotations".to_owned(), list)]);
     tell(part, Delta::Opaque(RawJson::object(&members)), sink);

@@ -195,7 +195,7 @@ impl TextState {
             match name.as_str() {
                 super::ITEM_END => message.meta = Some(members_of(&raw)),
                 "annotations" => {
-                    let list: Vec<&serde_json::value::RawValue> =
+                    let list: Vec<crate::json::Raw<'_>> =
                         serde_json::from_str(raw.text()).unwrap_or_default();
                     for annotation in list {
                         self.annotation(annotation, frames, out);
@@ -206,12 +206,7 @@ impl TextState {
         }
     }
 
-    fn annotation(
-        &mut self,
-        annotation: &serde_json::value::RawValue,
-        frames: &mut Frames,
-        out: &mut Vec<u8>,
-    ) {
+    fn annotation(&mut self, annotation: crate::json::Raw<'_>, frames: &mut Frames, out: &mut Vec<u8>) {
         frames.event(out, "response.output_text.annotation.added", |w| {
             self.write_place(w);
             w.key("annotation_index").number(self.annotation_count);

@@ -1,6 +1,6 @@
 //! Reasoning of a streamed answer: a summary or a content of several pieces, told as one part with marks between them.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::BETWEEN_PIECES;
 use super::item::{self, CONTENT, SUMMARY};
@@ -102,7 +102,7 @@ impl ReasoningItem {
         }
     }
 
-    pub(super) fn done(mut self, raw: &RawValue, sink: Sink<'_>) -> Result<(), DecodeError> {
+    pub(super) fn done(mut self, raw: Raw<'_>, sink: Sink<'_>) -> Result<(), DecodeError> {
         self.stop_piece(sink);
         let (mut object, nulls) = open(raw.get(), "item")?;
         object.take("type");

@@ -1,6 +1,6 @@
 //! Tool definitions and the choice among them.
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::ORIGIN;
 use crate::canonical::{DecodeError, Ext, Request, Tool, ToolChoice, ToolKind};
@@ -11,14 +11,14 @@ use crate::names::Names;
 use crate::openai_chat::ext::{leftover, open};
 
 /// Reads `tools`.
-pub(super) fn decode(list: &[&RawValue]) -> Result<Vec<Tool>, DecodeError> {
+pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(raw, &format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, &format!("tools[{i}]")))
         .collect()
 }
 
-fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
+fn decode_tool(raw: Raw<'_>, path: &str) -> Result<Tool, DecodeError> {
     let (mut object, nulls) = open(raw.get(), path)?;
     let kind = object.require_string("type")?;
     let kind = match kind.as_str() {
@@ -52,7 +52,7 @@ fn decode_tool(raw: &RawValue, path: &str) -> Result<Tool, DecodeError> {
 }
 
 /// Reads `tool_choice`. Choices of tools that are no functions stay as they are.
-pub(super) fn decode_choice(raw: &RawValue) -> Result<ToolChoice, DecodeError> {
+pub(super) fn decode_choice(raw: Raw<'_>) -> Result<ToolChoice, DecodeError> {
     if let Ok(word) = serde_json::from_str::<String>(raw.get()) {
         return Ok(match word.as_str() {
             "auto" => ToolChoice::Auto,
@@ -74,7 +74,7 @@ pub(super) fn decode_choice(raw: &RawValue) -> Result<ToolChoice, DecodeError> {
 }
 
 /// The name in `{"type":"function","name":…}`; `None` for anything else.
-fn function(raw: &RawValue) -> Option<String> {
+fn function(raw: Raw<'_>) -> Option<String> {
     let mut object = Object::parse(raw.get(), "").ok()?;
     let is_function = object.take_string("type").ok()?? == "function";
     let name = object.take_string("name").ok()??;
@@ -82,7 +82,7 @@ fn function(raw: &RawValue) -> Option<String> {
 }
 
 /// Reads a choice of the type `allowed_tools` that names functions only; `None` for any other.
-fn allowed_functions(raw: &RawValue) -> Option<ToolChoice> {
+fn allowed_functions(raw: Raw<'_>) -> Option<ToolChoice> {
     let mut choice = Object::parse(raw.get(), "").ok()?;
     if choice.take_string("type").ok()?? != "allowed_tools" {
         return None;

@@ -3,7 +3,7 @@
 //! Members: `V2RerankResponse` and `RerankResponse` of Cohere's SDK; the API references of Jina (`results`, documents as
 //! objects) and Voyage (`data`, documents as texts).
 
-use serde_json::value::RawValue;
+use crate::json::Raw;
 
 use super::Dialect;
 use super::ask::only_text;
@@ -56,7 +56,7 @@ pub(super) fn decode(dialect: Dialect, body: &str) -> Result<Response, DecodeErr
     })
 }
 
-fn decode_result(raw: &RawValue, path: String) -> Result<Ranked, DecodeError> {
+fn decode_result(raw: Raw<'_>, path: String) -> Result<Ranked, DecodeError> {
     let mut object = Object::parse(raw.get(), path)?;
     let nulls = object.take_nulls();
     let missing = |object: &Object<'_>, name: &str| {

@@ -3,9 +3,8 @@
 //! Vectors are passed on as they were written, digit for digit.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use thiserror::Error;
-use tollgate_dialects::json::{RawJson, Writer};
+use tollgate_dialects::json::{Raw, RawJson, Writer};
 
 /// What cannot be translated: in a request the client's fault, in an answer the vendor's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,13 +19,13 @@ pub fn request(body: &[u8]) -> Result<Vec<u8>, VertexError> {
     #[derive(Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
-        input: Option<&'a RawValue>,
+        input: Option<Raw<'a>>,
     }
     let request: Request<'_> =
         serde_json::from_slice(body).map_err(|error| VertexError(error.to_string()))?;
     let input = request
         .input
-        .map(RawValue::get)
+        .map(Raw::get)
         .filter(|raw| *raw != "null")
         .ok_or_else(|| VertexError("`input` is required for embeddings".to_owned()))?;
     let texts = texts(input)?;
@@ -46,7 +45,7 @@ fn texts(input: &str) -> Result<Vec<String>, VertexError> {
     if let Ok(text) = serde_json::from_str::<String>(input) {
         return Ok(vec![text]);
     }
-    let items: Vec<&RawValue> =
+    let items: Vec<Raw<'_>> =
         serde_json::from_str(input).map_err(|_| VertexError("`input` must be string or array".to_owned()))?;
     let mut texts = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
@@ -59,7 +58,7 @@ fn texts(input: &str) -> Result<Vec<String>, VertexError> {
 
 /// Texts and numbers of a list with spaces between them.
 fn joined(list: &str) -> Option<String> {
-    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let items: Vec<Raw<'_>> = serde_json::from_str(list).ok()?;
     let mut out = String::new();
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
@@ -92,7 +91,7 @@ pub fn answer(body: &[u8], model: Option<&str>) -> Result<Vec<u8>, VertexError> 
     #[derive(Deserialize)]
     struct Embedding<'a> {
         #[serde(borrow)]
-        values: Option<&'a RawValue>,
+        values: Option<Raw<'a>>,
         statistics: Option<Statistics>,
     }
     #[derive(Deserialize)]
