@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::Response;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use tollgate_gateway::governance::Governance;
 use tollgate_gateway::health::ForOwner;
 use tollgate_gateway::plugins::{PLUGINS, Spec};
 use tollgate_gateway::pool::{InstanceStatus, Standing};
+use tollgate_gateway::server::{InsideBody, InsideCall, InsideError};
 use tollgate_gateway::{ExplainError, Question};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
@@ -26,6 +28,7 @@ use crate::live::Live;
 use crate::log::LogLines;
 use crate::node::Node;
 use crate::oidc::Oidc;
+use crate::playground::Told;
 use crate::registry::{CheckVars, Registry};
 use crate::sessions::{KEPT_AS, Sessions, Wrong};
 use crate::settings::{Role, Settings};
@@ -106,6 +109,17 @@ pub trait DataPlane: Observed {
     /// request sees them.
     fn apply(&self, changes: Vec<(ObjectKey, Option<Arc<Object>>)>) -> impl Future<Output = ()> + Send;
 
+    /// Makes a call from within, which goes the way of every other.
+    ///
+    /// # Errors
+    /// Too many are under way, or nobody serves calls here.
+    fn call(
+        &self,
+        _call: InsideCall,
+    ) -> impl Future<Output = Result<Response<InsideBody>, InsideError>> + Send {
+        std::future::ready(Err(InsideError::System(std::io::ErrorKind::Unsupported.into())))
+    }
+
     /// Says whether calls can be served, and if not, why.
     ///
     /// # Errors
@@ -139,6 +153,8 @@ pub struct Admin<D> {
     pub(crate) wrong_keys: Wrong,
     /// What signs one person in once.
     pub(crate) code: Code,
+    /// Of whom the audit log has said lately that they use the playground.
+    pub(crate) played: Told,
     /// What is told of the calls of this second.
     pub(crate) live: Live,
     /// When this was put together, in seconds since 1970.
@@ -202,6 +218,7 @@ impl<D: DataPlane> Admin<D> {
             data_plane,
             registry,
             code: Code::default(),
+            played: Told::default(),
             live: Live::default(),
             started_s: (parts.now_s)(),
             closing: watch::Sender::new(false),

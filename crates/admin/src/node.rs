@@ -7,6 +7,8 @@ use tollgate_resources::objects::Kind;
 use tollgate_store::Store;
 use tollgate_telemetry::ledger::time_text;
 
+use crate::settings::Settings;
+
 /// What a gateway is, as it was started.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
@@ -27,10 +29,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Where a program on this machine can call without TLS.
-    pub(crate) fn front_door(&self) -> Option<SocketAddr> {
+    /// Where clients call, the one without TLS first: whether it has TLS, and its address.
+    pub(crate) fn front_door(&self) -> Option<(bool, SocketAddr)> {
         let plain = self.listeners.iter().find(|(scheme, _)| *scheme == "http");
-        plain.map(|(_, address)| reachable(*address))
+        let (scheme, address) = plain.or_else(|| self.listeners.first())?;
+        Some((*scheme == "https", reachable(*address)))
     }
 }
 
@@ -48,6 +51,8 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// Tells it.
 pub(crate) fn told(
     node: &Node,
+    settings: &Settings,
+    has_oidc: bool,
     store: &Store,
     ready: Result<(), String>,
     started_s: u64,
@@ -77,6 +82,7 @@ pub(crate) fn told(
         .map(|(what, line)| json!({"what": what, "line": line}))
         .collect();
     let seconds = |time: u64| time_text(i64::try_from(time).unwrap_or(i64::MAX));
+    let playground: Vec<&str> = settings.playground.iter().map(|role| role.word()).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": ready.is_ok(),
@@ -87,7 +93,8 @@ pub(crate) fn told(
         "listeners": listeners,
         "configuration": {"source": node.source, "files": node.files},
         "key_file": node.key_file,
-        "features": {"usage": node.keeps_usage, "redis": node.has_redis},
+        "features": {"usage": node.keeps_usage, "redis": node.has_redis, "oidc": has_oidc},
+        "playground": {"roles": playground},
         "objects": counts,
         "trials": trials,
     })

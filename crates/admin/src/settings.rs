@@ -37,6 +37,8 @@ pub struct Settings {
     pub secure: bool,
     /// An OpenID Connect provider at which people sign in.
     pub oidc: Option<OidcSettings>,
+    /// The roles that may call models on the playground without a key.
+    pub playground: Vec<Role>,
     /// Wrong keys of one address in a minute that are answered as such; further ones are answered with 429. `None` counts none.
     pub wrong_keys: Option<u32>,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             sessions: SessionLimits::default(),
             secure: false,
             oidc: None,
+            playground: vec![Role::Admin, Role::Editor, Role::TeamAdmin],
             wrong_keys: Some(WRONG_KEYS),
         }
     }

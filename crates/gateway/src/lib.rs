@@ -38,6 +38,7 @@ pub use error::{AttemptError, CallError, Fault};
 pub use forwarding::{Forwarding, ForwardingError};
 pub use gateway::{Gateway, Setting};
 pub use objects::{Change, check_expression, check_places};
+pub use pipeline::Guest;
 pub use pipeline::explain::{ExplainError, Question, QuestionError};
 pub use prices::price_terms;
 pub use snapshot::{CompileError, Snapshot};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use http::Response;
 use serde_json::Value;
 use tokio::sync::watch;
 use tollgate_admin::{
@@ -19,7 +20,7 @@ use tollgate_admin::{
 use tollgate_gateway::governance::Governance;
 use tollgate_gateway::health::{self, ForOwner};
 use tollgate_gateway::pool::{self, InstanceStatus, Standing};
-use tollgate_gateway::server::Encrypted;
+use tollgate_gateway::server::{Encrypted, Inside, InsideBody, InsideCall, InsideError};
 use tollgate_gateway::upstream::{TlsSettings, client_config};
 use tollgate_gateway::{Change, ExplainError, Gateway, Question};
 use tollgate_resources::apisix::with_admin_key;
@@ -72,6 +73,8 @@ pub struct Plane {
     pub usage: Option<Reader>,
     /// What the gateway is.
     pub node: Arc<Node>,
+    /// Where its calls from within are made.
+    pub inside: Inside,
 }
 
 impl Observed for Plane {
@@ -132,6 +135,10 @@ impl DataPlane for Plane {
         if !others.is_empty() {
             self.gateway.apply_with_secrets(others).await;
         }
+    }
+
+    async fn call(&self, call: InsideCall) -> Result<Response<InsideBody>, InsideError> {
+        self.inside.call(call).await
     }
 }
 
@@ -224,6 +231,7 @@ pub fn start(
             .map(|(oidc, secret)| provider(oidc, secret.as_ref()))
             .transpose()?,
         wrong_keys: admin.max_wrong_keys,
+        playground: admin.playground.iter().copied().map(role_of).collect(),
     };
     store.retain(Retention {
         entries: admin.history.audit_entries,
@@ -235,7 +243,13 @@ pub fn start(
         plugins: tollgate_gateway::plugins::enabled(deployment.plugins.as_deref()),
         ..Parts::default()
     };
-    let admin_api = tollgate_admin::Admin::new(settings, store, Plane { gateway, usage, node }, parts);
+    let plane = Plane {
+        inside: Inside::new(gateway.clone()),
+        gateway,
+        usage,
+        node,
+    };
+    let admin_api = tollgate_admin::Admin::new(settings, store, plane, parts);
     let (stop, stopped) = watch::channel(false);
     let (pause, paused) = watch::channel(false);
     let mut administration = Administration {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tollgate_admin::{Observation, serve_observed};
 use tollgate_gateway::Gateway;
+use tollgate_gateway::server::Inside;
 use tollgate_resources::model::{Deployment, Metrics};
 
 use crate::administration::Plane;
@@ -62,6 +63,7 @@ pub fn start(
             .map_err(Failure::new)?;
         let (plane, strict, mut stopped) = (
             Plane {
+                inside: Inside::new(gateway.clone()),
                 gateway: gateway.clone(),
                 usage: None,
                 node: Arc::default(),

@@ -88,12 +88,21 @@ export async function ask(path: string, init: RequestInit = {}): Promise<Respons
     // Not JSON: the status says enough.
   }
   const { message, code, field } = textOf(answer.status, body);
-  // What the playground is answered is said of the call's key, not of who is signed in.
-  if (answer.status === 401 && auth.session && !path.endsWith('/session') && !path.startsWith('/tollgate/v1/playground/')) {
+  if (answer.status === 401 && auth.session && !path.endsWith('/session')) {
     auth.session = null;
     auth.key = '';
   }
   throw new ApiError(answer.status, message || HINTS[answer.status] || `The gateway answered ${answer.status}.`, code, field, body);
+}
+
+/** Makes a call on the playground: what it was answered is given as it came, also where that is an error. */
+export async function play(path: string, init: RequestInit): Promise<Response> {
+  const answer = await fetch(`/tollgate/v1/playground${path}`, { ...init, headers: headers(init), credentials: 'same-origin' });
+  if (answer.headers.has('x-tollgate-playground-key')) return answer;
+  // The gateway's own word: nobody is signed in, or the role may not.
+  const error = textOf(answer.status, await answer.json().catch(() => null));
+  if (answer.status === 401) auth.session = null;
+  throw new ApiError(answer.status, error.message || HINTS[answer.status] || `The gateway answered ${answer.status}.`, error.code);
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -153,7 +162,19 @@ export async function follow<T>(path: string, signal: AbortSignal, on: (event: T
 const SESSION = '/tollgate/v1/session';
 
 /** What the address of a gateway that was started by hand signs in with, once. */
-export const link = $state({ wrong: '' });
+export const link = $state({ wrong: refused() });
+
+/** Why the gateway has sent somebody back who came from their provider; said once. */
+function refused(): string {
+  const told = document.cookie.split('; ').find((pair) => pair.startsWith('tollgate_refused='));
+  if (!told) return '';
+  document.cookie = 'tollgate_refused=; Path=/ui; Max-Age=0';
+  try {
+    return decodeURIComponent(told.slice('tollgate_refused='.length));
+  } catch {
+    return 'The sign-in was refused.';
+  }
+}
 
 /** Whether somebody is signed in already, by cookie; or may be, by the address. */
 export async function restore() {
@@ -196,7 +217,12 @@ export async function signIn(key: string) {
 
 export async function signOut() {
   try {
-    if (!auth.key) await send('DELETE', SESSION);
+    const gone = auth.key ? null : await send<{ sign_out_at?: string } | null>('DELETE', SESSION);
+    // The provider still knows the person: another one at this browser would be signed in as that one.
+    if (gone?.sign_out_at) {
+      location.href = gone.sign_out_at;
+      return;
+    }
   } finally {
     auth.key = '';
     auth.session = null;

@@ -99,6 +99,12 @@ impl Refused {
             name: None,
         }
     }
+
+    /// Whom it is about, and why, in a sentence.
+    pub(crate) fn told(&self) -> String {
+        let who = self.name.as_deref().unwrap_or("Nobody");
+        format!("{who} was not signed in: {}.", self.reason)
+    }
 }
 
 impl Oidc {

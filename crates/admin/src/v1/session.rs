@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::audit;
 use crate::auth::{self, SESSION_COOKIE};
 use crate::errors::Refusal;
 use crate::oidc::{Oidc, PATIENCE_S};
-use crate::query::Query;
+use crate::query::{Query, encode};
 use crate::secured;
 use crate::sessions::{self, Found, Session};
 use crate::settings::Role;
@@ -43,7 +43,10 @@ impl<D: DataPlane> Admin<D> {
             ([], "GET") => self.signed_in(client, parts, query),
             ([], "DELETE") => self.sign_out(client, parts, query).await,
             ([], _) => Err(Problem::method("GET, POST or DELETE")),
-            (["oidc", "start"], "GET") => self.start_oidc(query).await,
+            (["oidc", "start"], "GET") => {
+                let started = self.start_oidc(query).await;
+                started.or_else(|problem| self.refused(parts, &problem.message).ok_or(problem))
+            }
             (["oidc", "callback"], "GET") => Ok(self.finish_oidc(client, parts, query).await),
             (["oidc", "start" | "callback"], _) => Err(Problem::method("GET")),
             _ => Err(Problem::unknown(
@@ -178,17 +181,34 @@ impl<D: DataPlane> Admin<D> {
             Err(refused) => {
                 self.tell_refused(Via::Oidc, client, refused.name.as_deref(), &refused.reason)
                     .await;
-                let who = match &refused.name {
-                    Some(name) => format!("{} was not signed in", escaped(name)),
-                    None => "Nobody was signed in".to_owned(),
-                };
-                let text = format!(
-                    "{who}: {}. <a href=\"/ui/\">Try again</a>",
-                    escaped(&refused.reason)
-                );
+                if let Some(answer) = self.refused(parts, &refused.told()) {
+                    return answer;
+                }
+                let text = format!("{} <a href=\"/ui/\">Try again</a>", escaped(&refused.told()));
                 page(StatusCode::FORBIDDEN, "", &text)
             }
         }
+    }
+
+    /// Leads a browser back to where people sign in, which tells the reason. It stands in a cookie, because what stands in an
+    /// address anybody can put there. `None` for who is no browser.
+    fn refused(&self, parts: &Parts, reason: &str) -> Option<Answer> {
+        let accepts = parts.headers.get(ACCEPT)?.to_str().ok()?;
+        if !accepts.contains("text/html") {
+            return None;
+        }
+        let cookie = format!(
+            "{REFUSED_COOKIE}={}; Path=/ui; Max-Age={REFUSED_S}; SameSite=Lax{}",
+            encode(reason),
+            self.secure(),
+        );
+        let cookie = HeaderValue::try_from(cookie).ok()?;
+        let answer = Answer::empty(StatusCode::SEE_OTHER);
+        Some(
+            answer
+                .with(LOCATION, HeaderValue::from_static("/ui/"))
+                .with(SET_COOKIE, cookie),
+        )
     }
 
     /// Begins a session and tells it to its browser.
@@ -314,6 +334,10 @@ impl<D: DataPlane> Admin<D> {
 /// The cookie of a browser that is at the provider.
 const OIDC_COOKIE: &str = "tollgate_oidc";
 
+/// The cookie that tells the dashboard why nobody was signed in, and for how many seconds.
+const REFUSED_COOKIE: &str = "tollgate_refused";
+const REFUSED_S: u32 = 60;
+
 fn no_provider() -> Problem {
     Problem::unknown("no OpenID Connect provider is configured (admin.oidc); sign in with a key")
 }
@@ -400,6 +424,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
         "Sends a browser to the OpenID Connect provider.",
         json!({
             "302": {"description": "To the provider."},
+            "303": {"description": "The provider cannot be used; a browser is led back to the dashboard, which says why."},
             "404": {"$ref": "#/components/responses/unknown"},
             "502": {"description": "The provider cannot be used.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}},
         }),
@@ -415,6 +440,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
         "Where the provider sends the browser back to: signs in and leads on.",
         json!({
             "200": {"description": "Signed in; the page leads on.", "content": {"text/html": {}}},
+            "303": {"description": "Not signed in; a browser is led back to the dashboard, which says why."},
             "403": {"description": "Not signed in; the page says why.", "content": {"text/html": {}}},
         }),
     );

@@ -1,4 +1,4 @@
-//! What the dashboard watches: `status`, `live`, `overview` and `logs`; and `playground`, a call through the front door.
+//! What the dashboard watches: `status`, `live`, `overview` and `logs`; and `playground`, calls of people who try something.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -30,7 +30,8 @@ impl<D: DataPlane> Admin<D> {
                 asked.only_parameters(&[])?;
                 let ready = self.data_plane.ready();
                 let (started, now) = (self.started_s, self.now_s());
-                let told = node::told(&self.data_plane.node(), &self.store, ready, started, now);
+                let (node, has_oidc) = (self.data_plane.node(), self.oidc.is_some());
+                let told = node::told(&node, &self.settings, has_oidc, &self.store, ready, started, now);
                 Ok(Answer::json(StatusCode::OK, told))
             }
             "logs" => {
@@ -56,15 +57,22 @@ impl<D: DataPlane> Admin<D> {
         }
     }
 
-    /// Passes a call to the gateway's own listener.
+    /// Makes a call for a person who tries something.
     pub(crate) async fn playground(
         &self,
-        _asked: &Asked<'_>,
+        asked: &Asked<'_>,
         parts: &Parts,
         body: Body,
     ) -> Result<Answer, Problem> {
+        let actor = &asked.actor;
+        let guest = playground::guest(actor, parts, &self.settings.playground)?;
+        if guest.is_some() && parts.method != Method::GET && self.played.is_new(actor, self.now_s()) {
+            self.tell(actor, "playground", "playground", Vec::new()).await?;
+        }
+        let used = if guest.is_some() { "none" } else { "yours" };
         let body = body::read(&parts.headers, body, playground::BODY_LIMIT).await?;
-        playground::answer(&self.data_plane.node(), parts, body).await
+        let call = playground::call(&self.data_plane.node(), actor, guest, parts, body)?;
+        playground::answer(self.data_plane.call(call).await, used)
     }
 }
 
@@ -155,12 +163,15 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
         "/playground/{path}".to_owned(),
         json!({"post": {
             "tags": ["watch"],
-            "summary": "Makes a call through the gateway's own front door and passes its answer on while it comes.",
+            "summary": "Makes a call as the person who is signed in, and passes its answer on while it comes. It goes the way of every call, and is told under the consumer `playground/<name>`.",
             "parameters": [
                 {"name": "path", "in": "path", "required": true, "schema": {"type": "string"}, "description": "the call's path, such as `v1/chat/completions`"},
-                {"name": "x-playground-key", "in": "header", "schema": {"type": "string"}, "description": "the key of a consumer that the call is made with; none where calls need none"},
+                {"name": "x-playground-key", "in": "header", "schema": {"type": "string"}, "description": "the key of a consumer, to make the call with that one's rights and limits instead"},
             ],
-            "responses": {"default": {"description": "What the call was answered; `x-tollgate-playground-key` says whose key was used."}},
+            "responses": {
+                "403": {"$ref": "#/components/responses/forbidden"},
+                "default": {"description": "What the call was answered; `x-tollgate-playground-key` says whose key was used, `yours` or `none`."},
+            },
         }}),
     );
 }

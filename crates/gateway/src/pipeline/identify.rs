@@ -8,6 +8,7 @@ use tollgate_dialects::Dialect;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::{AiAuth, Compat};
 
+use super::guest::Guest;
 use super::head::Head;
 use crate::error::CallError;
 use crate::governance::{Governance, Identity, Index, Key};
@@ -18,6 +19,8 @@ use crate::snapshot::{Consumer, Native, Route, Snapshot};
 pub struct Caller {
     /// The consumer of the configuration, if it is one. Without one, every model may be used that no level forbids.
     consumer: Option<Arc<Consumer>>,
+    /// The name of somebody whom the process itself has let in.
+    guest: Option<Arc<str>>,
     /// As what budgets and limits know the caller; `None` where nothing counts for anybody.
     pub identity: Option<Identity>,
 }
@@ -26,7 +29,17 @@ impl Caller {
     fn consumer(consumer: Arc<Consumer>) -> Self {
         Caller {
             consumer: Some(consumer),
+            guest: None,
             identity: None,
+        }
+    }
+
+    /// Somebody whom the process itself has let in: every model may be used that no level forbids.
+    fn guest(guest: &Guest, index: &Index) -> Self {
+        Caller {
+            consumer: None,
+            guest: Some(guest.name.clone()),
+            identity: (!index.is_empty()).then(|| guest.identity(index)),
         }
     }
 
@@ -36,7 +49,8 @@ impl Caller {
             .identity
             .as_ref()
             .and_then(|identity| identity.consumer.as_ref());
-        self.consumer.as_ref().map(|consumer| &consumer.name).or(by_key)
+        let own = self.consumer.as_ref().map(|consumer| &consumer.name);
+        own.or(by_key).or(self.guest.as_ref())
     }
 
     /// Whose conversations are the caller's: those of its consumer, or of its key if that has none.
@@ -67,7 +81,7 @@ impl Caller {
 
 /// Finds out who calls.
 ///
-/// `in_query` is a key that stood in the address.
+/// `in_query` is a key that stood in the address; `guest` is whom the process itself has let in.
 ///
 /// # Errors
 /// 401 without a usable key, 403 for a header that names nobody.
@@ -78,8 +92,12 @@ pub fn identify(
     head: &Head,
     headers: &HeaderMap,
     in_query: Option<&str>,
+    guest: Option<&Guest>,
 ) -> Result<Caller, CallError> {
     let index = governance.index();
+    if let Some(guest) = guest {
+        return Ok(Caller::guest(guest, &index));
+    }
     let mut caller = match &route.auth {
         AiAuth::Anonymous => Caller::default(),
         AiAuth::Header { name } => by_header(&snapshot.native, route, headers, name)?,
@@ -107,8 +125,8 @@ pub fn identify(
 fn by_virtual_key(snapshot: &Snapshot, index: &Index, key: &Arc<Key>) -> Result<Caller, CallError> {
     let Some(name) = &key.consumer else {
         return Ok(Caller {
-            consumer: None,
             identity: Some(index.of_key(key, None)),
+            ..Caller::default()
         });
     };
     let consumer = snapshot.native.consumer_by_name(name).cloned();
@@ -122,6 +140,7 @@ fn by_virtual_key(snapshot: &Snapshot, index: &Index, key: &Arc<Key>) -> Result<
     Ok(Caller {
         identity: Some(index.of_key(key, team)),
         consumer,
+        guest: None,
     })
 }
 

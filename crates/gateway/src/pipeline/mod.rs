@@ -22,6 +22,7 @@ mod early;
 mod encode;
 mod encode_ai;
 pub(crate) mod explain;
+mod guest;
 pub(crate) mod head;
 mod hedge;
 mod identify;
@@ -57,6 +58,7 @@ pub(crate) use answer::Content;
 pub(crate) use body::ClientBody;
 pub use bounds::Bounds;
 pub(crate) use chain::Passing;
+pub use guest::Guest;
 pub(crate) use record::Record;
 pub use relay::{AnswerBody, Cut};
 pub use send::UpstreamAnswer;
@@ -139,6 +141,8 @@ pub struct Peer {
     pub handshake: Option<Arc<Handshake>>,
     /// What the connection is doing.
     pub activity: Activity,
+    /// Who calls, where the process itself says so: no client can.
+    pub guest: Option<Arc<Guest>>,
 }
 
 /// Serves one call. Never fails: every failure becomes an answer in the client's dialect.
@@ -225,6 +229,7 @@ async fn answer_call(
         head,
         &record.request.headers,
         key.as_deref(),
+        record.guest(),
     )?;
     record.consumer = caller.name().cloned();
     record.is(caller.identity.as_ref());

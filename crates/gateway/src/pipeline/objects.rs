@@ -84,6 +84,9 @@ pub async fn answer_call(
     )
     .await?;
     let merged = with_consumer(route, &mut passing, record)?;
+    if record.consumer.is_none() {
+        record.consumer = record.guest().map(|guest| guest.name.clone());
+    }
     govern(worker, &passing, record);
     record.enter().await?;
     let steps = merged.as_ref().map_or(own, Chain::steps);
@@ -288,7 +291,10 @@ fn govern(worker: &Worker, passing: &Passing, record: &mut Record) {
             index.of_key(&key, consumer.and_then(|consumer| consumer.team()))
         }
         (None, Some(consumer)) => index.of_consumer(&consumer.name, consumer.team()),
-        (None, None) => index.of_nobody(),
+        (None, None) => match record.guest() {
+            Some(guest) => guest.identity(&index),
+            None => index.of_nobody(),
+        },
     };
     record.is(Some(&identity));
 }

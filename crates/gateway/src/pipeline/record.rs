@@ -37,6 +37,7 @@ use words::Words;
 use super::admit::Admission;
 use super::ask::{Asked, MAX_MODEL_BYTES};
 use super::explain::Explanation;
+use super::guest::Guest;
 use super::head::Endpoint;
 use super::transform::Transform;
 use super::{Peer, Worker};
@@ -219,6 +220,11 @@ impl Record {
     /// Where it is told what would become of the call, if it is only explained.
     pub(crate) fn explains(&self) -> Option<&Explanation> {
         self.worker.explains.as_ref()
+    }
+
+    /// Who calls, where the process itself says so.
+    pub fn guest(&self) -> Option<&Guest> {
+        self.peer.guest.as_deref()
     }
 
     /// What the process can still take on.

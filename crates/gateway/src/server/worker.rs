@@ -351,6 +351,7 @@ async fn connection(
         tls: !matches!(tls, Tls::Off),
         handshake: None,
         activity: Activity::default(),
+        guest: None,
     };
     match tls {
         Tls::Off => http(tcp, peer, worker, &settings, watcher, held).await,

@@ -38,6 +38,16 @@ pub struct Admin {
     pub history: History,
     /// Wrong keys of one address in a minute that are answered as such; `None` for all.
     pub max_wrong_keys: Option<u32>,
+    /// The roles that may call models on the playground without a key.
+    #[serde(skip_serializing_if = "is_default_playground")]
+    pub playground: Vec<AdminRole>,
+}
+
+/// Viewers read only: calls cost money.
+const PLAYGROUND: [AdminRole; 3] = [AdminRole::Admin, AdminRole::Editor, AdminRole::TeamAdmin];
+
+fn is_default_playground(roles: &Vec<AdminRole>) -> bool {
+    *roles == PLAYGROUND
 }
 
 /// How long people stay signed in.
@@ -342,6 +352,7 @@ impl Default for Admin {
             oidc: None,
             history: History::default(),
             max_wrong_keys: Some(Admin::DEFAULT_MAX_WRONG_KEYS),
+            playground: PLAYGROUND.to_vec(),
         }
     }
 }

@@ -38,6 +38,9 @@ pub(crate) struct AdminEntry {
     /// Wrong keys of one address in a minute that are answered as such; further ones are answered with 429. 0: all are. Default:
     /// 100.
     pub(crate) max_wrong_keys: Option<u32>,
+    /// Roles that may call models on the dashboard's playground without a key; with the key of a consumer everybody may who is
+    /// signed in. `[]` for none. Default: `[admin, editor, team_admin]`.
+    pub(crate) playground: Option<Vec<String>>,
 }
 
 /// The part of `admin` that APISIX's file has no words for.
@@ -50,6 +53,7 @@ pub(crate) struct SignInEntry {
     #[serde(default)]
     pub(crate) history: HistoryEntry,
     pub(crate) max_wrong_keys: Option<u32>,
+    pub(crate) playground: Option<Vec<String>>,
 }
 
 /// A key of the Admin API.
@@ -208,6 +212,7 @@ pub(crate) fn lower(entry: Option<&AdminEntry>, report: &mut Report) -> Option<A
         oidc: entry.oidc.as_ref(),
         history: &entry.history,
         max_wrong_keys: entry.max_wrong_keys,
+        playground: entry.playground.as_deref(),
     };
     sign_in.lower(&mut admin, &path, report);
     Some(admin)
@@ -220,6 +225,7 @@ pub(crate) fn lower_sign_in(entry: &SignInEntry, admin: &mut Admin, path: &Path,
         oidc: entry.oidc.as_ref(),
         history: &entry.history,
         max_wrong_keys: entry.max_wrong_keys,
+        playground: entry.playground.as_deref(),
     };
     sign_in.lower(admin, path, report);
 }
@@ -230,6 +236,7 @@ struct SignIn<'e> {
     oidc: Option<&'e OidcEntry>,
     history: &'e HistoryEntry,
     max_wrong_keys: Option<u32>,
+    playground: Option<&'e [String]>,
 }
 
 impl SignIn<'_> {
@@ -279,10 +286,26 @@ impl SignIn<'_> {
         if let Some(most) = self.max_wrong_keys {
             admin.max_wrong_keys = (most > 0).then_some(most);
         }
+        if let Some(words) = self.playground {
+            admin.playground = roles(words, &path.key("playground"), report);
+        }
         admin.oidc = self
             .oidc
             .and_then(|entry| lower_oidc(entry, &path.key("oidc"), report));
     }
+}
+
+/// Roles of a list of words.
+fn roles(words: &[String], path: &Path, report: &mut Report) -> Vec<AdminRole> {
+    let role = |(index, word): (usize, &String)| {
+        let role = AdminRole::of_word(word);
+        if role.is_none() {
+            let known = AdminRole::ALL.map(AdminRole::word);
+            report.mistake(&path.index(index), unknown("role", word, known));
+        }
+        role
+    };
+    words.iter().enumerate().filter_map(role).collect()
 }
 
 fn lower_key(entry: &AdminKeyEntry, path: &Path, report: &mut Report) -> Option<AdminKey> {

@@ -8,7 +8,6 @@ mod address;
 mod client;
 mod connect;
 mod error;
-mod relay;
 #[cfg(test)]
 mod tests;
 
@@ -16,5 +15,4 @@ pub use address::Address;
 pub use client::{Answer, Client, Limits, Version};
 pub use connect::{Place, Stream, Tls, connect};
 pub use error::{AddressError, OutboundError};
-pub use relay::relay;
 pub use tokio_rustls::rustls::ClientConfig;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tollgate_gateway::Guest;
 use tollgate_gateway::governance::{Governance, Index};
 use tollgate_resources::governance as own;
 use tollgate_resources::model::Subject;
@@ -249,6 +250,8 @@ fn refer(subject: &Subject, store: &Store, index: &Index) -> Result<(), Problem>
         Subject::All => (true, ""),
         Subject::Team(id) => (index.teams.contains_key(id), "teams"),
         Subject::Key(id) => (index.by_id.contains_key(id.as_str()), "keys"),
+        // What people try on the dashboard counts for it.
+        Subject::Consumer(name) if name == Guest::CONSUMER => (true, ""),
         Subject::Consumer(name) => (is_consumer(name, store, index), "consumers"),
     };
     match is_there {

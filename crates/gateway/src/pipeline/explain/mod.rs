@@ -83,6 +83,9 @@ async fn follow(worker: Rc<Worker>, question: Question) -> Result<Value, Explain
         tls: question.tls,
         handshake: None,
         activity: Activity::default(),
+        guest: question
+            .guest
+            .and_then(|guest| guest.asks(question.target.path())),
     };
     let (ours, theirs) = tokio::io::duplex(BETWEEN);
     let service = service_fn(move |request: Request<Incoming>| {

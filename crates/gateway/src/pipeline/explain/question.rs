@@ -1,12 +1,15 @@
 //! The call that is to be explained, as people write it.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+use crate::pipeline::Guest;
 
 /// A call that is to be explained.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct Question {
     pub client: IpAddr,
     /// Whether the client comes over TLS.
     pub tls: bool,
+    /// Who calls, where the Admin API says so; never read from what is written.
+    pub guest: Option<Arc<Guest>>,
 }
 
 /// What is wrong with a question.
@@ -122,6 +127,7 @@ impl Question {
             body,
             client: written.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tls: written.tls,
+            guest: None,
         })
     }
 }
