@@ -9,14 +9,14 @@ const BINARY = process.env.TOLLGATE;
 if (!BINARY) throw new Error('TOLLGATE names the binary; start the tests with tests/ui/run');
 
 /** Starts a gateway with a configuration, and waits until it says where it is. */
-export async function start(config = CONFIG, { env = {} } = {}) {
+export async function start(config = CONFIG, { env = {}, admin = '127.0.0.1:0' } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tollgate-ui-'));
   const args = ['run', '--listen', '127.0.0.1:0', '--data-dir', join(folder, 'data')];
   if (config) {
     writeFileSync(join(folder, 'tollgate.yaml'), config);
     args.push('--config', 'tollgate.yaml');
   }
-  args.push('--admin', '127.0.0.1:0');
+  args.push('--admin', admin);
   const process_ = spawn(BINARY, args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH, ...env } });
   let said = '';
   const ended = new Promise((resolve) => process_.on('exit', resolve));

@@ -266,6 +266,18 @@ fn groups_decide_and_keys_of_the_provider_may_change() {
     );
     assert_eq!(audit(&node, "?limit=1")[0]["actor"], "ann");
 
+    // A browser comes back to the page where people sign in, which tells the reason.
+    let mut browser = Browser::default();
+    let back = browser.at_provider(&node, &provider);
+    let led = browser.ask(&node, "GET", &back, &[("accept", "text/html,*/*")], "");
+    assert_eq!((led.status(), led.header("location")), (303, Some("/ui/")));
+    let cookie = led.header("set-cookie").expect("a cookie");
+    assert!(
+        cookie.starts_with("tollgate_refused=ann%20was%20not%20signed%20in"),
+        "{cookie}"
+    );
+    assert!(cookie.contains("Max-Age=60"), "{cookie}");
+
     provider.person(json!({"sub": "42", "preferred_username": "tim", "groups": ["search-leads"]}));
     let mut browser = Browser::default();
     assert_eq!(browser.sign_in(&node, &provider).status(), 200);

@@ -123,7 +123,7 @@ async fn what_the_dashboard_watches_needs_a_key_and_names_what_is_wrong() {
     send(&api, "POST", "/tollgate/v1/status", &admin, Value::Null)
         .await
         .is(405);
-    // Nor a listener that calls could be made to.
+    // Nor does it serve calls.
     let told = send(
         &api,
         "POST",
