@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tollgate_telemetry::ledger::{
-    Column, Measure, Overview, Percentiles, Point, Range, Sums, Timeline, time_text, usd,
+    Column, Measure, Overview, Percentiles, Point, QueryError, Range, Sums, Timeline, time_text, usd,
 };
 
 use crate::answer::Answer;
@@ -11,27 +11,51 @@ use crate::query::Query;
 use crate::v1::Problem;
 
 /// What calls may be grouped by.
-const BY: [(&str, Column); 5] = [
+const BY: [(&str, Column); 6] = [
     ("model", Column::ModelServed),
     ("provider", Column::Provider),
     ("consumer", Column::Consumer),
+    ("team", Column::Team),
     ("route", Column::Route),
     ("instance", Column::Instance),
 ];
 
 /// Reads a question.
 pub(crate) fn asked(query: &Query, now: i64) -> Result<Overview, Problem> {
-    let word = query.first("range").unwrap_or("1h");
-    let range = Range::ALL.iter().find(|(name, _)| *name == word);
-    let (_, range) = range.ok_or_else(|| Problem::invalid("range", "write 15m, 1h, 24h, 7d or 30d"))?;
+    let range = match (query.first("range"), query.first("since")) {
+        (Some(_), Some(_)) => return Err(Problem::invalid("range", "write `range` or `since`, not both")),
+        (None, Some(since)) => between(since, query.first("until").unwrap_or("now"), now)?,
+        (word, None) => {
+            if query.first("until").is_some() {
+                return Err(Problem::invalid("until", "write `since` too"));
+            }
+            let word = word.unwrap_or("1h");
+            let range = Range::ALL.iter().find(|(name, _)| *name == word);
+            let range = range.map(|(_, range)| *range);
+            range.ok_or_else(|| Problem::invalid("range", "write 15m, 1h, 24h, 7d or 30d"))?
+        }
+    };
+    let compares = match query.first("compare") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::invalid("compare", "write true or false")),
+    };
     let word = query.first("by").unwrap_or("model");
     let by = BY.iter().find(|(name, _)| *name == word);
     let (_, by) =
-        by.ok_or_else(|| Problem::invalid("by", "write model, provider, consumer, route or instance"))?;
+        by.ok_or_else(|| Problem::invalid("by", "write model, provider, consumer, team, route or instance"))?;
     Ok(Overview {
-        range: *range,
+        range,
         by: *by,
         now,
+        compares,
+    })
+}
+
+fn between(since: &str, until: &str, now: i64) -> Result<Range, Problem> {
+    Range::between(since, until, now).map_err(|error| match error {
+        QueryError::Asked { parameter, text } => Problem::invalid(parameter, text),
+        other => Problem::invalid("since", other.to_string()),
     })
 }
 
@@ -51,19 +75,21 @@ pub(crate) fn told(query: &Query, timeline: &Timeline) -> Answer {
     let groups: Vec<Value> = timeline
         .groups
         .iter()
-        .map(|(name, sums)| {
-            let mut map = of_sums(sums);
+        .map(|(name, point)| {
+            let mut map = of_point(point);
             map.insert("name".to_owned(), name.as_str().into());
             map.into()
         })
         .collect();
     let told = json!({
-        "range": query.first("range").unwrap_or("1h"),
+        "range": query.first("since").is_none().then(|| query.first("range").unwrap_or("1h")),
         "by": query.first("by").unwrap_or("model"),
         "since": time_text(timeline.since),
         "until": time_text(timeline.until),
         "step_s": timeline.step_s,
         "totals": of_point(&timeline.total),
+        "before": timeline.before.as_ref().map(of_sums),
+        "percentiles_of": timeline.looked_at,
         "series": series,
         "groups": groups,
     });

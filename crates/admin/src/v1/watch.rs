@@ -39,7 +39,7 @@ impl<D: DataPlane> Admin<D> {
                 log::answer(asked.query, self.data_plane.log(), &self.closing)
             }
             "overview" => {
-                asked.only_parameters(&["range", "by"])?;
+                asked.only_parameters(&["range", "since", "until", "by", "compare"])?;
                 let now = i64::try_from(self.now_s()).unwrap_or(i64::MAX);
                 let question = overview::asked(asked.query, now)?;
                 let reader = self.data_plane.usage().ok_or_else(usage::is_off)?;
@@ -118,7 +118,7 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
     paths.insert(
         "/overview".to_owned(),
         read(
-            "A time at a glance: sums and percentiles step by step, and who made the calls.",
+            "A time at a glance: sums and percentiles step by step, and who made the calls. Percentiles are found from the `percentiles_of` calls whose rows are kept, a sample where they are many, and lie between the bounds by which these are counted.",
             json_kind,
             vec![
                 parameter(
@@ -127,9 +127,24 @@ pub(crate) fn describe(paths: &mut Map<String, Value>) {
                     json!({"enum": ["15m", "1h", "24h", "7d", "30d"]}),
                 ),
                 parameter(
+                    "since",
+                    "in place of `range`: how long ago (`3h`), a day (`2026-11-01`) or a time (`2026-11-01T12:00:00Z`), UTC",
+                    json!({"type": "string"}),
+                ),
+                parameter(
+                    "until",
+                    "with `since`, written like it; now where nothing is said",
+                    json!({"type": "string"}),
+                ),
+                parameter(
                     "by",
                     "groups; `model` where nothing is said",
-                    json!({"enum": ["model", "provider", "consumer", "route", "instance"]}),
+                    json!({"enum": ["model", "provider", "consumer", "team", "route", "instance"]}),
+                ),
+                parameter(
+                    "compare",
+                    "also the sums of the time before, as long as this one, as `before`",
+                    json!({"type": "boolean"}),
                 ),
             ],
         ),

@@ -1,6 +1,7 @@
-//! A time at a glance: sums along it, percentiles where single calls are looked at, and who made the calls.
+//! A time at a glance: sums along it, percentiles, and who made the calls.
 //!
-//! Up to a day is read from single calls, by seconds or minutes; more than that from hours and days, which know averages only.
+//! Steps of minutes are read from single calls, longer ones from the sums of hours and days. Percentiles come from single calls
+//! in both cases, for as long as these are kept: from all of them, or from a sample where they are many.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use super::reader::{Cells, Session};
 use super::rollup::{DAY_S, HOUR_S, Sums, floor};
 use super::row::Value;
 use super::schema::{CALLS, Column, Measure, joined};
+use super::span::parse_time;
 
 /// Upper bounds, in milliseconds, between which single calls are counted to find percentiles.
 const BOUNDS_MS: [i64; 26] = [
@@ -34,6 +36,16 @@ const SUMMED: [Measure; 10] = [
 /// Groups of an answer at most, the dearest first.
 const MAX_GROUPS: usize = 50;
 
+/// About how many calls of a long time are looked at to find percentiles. Half of such a sample is off by less than a
+/// hundredth, and reading it takes a second or two.
+const LOOKED_AT: i64 = 200_000;
+
+/// Calls are chosen by the millisecond in which they began, modulo this prime: it has nothing to do with when programs call.
+const CHOSEN_OF: i64 = 997;
+
+/// The longest time that may be asked for, in seconds.
+const LONGEST_S: i64 = 400 * DAY_S;
+
 /// How long back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
@@ -47,6 +59,13 @@ pub enum Range {
     Week,
     /// Thirty days, in steps of a day.
     Month,
+    /// From a time to another, in seconds since 1970; steps as long as its length needs.
+    Between {
+        /// From when on.
+        since: i64,
+        /// Until when.
+        until: i64,
+    },
 }
 
 impl Range {
@@ -59,6 +78,31 @@ impl Range {
         ("30d", Range::Month),
     ];
 
+    /// From a time to another, as people write them. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// One is no time, or they are too far from each other.
+    pub fn between(since: &str, until: &str, now: i64) -> Result<Range, QueryError> {
+        let (since, until) = (parse_time("since", since, now)?, parse_time("until", until, now)?);
+        match until - since {
+            ..=0 => Err(QueryError::asked("until", "must be after `since`")),
+            length if length > LONGEST_S => Err(QueryError::asked("since", "ask for 400 days at most")),
+            _ => Ok(Range::Between { since, until }),
+        }
+    }
+
+    /// The beginning of its first step and the end of its last, if it is now `now`.
+    fn around(self, now: i64) -> (i64, i64) {
+        let step = self.step_s();
+        match self {
+            Range::Between { since, until } => (floor(since, step), floor(until + step - 1, step)),
+            _ => {
+                let until = floor(now, step) + step;
+                (until - self.length_s(), until)
+            }
+        }
+    }
+
     /// Its length, in seconds.
     pub const fn length_s(self) -> i64 {
         match self {
@@ -67,6 +111,7 @@ impl Range {
             Range::Day => DAY_S,
             Range::Week => 7 * DAY_S,
             Range::Month => 30 * DAY_S,
+            Range::Between { since, until } => until - since,
         }
     }
 
@@ -78,6 +123,13 @@ impl Range {
             Range::Day => 15 * 60,
             Range::Week => HOUR_S,
             Range::Month => DAY_S,
+            Range::Between { since, until } => match until - since {
+                length if length <= HOUR_S / 2 => 15,
+                length if length <= 3 * HOUR_S => 60,
+                length if length <= 36 * HOUR_S => 15 * 60,
+                length if length <= 14 * DAY_S => HOUR_S,
+                _ => DAY_S,
+            },
         }
     }
 }
@@ -91,6 +143,8 @@ pub struct Overview {
     pub by: Column,
     /// The time now, in seconds since 1970.
     pub now: i64,
+    /// Whether the sums of the time before, as long as this one, are wanted too.
+    pub compares: bool,
 }
 
 /// Times within which so many of a hundred calls stayed, in milliseconds.
@@ -129,7 +183,11 @@ pub struct Timeline {
     /// All of them together.
     pub total: Point,
     /// By name, the dearest first; the name is empty for calls that have none.
-    pub groups: Vec<(String, Sums)>,
+    pub groups: Vec<(String, Point)>,
+    /// Of how many calls the percentiles were found; fewer than there were where they are a sample, or not kept any more.
+    pub looked_at: i64,
+    /// What the time before adds up to, where it was asked for.
+    pub before: Option<Sums>,
 }
 
 /// How often something was within each of [`BOUNDS_MS`], and above.
@@ -187,12 +245,19 @@ const BOUNDED: usize = BOUNDS_MS.len();
 /// Answers a question.
 pub(super) fn answer(session: &mut Session, overview: &Overview) -> Result<Timeline, QueryError> {
     let step = overview.range.step_s();
-    let until = floor(overview.now, step) + step;
-    let since = until - overview.range.length_s();
-    match overview.range {
-        Range::Minutes | Range::Hour | Range::Day => of_calls(session, overview, since, until),
-        Range::Week | Range::Month => of_sums(session, overview, since, until),
+    let (since, until) = overview.range.around(overview.now);
+    let mut timeline = match step {
+        ..HOUR_S => of_calls(session, overview.by, since, until, step)?,
+        _ => of_sums(session, overview.by, since, until, step)?,
+    };
+    if step < HOUR_S && timeline.total.sums.get(Measure::Calls) == 0 && until - since >= HOUR_S {
+        // Single calls may not be kept any more; hours are kept longer.
+        timeline = of_sums(session, overview.by, floor(since, HOUR_S), until, HOUR_S)?;
     }
+    if overview.compares {
+        timeline.before = Some(sums_of(session, since - (until - since), since)?);
+    }
+    Ok(timeline)
 }
 
 fn empty(since: i64, until: i64, step_s: i64) -> Timeline {
@@ -204,66 +269,122 @@ fn empty(since: i64, until: i64, step_s: i64) -> Timeline {
         points: vec![Point::default(); steps],
         total: Point::default(),
         groups: Vec::new(),
+        looked_at: 0,
+        before: None,
+    }
+}
+
+const NONE: Spread = Spread([0; BOUNDS_MS.len() + 1]);
+
+/// How calls spread over time: how long they took, and their times to first tokens.
+#[derive(Clone, Copy)]
+struct Spreads {
+    latency: Spread,
+    first_token: Spread,
+}
+
+impl Spreads {
+    const NONE: Spreads = Spreads {
+        latency: NONE,
+        first_token: NONE,
+    };
+
+    /// What is selected to read them: counts up to each bound.
+    fn selected() -> String {
+        let counts =
+            |column: &str| {
+                joined(BOUNDS_MS.iter().map(|bound| {
+                    format!("CAST(SUM(CASE WHEN {column} <= {bound} THEN 1 ELSE 0 END) AS BIGINT)")
+                }))
+            };
+        format!("{}, {}", counts("latency_ms"), counts("ttft_ms"))
+    }
+
+    /// Reads them from a row; `sums` are of the same calls.
+    fn read(row: &Cells, first: usize, sums: &Sums) -> Spreads {
+        Spreads {
+            latency: Spread::read(row, first, sums.get(Measure::Calls)),
+            first_token: Spread::read(row, first + BOUNDED, sums.get(Measure::TimedCalls)),
+        }
+    }
+
+    fn add(&mut self, other: &Spreads) {
+        self.latency.add(&other.latency);
+        self.first_token.add(&other.first_token);
+    }
+
+    fn tell(&self, point: &mut Point) {
+        point.latency = self.latency.percentiles();
+        point.first_token = self.first_token.percentiles();
     }
 }
 
 fn of_calls(
     session: &mut Session,
-    overview: &Overview,
+    by: Column,
     since: i64,
     until: i64,
+    step: i64,
 ) -> Result<Timeline, QueryError> {
-    let step = overview.range.step_s();
     let mut timeline = empty(since, until, step);
-    let within = [Value::Number(since * 1000), Value::Number(until * 1000)];
-    let sums = joined(SUMMED.iter().map(|measure| sum(*measure).to_owned()));
-    let counts = |column: &str| {
-        joined(
-            BOUNDS_MS
-                .iter()
-                .map(|bound| format!("CAST(SUM(CASE WHEN {column} <= {bound} THEN 1 ELSE 0 END) AS BIGINT)")),
-        )
-    };
-    let step_ms = step * 1000;
-    let sql = format!(
-        "SELECT time_ms - time_ms % {step_ms} AS bucket, {sums}, {}, {} FROM {CALLS} \
-         WHERE time_ms >= $1 AND time_ms < $2 GROUP BY time_ms - time_ms % {step_ms}",
-        counts("latency_ms"),
-        counts("ttft_ms"),
-    );
-    let none = Spread([0; BOUNDS_MS.len() + 1]);
-    let (mut latencies, mut first_tokens) = (none, none);
-    for row in session.select(&sql, &within)? {
-        let at = row.number(0).unwrap_or(0) / 1000;
-        let sums = read(&row, 1);
-        let first = 1 + SUMMED.len();
-        let latency = Spread::read(&row, first, sums.get(Measure::Calls));
-        let first_token = Spread::read(&row, first + BOUNDED, sums.get(Measure::TimedCalls));
+    let mut all = Spreads::NONE;
+    for (at, sums, spreads) in looked(session, &step_of(step), since, until, CHOSEN_OF)? {
+        let at = at.parse::<i64>().unwrap_or(0) / 1000;
         let place = usize::try_from((at - since) / step).ok();
         if let Some(point) = place.and_then(|place| timeline.points.get_mut(place)) {
-            *point = Point {
-                sums,
-                latency: latency.percentiles(),
-                first_token: first_token.percentiles(),
-            };
+            point.sums = sums;
+            spreads.tell(point);
         }
         timeline.total.sums.add(&sums);
-        latencies.add(&latency);
-        first_tokens.add(&first_token);
+        all.add(&spreads);
     }
-    timeline.total.latency = latencies.percentiles();
-    timeline.total.first_token = first_tokens.percentiles();
-    let name = overview.by.name();
-    let sql = format!(
-        "SELECT COALESCE({name}, '') AS name, {sums} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2 \
-         GROUP BY COALESCE({name}, '')"
-    );
-    for row in session.select(&sql, &within)? {
-        let name = row.text(0).unwrap_or_default().to_owned();
-        timeline.groups.push((name, read(&row, 1)));
+    all.tell(&mut timeline.total);
+    timeline.looked_at = timeline.total.sums.get(Measure::Calls);
+    for (name, sums, spreads) in looked(session, &name_of(by), since, until, CHOSEN_OF)? {
+        let mut point = Point {
+            sums,
+            ..Point::default()
+        };
+        spreads.tell(&mut point);
+        timeline.groups.push((name, point));
     }
     sort(&mut timeline.groups);
     Ok(timeline)
+}
+
+/// The step of a call as SQL: a text of milliseconds.
+fn step_of(step_s: i64) -> String {
+    format!("CAST(time_ms - time_ms % {} AS TEXT)", step_s * 1000)
+}
+
+fn name_of(by: Column) -> String {
+    format!("COALESCE({}, '')", by.name())
+}
+
+/// Single calls by `group`, which is SQL: of each group its sums and spreads. Of [`CHOSEN_OF`] calls `chosen` are looked at.
+fn looked(
+    session: &mut Session,
+    group: &str,
+    since: i64,
+    until: i64,
+    chosen: i64,
+) -> Result<Vec<(String, Sums, Spreads)>, QueryError> {
+    let within = [Value::Number(since * 1000), Value::Number(until * 1000)];
+    let sums = joined(SUMMED.iter().map(|measure| sum(*measure).to_owned()));
+    let sample = match chosen {
+        ..CHOSEN_OF => format!(" AND time_ms % {CHOSEN_OF} < {chosen}"),
+        _ => String::new(),
+    };
+    let sql = format!(
+        "SELECT {group} AS part, {sums}, {} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{sample} GROUP BY {group}",
+        Spreads::selected(),
+    );
+    let read = |row: &Cells| {
+        let sums = read(row, 1);
+        let spreads = Spreads::read(row, 1 + SUMMED.len(), &sums);
+        (row.text(0).unwrap_or_default().to_owned(), sums, spreads)
+    };
+    Ok(session.select(&sql, &within)?.iter().map(read).collect())
 }
 
 /// What a row of single calls adds up to, as SQL.
@@ -295,20 +416,14 @@ fn read(row: &Cells, first: usize) -> Sums {
 
 fn of_sums(
     session: &mut Session,
-    overview: &Overview,
+    by: Column,
     since: i64,
     until: i64,
+    step: i64,
 ) -> Result<Timeline, QueryError> {
-    let step = overview.range.step_s();
     let mut timeline = empty(since, until, step);
     let group = if step == HOUR_S { Group::Hour } else { Group::Day };
-    let ask = |by| Usage {
-        by: vec![by],
-        since,
-        until,
-        only: Vec::new(),
-    };
-    let along = query::answer(session, &ask(group))?;
+    let along = query::answer(session, &sums_by(vec![group], since, until))?;
     let places: BTreeMap<String, usize> = (0..timeline.points.len())
         .map(|place| {
             let at = since + step * i64::try_from(place).unwrap_or(0);
@@ -322,21 +437,82 @@ fn of_sums(
         }
     }
     timeline.total.sums = along.totals;
-    let groups = query::answer(session, &ask(Group::Key(overview.by)))?;
-    timeline.groups = groups
-        .rows
-        .into_iter()
-        .map(|row| (row.group.into_iter().next().unwrap_or_default(), row.sums))
-        .collect();
+    let groups = query::answer(session, &sums_by(vec![Group::Key(by)], since, until))?;
+    let named = groups.rows.into_iter().map(|row| {
+        let point = Point {
+            sums: row.sums,
+            ..Point::default()
+        };
+        (row.group.into_iter().next().unwrap_or_default(), point)
+    });
+    timeline.groups = named.collect();
     sort(&mut timeline.groups);
-    Ok(timeline)
+    match add_percentiles(session, by, &mut timeline) {
+        // The sums are right without them.
+        Ok(()) | Err(QueryError::Slow(_)) => Ok(timeline),
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds percentiles from single calls, for as much of the time as these are kept.
+fn add_percentiles(session: &mut Session, by: Column, timeline: &mut Timeline) -> Result<(), QueryError> {
+    let calls = timeline.total.sums.get(Measure::Calls).max(1);
+    let chosen = (LOOKED_AT.saturating_mul(CHOSEN_OF) / calls).clamp(1, CHOSEN_OF);
+    let (since, until, step) = (timeline.since, timeline.until, timeline.step_s);
+    let steps = looked(session, &step_of(step), since, until, chosen)?;
+    let groups = looked(session, &name_of(by), since, until, chosen)?;
+    let mut all = Spreads::NONE;
+    for (at, sums, spreads) in steps {
+        let at = at.parse::<i64>().unwrap_or(0) / 1000;
+        let place = usize::try_from((at - since) / step).ok();
+        if let Some(point) = place.and_then(|place| timeline.points.get_mut(place)) {
+            spreads.tell(point);
+        }
+        timeline.looked_at += sums.get(Measure::Calls);
+        all.add(&spreads);
+    }
+    all.tell(&mut timeline.total);
+    let found: BTreeMap<String, Spreads> = groups
+        .into_iter()
+        .map(|(name, _, spreads)| (name, spreads))
+        .collect();
+    for (name, point) in &mut timeline.groups {
+        if let Some(spreads) = found.get(name) {
+            spreads.tell(point);
+        }
+    }
+    Ok(())
+}
+
+fn sums_by(by: Vec<Group>, since: i64, until: i64) -> Usage {
+    Usage {
+        by,
+        since,
+        until,
+        only: Vec::new(),
+    }
+}
+
+/// What a time adds up to: from single calls where it is short, so that it is cut as the time after it.
+fn sums_of(session: &mut Session, since: i64, until: i64) -> Result<Sums, QueryError> {
+    if until - since > DAY_S {
+        return Ok(query::answer(session, &sums_by(Vec::new(), since, until))?.totals);
+    }
+    let mut all = Sums::default();
+    for (_, sums, _) in looked(session, "''", since, until, CHOSEN_OF)? {
+        all.add(&sums);
+    }
+    Ok(all)
 }
 
 /// The dearest first, then who calls most; no more than are shown.
-fn sort(groups: &mut Vec<(String, Sums)>) {
-    groups.sort_by(|(name, sums), (other_name, other)| {
-        let key = |sums: &Sums| (sums.get(Measure::CostMicroUsd), sums.get(Measure::Calls));
-        key(other).cmp(&key(sums)).then_with(|| name.cmp(other_name))
+fn sort(groups: &mut Vec<(String, Point)>) {
+    groups.sort_by(|(name, point), (other_name, other)| {
+        let key = |point: &Point| {
+            let sums = &point.sums;
+            (sums.get(Measure::CostMicroUsd), sums.get(Measure::Calls))
+        };
+        key(other).cmp(&key(point)).then_with(|| name.cmp(other_name))
     });
     groups.truncate(MAX_GROUPS);
 }

@@ -9,6 +9,7 @@ mod database;
 mod exact;
 mod file;
 mod kill;
+mod overview;
 mod reprice;
 mod retention;
 
