@@ -42,7 +42,7 @@ export async function traffic(gateway, count) {
     const answer = await fetch(`${gateway.url}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${KEYS[key]}` },
-      body: JSON.stringify({ model, stream: number % 2 === 0, messages: [{ role: 'user', content: QUESTIONS[number % QUESTIONS.length].repeat(1 + (number % 4)) }] }),
+      body: JSON.stringify({ model, stream: number % 2 === 0, max_tokens: 60, messages: [{ role: 'user', content: QUESTIONS[number % QUESTIONS.length].repeat(1 + (number % 4)) }] }),
     });
     await answer.arrayBuffer();
   };

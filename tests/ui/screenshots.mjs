@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { close, page as open, signIn } from './gateway.mjs';
-import { demo, KEYS, traffic } from './demo.mjs';
+import { demo, traffic } from './demo.mjs';
 
 const folder = process.argv[2];
 mkdirSync(folder, { recursive: true });
@@ -28,7 +28,6 @@ try {
     ['calls', 'calls'], ['call', `calls/${id}`], ['models', 'models'], ['consumers', 'consumers'], ['teams', 'consumers?tab=teams'],
     ['budgets', 'budgets'], ['routes', 'routes'], ['route', 'routes/routes/anything', (page) => page.getByTestId('valid').waitFor()], ['plugins', 'routes/plugins'],
     ['playground', 'playground?model=gpt-5', async (page) => {
-      await page.getByLabel('Key of a consumer').fill(KEYS.SEARCH_KEY);
       await page.getByLabel('Message').fill('What is the weather in Lisbon?');
       await page.getByRole('button', { name: 'Send' }).click();
       await page.getByTestId('facts').getByText('$').waitFor();

@@ -376,7 +376,7 @@ fn looked(
         _ => String::new(),
     };
     let sql = format!(
-        "SELECT {group} AS part, {sums}, {} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{sample} GROUP BY {group}",
+        "SELECT {group} AS part, {sums}, {} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{sample} GROUP BY 1",
         Spreads::selected(),
     );
     let read = |row: &Cells| {
