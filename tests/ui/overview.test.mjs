@@ -53,9 +53,9 @@ test('a limit of the playground is made, holds, is changed and removed, and a mi
     await dialog.getByLabel('Most').fill('1');
     await dialog.getByRole('button', { name: 'Create limit' }).click();
     await page.getByText('1 calls / minute').waitFor();
-    const play = () => gateway.ask('/tollgate/v1/playground/v1/chat/completions', { method: 'POST', body: JSON.stringify({ model: 'simulated', messages: [{ role: 'user', content: 'Hello' }] }) });
+    const play = () => gateway.ask('/tollgate/v1/playground/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ model: 'simulated', messages: [{ role: 'user', content: 'Hello' }] }) });
     const statuses = [];
-    // A minute may end between two calls, but not between each of four.
+    // A minute may end between two calls, but not between each two of four.
     for (let calls = 0; calls < 4; calls++) statuses.push((await play()).status);
     assert.ok(statuses.includes(200) && statuses.includes(429), String(statuses));
     assert.equal((await gateway.chat()).status, 200, 'clients are not held by it');
