@@ -21,15 +21,15 @@ providers:
       await page.getByRole('button', { name: range, exact: true }).click();
       await page.getByRole('heading', { name: `Who and what, last ${range}` }).waitFor();
       // Calls, not ok, input, output, spend, share, then percentiles.
-      await row.getByRole('cell').nth(7).getByText(/^1\d\d ms$/).waitFor();
-      await row.getByRole('cell').nth(9).getByText(/^1\d\d ms$/).waitFor();
+      await row.getByRole('cell').nth(7).getByText(/^[<\d][\d.]* m?s$/).waitFor();
+      await row.getByRole('cell').nth(9).getByText(/^[<\d][\d.]* m?s$/).waitFor();
     }
     await page.getByRole('button', { name: 'Custom' }).click();
     await page.getByLabel('From').fill('2020-01-01T00:00');
     await page.getByRole('alert').getByText('ask for 400 days at most').waitFor();
     const local = (ms) => page.evaluate((at) => new Date(at - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 16), ms);
     await page.getByLabel('From').fill(await local(Date.now() - 7_200_000));
-    await page.getByLabel('To').fill(await local(Date.now() + 120_000));
+    await page.getByLabel('To', { exact: true }).fill(await local(Date.now() + 120_000));
     await row.getByRole('cell').nth(1).getByText('5', { exact: true }).waitFor();
     assert.match(page.url(), /since=20\d\d-.*until=20\d\d-/);
     await row.getByRole('link', { name: 'slow' }).click();
