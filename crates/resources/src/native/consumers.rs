@@ -80,11 +80,15 @@ fn written_keys<'a>(
         .iter()
         .any(|key| report.tree.at(&path.key(key)).is_some());
     let faulty = written && entry.key.is_none() && entry.keys.is_none();
-    if keys.is_empty() && needed && !faulty {
+    if keys.is_empty() && entry.keys.is_some() && !faulty {
         report.mistake(
-            &path.key("key"),
-            "missing; without a key nobody can call as this consumer, such as `$env://NAME`",
+            &list,
+            "there is none in it; write one, such as `$env://NAME`, or leave `keys` out",
         );
+    } else if keys.is_empty() && needed && !faulty {
+        report.note(format!(
+            "{path}: has no `key`; only virtual keys call as this consumer, made with `tollgate keys create` or the Admin API"
+        ));
     }
     keys
 }
