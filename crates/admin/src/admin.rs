@@ -17,7 +17,7 @@ use tollgate_gateway::server::{InsideBody, InsideCall, InsideError};
 use tollgate_gateway::{ExplainError, Question};
 use tollgate_resources::objects::{Object, ObjectKey};
 use tollgate_store::{Applied, Change, Store, StoreError};
-use tollgate_telemetry::ledger::Reader;
+use tollgate_telemetry::ledger::{Lately, Reader};
 use tollgate_telemetry::metrics::Metrics;
 
 use crate::actor::Actor;
@@ -84,6 +84,11 @@ pub trait Observed: Send + Sync + 'static {
 
     /// Where usage of calls is kept, to be read; `None` where it is not kept.
     fn usage(&self) -> Option<Reader> {
+        None
+    }
+
+    /// What calls of teams add up to, for who watches; `None` where usage is not kept.
+    fn lately(&self) -> Option<Arc<Lately>> {
         None
     }
 

@@ -75,15 +75,14 @@ impl<D: DataPlane> Admin<D> {
         if observe::is_health(&segments) {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
             let actor = self.actor(client, method, &parts.headers, &query)?;
-            auth::may(&actor, method)?;
+            auth::may_objects(&actor, method)?;
             return observe::health(parts, &segments, &self.data_plane, self.settings.strict);
         }
         if usage::is_usage(&segments) {
             let query = Query::parse(parts.uri.query().unwrap_or_default());
             let actor = self.actor(client, method, &parts.headers, &query)?;
-            auth::may_objects(&actor, method)?;
-            let reader = self.data_plane.usage();
-            return usage::answer(method, &segments, &query, reader, self.now_s(), &self.asking).await;
+            auth::may(&actor, method)?;
+            return self.usage(&actor, method, &segments, &query).await;
         }
         if v1::is_ours(&segments) {
             let answer = self.v1(client, parts, &segments, body).await;
@@ -133,6 +132,18 @@ impl<D: DataPlane> Admin<D> {
             _ if self.settings.mode == Mode::ApiDriven => Err(Refusal::NoPath),
             _ => self.object(actor, parts, rest, body, &query).await,
         }
+    }
+
+    /// Usage and calls, as far as somebody may be told of them.
+    pub(crate) async fn usage(
+        &self,
+        actor: &Actor,
+        method: &Method,
+        segments: &[String],
+        query: &Query,
+    ) -> Result<Answer, Refusal> {
+        let (reader, reach) = (self.data_plane.usage(), self.reach(actor));
+        usage::answer(method, segments, query, reader, reach, self.now_s(), &self.asking).await
     }
 
     /// What is told about plugins, schemas and the API itself; `None` for anything else.

@@ -1,7 +1,8 @@
 //! `GET /tollgate/v1/live`: what goes on now, one event a second.
 //!
 //! It is found from the numbers that are counted anyway, by whoever listens first in a second, for all that listen. While
-//! nobody listens nothing is done.
+//! nobody listens nothing is done. Numbers know no teams: who may see some teams only is told what the usage ledger has written of
+//! their calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tollgate_telemetry::ledger::{millis_text, usd};
+use tollgate_telemetry::ledger::{Lately, Measure, millis_text, usd};
 use tollgate_telemetry::metrics::{Key, Metrics};
 
 use crate::events;
@@ -38,6 +39,15 @@ struct State {
     /// What was counted at the last beats, the newest last.
     taken: VecDeque<Taken>,
     event: Option<(Instant, Bytes)>,
+}
+
+/// Whose calls are told.
+#[derive(Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// Everybody's, from the numbers.
+    All(&'a Metrics),
+    /// Those of these teams. How many are under way, nobody counts by team.
+    Teams(&'a Lately, &'a [String]),
 }
 
 /// What calls add up to.
@@ -71,7 +81,7 @@ const LISTS: [(&str, usize); 3] = [("by_model", 2), ("by_provider", 4), ("by_con
 
 impl Live {
     /// The event of this second; `None` while there is nothing to compare with.
-    pub(crate) fn event(&self, metrics: &Metrics, now: Instant, now_ms: i64) -> Option<Bytes> {
+    pub(crate) fn event(&self, of: Of<'_>, now: Instant, now_ms: i64) -> Option<Bytes> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, event)) = &state.event
             && now.saturating_duration_since(*at) < FRESH
@@ -83,11 +93,18 @@ impl Live {
             state.taken.clear();
             state.event = None;
         }
-        let taken = Taken::now(metrics, now);
-        let event = state.taken.back().zip(state.taken.front()).map(|(last, first)| {
-            let in_flight = metrics.reading("tollgate_calls_in_flight").unwrap_or(0);
-            events::event(&told(&taken, last, first, in_flight, now_ms))
-        });
+        let (taken, in_flight) = match of {
+            Of::All(metrics) => {
+                let in_flight = metrics.reading("tollgate_calls_in_flight").unwrap_or(0);
+                (Taken::now(metrics, now), Some(in_flight))
+            }
+            Of::Teams(lately, teams) => (Taken::of_teams(lately, teams, now), None),
+        };
+        let event = state
+            .taken
+            .back()
+            .zip(state.taken.front())
+            .map(|(last, first)| events::event(&told(&taken, last, first, in_flight, now_ms)));
         state.event = event.clone().map(|event| (now, event));
         state.taken.push_back(taken);
         while state.taken.len() > WINDOW {
@@ -97,7 +114,7 @@ impl Live {
     }
 }
 
-fn told(now: &Taken, last: &Taken, first: &Taken, in_flight: u64, now_ms: i64) -> Value {
+fn told(now: &Taken, last: &Taken, first: &Taken, in_flight: Option<u64>, now_ms: i64) -> Value {
     let seconds = now.at.saturating_duration_since(last.at).as_secs_f64().max(0.001);
     let mut event = now.total.since(&last.total).rates(seconds);
     event["time"] = millis_text(now_ms).into();
@@ -124,6 +141,14 @@ fn told(now: &Taken, last: &Taken, first: &Taken, in_flight: u64, now_ms: i64) -
 }
 
 impl Sums {
+    fn add(&mut self, other: &Sums) {
+        self.calls += other.calls;
+        self.errors += other.errors;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.micro_usd += other.micro_usd;
+    }
+
     fn since(&self, before: &Sums) -> Sums {
         Sums {
             calls: self.calls.saturating_sub(before.calls),
@@ -183,6 +208,34 @@ impl Taken {
         taken
     }
 
+    fn of_teams(lately: &Lately, teams: &[String], at: Instant) -> Taken {
+        let mut taken = Taken {
+            at,
+            total: Sums::default(),
+            by: Default::default(),
+            latency: Spread::until(Lately::bounds_ms()),
+            first_token: Spread::until(Lately::bounds_ms()),
+        };
+        for (member, added) in lately.look(|team| teams.iter().any(|own| own == team)) {
+            let sums = Sums {
+                calls: added.sum(Measure::Calls),
+                errors: u64::try_from(added.errors).unwrap_or(0),
+                input_tokens: added.sum(Measure::InputTokens),
+                output_tokens: added.sum(Measure::OutputTokens),
+                micro_usd: added.sum(Measure::CostMicroUsd),
+            };
+            taken.total.add(&sums);
+            // In the order of `LISTS`.
+            let names = [member.model, member.provider, member.consumer];
+            for (list, name) in taken.by.iter_mut().zip(names) {
+                list.entry(name.into()).or_default().add(&sums);
+            }
+            taken.latency.add(&added.latency);
+            taken.first_token.add(&added.first_token);
+        }
+        taken
+    }
+
     fn count(&mut self, key: &Key, add: impl Fn(&mut Sums)) {
         add(&mut self.total);
         for ((_, place), list) in LISTS.iter().zip(&mut self.by) {
@@ -200,6 +253,20 @@ fn label(key: &Key, place: usize) -> &str {
 }
 
 impl Spread {
+    fn until(bounds_ms: &[i64]) -> Spread {
+        let micros = |ms: &i64| u64::try_from(*ms).unwrap_or(0) * 1000;
+        Spread {
+            bounds: bounds_ms.iter().map(micros).collect(),
+            counts: vec![0; bounds_ms.len() + 1],
+        }
+    }
+
+    fn add(&mut self, counts: &[u64]) {
+        for (count, more) in self.counts.iter_mut().zip(counts) {
+            *count += more;
+        }
+    }
+
     fn of(metrics: &Metrics, name: &str) -> Spread {
         let mut spread = Spread::default();
         for (_, histogram) in metrics.distributed(name) {
@@ -290,7 +357,7 @@ mod tests {
         let start = Instant::now();
         good.add(1000);
         assert_eq!(
-            live.event(&metrics, start, 0),
+            live.event(Of::All(&metrics), start, 0),
             None,
             "there is nothing to compare with"
         );
@@ -298,7 +365,7 @@ mod tests {
         bad.add(2);
         times.with(&[""]).observe(15_000);
         let second = start + Duration::from_secs(1);
-        let event = live.event(&metrics, second, 1000).unwrap();
+        let event = live.event(Of::All(&metrics), second, 1000).unwrap();
         let told = read(&event);
         assert_eq!(told["calls_per_s"], 10.0);
         assert_eq!(told["errors_per_s"], 2.0);
@@ -308,8 +375,11 @@ mod tests {
         assert_eq!(told["by_provider"][0]["calls_per_s"], 10.0);
         assert_eq!(told["by_consumer"][0]["errors_per_s"], 2.0);
         // Whoever asks in the same second gets the same.
-        assert_eq!(live.event(&metrics, second + FRESH / 2, 1400), Some(event));
+        assert_eq!(
+            live.event(Of::All(&metrics), second + FRESH / 2, 1400),
+            Some(event)
+        );
         // After a pause nothing is compared with what was long ago.
-        assert_eq!(live.event(&metrics, second + STALE * 2, 9000), None);
+        assert_eq!(live.event(Of::All(&metrics), second + STALE * 2, 9000), None);
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn asked(query: &Query, now: i64) -> Result<Overview, Problem> {
         by: *by,
         now,
         compares,
+        teams: None,
     })
 }
 

@@ -43,6 +43,15 @@ pub struct Settings {
     pub wrong_keys: Option<u32>,
 }
 
+impl Settings {
+    /// Whether somebody administers a team of this id, whether there is one or not.
+    pub(crate) fn administers(&self, team: &str) -> bool {
+        let with_key = self.keys.iter().flat_map(|key| &key.teams);
+        let by_group = self.oidc.iter().flat_map(|oidc| &oidc.team_admin);
+        with_key.chain(by_group.map(|(_, of)| of)).any(|of| of == team)
+    }
+}
+
 /// Wrong keys of one address in a minute that are answered as such.
 pub const WRONG_KEYS: u32 = 100;
 

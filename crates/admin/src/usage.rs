@@ -14,6 +14,7 @@ use tollgate_telemetry::ledger::{Call, Calls, Column, Group, Kind, Measure, Quer
 use crate::answer::Answer;
 use crate::errors::Refusal;
 use crate::query::Query;
+use crate::v1::Reach;
 
 /// Questions that are answered at once; others wait.
 pub(crate) const AT_ONCE: usize = 4;
@@ -32,12 +33,13 @@ enum Format {
     Csv,
 }
 
-/// Answers a question about usage. Its key has been checked.
+/// Answers a question about usage. Its key has been checked; `reach` says which calls its sender is told of.
 pub(crate) async fn answer(
     method: &Method,
     segments: &[String],
     query: &Query,
     reader: Option<Reader>,
+    reach: Reach,
     now_s: u64,
     at_once: &Arc<Semaphore>,
 ) -> Result<Answer, Refusal> {
@@ -58,7 +60,8 @@ pub(crate) async fn answer(
     match path.as_slice() {
         [] => {
             let format = format(query)?;
-            let usage = Usage::of(parameters(), now).map_err(|error| refusal(&error))?;
+            let mut usage = Usage::of(parameters(), now).map_err(|error| refusal(&error))?;
+            usage.teams = reach.teams;
             let report = blocking(at_once, move || reader.usage(&usage)).await?;
             Ok(match format {
                 Format::Json => Answer::text(StatusCode::OK, report.json()),
@@ -67,9 +70,11 @@ pub(crate) async fn answer(
         }
         ["calls"] => {
             let format = format(query)?;
-            let calls = Calls::of(parameters(), now).map_err(|error| refusal(&error))?;
+            let mut calls = Calls::of(parameters(), now).map_err(|error| refusal(&error))?;
+            calls.teams.clone_from(&reach.teams);
             let asked = calls.clone();
-            let found = blocking(at_once, move || reader.calls(&asked)).await?;
+            let mut found = blocking(at_once, move || reader.calls(&asked)).await?;
+            found.iter_mut().for_each(|call| reach.show(call));
             match format {
                 Format::Json => list(&found, calls.next(&found).as_deref()),
                 Format::Csv => {
@@ -80,12 +85,23 @@ pub(crate) async fn answer(
         }
         ["calls", id] => {
             let id = (*id).to_owned();
-            let found = blocking(at_once, move || reader.call(&id)).await?;
-            let call = found.ok_or(Refusal::NoObject)?;
+            let teams = reach.teams.clone();
+            let found = blocking(at_once, move || reader.call(&id, teams.as_deref())).await?;
+            let mut call = found.ok_or(Refusal::NoObject)?;
+            reach.show(&mut call);
             let text = serde_json::to_string(&call).map_err(|_| Refusal::Fault)?;
             Ok(Answer::text(StatusCode::OK, text + "\n"))
         }
         _ => Err(Refusal::NoPath),
+    }
+}
+
+impl Reach {
+    /// Leaves out of a call what was charged to budgets above those that may be seen.
+    fn show(&self, call: &mut Call) {
+        if self.teams.is_some() {
+            call.keep_charges(|budget| self.budgets.contains(budget));
+        }
     }
 }
 

@@ -204,7 +204,7 @@ fn ask(reader: &Reader, now_ms: u64) -> Result<(), Box<dyn Error>> {
             id = first.text(Column::RequestId).unwrap_or_default().to_owned();
         }
     }
-    let time = middle(|| reader.call(&id).map(drop))?;
+    let time = middle(|| reader.call(&id, None).map(drop))?;
     println!("| one call by its id | 1 | | {time:.1} ms |");
     Ok(())
 }

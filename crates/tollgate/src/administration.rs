@@ -28,13 +28,14 @@ use tollgate_resources::model::{Admin, AdminRole, ConfigProvider, Deployment, Oi
 use tollgate_resources::objects::ObjectKey;
 use tollgate_resources::{Glob, Secret, SecretRef};
 use tollgate_store::{Retention, Store, StoreKey};
-use tollgate_telemetry::ledger::Reader;
+use tollgate_telemetry::ledger::{Lately, Reader};
 use tollgate_telemetry::metrics::Metrics;
 
 use crate::cli::Failure;
 use crate::load::env;
 use crate::secret_files::lookup;
 use crate::upgrade::{self, AdminSettings};
+use crate::usage::Kept;
 use crate::{own_log, trust};
 
 /// The variable that may hold the store's key.
@@ -69,8 +70,8 @@ pub struct Administration {
 pub struct Plane {
     /// The gateway.
     pub gateway: Arc<Gateway>,
-    /// Where usage of calls is kept, if it is.
-    pub usage: Option<Reader>,
+    /// Usage of calls that is kept, if it is.
+    pub usage: Option<Kept>,
     /// What the gateway is.
     pub node: Arc<Node>,
     /// Where its calls from within are made.
@@ -91,7 +92,11 @@ impl Observed for Plane {
     }
 
     fn usage(&self) -> Option<Reader> {
-        self.usage.clone()
+        self.usage.as_ref().map(|kept| kept.reader.clone())
+    }
+
+    fn lately(&self) -> Option<Arc<Lately>> {
+        self.usage.as_ref().map(|kept| kept.ledger.lately())
     }
 
     fn instances(&self) -> Vec<InstanceStatus> {

@@ -1,7 +1,7 @@
 //! `tollgate run`: wires everything together, watches the configuration, obeys signals.
 
 use std::collections::HashSet;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -17,27 +17,24 @@ use tollgate_resources::egress::Egress;
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment, Server};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::counters;
-use tollgate_telemetry::ledger::Reader;
 
 use crate::banner::Served;
 use crate::cli::{Failure, RunArguments, Source};
 use crate::file_objects::FileObjects;
 use crate::load::{Files, Loaded, env};
 use crate::secret_files::lookup;
+use crate::spending::Spending;
 use crate::upgrade::{
     AdminSettings, Control, Exclusive, HandedOver, Invocation, PidFile, Predecessor, Sockets,
 };
 use crate::{
-    administration, banner, conversations, core_dumps, listening, memory, observation, own_log, prices,
-    telemetry, trust, upgrade,
+    administration, banner, conversations, core_dumps, last_used, listening, memory, observation, own_log,
+    prices, telemetry, trust, upgrade,
 };
 
 /// How often the configuration files are looked at. Reading them is cheap, and works where notifications do not
 /// (network file systems, mounted config maps).
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long reading what was spent of budgets may take at the start.
-const SPENDING_TIME: Duration = Duration::from_secs(10);
 
 /// How long writing what calls have used of limits in Redis may take at the end.
 const CHARGES_TIME: Duration = Duration::from_secs(2);
@@ -146,7 +143,10 @@ fn serve(
     gateway
         .governance()
         .set(store.iter().flat_map(|store| store.own()));
-    restore_spending(&gateway, usage.as_ref());
+    let spending = Spending::count(gateway.governance(), usage.as_ref(), predecessor.is_some());
+    if let Some(usage) = &usage {
+        last_used::follow(gateway.governance(), &usage.reader);
+    }
     objects.extend(store.iter().flat_map(|store| administration::stored(store)));
     for (owner, name, standing) in store
         .iter()
@@ -228,6 +228,7 @@ fn serve(
         &mut signals,
         &mut upgrading,
         &mut before,
+        &spending,
     ));
     let successor = upgrading.successor.take();
     exclusive.stop();
@@ -256,32 +257,6 @@ fn serve(
     // Now the files that were shared are the successor's alone.
     drop(successor);
     Ok(())
-}
-
-/// Counts what calls before this process have spent of budgets, where there is anything of that kind. A ledger that cannot be reached
-/// keeps calls waiting for a moment only.
-fn restore_spending(gateway: &Gateway, usage: Option<&Reader>) {
-    let governance = gateway.governance();
-    let Some(reader) = usage.filter(|_| !governance.index().is_empty()).cloned() else {
-        return;
-    };
-    let (told, answer) = mpsc::channel();
-    let asked = std::thread::Builder::new()
-        .name("spending".to_owned())
-        .spawn(move || {
-            // Nobody waits for it any more if it took too long.
-            let _ = told.send(reader.spent());
-        });
-    let reason = match asked.map(|_| answer.recv_timeout(SPENDING_TIME)) {
-        Ok(Ok(Ok(spent))) => return governance.restore(spent),
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(_)) => "no answer in time".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    tracing::error!(
-        reason,
-        "what was spent of budgets cannot be read from the usage ledger; they begin at nothing until the next start"
-    );
 }
 
 /// The signals that mean something to the gateway, listened to for its whole life, so that none is missed between two
@@ -366,6 +341,7 @@ async fn supervise(
     signals: &mut Signals,
     upgrading: &mut Upgrading<'_>,
     before: &mut Option<UnixStream>,
+    spending: &Spending,
 ) -> End {
     let mut ticks = tokio::time::interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -381,6 +357,7 @@ async fn supervise(
             () = end_of(before) => {
                 tracing::info!("the process before has finished its calls and ended");
                 gateway.responses().share(false);
+                spending.predecessor_has_ended();
                 continue;
             }
             _ = signals.reopen.recv() => {

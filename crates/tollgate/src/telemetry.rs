@@ -7,30 +7,29 @@ use tollgate_admin::{APISIX_VERSION, statuses_of_addresses};
 use tollgate_gateway::{Gateway, health};
 use tollgate_resources::Resources;
 use tollgate_resources::model::{self, Deployment, LogPath, PrometheusAttributes, Server};
-use tollgate_telemetry::ledger::Reader;
 use tollgate_telemetry::metrics::apisix::{MetricSettings, Settings};
 use tollgate_telemetry::metrics::{CallLabels, CallMetrics, Description, observe_build, observe_process};
 use tollgate_telemetry::{AccessLog, CallSink, Metrics, Outlets, Target, Telemetry};
 
 use crate::cli::Failure;
 use crate::load::log_format;
-use crate::{loggers, otlp, own_log, usage};
+use crate::usage::{self, Kept};
+use crate::{loggers, otlp, own_log};
 
-/// Starts what a configuration wants to be told of calls. With it comes what reads the usage that is kept, if any is.
+/// Starts what a configuration wants to be told of calls. With it comes the usage that is kept, if any is.
 ///
 /// # Errors
 /// A file cannot be opened, or a thread cannot be started.
-pub fn start(resources: &Resources, deployment: &Deployment) -> Result<(Telemetry, Option<Reader>), Failure> {
+pub fn start(resources: &Resources, deployment: &Deployment) -> Result<(Telemetry, Option<Kept>), Failure> {
     let access_log = open_access_log(&resources.server)?;
     let metrics = Arc::new(Metrics::default());
     let apisix = apisix_settings(&resources.metrics, &deployment.prometheus_attributes);
     observe(&metrics, &access_log, &apisix);
     let calls = CallMetrics::new(metrics.clone(), labels(&resources.metrics));
     let mut sinks: Vec<Arc<dyn CallSink>> = vec![Arc::new(calls)];
-    let mut reader = None;
-    if let Some((ledger, opened)) = usage::begin(&resources.usage, deployment, &metrics)? {
-        sinks.push(Arc::new(ledger));
-        reader = Some(opened);
+    let kept = usage::begin(&resources.usage, deployment, &metrics)?;
+    if let Some(kept) = &kept {
+        sinks.push(Arc::new(kept.ledger.clone()));
     }
     let outlets = Outlets::new(metrics);
     let loggers = loggers::start(&resources.logging, &outlets)?;
@@ -39,7 +38,7 @@ pub fn start(resources: &Resources, deployment: &Deployment) -> Result<(Telemetr
         let traces = otlp::traces(config, telemetry.outlets())?;
         telemetry = telemetry.with_traces(traces);
     }
-    Ok((telemetry, reader))
+    Ok((telemetry, kept))
 }
 
 /// Shows which addresses of upstreams are well, under APISIX's name.

@@ -15,6 +15,15 @@ use crate::load::Loaded;
 use crate::secret_files::lookup;
 use crate::sync::Admin;
 
+/// Usage that is kept: what writes it, and what reads it.
+#[derive(Clone)]
+pub struct Kept {
+    /// What writes it.
+    pub ledger: Ledger,
+    /// What reads it.
+    pub reader: Reader,
+}
+
 /// Begins to keep usage as a configuration wants it; nothing where it wants none.
 ///
 /// A gateway that was told nothing about usage, nor where to keep its things, serves calls also where it may write nothing:
@@ -26,7 +35,7 @@ pub fn begin(
     usage: &model::Usage,
     deployment: &Deployment,
     metrics: &Metrics,
-) -> Result<Option<(Ledger, Reader)>, Failure> {
+) -> Result<Option<Kept>, Failure> {
     if usage.store == UsageStore::Off {
         return Ok(None);
     }
@@ -46,11 +55,7 @@ pub fn begin(
 ///
 /// # Errors
 /// The file cannot be used, or a newer tollgate has written it.
-fn start(
-    usage: &model::Usage,
-    deployment: &Deployment,
-    metrics: &Metrics,
-) -> Result<(Ledger, Reader), Failure> {
+fn start(usage: &model::Usage, deployment: &Deployment, metrics: &Metrics) -> Result<Kept, Failure> {
     let place = place(usage, &deployment.data_dir)?;
     let settings = Settings {
         flush_interval: Duration::from_millis(usage.flush_interval_ms),
@@ -65,7 +70,8 @@ fn start(
     let ledger =
         Ledger::start(&settings, metrics).map_err(|error| Failure::new(format!("usage.store: {error}")))?;
     tracing::info!(place = %place, "usage of calls is kept");
-    Ok((ledger, Reader::new(place)))
+    let reader = Reader::new(place);
+    Ok(Kept { ledger, reader })
 }
 
 /// Where usage is kept by a configuration.

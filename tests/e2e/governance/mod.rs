@@ -2,8 +2,10 @@
 
 mod budgets;
 mod keys;
+mod ledger;
 mod objects;
 mod playground;
+mod scope;
 mod shared;
 mod teams;
 

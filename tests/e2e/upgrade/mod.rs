@@ -4,6 +4,7 @@
 mod clients;
 mod refused;
 mod rig;
+mod spending;
 mod state;
 mod under_load;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::governance::usd_text;
-use tollgate_resources::model::{Amount, OnRedisDown, Rate, Subject};
+use tollgate_resources::model::{Amount, OnDown, Rate, Subject};
 use tollgate_store::counters::{
     Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together, Verdict,
     Windows,
@@ -337,6 +337,9 @@ impl Governed {
         if asks.is_empty() {
             return Ok(());
         }
+        if !self.budgets.is_empty() {
+            self.governance.may_count()?;
+        }
         if self.peeks {
             asks.iter_mut().for_each(|ask| ask.act = Act::Take(0));
         }
@@ -632,14 +635,14 @@ impl Governed {
                 Ok(answer) => return Ok(answer),
                 Err(unavailable) => {
                     self.governance.meters.undecided.add(1);
-                    if shared.on_down == OnRedisDown::Refuse {
-                        return Err(undecided(&unavailable));
+                    if shared.on_down == OnDown::Refuse {
+                        return Err(undecided(&format!("Redis: {unavailable}")));
                     }
                 }
             }
         }
         let answer = ask(&self.governance.own, asked).wait().await;
-        answer.map_err(|unavailable| undecided(&unavailable))
+        answer.map_err(|unavailable| undecided(&format!("Redis: {unavailable}")))
     }
 }
 

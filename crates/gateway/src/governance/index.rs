@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use tollgate_resources::Glob;
 use tollgate_resources::governance as json;
-use tollgate_resources::model::{self, Budget, KeyHash, Limit, Rate, Subject, Team, VirtualKey};
+use tollgate_resources::model::{self, Budget, KeyHash, Limit, OnDown, Rate, Subject, Team, VirtualKey};
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
 use tollgate_store::counters;
 
@@ -142,7 +142,7 @@ pub struct Key {
     pub team: Option<Arc<str>>,
     /// What counts for it, its own first; `None` where nothing does.
     pub levels: Option<Arc<[Arc<Level>]>>,
-    /// When it was used last, in seconds since 1970; 0 if it was not since the start.
+    /// When it was used last, in seconds since 1970; 0 if nobody knows.
     pub last_used: Arc<AtomicU64>,
 }
 
@@ -161,6 +161,8 @@ pub struct Index {
     pub budgets: BTreeMap<String, Arc<BudgetRule>>,
     /// Tokens that are reserved for an answer whose request sets no limit.
     pub reserve_output: Option<u64>,
+    /// What happens to calls with budgets while nobody knows what was spent before the start.
+    pub on_ledger_down: OnDown,
     /// Limits in service, by id.
     pub limits: BTreeMap<String, Arc<LimitRule>>,
 }
@@ -182,6 +184,7 @@ impl Index {
     pub fn new(source: &Source, before: &Index) -> Index {
         let mut index = Index {
             reserve_output: source.file.reserve_output,
+            on_ledger_down: source.file.on_ledger_down,
             ..Index::default()
         };
         let mut levels: HashMap<Subject, Level> = HashMap::new();

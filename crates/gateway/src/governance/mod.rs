@@ -19,19 +19,20 @@ mod told;
 mod warn;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tollgate_resources::Resources;
-use tollgate_resources::model::OnRedisDown;
+use tollgate_resources::model::OnDown;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
 use tollgate_store::counters::{Counters, Memory, Redis, Spread};
-use tollgate_telemetry::metrics::Counter;
+use tollgate_telemetry::metrics::{Counter, Gauge};
 use tollgate_telemetry::{Metrics, Outlets};
 
 use crate::clock;
+use crate::error::CallError;
 use crate::responses::redis_settings;
 use index::Source;
 use period::Period;
@@ -53,12 +54,17 @@ pub struct Governance {
     shared: ArcSwapOption<Shared>,
     meters: Meters,
     warnings: warn::Outlet,
+    /// What others have charged, as far as it is counted: by the name of a budget and the beginning of its period.
+    restored: Mutex<HashMap<(String, u64), u64>>,
+    /// Whether what others have charged is not known.
+    is_unaware: AtomicBool,
+    unaware: Gauge,
 }
 
 /// Counters that several gateways share.
 struct Shared {
     counters: Counters,
-    on_down: OnRedisDown,
+    on_down: OnDown,
     /// To see whether the configuration has changed.
     written: tollgate_resources::model::Redis,
 }
@@ -70,6 +76,7 @@ struct Meters {
     not_allowed: Counter,
     unpriced: Counter,
     undecided: Counter,
+    unaware: Counter,
 }
 
 impl Meters {
@@ -95,6 +102,10 @@ impl Meters {
                 "tollgate_governance_undecided_total",
                 "Decisions that Redis did not make, so that on_redis_down decided.",
             ),
+            unaware: counter(
+                "tollgate_governance_unaware_total",
+                "Decisions without knowing what was spent before the start, so that on_ledger_down decided.",
+            ),
         }
     }
 }
@@ -116,6 +127,14 @@ impl Governance {
             shared: ArcSwapOption::empty(),
             meters: Meters::new(metrics),
             warnings: warn::Outlet::new(outlets.clone()),
+            restored: Mutex::default(),
+            is_unaware: AtomicBool::new(false),
+            unaware: metrics.gauge(
+                "tollgate_governance_spending_unknown",
+                "1 while budgets count from nothing, because the usage ledger has not answered since the start.",
+                &[],
+                &[],
+            ),
         }
     }
 
@@ -215,10 +234,12 @@ impl Governance {
         self.source().file.clone()
     }
 
-    /// Counts what calls before this process have spent, as the ledger tells it: by the name of a budget and the beginning of
-    /// its period, in seconds since 1970. Done once, before calls come; what Redis counts, it remembers itself.
+    /// Counts what others than this process have charged, as the ledger tells it: by the name of a budget and the beginning of its
+    /// period, in seconds since 1970. What is counted already is not counted again, so this may be told again and later, while
+    /// calls are served. What Redis counts, it remembers itself.
     pub fn restore(&self, spent: impl IntoIterator<Item = (String, u64, u64)>) {
         let (now, steady) = (now_s(), clock::steady());
+        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
         let ends: HashMap<&str, _> = tollgate_resources::model::Period::WORDS
             .iter()
             .filter_map(|word| Some((*word, tollgate_resources::model::Period::find(word)?)))
@@ -227,19 +248,53 @@ impl Governance {
             let period = name.rsplit(':').next().and_then(|word| ends.get(word));
             let current = period.map(|per| Period::around(&name, *per, now));
             if let Some(current) = current.filter(|current| current.start_s == start) {
-                self.own.add(&current.key, &current.count(now), amount, steady);
+                let known = restored.entry((name, start)).or_default();
+                let more = amount.saturating_sub(*known);
+                if more > 0 {
+                    *known = amount;
+                    self.own.add(&current.key, &current.count(now), more, steady);
+                }
             }
+        }
+        drop(restored);
+        self.spending_is_known(true);
+    }
+
+    /// Says whether it is known what others have charged. While it is not, the configuration decides whether calls with budgets are
+    /// let in.
+    pub fn spending_is_known(&self, is_known: bool) {
+        self.is_unaware.store(!is_known, Ordering::Relaxed);
+        self.unaware.set(i64::from(!is_known));
+    }
+
+    /// Refuses a call with budgets of which nobody knows what others have spent, if the configuration wants that.
+    fn may_count(&self) -> Result<(), CallError> {
+        // Redis knows.
+        if !self.is_unaware.load(Ordering::Relaxed) || self.shared.load().is_some() {
+            return Ok(());
+        }
+        self.meters.unaware.add(1);
+        match self.index.load().on_ledger_down {
+            OnDown::Allow => Ok(()),
+            OnDown::Refuse => Err(refusals::undecided(
+                "the usage ledger has not answered since the start",
+            )),
         }
     }
 
-    /// When keys were used that were used since `seconds`: id and time in seconds since 1970.
-    pub fn used_since(&self, seconds: u64) -> Vec<(Arc<str>, u64)> {
+    /// Notes when keys were used that others have seen, or a process before this one: ids, and times in seconds since 1970.
+    pub fn note_used(&self, used: impl IntoIterator<Item = (String, u64)>) {
         let index = self.index.load();
-        let used = index
-            .by_id
-            .values()
-            .map(|key| (key.id.clone(), key.last_used.load(Ordering::Relaxed)));
-        used.filter(|(_, at)| *at > seconds).collect()
+        for (id, at) in used {
+            // A key may have the id of one that is gone.
+            if let Some(key) = index
+                .by_id
+                .get(id.as_str())
+                .filter(|key| key.key.created_at <= at)
+            {
+                key.last_used.fetch_max(at, Ordering::Relaxed);
+            }
+        }
     }
 
     /// What people were told last about budgets.

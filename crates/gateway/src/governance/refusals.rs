@@ -4,20 +4,19 @@ use http::StatusCode;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::governance::{time_text, usd_text};
 use tollgate_resources::model::Amount;
-use tollgate_store::counters::Unavailable;
 
 use super::call::Picked;
 use super::now_s;
 use crate::error::CallError;
 
-/// Redis cannot be asked, and the configuration says to refuse such calls.
-pub(super) fn undecided(unavailable: &Unavailable) -> CallError {
+/// What was spent cannot be told, and the configuration says to refuse such calls.
+pub(super) fn undecided(why: &str) -> CallError {
     let mut error = CallError::gateway(
         "budget_undecided",
         "whether this call fits its budgets and limits cannot be told at the moment; try again",
     );
     error.status = StatusCode::SERVICE_UNAVAILABLE;
-    error.detail = Some(format!("Redis: {unavailable}"));
+    error.detail = Some(why.to_owned());
     error.retry_after = Some(1.into());
     error
 }

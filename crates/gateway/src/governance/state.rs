@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tollgate_resources::governance::{budget_json, limit_json, time_text, usd_text};
 use tollgate_resources::model::{Amount, Rate};
 use tollgate_store::counters::{
-    Ask, Counters, Decision, Key, Limit as Count, MAX_AMOUNT, Together, Verdict, Windows,
+    Ask, Counters, Decision, Enter, Entered, Key, Limit as Count, MAX_AMOUNT, Together, Verdict, Windows,
 };
 
 use super::index::{BudgetRule, LimitRule};
@@ -63,7 +63,7 @@ impl BudgetState {
 /// How a limit stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LimitState {
-    /// What is used of it; `None` where that is not counted, as for calls at the same time.
+    /// What is used of it: for calls at the same time, how many are in now.
     pub used: Option<u64>,
     /// What is left.
     pub remaining: Option<u64>,
@@ -96,9 +96,33 @@ impl Governance {
     pub fn limit_state(&self, id: &str) -> Option<LimitState> {
         let rule = self.index().limits.get(id)?.clone();
         Some(match count_of(&rule) {
-            None => LimitState::default(),
-            Some((amount, count)) => limit_state_of(amount, self.used_blocking(rule.name.clone(), count)),
+            Err(places) => places_state_of(places, self.taken_blocking(&rule.name)),
+            Ok((amount, count)) => limit_state_of(amount, self.used_blocking(rule.name.clone(), count)),
         })
+    }
+
+    fn taken_blocking(&self, key: &Key) -> u64 {
+        if self.shared.load().is_none() {
+            return match looked_at(&self.own, key) {
+                Decision::Made(entered) => taken(&entered),
+                Decision::Later(_) => 0,
+            };
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_or(0, |runtime| runtime.block_on(self.taken(key)))
+    }
+
+    /// How many calls are in at the same time.
+    async fn taken(&self, key: &Key) -> u64 {
+        let mut entered = None;
+        if let Some(shared) = self.shared.load_full() {
+            entered = looked_at(&shared.counters, key).wait().await.ok();
+        }
+        let entered = match entered {
+            Some(entered) => Some(entered),
+            None => looked_at(&self.own, key).wait().await.ok(),
+        };
+        entered.map_or(0, |entered| taken(&entered))
     }
 
     fn used_blocking(&self, key: Key, count: Count) -> (u64, u64) {
@@ -152,8 +176,8 @@ impl Governance {
                 let mut value = limit_json(&rule.limit);
                 value.insert("state".to_owned(), {
                     let state = match count_of(rule) {
-                        None => LimitState::default(),
-                        Some((amount, count)) => {
+                        Err(places) => places_state_of(places, self.taken(&rule.name).await),
+                        Ok((amount, count)) => {
                             limit_state_of(amount, self.used(rule.name.clone(), count).await)
                         }
                     };
@@ -232,10 +256,32 @@ fn state_of(rule: &BudgetRule, used: u64) -> BudgetState {
     }
 }
 
-/// The amount and the counter of a limit in a time.
-fn count_of(rule: &LimitRule) -> Option<(u64, Count)> {
+/// Asks how many are in, and takes no place.
+fn looked_at(counters: &Counters, key: &Key) -> Decision<Vec<Entered>> {
+    let look = Enter {
+        key: key.clone(),
+        limit: 0,
+        lease_ms: 1,
+    };
+    counters.enter(vec![look], clock::steady())
+}
+
+fn taken(entered: &[Entered]) -> u64 {
+    entered.first().map_or(0, |entered| entered.taken)
+}
+
+fn places_state_of(places: u64, taken: u64) -> LimitState {
+    LimitState {
+        used: Some(taken),
+        remaining: Some(places.saturating_sub(taken)),
+        reset_ms: None,
+    }
+}
+
+/// The amount and the counter of a limit in a time; else how many may be in at the same time.
+fn count_of(rule: &LimitRule) -> Result<(u64, Count), u64> {
     match rule.limit.rate {
-        Rate::Requests(amount, window) | Rate::Tokens(amount, window) => Some((
+        Rate::Requests(amount, window) | Rate::Tokens(amount, window) => Ok((
             amount,
             Count {
                 amount: MAX_AMOUNT,
@@ -243,7 +289,7 @@ fn count_of(rule: &LimitRule) -> Option<(u64, Count)> {
                 windows: Windows::Fixed,
             },
         )),
-        Rate::Concurrent(_) => None,
+        Rate::Concurrent(places) => Err(places),
     }
 }
 

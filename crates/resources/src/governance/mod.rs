@@ -124,8 +124,7 @@ pub fn tree_mistake<'a>(teams: impl Iterator<Item = (&'a str, Option<&'a str>)>)
         let mut steps = 0;
         while let Some(next) = above {
             let Some(parent) = parents.get(next) else {
-                let text = format!("there is no team `{next}`; name one that exists, or leave `parent` out");
-                return (steps == 0).then(|| ((*id).to_owned(), text));
+                return (steps == 0).then(|| ((*id).to_owned(), no_such_parent(next)));
             };
             steps += 1;
             if next == *id || steps > MAX_DEPTH {
@@ -140,6 +139,11 @@ pub fn tree_mistake<'a>(teams: impl Iterator<Item = (&'a str, Option<&'a str>)>)
         }
     }
     None
+}
+
+/// What is said of a parent that is not there.
+pub fn no_such_parent(team: &str) -> String {
+    format!("there is no team `{team}`; name one that exists, or leave `parent` out")
 }
 
 /// How many teams may stand above one.

@@ -25,8 +25,11 @@ pub struct Governance {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
     /// What happens to calls while Redis does not answer.
-    #[serde(skip_serializing_if = "OnRedisDown::is_default")]
-    pub on_redis_down: OnRedisDown,
+    #[serde(skip_serializing_if = "OnDown::is_default")]
+    pub on_redis_down: OnDown,
+    /// What happens to calls with budgets while the usage ledger has not told since the start what was spent before.
+    #[serde(skip_serializing_if = "OnDown::is_default")]
+    pub on_ledger_down: OnDown,
     /// Who is told when a budget is used up to a share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
@@ -42,10 +45,10 @@ impl Governance {
     }
 }
 
-/// What happens to calls while Redis does not answer.
+/// What happens to calls while that does not answer which knows what was spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum OnRedisDown {
+pub enum OnDown {
     /// This gateway decides by what it has counted itself.
     #[default]
     Allow,
@@ -53,9 +56,9 @@ pub enum OnRedisDown {
     Refuse,
 }
 
-impl OnRedisDown {
+impl OnDown {
     fn is_default(&self) -> bool {
-        *self == OnRedisDown::default()
+        *self == OnDown::default()
     }
 }
 

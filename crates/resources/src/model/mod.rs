@@ -36,7 +36,7 @@ pub use ai_auth::{AiAuth, DEFAULT_KEY_HEADERS};
 pub use ai_models::{AiModels, Compat, DEFAULT_FALLBACK_STATUSES, FallbackOn, Model, OnLoss};
 pub use consumer::{Consumer, ModelAccess};
 pub use governance::{
-    Amount, Budget, FormerSecret, Governance, KeyHash, Limit, OnRedisDown, Period, Rate, Subject, Team,
+    Amount, Budget, FormerSecret, Governance, KeyHash, Limit, OnDown, Period, Rate, Subject, Team,
     VirtualKey, Webhook, Window,
 };
 pub use instance::{Dialect, Instance, Provider, SIMULATED_SCHEME, Signing, UpstreamTls};

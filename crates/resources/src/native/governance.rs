@@ -15,9 +15,7 @@ use super::units::Dollars;
 use crate::check;
 use crate::glob::Glob;
 use crate::governance::tree_mistake;
-use crate::model::{
-    Amount, Budget, Governance, Limit, OnRedisDown, Period, Rate, Subject, Team, Webhook, Window,
-};
+use crate::model::{Amount, Budget, Governance, Limit, OnDown, Period, Rate, Subject, Team, Webhook, Window};
 use crate::named::Named;
 use crate::report::Report;
 use crate::secret::SecretRef;
@@ -90,7 +88,10 @@ pub(crate) struct GovernanceEntry {
     redis: Option<RedisEntry>,
     /// What happens to calls while Redis does not answer: `allow` decides by what this gateway has counted itself, `refuse`
     /// answers 503. Default: `allow`.
-    on_redis_down: Option<OnRedisDown>,
+    on_redis_down: Option<OnDown>,
+    /// What happens to calls with budgets while the usage ledger has not told since the start what was spent before: `allow`
+    /// counts from nothing until it does, `refuse` answers 503. Default: `allow`.
+    on_ledger_down: Option<OnDown>,
     /// Who is told when a budget is used up to one of its `warn_at`.
     webhook: Option<WebhookEntry>,
     /// Tokens reserved for an answer whose request sets no limit of its own. Default: what the model can write at most, or
@@ -222,6 +223,7 @@ pub(crate) fn lower_settings(
         .as_ref()
         .and_then(|redis| lower_redis(redis, &path.key("redis"), report));
     governance.on_redis_down = entry.on_redis_down.unwrap_or_default();
+    governance.on_ledger_down = entry.on_ledger_down.unwrap_or_default();
     governance.webhook = entry.webhook.as_ref().map(|webhook| Webhook {
         url: webhook.url.clone(),
         authorization: webhook.authorization.clone(),

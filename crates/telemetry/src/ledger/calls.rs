@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::error::QueryError;
-use super::query::unknown;
+use super::query::{among, unknown};
 use super::reader::{Cell, Cells, Session};
 use super::report::{csv_line, usd};
 use super::row::Value;
@@ -27,6 +27,8 @@ pub struct Calls {
     until_ms: i64,
     /// Only calls that have these.
     only: Vec<(Column, String)>,
+    /// Only calls of these teams; `None` for all calls, also those of no team.
+    pub teams: Option<Vec<String>>,
     limit: u32,
     /// The last call of the page before.
     after: Option<(i64, String)>,
@@ -47,6 +49,7 @@ impl Calls {
             since_ms: 0,
             until_ms: i64::MAX,
             only: Vec::new(),
+            teams: None,
             limit: USUAL_LIMIT,
             after: None,
         };
@@ -142,6 +145,23 @@ impl Call {
         }))
     }
 
+    /// Forgets what was charged to other budgets than these, by their names.
+    pub fn keep_charges(&mut self, is_kept: impl Fn(&str) -> bool) {
+        let Some(cell @ Cell::Text(_)) = self.0.0.get_mut(Column::Charges as usize) else {
+            return;
+        };
+        let kept = match &cell {
+            Cell::Text(text) => serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let of_kept = |charge: &serde_json::Value| charge["budget"].as_str().is_some_and(&is_kept);
+        let kept: Vec<serde_json::Value> = kept.into_iter().filter(of_kept).collect();
+        *cell = match kept.is_empty() {
+            true => Cell::Null,
+            false => Cell::Text(serde_json::Value::from(kept).to_string()),
+        };
+    }
+
     /// What stands in a column.
     pub(super) fn value(&self, column: Column) -> Value<'_> {
         match self.0.0.get(column as usize) {
@@ -197,6 +217,9 @@ pub(super) fn list(session: &mut Session, calls: &Calls) -> Result<Vec<Call>, Qu
         parameters.push(Value::Text(text));
         conditions.push_str(&format!(" AND {} = ${}", column.name(), parameters.len()));
     }
+    if let Some(condition) = among(calls.teams.as_deref(), &mut parameters) {
+        conditions.push_str(&format!(" AND {condition}"));
+    }
     if let Some((time, id)) = &calls.after {
         parameters.push(Value::Number(*time));
         parameters.push(Value::Text(id));
@@ -215,10 +238,19 @@ pub(super) fn list(session: &mut Session, calls: &Calls) -> Result<Vec<Call>, Qu
     Ok(rows.into_iter().map(Call).collect())
 }
 
-/// Finds a call.
-pub(super) fn one(session: &mut Session, request_id: &str) -> Result<Option<Call>, QueryError> {
-    let sql = format!("SELECT {} FROM {CALLS} WHERE request_id = $1", column_names());
-    let mut rows = session.select(&sql, &[Value::Text(request_id)])?;
+/// Finds a call, of these teams if any are named.
+pub(super) fn one(
+    session: &mut Session,
+    request_id: &str,
+    teams: Option<&[String]>,
+) -> Result<Option<Call>, QueryError> {
+    let mut parameters = vec![Value::Text(request_id)];
+    let condition = among(teams, &mut parameters).map_or_else(String::new, |teams| format!(" AND {teams}"));
+    let sql = format!(
+        "SELECT {} FROM {CALLS} WHERE request_id = $1{condition}",
+        column_names()
+    );
+    let mut rows = session.select(&sql, &parameters)?;
     Ok(rows.pop().map(Call))
 }
 

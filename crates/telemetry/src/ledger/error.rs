@@ -54,6 +54,17 @@ impl From<LedgerError> for WriteError {
     }
 }
 
+/// Why it is not known what others have charged to budgets.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTold {
+    /// The store cannot be reached, or does not answer. It may be asked again.
+    #[error("{0}")]
+    Failed(String),
+    /// The ledger has ended.
+    #[error("the usage ledger has ended")]
+    Ended,
+}
+
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {

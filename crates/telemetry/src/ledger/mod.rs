@@ -2,6 +2,7 @@
 //!
 //! * [`schema`] is what is kept, the same in every store. [`sqlite`] is a file, [`postgres`] a database that many gateways share.
 //! * [`Ledger`] takes calls: [`record`] makes a [`Row`], [`writer`] writes it a little later, on a thread of its own.
+//! * [`lately`] is what calls of teams add up to while somebody watches.
 //! * [`rollup`] is what calls add up to; written in the transaction that writes the calls.
 //! * [`Reader`] answers questions ([`query`], [`report`]) on the thread that asks, beside the writer, also for another process.
 //! * [`Repricer`] computes costs of past calls anew.
@@ -10,6 +11,7 @@
 
 mod calls;
 mod error;
+mod lately;
 mod numbers;
 mod overview;
 mod postgres;
@@ -43,7 +45,8 @@ use self::writer::Writer;
 use crate::metrics::Metrics;
 
 pub use calls::{Call, Calls};
-pub use error::{LedgerError, QueryError};
+pub use error::{LedgerError, NotTold, QueryError};
+pub use lately::{Added, Lately, Member};
 pub use overview::{Overview, Percentiles, Point, Range, Timeline};
 pub use priced::priced;
 pub use query::{Group, Usage};
@@ -186,6 +189,26 @@ impl Ledger {
     /// dropped and counted.
     pub fn flush_and_stop(&self, wait: Duration) -> bool {
         self.writer.stop(wait)
+    }
+
+    /// What others than this process have charged to budgets, before it and beside it: name of the budget, beginning of its period in
+    /// seconds since 1970, and the amount. What this process charges is in none of it, whether it is written already or not.
+    /// Blocks for at most `wait`.
+    ///
+    /// # Errors
+    /// The store does not tell, or the ledger has ended.
+    pub fn charged_by_others(&self, wait: Duration) -> Result<Vec<(String, u64, u64)>, NotTold> {
+        self.writer.charged_by_others(wait)
+    }
+
+    /// Nobody will ask for that any more: what it takes to tell it is forgotten.
+    pub fn settle(&self) {
+        self.writer.settle();
+    }
+
+    /// What calls of teams add up to, for who watches.
+    pub fn lately(&self) -> Arc<Lately> {
+        self.writer.lately()
     }
 
     /// Rows lost since the start.

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use super::error::QueryError;
 use super::query::{self, Group, Usage};
 use super::reader::{Cells, Session};
+use super::report::Report;
 use super::rollup::{DAY_S, HOUR_S, Sums, floor};
 use super::row::Value;
 use super::schema::{CALLS, Column, Measure, joined};
 use super::span::parse_time;
 
 /// Upper bounds, in milliseconds, between which single calls are counted to find percentiles.
-const BOUNDS_MS: [i64; 26] = [
+pub(super) const BOUNDS_MS: [i64; 26] = [
     1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500,
     10_000, 15_000, 20_000, 30_000, 60_000, 120_000,
 ];
@@ -145,6 +146,8 @@ pub struct Overview {
     pub now: i64,
     /// Whether the sums of the time before, as long as this one, are wanted too.
     pub compares: bool,
+    /// Only calls of these teams; `None` for all calls, also those of no team.
+    pub teams: Option<Vec<String>>,
 }
 
 /// Times within which so many of a hundred calls stayed, in milliseconds.
@@ -242,22 +245,40 @@ impl Spread {
 
 const BOUNDED: usize = BOUNDS_MS.len();
 
+/// The store, and whose calls are asked for: what asks the one cannot forget the other.
+struct Asking<'a> {
+    session: &'a mut Session,
+    teams: Option<&'a [String]>,
+}
+
+impl Asking<'_> {
+    fn sums(&mut self, by: Vec<Group>, since: i64, until: i64) -> Result<Report, QueryError> {
+        let usage = Usage {
+            teams: self.teams.map(<[String]>::to_vec),
+            ..sums_by(by, since, until)
+        };
+        query::answer(self.session, &usage)
+    }
+}
+
 /// Answers a question.
 pub(super) fn answer(session: &mut Session, overview: &Overview) -> Result<Timeline, QueryError> {
+    let teams = overview.teams.as_deref();
+    let asking = &mut Asking { session, teams };
     let step = overview.range.step_s();
     let (since, until) = overview.range.around(overview.now);
     let mut timeline = match step {
-        ..HOUR_S => of_calls(session, overview.by, since, until, step)?,
-        _ => of_sums(session, overview.by, since, until, step)?,
+        ..HOUR_S => of_calls(asking, overview.by, since, until, step)?,
+        _ => of_sums(asking, overview.by, since, until, step)?,
     };
     if step < HOUR_S && timeline.total.sums.get(Measure::Calls) == 0 && until - since >= HOUR_S {
         // Single calls may not be kept any more; hours are kept longer.
-        timeline = of_sums(session, overview.by, floor(since, HOUR_S), until, HOUR_S)?;
+        timeline = of_sums(asking, overview.by, floor(since, HOUR_S), until, HOUR_S)?;
     }
     if overview.compares {
-        timeline.before = Some(sums_of(session, since - (until - since), since)?);
+        timeline.before = Some(sums_of(asking, since - (until - since), since)?);
     }
-    match add_percentiles(session, overview.by, &mut timeline) {
+    match add_percentiles(asking, overview.by, &mut timeline) {
         // The sums are right without them.
         Ok(()) | Err(QueryError::Slow(_)) => Ok(timeline),
         Err(error) => Err(error),
@@ -324,14 +345,14 @@ impl Spreads {
 }
 
 fn of_calls(
-    session: &mut Session,
+    asking: &mut Asking<'_>,
     by: Column,
     since: i64,
     until: i64,
     step: i64,
 ) -> Result<Timeline, QueryError> {
     let mut timeline = empty(since, until, step);
-    for (at, sums) in summed(session, &step_of(step), since, until)? {
+    for (at, sums) in summed(asking, &step_of(step), since, until)? {
         let at = at.parse::<i64>().unwrap_or(0) / 1000;
         let place = usize::try_from((at - since) / step).ok();
         if let Some(point) = place.and_then(|place| timeline.points.get_mut(place)) {
@@ -339,7 +360,7 @@ fn of_calls(
         }
         timeline.total.sums.add(&sums);
     }
-    for (name, sums) in summed(session, &name_of(by), since, until)? {
+    for (name, sums) in summed(asking, &name_of(by), since, until)? {
         let point = Point {
             sums,
             ..Point::default()
@@ -352,18 +373,20 @@ fn of_calls(
 
 /// Sums of single calls by `group`, which is SQL.
 fn summed(
-    session: &mut Session,
+    asking: &mut Asking<'_>,
     group: &str,
     since: i64,
     until: i64,
 ) -> Result<Vec<(String, Sums)>, QueryError> {
-    let within = [Value::Number(since * 1000), Value::Number(until * 1000)];
+    let mut within = vec![Value::Number(since * 1000), Value::Number(until * 1000)];
+    let of_teams = query::among(asking.teams, &mut within);
+    let of_teams = of_teams.map_or_else(String::new, |teams| format!(" AND {teams}"));
     let sums = joined(SUMMED.iter().map(|measure| sum(*measure).to_owned()));
     let sql = format!(
-        "SELECT {group} AS part, {sums} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2 GROUP BY 1"
+        "SELECT {group} AS part, {sums} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{of_teams} GROUP BY 1"
     );
     let read = |row: &Cells| (row.text(0).unwrap_or_default().to_owned(), read(row, 1));
-    Ok(session.select(&sql, &within)?.iter().map(read).collect())
+    Ok(asking.session.select(&sql, &within)?.iter().map(read).collect())
 }
 
 /// The step of a call as SQL: a text of milliseconds.
@@ -377,20 +400,22 @@ fn name_of(by: Column) -> String {
 
 /// Single calls by `group`, which is SQL: of each group its sums and spreads. Of [`CHOSEN_OF`] calls `chosen` are looked at.
 fn looked(
-    session: &mut Session,
+    asking: &mut Asking<'_>,
     group: &str,
     since: i64,
     until: i64,
     chosen: i64,
 ) -> Result<Vec<(String, Sums, Spreads)>, QueryError> {
-    let within = [Value::Number(since * 1000), Value::Number(until * 1000)];
+    let mut within = vec![Value::Number(since * 1000), Value::Number(until * 1000)];
+    let of_teams = query::among(asking.teams, &mut within);
+    let of_teams = of_teams.map_or_else(String::new, |teams| format!(" AND {teams}"));
     let sums = joined(SUMMED.iter().map(|measure| sum(*measure).to_owned()));
     let sample = match chosen {
         ..CHOSEN_OF => format!(" AND time_ms % {CHOSEN_OF} < {chosen}"),
         _ => String::new(),
     };
     let sql = format!(
-        "SELECT {group} AS part, {sums}, {} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{sample} GROUP BY 1",
+        "SELECT {group} AS part, {sums}, {} FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2{of_teams}{sample} GROUP BY 1",
         Spreads::selected(),
     );
     let read = |row: &Cells| {
@@ -398,7 +423,7 @@ fn looked(
         let spreads = Spreads::read(row, 1 + SUMMED.len(), &sums);
         (row.text(0).unwrap_or_default().to_owned(), sums, spreads)
     };
-    Ok(session.select(&sql, &within)?.iter().map(read).collect())
+    Ok(asking.session.select(&sql, &within)?.iter().map(read).collect())
 }
 
 /// What a row of single calls adds up to, as SQL.
@@ -429,7 +454,7 @@ fn read(row: &Cells, first: usize) -> Sums {
 }
 
 fn of_sums(
-    session: &mut Session,
+    asking: &mut Asking<'_>,
     by: Column,
     since: i64,
     until: i64,
@@ -437,7 +462,7 @@ fn of_sums(
 ) -> Result<Timeline, QueryError> {
     let mut timeline = empty(since, until, step);
     let group = if step == HOUR_S { Group::Hour } else { Group::Day };
-    let along = query::answer(session, &sums_by(vec![group], since, until))?;
+    let along = asking.sums(vec![group], since, until)?;
     let places: BTreeMap<String, usize> = (0..timeline.points.len())
         .map(|place| {
             let at = since + step * i64::try_from(place).unwrap_or(0);
@@ -451,7 +476,7 @@ fn of_sums(
         }
     }
     timeline.total.sums = along.totals;
-    let groups = query::answer(session, &sums_by(vec![Group::Key(by)], since, until))?;
+    let groups = asking.sums(vec![Group::Key(by)], since, until)?;
     let named = groups.rows.into_iter().map(|row| {
         let point = Point {
             sums: row.sums,
@@ -465,12 +490,12 @@ fn of_sums(
 }
 
 /// Finds percentiles from single calls, for as much of the time as these are kept.
-fn add_percentiles(session: &mut Session, by: Column, timeline: &mut Timeline) -> Result<(), QueryError> {
+fn add_percentiles(asking: &mut Asking<'_>, by: Column, timeline: &mut Timeline) -> Result<(), QueryError> {
     let calls = timeline.total.sums.get(Measure::Calls).max(1);
     let chosen = (LOOKED_AT.saturating_mul(CHOSEN_OF) / calls).clamp(1, CHOSEN_OF);
     let (since, until, step) = (timeline.since, timeline.until, timeline.step_s);
-    let steps = looked(session, &step_of(step), since, until, chosen)?;
-    let groups = looked(session, &name_of(by), since, until, chosen)?;
+    let steps = looked(asking, &step_of(step), since, until, chosen)?;
+    let groups = looked(asking, &name_of(by), since, until, chosen)?;
     let mut all = Spreads::NONE;
     for (at, sums, spreads) in steps {
         let at = at.parse::<i64>().unwrap_or(0) / 1000;
@@ -500,16 +525,17 @@ fn sums_by(by: Vec<Group>, since: i64, until: i64) -> Usage {
         since,
         until,
         only: Vec::new(),
+        teams: None,
     }
 }
 
 /// What a time adds up to: from single calls where it is short, so that it is cut as the time after it.
-fn sums_of(session: &mut Session, since: i64, until: i64) -> Result<Sums, QueryError> {
+fn sums_of(asking: &mut Asking<'_>, since: i64, until: i64) -> Result<Sums, QueryError> {
     if until - since > DAY_S {
-        return Ok(query::answer(session, &sums_by(Vec::new(), since, until))?.totals);
+        return Ok(asking.sums(Vec::new(), since, until)?.totals);
     }
     let mut all = Sums::default();
-    for (_, sums) in summed(session, "''", since, until)? {
+    for (_, sums) in summed(asking, "''", since, until)? {
         all.add(&sums);
     }
     Ok(all)

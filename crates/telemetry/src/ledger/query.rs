@@ -72,6 +72,8 @@ pub struct Usage {
     pub until: i64,
     /// Only calls that have these.
     pub only: Vec<(Column, String)>,
+    /// Only calls of these teams; `None` for all calls, also those of no team.
+    pub teams: Option<Vec<String>>,
 }
 
 impl Usage {
@@ -90,6 +92,7 @@ impl Usage {
             since: 0,
             until: 0,
             only: Vec::new(),
+            teams: None,
         };
         for (name, value) in parameters {
             match name {
@@ -109,6 +112,18 @@ impl Usage {
         }
         Ok(usage)
     }
+}
+
+/// The condition that a call is of one of these teams, with the parameters that it takes; nothing where all calls count.
+pub(super) fn among<'t>(teams: Option<&'t [String]>, parameters: &mut Vec<Value<'t>>) -> Option<String> {
+    let teams = teams?;
+    if teams.is_empty() {
+        return Some("1 = 0".to_owned());
+    }
+    let first = parameters.len() + 1;
+    parameters.extend(teams.iter().map(|team| Value::Text(team)));
+    let places = joined((first..=parameters.len()).map(|number| format!("${number}")));
+    Some(format!("{} IN ({places})", Column::Team.name()))
 }
 
 /// The refusal of a parameter that nobody knows.
@@ -279,23 +294,19 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
         }))
     };
     let mut parameters = vec![Value::Number(part.from), Value::Number(part.to)];
-    let mut only = String::new();
+    let mut chosen = Vec::new();
     for (column, text) in &usage.only {
         parameters.push(Value::Text(text));
-        only.push_str(if only.is_empty() {
-            " AND key IN (SELECT id FROM "
-        } else {
-            " AND "
-        });
-        if parameters.len() == 3 {
-            only.push_str(KEYS);
-            only.push_str(" WHERE ");
-        }
-        only.push_str(&format!("{} = ${}", column.name(), parameters.len()));
+        chosen.push(format!("{} = ${}", column.name(), parameters.len()));
     }
-    if !only.is_empty() {
-        only.push(')');
-    }
+    chosen.extend(among(usage.teams.as_deref(), &mut parameters));
+    let only = match chosen.is_empty() {
+        true => String::new(),
+        false => format!(
+            " AND key IN (SELECT id FROM {KEYS} WHERE {})",
+            chosen.join(" AND ")
+        ),
+    };
     let names = keys.iter().map(|column| format!("k.{}", column.name()));
     let sql = match bucket_sql {
         // Few keys have many times: they are added up before anybody asks what the keys mean.
@@ -385,6 +396,7 @@ mod tests {
             since,
             until,
             only: Vec::new(),
+            teams: None,
         };
         let (_, _, parts) = parts(&usage, kept_since);
         parts

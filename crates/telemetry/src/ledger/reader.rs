@@ -14,7 +14,7 @@ use super::postgres::Link;
 use super::query::{self, Usage};
 use super::report::Report;
 use super::row::Value;
-use super::schema::SPEND;
+use super::schema::{Column, KEYS, USED};
 use super::{Place, sqlite};
 
 /// How long one answer may take.
@@ -49,12 +49,28 @@ impl Reader {
         calls::list(&mut self.session()?, calls)
     }
 
-    /// One call; `None` if it is not kept.
+    /// One call; `None` if it is not kept, or is of none of these teams where some are named.
     ///
     /// # Errors
     /// The store cannot be read, or it takes too long.
-    pub fn call(&self, request_id: &str) -> Result<Option<Call>, QueryError> {
-        calls::one(&mut self.session()?, request_id)
+    pub fn call(&self, request_id: &str, teams: Option<&[String]>) -> Result<Option<Call>, QueryError> {
+        calls::one(&mut self.session()?, request_id, teams)
+    }
+
+    /// Whether anything is kept of calls of a team.
+    ///
+    /// # Errors
+    /// The store cannot be read, or it takes too long.
+    pub fn knows_team(&self, team: &str) -> Result<bool, QueryError> {
+        let mut session = match self.session() {
+            Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(false),
+            other => other?,
+        };
+        let sql = format!(
+            "SELECT CAST(1 AS BIGINT) FROM {KEYS} WHERE {} = $1 LIMIT 1",
+            Column::Team.name()
+        );
+        Ok(!session.select(&sql, &[Value::Text(team)])?.is_empty())
     }
 
     /// A time at a glance: how calls went along it, and by whom.
@@ -65,22 +81,23 @@ impl Reader {
         overview::answer(&mut self.session()?, overview)
     }
 
-    /// What calls have charged to budgets: name of the budget, beginning of its period in seconds since 1970, and the amount.
-    /// Nothing where there is no store yet.
+    /// When credentials were used last that were used since `since_ms`: by their ids, in milliseconds since 1970. Nothing where
+    /// there is no store yet.
     ///
     /// # Errors
     /// The store cannot be read, or it takes too long.
-    pub fn spent(&self) -> Result<Vec<(String, u64, u64)>, QueryError> {
+    pub fn used(&self, since_ms: u64) -> Result<Vec<(String, u64)>, QueryError> {
         let mut session = match self.session() {
             Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(Vec::new()),
             other => other?,
         };
-        let rows = session.select(&format!("SELECT budget, start, amount FROM {SPEND}"), &[])?;
-        let number = |row: &Cells, place| row.number(place).and_then(|number| u64::try_from(number).ok());
-        Ok(rows
-            .iter()
-            .filter_map(|row| Some((row.text(0)?.to_owned(), number(row, 1)?, number(row, 2)?)))
-            .collect())
+        let since = Value::Number(i64::try_from(since_ms).unwrap_or(i64::MAX));
+        let rows = session.select(
+            &format!("SELECT credential, at_ms FROM {USED} WHERE at_ms >= $1"),
+            &[since],
+        )?;
+        let read = |row: &Cells| Some((row.text(0)?.to_owned(), u64::try_from(row.number(1)?).ok()?));
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     pub(super) fn session(&self) -> Result<Session, QueryError> {

@@ -152,6 +152,19 @@ pub(super) fn spent<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTre
     spent
 }
 
+/// When credentials were used last: by their ids, in milliseconds since 1970.
+pub(super) fn used<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTreeMap<&'r str, i64> {
+    let mut used = BTreeMap::new();
+    for row in rows {
+        let credential = cut(row.text_of(Column::Credential), KEY_TEXT);
+        if !credential.is_empty() {
+            let last = used.entry(credential).or_insert(0);
+            *last = row.number_of(Column::Time).max(*last);
+        }
+    }
+    used
+}
+
 /// The same by day.
 pub(super) fn by_day(hours: &BTreeMap<i64, Sums>) -> BTreeMap<i64, Sums> {
     let mut days = BTreeMap::<i64, Sums>::new();

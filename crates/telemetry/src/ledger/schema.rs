@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// Version of the tables that this program reads and writes.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// Bytes of a text that roll-ups are grouped by; longer ones are cut. Ten of them fit into an index of PostgreSQL.
 pub(super) const KEY_TEXT: usize = 200;
@@ -27,6 +27,8 @@ pub(super) const HOURS: &str = "tollgate_usage_hours";
 pub(super) const DAYS: &str = "tollgate_usage_days";
 /// The table of what calls have charged to budgets.
 pub(super) const SPEND: &str = "tollgate_spend";
+/// The table of when credentials were used last.
+pub(super) const USED: &str = "tollgate_used";
 /// The table that tells the version of the others.
 pub(super) const LEDGER: &str = "tollgate_ledger";
 
@@ -204,7 +206,7 @@ pub(super) enum Dialect {
 impl Dialect {
     /// The statements that bring the tables from one version to the next: the first makes version 1, and so on.
     pub(super) fn migrations(self) -> Vec<String> {
-        vec![self.first_version(), self.second_version()]
+        vec![self.first_version(), self.second_version(), third_version()]
     }
 
     fn first_version(self) -> String {
@@ -301,6 +303,16 @@ impl Dialect {
         );
         sql
     }
+}
+
+/// When credentials were used last. What was before is known to the hour.
+fn third_version() -> String {
+    let credential = Column::Credential.name();
+    format!(
+        "CREATE TABLE {USED} (\n  credential TEXT NOT NULL PRIMARY KEY,\n  at_ms BIGINT NOT NULL);\n\
+         INSERT INTO {USED} SELECT k.{credential}, MAX(u.start) * 1000 FROM {HOURS} u JOIN {KEYS} k ON k.id = u.key \
+         WHERE k.{credential} <> '' GROUP BY k.{credential};\n"
+    )
 }
 
 /// The names of the columns of a call, with commas between them.

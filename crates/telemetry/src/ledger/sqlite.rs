@@ -13,11 +13,11 @@ use rusqlite::{
 };
 
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent};
+use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent, used};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, SPEND, VERSION,
-    add_to, column_names, joined, key_names, measure_names,
+    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, SPEND, USED,
+    VERSION, add_to, column_names, joined, key_names, measure_names,
 };
 use super::store::{Cutoffs, Store};
 
@@ -91,6 +91,14 @@ impl Store for Sqlite {
             return Ok(false);
         };
         prune(connection, cutoffs, most).map_err(|error| self.write_error(error))
+    }
+
+    fn spent(&mut self) -> Result<Vec<(String, i64, i64)>, WriteError> {
+        let (connection, _) = match &mut self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(open_identified(&self.path)?),
+        };
+        all_spent(connection).map_err(|error| self.write_error(error))
     }
 }
 
@@ -315,6 +323,7 @@ fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::
     let hourly = add_up(new.iter().copied());
     add_sums(&transaction, sql, &hourly)?;
     add_spent(&transaction, &spent(new.iter().copied()))?;
+    note_used(&transaction, &used(new.iter().copied()))?;
     transaction.commit()?;
     Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
 }
@@ -327,6 +336,12 @@ fn give_way(number: usize) {
     }
 }
 
+fn all_spent(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, i64)>> {
+    let mut ask = connection.prepare(&format!("SELECT budget, start, amount FROM {SPEND}"))?;
+    let rows = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}
+
 fn add_spent(transaction: &Transaction<'_>, spent: &BTreeMap<(String, i64), i64>) -> rusqlite::Result<()> {
     let mut add = transaction.prepare_cached(&format!(
         "INSERT INTO {SPEND} (budget, start, amount) VALUES (?1, ?2, ?3) ON CONFLICT (budget, start) DO UPDATE SET \
@@ -334,6 +349,17 @@ fn add_spent(transaction: &Transaction<'_>, spent: &BTreeMap<(String, i64), i64>
     ))?;
     for ((budget, start), amount) in spent {
         add.execute((budget, start, amount))?;
+    }
+    Ok(())
+}
+
+fn note_used(transaction: &Transaction<'_>, used: &BTreeMap<&str, i64>) -> rusqlite::Result<()> {
+    let mut note = transaction.prepare_cached(&format!(
+        "INSERT INTO {USED} (credential, at_ms) VALUES (?1, ?2) ON CONFLICT (credential) DO UPDATE SET \
+         at_ms = MAX({USED}.at_ms, excluded.at_ms)"
+    ))?;
+    for (credential, at_ms) in used {
+        note.execute((credential, at_ms))?;
     }
     Ok(())
 }
@@ -412,6 +438,10 @@ fn prune(connection: &mut Connection, cutoffs: &Cutoffs, most: u32) -> rusqlite:
     transaction.execute(
         &format!("DELETE FROM {SPEND} WHERE start > 0 AND start < ?1"),
         [cutoffs.days_s],
+    )?;
+    transaction.execute(
+        &format!("DELETE FROM {USED} WHERE at_ms < ?1"),
+        [cutoffs.days_s.saturating_mul(1000)],
     )?;
     let hours = remove(HOURS, cutoffs.hours_s)?;
     let days = remove(DAYS, cutoffs.days_s)?;

@@ -22,4 +22,7 @@ pub(super) trait Store: Send {
     /// Removes some of what is not kept any longer: at most so many calls, an hour and a day of roll-ups. Returns whether
     /// there may be more.
     fn prune(&mut self, cutoffs: &Cutoffs, most: u32) -> Result<bool, WriteError>;
+
+    /// What all calls that are kept have charged to budgets: name, beginning of the period, and amount.
+    fn spent(&mut self) -> Result<Vec<(String, i64, i64)>, WriteError>;
 }

@@ -4,14 +4,20 @@
 //! wait. A round takes what waits and writes it, [`BATCH`] rows to a transaction. What cannot be written now is tried again, the
 //! same rows, with growing pauses; meanwhile the shards fill up and then drop. So a row is on the disk at the latest one
 //! interval and the time of one round after its call has ended, while the store takes rows at all.
+//!
+//! The thread also tells what others have charged to budgets: all that is kept, less what it has written itself ([`Charged`]).
+//! Between two of its own transactions nobody is in doubt about either.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Settings;
-use super::error::WriteError;
+use super::error::{NotTold, WriteError};
+use super::lately::Lately;
 use super::numbers::Numbers;
+use super::rollup::spent;
 use super::row::Row;
 use super::store::{Cutoffs, Store};
 use crate::report::Reporter;
@@ -40,6 +46,7 @@ pub(super) struct Writer {
 
 struct Shared {
     shards: Shards,
+    lately: Arc<Lately>,
     numbers: Numbers,
     requests: Mutex<Requests>,
     /// Told when `requests` holds something for the thread.
@@ -59,10 +66,52 @@ struct Requests {
     flushes_asked: u64,
     /// How many of them are done.
     flushes_done: u64,
+    /// Whether somebody wants to know what others have charged.
+    others: Others,
+    /// Whether nobody will want to know any more.
+    is_settled: bool,
     /// Whether the thread has ended.
     has_ended: bool,
     /// Whether it has written everything by then.
     has_written_all: bool,
+}
+
+/// A question what others have charged to budgets.
+#[derive(Debug, Default)]
+enum Others {
+    #[default]
+    Nobody,
+    Asked,
+    Told(Vec<Charge>),
+    Failed(String),
+}
+
+/// What was charged: name of the budget, beginning of its period in seconds since 1970, and the amount.
+pub(super) type Charge = (String, u64, u64);
+
+/// What this thread has written of charges.
+#[derive(Default)]
+struct Charged(BTreeMap<(String, i64), i64>);
+
+impl Charged {
+    /// Remembers rows that are in the store, each once, whether this try has written them or one whose answer was lost: nobody
+    /// else has calls of these ids.
+    fn note(&mut self, rows: &[Row<'_>]) {
+        for (budget, amount) in spent(rows.iter()) {
+            *self.0.entry(budget).or_default() += amount;
+        }
+    }
+
+    /// What others have charged, of all that is kept.
+    fn others(&self, all: Vec<(String, i64, i64)>) -> Vec<Charge> {
+        let others = all.into_iter().filter_map(|(budget, start, amount)| {
+            let key = (budget, start);
+            let own = self.0.get(&key).copied().unwrap_or(0);
+            let start = u64::try_from(start).ok()?;
+            Some((key.0, start, u64::try_from(amount.saturating_sub(own)).ok()?))
+        });
+        others.collect()
+    }
 }
 
 impl Writer {
@@ -73,6 +122,7 @@ impl Writer {
     ) -> std::io::Result<Writer> {
         let shared = Arc::new(Shared {
             shards: Shards::with_total(settings.max_waiting_bytes, FULL_ENOUGH),
+            lately: Arc::default(),
             numbers,
             requests: Mutex::new(Requests::default()),
             asked: Condvar::new(),
@@ -88,6 +138,7 @@ impl Writer {
             errors: 0,
             failures: 0,
             prune_at: None,
+            charged: Some(Charged::default()),
         };
         let thread = thread::Builder::new()
             .name("usage-ledger".to_owned())
@@ -124,6 +175,30 @@ impl Writer {
         requests.flushes_done >= mine || (requests.has_ended && requests.has_written_all)
     }
 
+    /// What others have charged to budgets, or why the store does not tell.
+    pub(super) fn charged_by_others(&self, wait: Duration) -> Result<Vec<Charge>, NotTold> {
+        self.shared.ask(|requests| requests.others = Others::Asked);
+        let is_waiting =
+            |requests: &mut Requests| matches!(requests.others, Others::Asked) && !requests.has_ended;
+        let requests = self.shared.requests();
+        let (mut requests, _) = self
+            .shared
+            .answered
+            .wait_timeout_while(requests, wait, is_waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut requests.others) {
+            Others::Told(charges) => Ok(charges),
+            Others::Failed(reason) => Err(NotTold::Failed(reason)),
+            _ if requests.has_ended => Err(NotTold::Ended),
+            Others::Asked | Others::Nobody => Err(NotTold::Failed("no answer in time".to_owned())),
+        }
+    }
+
+    /// Nobody will ask what others have charged.
+    pub(super) fn settle(&self) {
+        self.shared.ask(|requests| requests.is_settled = true);
+    }
+
     /// Writes what waits, for at most `wait`, and ends the thread; returns whether all was written.
     pub(super) fn stop(&self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
@@ -142,6 +217,11 @@ impl Writer {
             let _ = thread.join();
         }
         has_written_all
+    }
+
+    /// What calls of teams add up to, for who watches.
+    pub(super) fn lately(&self) -> Arc<Lately> {
+        self.shared.lately.clone()
     }
 
     /// Rows dropped since the start.
@@ -188,6 +268,8 @@ struct Work {
     failures: u32,
     /// When what is old is looked for again; `None` for at once.
     prune_at: Option<Instant>,
+    /// `None` when nobody will ask any more.
+    charged: Option<Charged>,
 }
 
 impl Work {
@@ -221,8 +303,39 @@ impl Work {
             if all {
                 self.prune();
             }
+            let has_told = !all || self.tell_others();
             self.tell();
-            self.wait(began, all);
+            self.wait(began, all && has_told);
+        }
+    }
+
+    /// Answers who wants to know what others have charged. Returns whether that could be told.
+    fn tell_others(&mut self) -> bool {
+        let (is_asked, is_settled) = {
+            let requests = self.shared.requests();
+            (matches!(requests.others, Others::Asked), requests.is_settled)
+        };
+        if is_settled {
+            self.charged = None;
+        }
+        let Some(charged) = self.charged.as_ref().filter(|_| is_asked) else {
+            return true;
+        };
+        match self.store.spent() {
+            Ok(all) => {
+                self.shared.requests().others = Others::Told(charged.others(all));
+                self.shared.answered.notify_all();
+                true
+            }
+            Err(error) => {
+                self.errors += 1;
+                self.failures = self.failures.saturating_add(1);
+                self.shared.numbers.errors.add(1);
+                self.reporter.remember(&error);
+                self.shared.requests().others = Others::Failed(error.to_string());
+                self.shared.answered.notify_all();
+                false
+            }
         }
     }
 
@@ -264,8 +377,14 @@ impl Work {
                 return Ok(());
             }
             let began = Instant::now();
-            let lost = write_rows(self.store.as_mut(), &rows, &self.shared.numbers)?;
+            let lost = write_rows(
+                self.store.as_mut(),
+                &rows,
+                &self.shared.numbers,
+                &mut self.charged,
+            )?;
             self.shared.numbers.took(began.elapsed());
+            self.shared.lately.add(&rows);
             if let Some(reason) = lost.reason {
                 self.errors += 1;
                 self.shared.numbers.errors.add(1);
@@ -317,7 +436,9 @@ impl Work {
         let wait = next.saturating_duration_since(Instant::now());
         let requests = self.shared.requests();
         let is_idle = |requests: &mut Requests| {
-            let hurries = all && (requests.round || requests.flushes_asked > requests.flushes_done);
+            let is_asked =
+                requests.flushes_asked > requests.flushes_done || matches!(requests.others, Others::Asked);
+            let hurries = all && (requests.round || is_asked);
             requests.stop.is_none() && !hurries
         };
         let _awake = self.shared.asked.wait_timeout_while(requests, wait, is_idle);
@@ -356,10 +477,18 @@ struct Lost {
 }
 
 /// Writes rows. One that the store refuses for ever is left out, so that it does not keep the others waiting.
-fn write_rows(store: &mut dyn Store, rows: &[Row<'_>], numbers: &Numbers) -> Result<Lost, WriteError> {
+fn write_rows(
+    store: &mut dyn Store,
+    rows: &[Row<'_>],
+    numbers: &Numbers,
+    charged: &mut Option<Charged>,
+) -> Result<Lost, WriteError> {
     match store.write(rows) {
         Ok(new) => {
             numbers.rows.add(new);
+            if let Some(charged) = charged {
+                charged.note(rows);
+            }
             Ok(Lost::default())
         }
         Err(WriteError::Never(reason)) if rows.len() < 2 => Ok(Lost {
@@ -368,8 +497,8 @@ fn write_rows(store: &mut dyn Store, rows: &[Row<'_>], numbers: &Numbers) -> Res
         }),
         Err(WriteError::Never(_)) => {
             let (first, second) = rows.split_at(rows.len() / 2);
-            let first = write_rows(store, first, numbers)?;
-            let second = write_rows(store, second, numbers)?;
+            let first = write_rows(store, first, numbers, charged)?;
+            let second = write_rows(store, second, numbers, charged)?;
             Ok(Lost {
                 rows: first.rows + second.rows,
                 reason: second.reason.or(first.reason),

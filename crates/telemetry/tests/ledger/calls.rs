@@ -52,14 +52,14 @@ fn check(place: &Place) {
     let next = page.next(&found).unwrap();
     assert_eq!(chosen(&[("limit", "2"), ("after", &next)]), "one");
 
-    let one = reader.call("one").unwrap().unwrap();
+    let one = reader.call("one", None).unwrap().unwrap();
     let told: Value = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
     assert_eq!(told["usage"], json!({"prompt_tokens": 10, "b": [1]}));
     assert_eq!(told["attempts"], json!([]));
     assert_eq!(told["cost_usd"], "0.001500");
     assert_eq!(told["losses"], Value::Null);
     assert!(told["time"].as_str().unwrap().ends_with('Z'));
-    assert!(reader.call("nobody").unwrap().is_none());
+    assert!(reader.call("nobody", None).unwrap().is_none());
 
     let report = reader
         .usage(&usage(&[("by", "consumer,model"), ("since", "1h")]))

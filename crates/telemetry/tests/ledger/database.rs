@@ -152,3 +152,41 @@ fn an_address_that_cannot_be_read_is_told_without_its_password() {
         assert!(!text.contains("secret"), "{text}");
     }
 }
+
+#[test]
+fn a_database_of_the_first_version_is_brought_to_this_one_with_all_that_is_in_it() {
+    let server = PostgresServer::start(&[]);
+    server.sql(include_str!("first_version.sql"));
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    // Several gateways of a new version may come at once.
+    let (ledger, _) = open(&place);
+    let (other, _) = open(&place);
+    let reader = Reader::new(place.clone());
+    let kept = reader.call("second", None).unwrap().unwrap();
+    assert_eq!(kept.text(Column::Consumer), Some("alice"));
+    assert_eq!(kept.text(Column::Team), None);
+    let mut row = call("third", "alice", "gpt-5", now_ms());
+    row.text(Column::Credential, "key-8");
+    row.text(Column::Team, "search");
+    row.text(
+        Column::Charges,
+        r#"[{"budget":"b:usd:total","start":0,"amount":1500}]"#,
+    );
+    ledger.append(&row);
+    other.append(&call("fourth", "bob", "gpt-5", now_ms()));
+    assert!(ledger.flush(PATIENCE) && other.flush(PATIENCE));
+    let report = ask(&place, "consumer,team");
+    assert_eq!(sums(&report, &["alice", ""]).get(Measure::Calls), 2);
+    assert_eq!(sums(&report, &["alice", ""]).get(Measure::CostMicroUsd), 3000);
+    assert_eq!(sums(&report, &["alice", "search"]).get(Measure::Calls), 1);
+    assert_eq!(report.totals.get(Measure::Calls), 4);
+    assert_eq!(
+        other.charged_by_others(PATIENCE).unwrap(),
+        [("b:usd:total".to_owned(), 0, 1500)]
+    );
+    // Of what was before, the hour is known.
+    let used = reader.used(0).unwrap();
+    let of = |id: &str| used.iter().find(|(credential, _)| credential == id).unwrap().1;
+    assert_eq!(of("key-7") % 3_600_000, 0);
+    assert!(of("key-8") > of("key-7"));
+}

@@ -12,6 +12,7 @@ mod kill;
 mod overview;
 mod reprice;
 mod retention;
+mod teams;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -31,6 +31,7 @@ fn check(place: &Place) {
             by,
             now: now / 1000,
             compares: true,
+            teams: None,
         };
         reader.overview(&overview).unwrap()
     };

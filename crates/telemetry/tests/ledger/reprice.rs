@@ -50,7 +50,7 @@ fn check(place: &Place) {
     assert_eq!(report.totals.get(Measure::Calls), 1502);
     assert_eq!(report.totals.get(Measure::UnpricedCalls), 0);
     assert_eq!(sums(&report, &["team-b"]).get(Measure::CostMicroUsd), 77);
-    let kept = Reader::new(place.clone()).call("unknown").unwrap().unwrap();
+    let kept = Reader::new(place.clone()).call("unknown", None).unwrap().unwrap();
     assert_eq!(kept.number(Column::CostMicroUsd), Some(77));
     assert_eq!(kept.text(Column::PricePack), Some("next"));
 

@@ -33,7 +33,7 @@ fn check(place: &Place) {
     assert!(ledger.flush_and_stop(PATIENCE));
 
     let reader = Reader::new(place.clone());
-    let kept = |id: &str| reader.call(id).unwrap().is_some();
+    let kept = |id: &str| reader.call(id, None).unwrap().is_some();
     assert!(kept("today") && !kept("old") && !kept("older") && !kept("oldest"));
     assert_eq!(ask(place, "hour").rows.len(), 2);
     let days = ask(place, "day");

@@ -9,11 +9,11 @@ use tollgate_gateway::{Change, Gateway};
 use tollgate_resources::model::{Admin, ConfigProvider, Deployment};
 use tollgate_resources::objects::ObjectKey;
 use tollgate_store::Store;
-use tollgate_telemetry::ledger::Reader;
 
 use super::sockets::Sockets;
 use crate::administration::{self, Administration, Keys};
 use crate::cli::Failure;
+use crate::usage::Kept;
 
 /// How long requests of clients that have just connected to the Admin API are waited for.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -24,8 +24,8 @@ pub struct AdminSettings {
     pub admin: Admin,
     /// The keys of it, which are not made up again.
     pub keys: Keys,
-    /// Where usage is read.
-    pub usage: Option<Reader>,
+    /// Usage that is kept.
+    pub usage: Option<Kept>,
     /// What the gateway is.
     pub node: Arc<Node>,
 }

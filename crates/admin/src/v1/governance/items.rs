@@ -11,6 +11,7 @@ use tollgate_resources::model::Subject;
 use tollgate_resources::objects::{Kind, Object, ObjectKey};
 use tollgate_store::Store;
 
+use super::scope::Scope;
 use crate::admin::{Admin, DataPlane};
 use crate::v1::Problem;
 
@@ -207,7 +208,11 @@ pub(super) fn new_id(kind: Kind, body: &Map<String, Value>, store: &Store) -> Re
                 Kind::Limit => "limit",
                 _ => "key",
             };
-            Ok(format!("{letter}-{}", store.revision() + 1))
+            let id = |number: u64| format!("{letter}-{number}");
+            let is_free = |number: &u64| store.get(&ObjectKey::new(kind, id(*number))).is_none();
+            // Somebody may have chosen such an id.
+            let number = (store.revision() + 1..).find(is_free);
+            Ok(id(number.unwrap_or(u64::MAX)))
         }
         Some(_) => Err(Problem::invalid("id", "`id` must be text")),
     }
@@ -219,10 +224,19 @@ pub(super) fn checked(
     value: &Map<String, Value>,
     store: &Store,
     index: &Index,
+    scope: &Scope<'_>,
 ) -> Result<Map<String, Value>, Problem> {
     match kind {
         Kind::Team => {
             let team = own::team(value)?;
+            if let Some(parent) = team
+                .parent
+                .as_deref()
+                .filter(|parent| !scope.covers(Some(parent)))
+            {
+                // As if it was not there.
+                return Err(Problem::invalid("parent", own::no_such_parent(parent)));
+            }
             let others = index.teams.values().filter(|other| other.id != team.id);
             let teams = others.chain([&team]);
             let parents = teams.map(|team| (team.id.as_str(), team.parent.as_deref()));
@@ -233,19 +247,19 @@ pub(super) fn checked(
         }
         Kind::Budget => {
             let budget = own::budget(value)?;
-            refer(&budget.subject, store, index)?;
+            refer(&budget.subject, store, index, scope)?;
             Ok(own::budget_json(&budget))
         }
         _ => {
             let limit = own::limit(value)?;
-            refer(&limit.subject, store, index)?;
+            refer(&limit.subject, store, index, scope)?;
             Ok(own::limit_json(&limit))
         }
     }
 }
 
 /// Refuses a subject that is not there.
-fn refer(subject: &Subject, store: &Store, index: &Index) -> Result<(), Problem> {
+fn refer(subject: &Subject, store: &Store, index: &Index, scope: &Scope<'_>) -> Result<(), Problem> {
     let (is_there, list) = match subject {
         Subject::All => (true, ""),
         Subject::Team(id) => (index.teams.contains_key(id), "teams"),
@@ -254,7 +268,9 @@ fn refer(subject: &Subject, store: &Store, index: &Index) -> Result<(), Problem>
         Subject::Consumer(name) if name == Guest::CONSUMER => (true, ""),
         Subject::Consumer(name) => (is_consumer(name, store, index), "consumers"),
     };
-    match is_there {
+    // What may be spent by all, everybody knows to be there; writing it is refused.
+    let is_seen = *subject == Subject::All || scope.reaches(subject);
+    match is_there && is_seen {
         true => Ok(()),
         false => Err(Problem::invalid(
             "for",
@@ -266,6 +282,20 @@ fn refer(subject: &Subject, store: &Store, index: &Index) -> Result<(), Problem>
 /// Whether there is a consumer of this name.
 pub(super) fn is_consumer(name: &str, store: &Store, index: &Index) -> bool {
     index.consumers.contains_key(name) || store.get(&ObjectKey::new(Kind::Consumer, name)).is_some()
+}
+
+/// Whether something belongs to a team of this id, also if there is none.
+pub(super) fn is_team(id: &str, store: &Store, index: &Index) -> bool {
+    let objects = |kind: Kind| store.list(kind).into_iter();
+    let subject = format!("team/{id}");
+    index.teams.contains_key(id)
+        || index.consumers.values().flatten().any(|team| **team == *id)
+        || objects(Kind::Consumer).any(|object| team_of_object(&object.value).as_deref() == Some(id))
+        || objects(Kind::VirtualKey).any(|object| text(&object.value, "team") == id)
+        || objects(Kind::Team).any(|object| text(&object.value, "parent") == id)
+        || objects(Kind::Budget)
+            .chain(objects(Kind::Limit))
+            .any(|object| text(&object.value, "for") == subject)
 }
 
 /// What uses an object, so that it cannot go.

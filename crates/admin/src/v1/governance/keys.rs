@@ -10,7 +10,7 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 use tollgate_gateway::governance::{Governance, hash_of};
 use tollgate_resources::governance as own;
-use tollgate_resources::model::{FormerSecret, VirtualKey};
+use tollgate_resources::model::{FormerSecret, Subject, VirtualKey};
 use tollgate_resources::objects::{Kind, Object, ObjectKey, patch};
 use tollgate_store::Change;
 use zeroize::Zeroizing;
@@ -118,7 +118,8 @@ impl<D: DataPlane> Admin<D> {
         patch::merge(&mut value, body);
         let read = own::virtual_key(&value)?;
         if let Some(consumer) = &read.consumer
-            && !items::is_consumer(consumer, &self.store, &index)
+            && !(items::is_consumer(consumer, &self.store, &index)
+                && scope.reaches(&Subject::Consumer(consumer.clone())))
         {
             return Err(Problem::invalid(
                 "consumer",
@@ -128,7 +129,7 @@ impl<D: DataPlane> Admin<D> {
             ));
         }
         if let Some(team) = &read.team
-            && !index.teams.contains_key(team)
+            && !(index.teams.contains_key(team) && scope.covers(Some(team)))
         {
             return Err(Problem::invalid(
                 "team",
@@ -246,7 +247,11 @@ impl<D: DataPlane> Admin<D> {
             let _writing = admin.writing.lock().await;
             let before = admin.store.get(&key).ok_or_else(|| unknown(key.kind, &key.id))?;
             let index = governance.index();
-            Scope::of(&actor, &index, &admin.store).may_write(Kind::VirtualKey, &before.value)?;
+            let scope = Scope::of(&actor, &index, &admin.store);
+            if !scope.sees(Kind::VirtualKey, &before.value) {
+                return Err(unknown(key.kind, &key.id));
+            }
+            scope.may_write(Kind::VirtualKey, &before.value)?;
             if let Some(condition) = condition {
                 condition.check(Some(&before))?;
             }

@@ -21,6 +21,7 @@ use tollgate_resources::objects::{Kind, Object, ObjectKey, patch};
 use tollgate_store::Change;
 
 pub(super) use describe::describe;
+pub(crate) use scope::Reach;
 
 use super::{Asked, Problem};
 use crate::actor::Actor;
@@ -28,7 +29,8 @@ use crate::admin::{Admin, DataPlane};
 use crate::answer::Answer;
 use crate::condition::Condition;
 use crate::errors::Refusal;
-use items::Item;
+use crate::usage;
+use items::{Item, text};
 use scope::Scope;
 
 /// Items of a list where nothing is said, and at most.
@@ -211,6 +213,14 @@ impl<D: DataPlane> Admin<D> {
                 _ => {}
             }
         }
+        let is_chosen = id.is_none() && body.get("id").is_some_and(|id| !id.is_null());
+        // Asked before others are kept waiting. Only who may not see everything must not find what a team before has left.
+        let has_called = match (self.data_plane.usage(), text(&body, "id").to_owned()) {
+            (Some(reader), id) if is_chosen && kind == Kind::Team && !asked.actor.reads_all() => {
+                usage::blocking(&self.asking, move || reader.knows_team(&id)).await?
+            }
+            _ => false,
+        };
         let (admin, actor) = (Arc::clone(self), asked.actor.clone());
         let id = id.map(str::to_owned);
         let write = async move {
@@ -222,6 +232,7 @@ impl<D: DataPlane> Admin<D> {
             body.insert("id".to_owned(), id.clone().into());
             let key = ObjectKey::new(kind, id.as_str());
             let before = admin.store.get(&key);
+            admin.may_name(&actor, &method, &key, is_chosen, has_called, &governance)?;
             if governance.is_in_file(kind, &id) {
                 return Err(Problem::conflict(
                     "in_file",
@@ -249,6 +260,52 @@ impl<D: DataPlane> Admin<D> {
         self.finish(write).await?
     }
 
+    /// What is somebody else's is not there for an administrator of teams, nor may it be taken by giving something its name.
+    fn may_name(
+        &self,
+        actor: &Actor,
+        method: &Method,
+        key: &ObjectKey,
+        is_chosen: bool,
+        has_called: bool,
+        governance: &Governance,
+    ) -> Result<(), Problem> {
+        let index = governance.index();
+        let scope = Scope::of(actor, &index, &self.store);
+        if !scope.is_limited() {
+            return Ok(());
+        }
+        let item = self.items(key.kind, governance).into_iter();
+        let item = item.into_iter().find(|item| item.id() == key.id);
+        let is_seen = item.is_some_and(|item| scope.sees(key.kind, &item.value));
+        if *method != Method::POST {
+            // Whether a new one may have this id would tell whether somebody has it.
+            return if is_seen {
+                Ok(())
+            } else {
+                Err(unknown(key.kind, &key.id))
+            };
+        }
+        if !is_chosen || is_seen {
+            return Ok(());
+        }
+        if key.kind != Kind::Team {
+            return Err(Problem::invalid(
+                "id",
+                "leave `id` out: an administrator of teams is given one; `name` is for people",
+            ));
+        }
+        let is_of_another =
+            self.settings.administers(&key.id) || items::is_team(&key.id, &self.store, &index);
+        if is_of_another || has_called {
+            return Err(Problem::conflict(
+                "taken",
+                format!("the id `{}` is or was used; choose another `id`", key.id),
+            ));
+        }
+        Ok(())
+    }
+
     async fn put_own(
         self: &Arc<Self>,
         actor: &Actor,
@@ -271,7 +328,7 @@ impl<D: DataPlane> Admin<D> {
         if let Some(before) = &before {
             scope.may_write(key.kind, &before.value)?;
         }
-        let value = items::checked(key.kind, &value, &self.store, &index)?;
+        let value = items::checked(key.kind, &value, &self.store, &index, &scope)?;
         scope.may_write(key.kind, &value)?;
         let expected = vec![(key.clone(), before.as_ref().map(|before| before.modified_index))];
         let status = match before {
@@ -346,6 +403,18 @@ impl<D: DataPlane> Admin<D> {
         budgets
             .chain(self.store.list(Kind::Limit))
             .filter(move |object| object.value.get("for").and_then(Value::as_str) == Some(subject.as_str()))
+    }
+
+    /// The calls that somebody is told of.
+    pub(crate) fn reach(&self, actor: &Actor) -> Reach {
+        match self.data_plane.governance() {
+            Some(governance) => Scope::of(actor, &governance.index(), &self.store).reach(),
+            // A node that serves no calls knows no teams below.
+            None => Reach {
+                teams: actor.scope().map(<[String]>::to_vec),
+                ..Reach::default()
+            },
+        }
     }
 
     fn consumers(

@@ -1,4 +1,7 @@
-//! What an administrator of teams may see and change: what belongs to its teams, and to the teams below them.
+//! What an administrator of teams may see and change: what belongs to its teams, and to the teams below them. What belongs to
+//! others is not there, as far as it can tell.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use tollgate_gateway::governance::Index;
@@ -9,6 +12,15 @@ use tollgate_store::Store;
 use super::items::{team_of_object, text};
 use crate::actor::Actor;
 use crate::v1::Problem;
+
+/// Which calls somebody is told of, and what of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    /// The teams whose calls they are; `None` for all calls.
+    pub(crate) teams: Option<Vec<String>>,
+    /// The names under which budgets are charged that may be told.
+    pub(crate) budgets: BTreeSet<String>,
+}
 
 /// What somebody may see and change.
 pub(super) struct Scope<'a> {
@@ -24,6 +36,28 @@ impl<'a> Scope<'a> {
             teams: actor.scope(),
             index,
             store,
+        }
+    }
+
+    /// Whether there is anything that may not be seen.
+    pub(super) fn is_limited(&self) -> bool {
+        self.teams.is_some()
+    }
+
+    /// The calls that may be told.
+    pub(super) fn reach(&self) -> Reach {
+        let Some(own) = self.teams else {
+            return Reach::default();
+        };
+        // One that is gone may still have calls.
+        let mut teams: BTreeSet<String> = own.iter().cloned().collect();
+        let below = self.index.teams.keys().filter(|team| self.covers(Some(team)));
+        teams.extend(below.cloned());
+        let budgets = self.index.budgets.values();
+        let seen = budgets.filter(|rule| self.reaches(&rule.budget.subject));
+        Reach {
+            teams: Some(teams.into_iter().collect()),
+            budgets: seen.map(|rule| rule.name.clone()).collect(),
         }
     }
 
@@ -55,15 +89,23 @@ impl<'a> Scope<'a> {
                     None => self.covers(of_consumer().as_deref()),
                 }
             }
-            _ => match Subject::parse(text(value, "for")) {
-                Some(Subject::Team(id)) => self.covers(Some(&id)),
-                Some(Subject::Consumer(name)) => self.covers(self.team_of_consumer(&name).as_deref()),
-                Some(Subject::Key(id)) => {
-                    let key = self.store.get(&ObjectKey::new(Kind::VirtualKey, id));
-                    key.is_some_and(|key| self.sees(Kind::VirtualKey, &key.value))
-                }
-                Some(Subject::All) | None => false,
-            },
+            _ => Subject::parse(text(value, "for")).is_some_and(|subject| self.reaches(&subject)),
+        }
+    }
+
+    /// Whether somebody is one of those who may be seen.
+    pub(super) fn reaches(&self, subject: &Subject) -> bool {
+        if self.teams.is_none() {
+            return true;
+        }
+        match subject {
+            Subject::Team(id) => self.covers(Some(id)),
+            Subject::Consumer(name) => self.covers(self.team_of_consumer(name).as_deref()),
+            Subject::Key(id) => {
+                let key = self.store.get(&ObjectKey::new(Kind::VirtualKey, id.as_str()));
+                key.is_some_and(|key| self.sees(Kind::VirtualKey, &key.value))
+            }
+            Subject::All => false,
         }
     }
 
@@ -101,6 +143,7 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The team of a consumer of the file or of the store.
     fn team_of_consumer(&self, name: &str) -> Option<String> {
         if let Some(team) = self.index.consumers.get(name) {
             return team.as_deref().map(str::to_owned);

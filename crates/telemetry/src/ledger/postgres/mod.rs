@@ -13,11 +13,11 @@ use tokio_postgres::{Config, Transaction};
 pub(super) use self::link::{Link, text};
 use super::Database;
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent};
+use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent, used};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Kind, MAX_KEYS, Measure, SPEND, add_to, column_names,
-    joined, key_names, measure_names,
+    CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Kind, MAX_KEYS, Measure, SPEND, USED, add_to,
+    column_names, joined, key_names, measure_names,
 };
 use super::store::{Cutoffs, Store};
 
@@ -106,6 +106,7 @@ impl Store for Postgres {
             let new = insert_calls(transaction, sql, rows).await?;
             add_sums(transaction, sql, add_up(new.iter().copied())).await?;
             add_spent(transaction, &spent(new.iter().copied())).await?;
+            note_used(transaction, &used(new.iter().copied())).await?;
             Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
         })
     }
@@ -125,6 +126,9 @@ impl Store for Postgres {
             // What has no period is counted for ever.
             let old = format!("DELETE FROM {SPEND} WHERE start > 0 AND start < $1");
             transaction.execute(&old, &[&cutoffs.days_s]).await?;
+            let unused = format!("DELETE FROM {USED} WHERE at_ms < $1");
+            let cutoff_ms = cutoffs.days_s.saturating_mul(1000);
+            transaction.execute(&unused, &[&cutoff_ms]).await?;
             let mut has_more = i64::try_from(calls).is_ok_and(|calls| calls >= most);
             for (table, cutoff) in [(HOURS, cutoffs.hours_s), (DAYS, cutoffs.days_s)] {
                 // Whole hours and days: what is left of an hour would look like all of it.
@@ -140,6 +144,17 @@ impl Store for Postgres {
             }
             // Keys stay: another gateway may be about to use one. They are bounded.
             Ok(has_more)
+        })
+    }
+
+    fn spent(&mut self) -> Result<Vec<(String, i64, i64)>, WriteError> {
+        self.link.transaction(BATCH_TIME, async |transaction| {
+            let ask = format!("SELECT budget, start, amount FROM {SPEND}");
+            let rows = transaction.query(&ask, &[]).await?;
+            let read = rows
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+            read.collect()
         })
     }
 }
@@ -297,6 +312,24 @@ async fn add_spent(
          ON CONFLICT (budget, start) DO UPDATE SET amount = {SPEND}.amount + excluded.amount"
     );
     transaction.execute(&sql, &[&budgets, &starts, &amounts]).await?;
+    Ok(())
+}
+
+/// Notes when credentials were used last. Always in the order of their ids, likewise.
+async fn note_used(
+    transaction: &Transaction<'_>,
+    used: &BTreeMap<&str, i64>,
+) -> Result<(), tokio_postgres::Error> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    let credentials: Vec<&str> = used.keys().copied().collect();
+    let times: Vec<i64> = used.values().copied().collect();
+    let sql = format!(
+        "INSERT INTO {USED} (credential, at_ms) SELECT * FROM UNNEST($1::text[], $2::int8[]) \
+         ON CONFLICT (credential) DO UPDATE SET at_ms = GREATEST({USED}.at_ms, excluded.at_ms)"
+    );
+    transaction.execute(&sql, &[&credentials, &times]).await?;
     Ok(())
 }
 
