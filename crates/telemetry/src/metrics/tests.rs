@@ -218,7 +218,7 @@ fn the_manual_lists_every_metric_and_no_other() {
         for quoted in code.split('"').skip(1).step_by(2) {
             let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
             // The cookies of people who are signed in, or are about to.
-            let is_cookie = ["tollgate_session", "tollgate_oidc"].contains(&quoted);
+            let is_cookie = ["tollgate_session", "tollgate_oidc", "tollgate_refused"].contains(&quoted);
             if quoted.starts_with("tollgate_") && quoted.bytes().all(is_name) && !is_cookie {
                 counted.insert(quoted.to_owned());
             }
