@@ -94,7 +94,7 @@ pub fn call<'a>() -> CallRecord<'a> {
         matched_uri: "",
         consumer: Some("user-a"),
         team: None,
-        charges: "",
+        charges: &[],
         credential: None,
         operation: Some("chat"),
         client_dialect: Some("openai_chat"),

@@ -29,6 +29,6 @@ pub use format::{COMBINED, DEFAULT, Format, FormatError, NGINX_DEMO, Template};
 pub use metrics::Metrics;
 pub use outlets::Outlets;
 pub use prices::{Cost, PriceState, Prices, Usd};
-pub use record::{Attempt, CallRecord, Excerpt, LlmTokens, Part, Payload, RequestType, TokenUsage};
+pub use record::{Attempt, CallRecord, Charge, Excerpt, LlmTokens, Part, Payload, RequestType, TokenUsage};
 pub use redaction::{PayloadRules, REDACTED, Redaction, RedactionError};
 pub use telemetry::{CallSink, Loggers, RouteLogger, Telemetry, Wants};

@@ -86,8 +86,8 @@ pub struct CallRecord<'a> {
     pub credential: Option<&'a str>,
     /// The team whose budgets count for it.
     pub team: Option<&'a str>,
-    /// What it was charged to budgets, as JSON: the name of each, the beginning of its period and the amount; empty if nothing.
-    pub charges: &'a str,
+    /// What it was charged to budgets.
+    pub charges: &'a [Charge<'a>],
     /// What was asked for: `chat`, `text_completion`, `embeddings`, `rerank`, `count_tokens`, ...; `None` for calls that are not
     /// about models, and for those refused before that was known.
     pub operation: Option<&'a str>,
@@ -257,6 +257,17 @@ impl LlmTokens {
             LlmTokens::Untold => TokenUsage::default(),
         }
     }
+}
+
+/// What a call was charged to a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge<'a> {
+    /// The name of the budget.
+    pub budget: &'a str,
+    /// The beginning of its period, in seconds since 1970.
+    pub start: u64,
+    /// The amount, in millionths of a US dollar or in tokens.
+    pub amount: u64,
 }
 
 /// The tokens one answer used, as OpenAI counts them: the parts are included in the sums.

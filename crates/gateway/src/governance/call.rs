@@ -12,7 +12,7 @@ use tollgate_store::counters::{
     Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together, Verdict,
     Windows,
 };
-use tollgate_telemetry::{Cost, TokenUsage};
+use tollgate_telemetry::{Charge, Cost, TokenUsage};
 
 use super::identity::Identity;
 use super::index::{BudgetRule, Level, LimitRule};
@@ -548,7 +548,7 @@ impl Governed {
 
     /// The call has ended, and this is what the ledger says it used: what was not charged is, and everything that is held is
     /// given back. Returns what was charged to which budget, for the ledger; empty where nothing was.
-    pub fn end(&self, cost: Cost, tokens: u64) -> String {
+    pub fn end(&self, cost: Cost, tokens: u64) -> Vec<Charge<'_>> {
         let micro_usd = cost.micro_usd().unwrap_or(0);
         let rest_usd = micro_usd.saturating_sub(self.charged_micro_usd.get());
         let rest_tokens = tokens.saturating_sub(self.charged_tokens.get());
@@ -558,26 +558,18 @@ impl Governed {
         }
         self.held.borrow_mut().clear();
         self.places.borrow_mut().clear();
-        if self.charged_micro_usd.get() == 0 && self.charged_tokens.get() == 0 {
-            return String::new();
-        }
-        let charges: Vec<serde_json::Value> = self
-            .budgets
-            .iter()
-            .filter_map(|picked| {
-                let amount = match picked.rule.budget.amount {
-                    Amount::MicroUsd(_) => self.charged_micro_usd.get(),
-                    Amount::Tokens(_) => self.charged_tokens.get(),
-                };
-                (amount > 0).then(|| {
-                    serde_json::json!({"budget": picked.rule.name, "start": picked.period.start_s, "amount": amount})
-                })
+        let charged = self.budgets.iter().filter_map(|picked| {
+            let amount = match picked.rule.budget.amount {
+                Amount::MicroUsd(_) => self.charged_micro_usd.get(),
+                Amount::Tokens(_) => self.charged_tokens.get(),
+            };
+            (amount > 0).then_some(Charge {
+                budget: &picked.rule.name,
+                start: picked.period.start_s,
+                amount,
             })
-            .collect();
-        match charges.is_empty() {
-            true => String::new(),
-            false => serde_json::Value::Array(charges).to_string(),
-        }
+        });
+        charged.collect()
     }
 
     /// Sets the headers that tell the client what is left of what is scarcest.

@@ -7,17 +7,22 @@ use super::Ledger;
 use super::row::Row;
 use super::schema::Column;
 use crate::format::outcome;
-use crate::record::{Attempt, CallRecord, TokenUsage};
+use crate::record::{Attempt, CallRecord, Charge, TokenUsage};
 use crate::telemetry::CallSink;
 
 impl CallSink for Ledger {
     fn call(&self, call: &CallRecord<'_>) {
-        let mut attempts = ATTEMPTS.take();
+        let (mut attempts, mut charges) = (ATTEMPTS.take(), CHARGES.take());
         attempts.clear();
+        charges.clear();
         attempts_json(call.attempts, &mut attempts);
-        self.append(&row(call, &attempts));
+        charges_json(call.charges, &mut charges);
+        self.append(&row(call, &attempts, &charges));
         if attempts.capacity() <= super::MAX_KEPT {
             ATTEMPTS.set(attempts);
+        }
+        if charges.capacity() <= super::MAX_KEPT {
+            CHARGES.set(charges);
         }
     }
 
@@ -28,9 +33,10 @@ impl CallSink for Ledger {
 
 thread_local! {
     static ATTEMPTS: RefCell<String> = const { RefCell::new(String::new()) };
+    static CHARGES: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
+fn row<'a>(call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) -> Row<'a> {
     let mut row = Row::default();
     row.text(Column::RequestId, call.request_id);
     row.number(Column::Time, crate::format::since_epoch(call.time).as_millis());
@@ -39,10 +45,7 @@ fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
     row.optional(Column::Consumer, call.consumer);
     row.optional(Column::Credential, call.credential);
     row.optional(Column::Team, call.team);
-    row.optional(
-        Column::Charges,
-        (!call.charges.is_empty()).then_some(call.charges),
-    );
+    row.optional(Column::Charges, (!charges.is_empty()).then_some(charges));
     row.optional(Column::EndUser, call.end_user);
     row.optional(Column::Route, call.route);
     row.optional(Column::Service, call.service);
@@ -151,6 +154,20 @@ fn attempts_json(attempts: &[Attempt<'_>], out: &mut String) {
     out.push(']');
 }
 
+/// Writes what a call was charged as JSON; nothing where that is nothing.
+fn charges_json(charges: &[Charge<'_>], out: &mut String) {
+    for (i, charge) in charges.iter().enumerate() {
+        out.push_str(if i == 0 { "[{" } else { ",{" });
+        text(out, "budget", Some(charge.budget));
+        number(out, "start", charge.start);
+        number(out, "amount", charge.amount);
+        out.push('}');
+    }
+    if !charges.is_empty() {
+        out.push(']');
+    }
+}
+
 fn name(out: &mut String, name: &str) {
     if !out.ends_with('{') {
         out.push(',');
@@ -256,7 +273,7 @@ mod tests {
     fn a_call_is_kept_with_who_what_how_much_and_how_long() {
         let call = fixture::call();
         let text = attempts(&call);
-        let row = row(&call, &text);
+        let row = row(&call, &text, "");
         let texts = [
             (Column::RequestId, "5c5e0b95f8d303cb81e4dc456a4b12d9"),
             (Column::Operation, "chat"),
@@ -319,7 +336,7 @@ mod tests {
             ..fixture::call()
         };
         let text = attempts(&call);
-        let row = row(&call, &text);
+        let row = row(&call, &text, "");
         assert_eq!(row.number_of(Column::InputTokens), 113);
         assert_eq!(row.number_of(Column::OutputTokens), 46);
         assert_eq!(row.number_of(Column::CacheWrite5m), 20);
@@ -339,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_charged_to_budgets_is_kept() {
+        let charge = |budget, amount| Charge {
+            budget,
+            start: 86_400,
+            amount,
+        };
+        let mut out = String::new();
+        charges_json(&[], &mut out);
+        assert_eq!(out, "");
+        charges_json(&[charge("team.a.usd.day", 7), charge("b", 9)], &mut out);
+        let told: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            told,
+            json!([
+                {"budget": "team.a.usd.day", "start": 86_400, "amount": 7},
+                {"budget": "b", "start": 86_400, "amount": 9},
+            ])
+        );
+    }
+
+    #[test]
     fn a_refused_call_is_kept_without_tokens_and_without_a_model_that_served() {
         let call = CallRecord {
             attempts: &[],
@@ -352,7 +390,7 @@ mod tests {
             cost: Cost::default(),
             ..fixture::call()
         };
-        let row = row(&call, "[]");
+        let row = row(&call, "[]", "");
         assert_eq!(row.text_of(Column::Outcome), "refused");
         assert_eq!(row.text_of(Column::ErrorCode), "unauthorized");
         assert_eq!(row.text_of(Column::CostState), "nothing");

@@ -3,7 +3,7 @@
 use tollgate_dialects::Capabilities;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::prices::Asked as Priced;
-use tollgate_telemetry::{Cost, TokenUsage};
+use tollgate_telemetry::{Charge, Cost, TokenUsage};
 
 use super::line::{cost, token_usage};
 use super::{Asked, Attempt, Endpoint, OutputLimit, Record};
@@ -125,9 +125,9 @@ impl Record {
     }
 
     /// The call has ended: charges what is left, by what the ledger is told. Returns the charges, for the ledger.
-    pub(super) fn end_governed(&self, attempts: &[tollgate_telemetry::Attempt<'_>]) -> String {
+    pub(super) fn end_governed(&self, attempts: &[tollgate_telemetry::Attempt<'_>]) -> Vec<Charge<'_>> {
         let Some(governed) = &self.governed else {
-            return String::new();
+            return Vec::new();
         };
         let cost: Cost = attempts.iter().map(|attempt| attempt.cost).sum();
         let tokens = attempts.iter().filter_map(|attempt| attempt.usage);
