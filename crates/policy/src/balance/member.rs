@@ -18,6 +18,8 @@ const FAILURES_COUNT_AS: Duration = Duration::from_secs(60);
 pub struct PoolMemory {
     members: Mutex<HashMap<Arc<str>, Arc<MemberState>>>,
     pub(super) turn: Mutex<()>,
+    /// The place in its tier of the member whose turn it is, where all have the same share.
+    pub(super) place: AtomicUsize,
     prefixes: Mutex<Prefixes>,
 }
 

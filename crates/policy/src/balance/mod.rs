@@ -11,6 +11,7 @@ pub mod semantic;
 mod tests;
 
 use std::cmp::Reverse;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,8 @@ struct Tier {
     members: Vec<usize>,
     /// Sum of the members' weights.
     weight: i64,
+    /// Whether all have the same weight.
+    are_equal: bool,
     /// Where they stand, if the algorithm is a hash.
     ring: Option<Ring>,
 }
@@ -160,6 +163,12 @@ impl Balancer {
     /// Of the highest tier that has a usable member left. When no member of the pool is usable, all are
     /// but those that are barred.
     pub fn pick(&self, ask: &Ask<'_>) -> Option<usize> {
+        if self.algorithm == Algorithm::RoundRobin
+            && ask.tried.is_empty()
+            && let Some(next) = self.next_of_equals(ask)
+        {
+            return Some(next);
+        }
         let (tier, open) = self.open(ask)?;
         if let [only] = open.as_slice()
             && self.algorithm != Algorithm::PrefixAffinity
@@ -208,6 +217,38 @@ impl Balancer {
             return None;
         }
         first(&|member| !(ask.barred)(member))
+    }
+
+    /// The next usable member for a first attempt where all of a tier have the same share: the smooth weighted round robin goes
+    /// through them one after the other then, so those that are not next need not be looked at. `None` where there is none, or
+    /// shares differ.
+    fn next_of_equals(&self, ask: &Ask<'_>) -> Option<usize> {
+        for tier in &self.tiers {
+            if !tier.are_equal {
+                return None;
+            }
+            loop {
+                let place = self.memory.place.load(Ordering::Relaxed);
+                let first = place % tier.members.len().max(1);
+                let (before, from) = tier.members.split_at_checked(first)?;
+                let in_order = from.iter().chain(before).copied();
+                let Some((passed, next)) = in_order.enumerate().find(|(_, member)| (ask.usable)(*member))
+                else {
+                    break;
+                };
+                let after = (first + passed + 1) % tier.members.len().max(1);
+                let is_mine = ask.peeks
+                    || self
+                        .memory
+                        .place
+                        .compare_exchange_weak(place, after, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok();
+                if is_mine {
+                    return Some(next);
+                }
+            }
+        }
+        None
     }
 
     /// The next of these in the smooth weighted round robin of their tier.
@@ -361,7 +402,9 @@ impl Tier {
             let member = &members[*index];
             (*index, &*member.name, member.weight)
         };
+        let weights = of_tier.iter().map(|index| members[*index].weight);
         Tier {
+            are_equal: weights.clone().min() == weights.max(),
             weight: of_tier
                 .iter()
                 .map(|index| i64::from(members[*index].weight))
