@@ -34,11 +34,11 @@ pub fn in_force(settings: &PriceSettings) -> Result<Arc<Prices>, Failure> {
     if settings.file.is_none() && terms == Terms::default() {
         return Ok(Prices::built_in());
     }
-    let pack = match &settings.file {
-        Some(file) => read_pack(Path::new(file))?,
-        None => Prices::built_in_pack(),
+    let prices = match &settings.file {
+        Some(file) => Prices::new(read_pack(Path::new(file))?, &terms),
+        None => Prices::over_built_in(&terms),
     };
-    let prices = Prices::new(pack, &terms).map_err(|error| {
+    let prices = prices.map_err(|error| {
         Failure::all(
             error
                 .0

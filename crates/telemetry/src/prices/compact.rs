@@ -2,6 +2,7 @@
 //! they share with the name before.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -27,6 +28,7 @@ impl Pack {
         let mut prices: Vec<&Price> = Vec::new();
         let mut places: HashMap<&Price, usize> = HashMap::new();
         for price in self.providers.values().flat_map(BTreeMap::values) {
+            let price: &Price = price;
             places.entry(price).or_insert_with(|| {
                 prices.push(price);
                 prices.len() - 1
@@ -45,7 +47,7 @@ impl Pack {
                 let shared = shared(before, model);
                 out.count(shared);
                 out.text(model.get(shared..).unwrap_or_default());
-                out.count(places.get(price).copied().unwrap_or_default());
+                out.count(places.get(&**price).copied().unwrap_or_default());
                 before = model;
             }
         }
@@ -71,7 +73,7 @@ impl Pack {
             };
             pack.sources.insert(name, source);
         }
-        let prices = input.list(Reader::price)?;
+        let prices: Vec<Arc<Price>> = input.list(|input| input.price().map(Arc::new))?;
         for _ in 0..input.number()? {
             let provider = input.text()?;
             let mut models = BTreeMap::new();

@@ -21,14 +21,14 @@ mod terms;
 mod tests;
 mod usd;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use compact::CompactError;
 pub use cost::{Cost, PriceState};
 pub use names::listed_provider;
-pub use pack::{FORMAT, PLACES_OF_FEES, PLACES_PER_MILLION, Pack, Source, date_of};
+pub use pack::{FORMAT, Listing, PLACES_OF_FEES, PLACES_PER_MILLION, Pack, Source, date_of};
 pub use price::{Dated, HIGHEST_RATE, Hours, Kind, Long, OffPeak, Offer, Price, Rates, Service, Tier};
 pub use read::{LARGEST_PACK, PackError};
 pub use terms::{OwnPrice, ProviderTerms, Terms, TermsError};
@@ -48,15 +48,22 @@ pub struct Prices {
 }
 
 /// What one provider's models cost.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Listed {
     /// What the operator says of models at this provider.
     own: HashMap<Box<str>, Arc<Price>>,
+    /// What the pack says of them. Prices of the same pack share it.
+    pack: Arc<OfPack>,
+    /// Millionths of the list price that the provider bills; `None` for all of it.
+    multiplier: Option<u64>,
+}
+
+/// What a pack says of one provider's models.
+#[derive(Debug, Default)]
+struct OfPack {
     models: HashMap<Box<str>, Arc<Price>>,
     /// What all versions of a model cost; `None` where they differ.
     families: HashMap<Box<str>, Option<Arc<Price>>>,
-    /// Millionths of the list price that the provider bills; `None` for all of it.
-    multiplier: Option<u64>,
 }
 
 /// What is to be priced.
@@ -98,24 +105,42 @@ impl Prices {
     /// # Errors
     /// The operator's prices refer to models without a price; every mistake is told.
     pub fn new(pack: Pack, terms: &Terms) -> Result<Prices, TermsError> {
-        let mut shared: HashMap<Price, Arc<Price>> = HashMap::new();
+        let mut shared: HashSet<Arc<Price>> = HashSet::new();
         let mut providers = HashMap::with_capacity(pack.providers.len());
         for (provider, models) in pack.providers {
-            let mut listed = Listed::default();
+            let mut of_pack = OfPack::default();
             for (model, price) in models {
-                let price = shared.get(&price).cloned().unwrap_or_else(|| {
-                    let kept = Arc::new(price.clone());
-                    shared.insert(price, kept.clone());
-                    kept
+                let kept = shared.get(&price).cloned().unwrap_or_else(|| {
+                    shared.insert(price.clone());
+                    price
                 });
-                listed.add(&provider, model, price);
+                of_pack.add(&provider, model, kept);
             }
+            let listed = Listed {
+                pack: Arc::new(of_pack),
+                ..Listed::default()
+            };
             providers.insert(provider.into_boxed_str(), listed);
         }
         let mut prices = Prices {
             version: pack.version,
             sources: pack.sources.into_iter().collect(),
             providers,
+            own: HashMap::new(),
+        };
+        terms::apply(&mut prices, terms)?;
+        Ok(prices)
+    }
+
+    /// The prices that are built in, and the operator's over them.
+    ///
+    /// # Errors
+    /// The operator's prices refer to models without a price; every mistake is told.
+    pub fn over_built_in(terms: &Terms) -> Result<Prices, TermsError> {
+        let mut prices = Prices {
+            version: BUILT_IN.version.clone(),
+            sources: BUILT_IN.sources.clone(),
+            providers: BUILT_IN.providers.clone(),
             own: HashMap::new(),
         };
         terms::apply(&mut prices, terms)?;
@@ -142,6 +167,7 @@ impl Prices {
                 .iter()
                 .chain(
                     listed
+                        .pack
                         .models
                         .iter()
                         .filter(|(model, _)| !listed.own.contains_key(*model)),
@@ -230,7 +256,7 @@ impl Prices {
     }
 }
 
-impl Listed {
+impl OfPack {
     /// Adds a price of the pack.
     fn add(&mut self, provider: &str, model: String, price: Arc<Price>) {
         let family = names::family(provider, &model);
@@ -246,16 +272,18 @@ impl Listed {
         }
         self.models.insert(model.into_boxed_str(), price);
     }
+}
 
+impl Listed {
     fn find(&self, provider: &str, model: &str) -> Option<&Arc<Price>> {
         let names = names::same(provider, model);
         let exact = names
             .iter()
-            .find_map(|name| self.own.get(*name).or_else(|| self.models.get(*name)));
+            .find_map(|name| self.own.get(*name).or_else(|| self.pack.models.get(*name)));
         exact.or_else(|| {
             names
                 .iter()
-                .find_map(|name| self.families.get(names::family(provider, name))?.as_ref())
+                .find_map(|name| self.pack.families.get(names::family(provider, name))?.as_ref())
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::decimal;
 use super::price::{Dated, Hours, Offer, Price, Rates, Tier};
@@ -18,6 +19,9 @@ pub const PLACES_PER_MILLION: u32 = 6;
 /// Fees in US dollars have so many decimal places.
 pub const PLACES_OF_FEES: u32 = 12;
 
+/// Prices by provider and by the provider's name for the model. Models that cost the same may share a price.
+pub type Listing = BTreeMap<String, BTreeMap<String, Arc<Price>>>;
+
 /// What every model of every provider costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pack {
@@ -26,7 +30,7 @@ pub struct Pack {
     /// Who says so, by a short name.
     pub sources: BTreeMap<String, Source>,
     /// Prices by provider and by the provider's name for the model.
-    pub providers: BTreeMap<String, BTreeMap<String, Price>>,
+    pub providers: Listing,
 }
 
 /// Who says what models cost.
@@ -42,10 +46,7 @@ pub struct Source {
 
 impl Pack {
     /// A pack of these prices, with the version that their content gives.
-    pub fn new(
-        sources: BTreeMap<String, Source>,
-        providers: BTreeMap<String, BTreeMap<String, Price>>,
-    ) -> Pack {
+    pub fn new(sources: BTreeMap<String, Source>, providers: Listing) -> Pack {
         let mut pack = Pack {
             version: String::new(),
             sources,

@@ -1,6 +1,7 @@
 //! What holds for any prices and any usage: packs survive being written, and costs add up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -73,7 +74,7 @@ proptest! {
         let source = Source { source: "a \"list\"".to_owned(), licence: "MIT".to_owned(), retrieved: "2026-11-20".to_owned() };
         let pack = Pack::new(
             BTreeMap::from([("list".to_owned(), source)]),
-            BTreeMap::from([("openai".to_owned(), models.collect())]),
+            BTreeMap::from([("openai".to_owned(), models.map(|(name, price)| (name, Arc::new(price))).collect())]),
         );
         prop_assert_eq!(&Pack::from_bytes(&pack.to_bytes()).unwrap(), &pack);
         prop_assert_eq!(&Pack::from_json(pack.to_json().as_bytes()).unwrap(), &pack);

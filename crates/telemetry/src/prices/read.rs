@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -157,11 +158,11 @@ impl Reader {
         source
     }
 
-    fn models(&mut self, raw: &RawValue) -> BTreeMap<String, Price> {
+    fn models(&mut self, raw: &RawValue) -> BTreeMap<String, Arc<Price>> {
         let mut models = BTreeMap::new();
         for (model, raw) in self.members(raw) {
             let price = self.at(&model, |reader| reader.price(raw));
-            models.insert(model, price);
+            models.insert(model, Arc::new(price));
         }
         models
     }

@@ -453,7 +453,7 @@ fn every_price_of_the_built_in_pack_can_be_used() {
             }
             assert_eq!(
                 Prices::built_in().find(provider, model).map(|found| found.price),
-                Some(price)
+                Some(&**price)
             );
         }
     }

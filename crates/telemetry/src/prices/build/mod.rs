@@ -8,12 +8,13 @@ mod litellm;
 mod models_dev;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::decimal;
-use super::pack::{PLACES_PER_MILLION, Pack, Source};
+use super::pack::{Listing, PLACES_PER_MILLION, Pack, Source};
 use super::price::{Kind, Offer, Price};
 use super::read::Object;
 
@@ -98,9 +99,12 @@ pub fn build(inputs: &[Input]) -> Result<Built, BuildError> {
         }
         taken.push((input.name.clone(), named, counting));
     }
-    let mut providers: BTreeMap<String, BTreeMap<String, Price>> = BTreeMap::new();
+    let mut providers = Listing::new();
     for ((provider, model), price) in all {
-        providers.entry(provider).or_default().insert(model, price);
+        providers
+            .entry(provider)
+            .or_default()
+            .insert(model, Arc::new(price));
     }
     let sources = inputs
         .iter()
