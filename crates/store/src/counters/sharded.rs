@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::key::{AsItIs, Hashed};
@@ -24,8 +24,11 @@ pub trait Expires {
 
 /// Counts by key.
 pub struct Sharded<V> {
-    shards: Box<[Mutex<Shard<V>>]>,
+    shards: Box<[Place<V>]>,
 }
+
+/// The place of a part, which is made when it is used: of ten thousand limits most have a few keys only.
+type Place<V> = OnceLock<Box<Mutex<Shard<V>>>>;
 
 struct Shard<V> {
     counts: HashMap<Hashed, V, BuildHasherDefault<AsItIs>>,
@@ -35,14 +38,17 @@ struct Shard<V> {
 
 impl<V> Default for Sharded<V> {
     fn default() -> Self {
-        let shard = || {
-            Mutex::new(Shard {
-                counts: HashMap::default(),
-                sweep_at: MIN_SWEEP,
-            })
-        };
         Sharded {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..SHARDS).map(|_| OnceLock::new()).collect(),
+        }
+    }
+}
+
+impl<V> Default for Shard<V> {
+    fn default() -> Self {
+        Shard {
+            counts: HashMap::default(),
+            sweep_at: MIN_SWEEP,
         }
     }
 }
@@ -66,7 +72,7 @@ impl<V: Default + Expires> Sharded<V> {
     }
 
     fn shard(&self, key: Hashed) -> Option<MutexGuard<'_, Shard<V>>> {
-        let shard = self.shards.get(key.part_of(SHARDS))?;
+        let shard = self.shards.get(key.part_of(SHARDS))?.get_or_init(Box::default);
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -74,6 +80,7 @@ impl<V: Default + Expires> Sharded<V> {
     fn len(&self) -> usize {
         self.shards
             .iter()
+            .filter_map(OnceLock::get)
             .map(|shard| shard.lock().unwrap().counts.len())
             .sum()
     }
