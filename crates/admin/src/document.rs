@@ -50,7 +50,6 @@ pub(crate) fn number(version: f64) -> Value {
 }
 
 /// An object of a document.
-#[derive(Clone, PartialEq)]
 pub(crate) struct Item {
     /// Its key.
     pub(crate) key: ObjectKey,

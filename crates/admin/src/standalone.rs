@@ -28,11 +28,40 @@ pub(crate) struct Document {
     /// What its writer called it.
     digest: HeaderValue,
     /// The list of each collection, as it was sent. Empty lists are not kept.
-    lists: BTreeMap<&'static str, Vec<Value>>,
+    lists: BTreeMap<&'static str, Text>,
     /// The version of each list.
     versions: BTreeMap<&'static str, Value>,
-    /// Each object, as it is in effect, with its list.
-    items: BTreeMap<ObjectKey, (&'static str, Item)>,
+    /// Each object, as it is in effect.
+    items: BTreeMap<ObjectKey, Known>,
+}
+
+/// A value as JSON. The store has all objects as values; beside that, texts take a tenth of the memory. The same values are the same
+/// texts, because members are in order.
+type Text = Arc<str>;
+
+/// An object of the document.
+#[derive(Clone, PartialEq)]
+struct Known {
+    /// Its list.
+    collection: &'static str,
+    /// The index its writer gave it.
+    index: Option<i64>,
+    value: Text,
+}
+
+impl Known {
+    fn of(collection: &'static str, item: &Item) -> Known {
+        Known {
+            collection,
+            index: item.index,
+            value: text(serde_json::to_string(&item.value)),
+        }
+    }
+}
+
+/// What was written. Values can always be.
+fn text(written: serde_json::Result<String>) -> Text {
+    written.unwrap_or_default().into()
 }
 
 impl Document {
@@ -48,7 +77,11 @@ impl Document {
             let version = self.versions.get(collection).cloned().unwrap_or_else(|| 0.into());
             all.insert(document::version_key(collection), version);
             if let Some(list) = self.lists.get(collection) {
-                all.insert(collection.to_owned(), list.clone().into());
+                // It was a value when it was written.
+                all.insert(
+                    collection.to_owned(),
+                    serde_json::from_str(list).unwrap_or_default(),
+                );
             }
         }
         all.insert("X-Last-Modified".to_owned(), self.last_modified.into());
@@ -129,8 +162,8 @@ impl<D: DataPlane> Admin<D> {
         if let Some(mistake) = found.mistakes.into_iter().next() {
             return Err(Refusal::Invalid(mistake.error));
         }
-        let next = self.next(current.as_deref(), &sent, found.items, digest)?;
-        let changes = changes(current.as_deref(), &next);
+        let (next, fresh) = self.next(current.as_deref(), &sent, found.items, digest)?;
+        let changes = changes(current.as_deref(), &next, fresh);
         self.commit(actor, Some("replace"), Vec::new(), changes).await?;
         let answer = next
             .headers(Answer::empty(StatusCode::ACCEPTED))
@@ -150,14 +183,14 @@ impl<D: DataPlane> Admin<D> {
         Err(Refusal::Document(mistakes))
     }
 
-    /// The document that follows from what was sent.
+    /// The document that follows from what was sent, and the items that were not known before.
     fn next(
         &self,
         current: Option<&Document>,
         sent: &Map<String, Value>,
         items: Vec<(&'static str, Item)>,
         digest: HeaderValue,
-    ) -> Result<Document, Refusal> {
+    ) -> Result<(Document, Vec<Item>), Refusal> {
         let mut next = Document {
             last_modified: self.now_s(),
             digest,
@@ -197,14 +230,19 @@ impl<D: DataPlane> Admin<D> {
                 None => document::number(old_version + 1.0),
             };
             next.versions.insert(collection, version);
-            if let Some(list) = if keep { old_list } else { list } {
-                next.lists.insert(collection, list.clone());
+            let list = match keep {
+                true => old_list.cloned(),
+                false => list.map(|list| text(serde_json::to_string(list))),
+            };
+            if let Some(list) = list {
+                next.lists.insert(collection, list);
             }
             if keep {
                 kept.insert(collection);
             }
         }
         let old_items = current.map(|current| &current.items);
+        let mut fresh = Vec::new();
         for (collection, item) in items {
             if kept.contains(collection) {
                 continue;
@@ -212,42 +250,58 @@ impl<D: DataPlane> Admin<D> {
             // An item of the same index is the same item, whatever else is written in it.
             let same = old_items
                 .and_then(|old| old.get(&item.key))
-                .filter(|(_, old)| old.index.is_some() && old.index == item.index);
-            let item = same.map_or(item, |(_, old)| old.clone());
-            next.items.insert(item.key.clone(), (collection, item));
-        }
-        for (key, (collection, item)) in old_items.into_iter().flatten() {
-            if kept.contains(collection) {
-                next.items.insert(key.clone(), (collection, item.clone()));
+                .filter(|old| old.index.is_some() && old.index == item.index);
+            match same {
+                Some(old) => {
+                    let known = Known {
+                        collection,
+                        ..old.clone()
+                    };
+                    next.items.insert(item.key, known);
+                }
+                None => {
+                    next.items.insert(item.key.clone(), Known::of(collection, &item));
+                    fresh.push(item);
+                }
             }
         }
-        Ok(next)
+        for (key, known) in old_items.into_iter().flatten() {
+            if kept.contains(known.collection) {
+                next.items.insert(key.clone(), known.clone());
+            }
+        }
+        Ok((next, fresh))
     }
 }
 
 /// Tells whether an outdated version only repeats what its writer once read of a list that it does not change. ADC does
 /// that for lists that it does not manage, and would be locked out for good by anybody who does.
-fn is_replay(given: f64, sent: Option<&Value>, current: Option<&Vec<Value>>) -> bool {
+fn is_replay(given: f64, sent: Option<&Value>, current: Option<&Text>) -> bool {
     let unchanged = match sent.and_then(Value::as_array) {
         None => true,
-        Some(sent) => Some(sent) == current || (sent.is_empty() && current.is_none()),
+        Some(sent) => match current {
+            Some(current) => text(serde_json::to_string(sent)) == *current,
+            None => sent.is_empty(),
+        },
     };
     given >= 0.0 && unchanged
 }
 
 /// What changes from one document to the next: first what is needed by others, last what needs others; deleted the other
-/// way around.
-fn changes(current: Option<&Document>, next: &Document) -> Vec<Change> {
+/// way around. `fresh` are the items that are not as they were, or perhaps not.
+fn changes(current: Option<&Document>, next: &Document, fresh: Vec<Item>) -> Vec<Change> {
     let order = |kind: Kind| Kind::ALL.into_iter().position(|other| other == kind);
-    let mut puts: Vec<&Item> = next
-        .items
-        .values()
-        .map(|(_, item)| item)
+    let is_same = |old: &Known, new: &Known| (old.index, &old.value) == (new.index, &new.value);
+    let mut puts: Vec<Item> = fresh
+        .into_iter()
         .filter(|item| {
             let old = current.and_then(|current| current.items.get(&item.key));
-            old.is_none_or(|(_, old)| old != *item)
+            let new = next.items.get(&item.key);
+            old.zip(new).is_none_or(|(old, new)| !is_same(old, new))
         })
         .collect();
+    // As if they had been in one map before: within a kind by id.
+    puts.sort_by(|a, b| a.key.cmp(&b.key));
     puts.sort_by_key(|item| order(item.key.kind));
     let mut deletes: Vec<&ObjectKey> = current
         .into_iter()
@@ -257,8 +311,8 @@ fn changes(current: Option<&Document>, next: &Document) -> Vec<Change> {
     deletes.sort_by_key(|key| std::cmp::Reverse(order(key.kind)));
     puts.into_iter()
         .map(|item| Change::Put {
-            key: item.key.clone(),
-            value: item.value.clone(),
+            key: item.key,
+            value: item.value,
             ttl_s: None,
         })
         .chain(deletes.into_iter().map(|key| Change::Delete { key: key.clone() }))
