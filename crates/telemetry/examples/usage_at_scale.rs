@@ -4,7 +4,8 @@
 //! cargo run --release -p tollgate-telemetry --example usage_at_scale -- /tmp/usage.db 10000000
 //! ```
 //!
-//! The calls are of thirty days, 200 consumers with three models each. Prints a line now and then, and a table at the end.
+//! The calls are of thirty days, 200 consumers with three models each; a third argument says how many consumers there are. Prints a
+//! line now and then, and a table at the end.
 #![expect(clippy::print_stdout, reason = "it is a command")]
 
 use std::error::Error;
@@ -15,7 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tollgate_telemetry::Metrics;
 use tollgate_telemetry::ledger::{Calls, Column, Keep, Ledger, Measure, Place, Reader, Row, Settings, Usage};
 
-const CONSUMERS: u64 = 200;
 const DAYS: u64 = 30;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 const MODELS: [&str; 8] = [
@@ -51,24 +51,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = PathBuf::from(arguments.next().ok_or("usage: usage_at_scale FILE [CALLS]")?);
     let calls: u64 = arguments.next().map_or(Ok(10_000_000), |text| text.parse())?;
+    let consumers: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
     let place = Place::File(path.clone());
     let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
 
     let began = Instant::now();
-    fill(&place, calls, now_ms - DAYS * DAY_MS)?;
+    fill(&place, calls, consumers, now_ms - DAYS * DAY_MS)?;
     let took = began.elapsed();
     let size = std::fs::metadata(&path)?.len();
     println!(
-        "\n{calls} calls in {:.0} s ({:.0} a second), {:.2} GB ({} bytes a call)\n",
+        "\n{calls} calls in {:.0} s ({:.0} a second), {:.2} GB ({} bytes a call), {} bytes written for a call\n",
         took.as_secs_f64(),
         calls as f64 / took.as_secs_f64(),
         size as f64 / 1e9,
-        size / calls.max(1)
+        size / calls.max(1),
+        bytes_written()? / calls.max(1)
     );
     ask(&Reader::new(place), now_ms)
 }
 
-fn fill(place: &Place, calls: u64, first_ms: u64) -> Result<(), Box<dyn Error>> {
+/// What this process has given the system to write.
+fn bytes_written() -> Result<u64, Box<dyn Error>> {
+    let told = std::fs::read_to_string("/proc/self/io")?;
+    let line = told.lines().find_map(|line| line.strip_prefix("wchar: "));
+    Ok(line.ok_or("the system does not tell what was written")?.parse()?)
+}
+
+fn fill(place: &Place, calls: u64, consumers: u64, first_ms: u64) -> Result<(), Box<dyn Error>> {
     let kept = Duration::from_secs(3650 * 24 * 3600);
     let settings = Settings {
         max_waiting_bytes: 256 * 1024 * 1024,
@@ -83,7 +92,7 @@ fn fill(place: &Place, calls: u64, first_ms: u64) -> Result<(), Box<dyn Error>> 
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for number in 0..calls {
         let time = first_ms + DAYS * DAY_MS * number / calls;
-        append(&ledger, number, time, &mut random);
+        append(&ledger, number, consumers, time, &mut random);
         if number % CHUNK == CHUNK - 1 && !ledger.flush(PATIENCE) {
             return Err("the calls are not written".into());
         }
@@ -98,8 +107,8 @@ fn fill(place: &Place, calls: u64, first_ms: u64) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-fn append(ledger: &Ledger, number: u64, time_ms: u64, random: &mut Random) {
-    let who = random.below(CONSUMERS);
+fn append(ledger: &Ledger, number: u64, consumers: u64, time_ms: u64, random: &mut Random) {
+    let who = random.below(consumers);
     let which = usize::try_from((who + random.below(3)) % 8).unwrap_or(0);
     let (model, provider) = (
         MODELS.get(which).unwrap_or(&""),
