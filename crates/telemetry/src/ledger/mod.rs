@@ -3,7 +3,7 @@
 //! * [`schema`] is what is kept, the same in every store. [`sqlite`] is a file, [`postgres`] a database that many gateways share.
 //! * [`Ledger`] takes calls: [`record`] makes a [`Row`], [`writer`] writes it a little later, on a thread of its own.
 //! * [`lately`] is what calls of teams add up to while somebody watches.
-//! * [`rollup`] is what calls add up to; written in the transaction that writes the calls.
+//! * [`rollup`] is what calls add up to. They are added up later, many at a time; until then they are [`pending`].
 //! * [`Reader`] answers questions ([`query`], [`report`]) on the thread that asks, beside the writer, also for another process.
 //! * [`Repricer`] computes costs of past calls anew.
 //!
@@ -14,6 +14,7 @@ mod error;
 mod lately;
 mod numbers;
 mod overview;
+mod pending;
 mod postgres;
 mod priced;
 mod query;

@@ -267,6 +267,11 @@ pub(super) fn answer(session: &mut Session, overview: &Overview) -> Result<Timel
     let asking = &mut Asking { session, teams };
     let step = overview.range.step_s();
     let (since, until) = overview.range.around(overview.now);
+    // First, because PostgreSQL answers nothing more in a view in which something took too long.
+    let before = match overview.compares {
+        true => Some(sums_of(asking, since - (until - since), since)?),
+        false => None,
+    };
     let mut timeline = match step {
         ..HOUR_S => of_calls(asking, overview.by, since, until, step)?,
         _ => of_sums(asking, overview.by, since, until, step)?,
@@ -275,9 +280,7 @@ pub(super) fn answer(session: &mut Session, overview: &Overview) -> Result<Timel
         // Single calls may not be kept any more; hours are kept longer.
         timeline = of_sums(asking, overview.by, floor(since, HOUR_S), until, HOUR_S)?;
     }
-    if overview.compares {
-        timeline.before = Some(sums_of(asking, since - (until - since), since)?);
-    }
+    timeline.before = before;
     match add_percentiles(asking, overview.by, &mut timeline) {
         // The sums are right without them.
         Ok(()) | Err(QueryError::Slow(_)) => Ok(timeline),

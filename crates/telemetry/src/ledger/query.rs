@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::error::QueryError;
-use super::reader::Session;
+use super::pending;
+use super::reader::{Cells, Session};
 use super::report::{Report, ReportRow};
 use super::rollup::{DAY_S, HOUR_S, Sums, floor};
 use super::row::Value;
-use super::schema::{Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Measure, joined};
+use super::schema::{CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Measure, joined};
 use super::span::{day_text, hour_text, month_text, next_day, parse_time, shown, time_text};
 
 /// Rows of an answer at most.
@@ -162,7 +163,8 @@ struct Part {
 
 /// Answers a question.
 pub(super) fn answer(session: &mut Session, usage: &Usage) -> Result<Report, QueryError> {
-    let kept_since = first_hour(session)?;
+    let mark = session.mark()?;
+    let kept_since = first_hour(session, mark)?;
     let (since, until, parts) = parts(usage, kept_since);
     let mut notes = Vec::new();
     if usage.by.contains(&Group::Hour)
@@ -177,11 +179,13 @@ pub(super) fn answer(session: &mut Session, usage: &Usage) -> Result<Report, Que
     }
     let mut sums = BTreeMap::<Vec<String>, Sums>::new();
     let mut totals = Sums::default();
+    let mut found = ask_pending(session, usage, mark, (since, until))?;
     for part in &parts {
-        for (group, one) in ask(session, usage, part)? {
-            totals.add(&one);
-            sums.entry(group).or_default().add(&one);
-        }
+        found.extend(ask(session, usage, part)?);
+    }
+    for (group, one) in found {
+        totals.add(&one);
+        sums.entry(group).or_default().add(&one);
     }
     if sums.len() > MAX_ROWS {
         return Err(QueryError::asked(
@@ -258,8 +262,16 @@ pub(super) fn time_of(group: Group, seconds: i64) -> String {
     }
 }
 
-fn first_hour(session: &mut Session) -> Result<Option<i64>, QueryError> {
-    first(session, HOURS)
+/// The first hour of which more than its day is known.
+fn first_hour(session: &mut Session, mark: i64) -> Result<Option<i64>, QueryError> {
+    let sql = format!(
+        "SELECT time_ms FROM {CALLS} WHERE {} ORDER BY time_ms LIMIT 1",
+        pending::condition()
+    );
+    let rows = session.select(&sql, &[Value::Number(mark), Value::Number(i64::MAX)])?;
+    let pending = rows.first().and_then(|row| row.number(0));
+    let pending = pending.map(|time| floor(time.div_euclid(1000), HOUR_S));
+    Ok(first(session, HOURS)?.into_iter().chain(pending).min())
 }
 
 fn first_day(session: &mut Session) -> Result<Option<i64>, QueryError> {
@@ -279,20 +291,7 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
         Some(_) if part.table == DAYS => Some("start".to_owned()),
         Some(_) => Some(format!("start - start % {DAY_S}")),
     };
-    let keys: Vec<Column> = usage
-        .by
-        .iter()
-        .filter_map(|group| match group {
-            Group::Key(column) => Some(*column),
-            _ => None,
-        })
-        .collect();
-    let sums = |of: &str| {
-        joined(Measure::ALL.iter().map(|measure| {
-            let name = measure.name();
-            format!("CAST(SUM({of}{name}) AS BIGINT) AS {name}")
-        }))
-    };
+    let keys = keys(usage);
     let mut parameters = vec![Value::Number(part.from), Value::Number(part.to)];
     let mut chosen = Vec::new();
     for (column, text) in &usage.only {
@@ -334,7 +333,63 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
             )
         }
     };
-    let rows = session.select(&sql, &parameters)?;
+    Ok(read(usage, &session.select(&sql, &parameters)?))
+}
+
+/// The same of calls that are in no sum yet.
+fn ask_pending(
+    session: &mut Session,
+    usage: &Usage,
+    mark: i64,
+    (since, until): (i64, i64),
+) -> Result<Vec<(Vec<String>, Sums)>, QueryError> {
+    let bucket = match usage.by.iter().find(|group| group.is_time()) {
+        None => "start - start".to_owned(),
+        Some(Group::Hour) => "start".to_owned(),
+        Some(_) => format!("start - start % {DAY_S}"),
+    };
+    let names = keys(usage).into_iter().map(|column| column.name().to_owned());
+    let names = joined([bucket].into_iter().chain(names));
+    let from = mark.max(since.saturating_mul(1000));
+    let mut parameters = vec![Value::Number(from), Value::Number(until.saturating_mul(1000))];
+    let mut only = Vec::new();
+    for (column, text) in &usage.only {
+        parameters.push(Value::Text(text));
+        only.push(format!("{} = ${}", column.name(), parameters.len()));
+    }
+    only.extend(among(usage.teams.as_deref(), &mut parameters));
+    let only = match only.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", only.join(" AND ")),
+    };
+    let sql = format!(
+        "SELECT {names}, {sums} FROM ({pending}) u{only} GROUP BY {names}",
+        sums = sums("u."),
+        pending = pending::as_sums()
+    );
+    Ok(read(usage, &session.select(&sql, &parameters)?))
+}
+
+/// What is asked for beside times.
+fn keys(usage: &Usage) -> Vec<Column> {
+    let key = |group: &Group| match group {
+        Group::Key(column) => Some(*column),
+        _ => None,
+    };
+    usage.by.iter().filter_map(key).collect()
+}
+
+/// All sums, of a table.
+fn sums(of: &str) -> String {
+    joined(Measure::ALL.iter().map(|measure| {
+        let name = measure.name();
+        format!("CAST(SUM({of}{name}) AS BIGINT) AS {name}")
+    }))
+}
+
+/// Reads rows of a time, keys and sums.
+fn read(usage: &Usage, rows: &[Cells]) -> Vec<(Vec<String>, Sums)> {
+    let keys = usage.by.iter().filter(|group| !group.is_time()).count();
     let read = rows.iter().map(|row| {
         let time = row.number(0).unwrap_or(0);
         let mut key = 0;
@@ -348,11 +403,11 @@ fn ask(session: &mut Session, usage: &Usage, part: &Part) -> Result<Vec<(Vec<Str
         let group = group.collect();
         let mut sums = Sums::default();
         for (number, measure) in Measure::ALL.iter().enumerate() {
-            sums.add_to(*measure, row.number(1 + keys.len() + number).unwrap_or(0));
+            sums.add_to(*measure, row.number(1 + keys + number).unwrap_or(0));
         }
         (group, sums)
     });
-    Ok(read.collect())
+    read.collect()
 }
 
 #[cfg(test)]

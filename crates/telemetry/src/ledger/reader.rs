@@ -1,5 +1,6 @@
 //! Reads a store beside the writer, on the thread that asks. Also for other processes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
@@ -10,11 +11,12 @@ use tokio_postgres::types::Type;
 use super::calls::{self, Call, Calls};
 use super::error::{LedgerError, QueryError};
 use super::overview::{self, Overview, Timeline};
+use super::pending;
 use super::postgres::Link;
 use super::query::{self, Usage};
 use super::report::Report;
 use super::row::Value;
-use super::schema::{Column, KEYS, USED};
+use super::schema::{CALLS, Column, KEYS, USED, summed};
 use super::{Place, sqlite};
 
 /// How long one answer may take.
@@ -66,11 +68,18 @@ impl Reader {
             Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(false),
             other => other?,
         };
-        let sql = format!(
-            "SELECT CAST(1 AS BIGINT) FROM {KEYS} WHERE {} = $1 LIMIT 1",
-            Column::Team.name()
+        let column = Column::Team.name();
+        let summed = format!("SELECT CAST(1 AS BIGINT) FROM {KEYS} WHERE {column} = $1 LIMIT 1");
+        if !session.select(&summed, &[Value::Text(team)])?.is_empty() {
+            return Ok(true);
+        }
+        let mark = Value::Number(session.mark()?);
+        let pending = format!(
+            "SELECT CAST(1 AS BIGINT) FROM {CALLS} WHERE {} AND {column} = $3 LIMIT 1",
+            pending::condition()
         );
-        Ok(!session.select(&sql, &[Value::Text(team)])?.is_empty())
+        let found = session.select(&pending, &[mark, Value::Number(i64::MAX), Value::Text(team)])?;
+        Ok(!found.is_empty())
     }
 
     /// A time at a glance: how calls went along it, and by whom.
@@ -91,13 +100,24 @@ impl Reader {
             Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(Vec::new()),
             other => other?,
         };
-        let since = Value::Number(i64::try_from(since_ms).unwrap_or(i64::MAX));
-        let rows = session.select(
+        let mark = session.mark()?;
+        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
+        let noted = session.select(
             &format!("SELECT credential, at_ms FROM {USED} WHERE at_ms >= $1"),
-            &[since],
+            &[Value::Number(since)],
+        )?;
+        // Those of pending calls are noted when these are added up.
+        let pending = session.select(
+            &pending::used(),
+            &[Value::Number(since.max(mark)), Value::Number(i64::MAX)],
         )?;
         let read = |row: &Cells| Some((row.text(0)?.to_owned(), u64::try_from(row.number(1)?).ok()?));
-        Ok(rows.iter().filter_map(read).collect())
+        let mut used = BTreeMap::<String, u64>::new();
+        for (credential, at_ms) in noted.iter().chain(&pending).filter_map(read) {
+            let last = used.entry(credential).or_default();
+            *last = at_ms.max(*last);
+        }
+        Ok(used.into_iter().collect())
     }
 
     pub(super) fn session(&self) -> Result<Session, QueryError> {
@@ -121,7 +141,7 @@ impl Reader {
     }
 }
 
-/// One view of the store: everything read through it belongs together, as far as the store can.
+/// One view of the store: everything read through it belongs together.
 pub(super) enum Session {
     Sqlite(Connection, String),
     Postgres(Box<Link>, String),
@@ -156,6 +176,12 @@ impl Cells {
 }
 
 impl Session {
+    /// Up to which time calls are in the sums, in milliseconds since 1970.
+    pub(super) fn mark(&mut self) -> Result<i64, QueryError> {
+        let rows = self.select(&summed(), &[])?;
+        Ok(rows.first().and_then(|row| row.number(0)).unwrap_or(0))
+    }
+
     /// Asks. Parameters are `$1`, `$2`, ..., each used for the first time in this order.
     pub(super) fn select(&mut self, sql: &str, parameters: &[Value<'_>]) -> Result<Vec<Cells>, QueryError> {
         match self {

@@ -1,12 +1,14 @@
 //! Computes the costs of past calls anew, and their roll-ups with them.
 
+use rusqlite::OptionalExtension as _;
+
 use super::calls::{self, Call};
 use super::error::{LedgerError, QueryError, WriteError};
 use super::postgres::{self, Link};
 use super::reader::Reader;
 use super::rollup::{Hourly, Key, Sums, hour_of};
 use super::row::{Row, Value};
-use super::schema::{CALLS, Column, Measure, joined};
+use super::schema::{CALLS, Column, DEFERRED, Measure, joined};
 use super::{Place, sqlite};
 
 /// Calls of one transaction. The writer waits for it, so it is short.
@@ -169,13 +171,14 @@ impl<'c> Priced<'c> {
         row
     }
 
-    /// What stands in the changed columns now, then what identifies the call as it was.
-    fn parameters(&self) -> Vec<Value<'_>> {
+    /// What stands in the changed columns now, then what identifies the call as it was, then the mark of the sums.
+    fn parameters(&self, mark: i64) -> Vec<Value<'_>> {
         let mut row = Row::default();
         self.change.put(&mut row);
         let new = PRICED.iter().map(|column| row.get(*column));
         let old = [Column::RequestId, Column::CostMicroUsd, Column::CostState];
-        new.chain(old.map(|column| self.call.value(column))).collect()
+        let old = old.map(|column| self.call.value(column));
+        new.chain(old).chain([Value::Number(mark)]).collect()
     }
 }
 
@@ -215,7 +218,8 @@ fn add_difference(hourly: &mut Hourly, priced: &Priced<'_>) {
     }
 }
 
-/// Changes a call, if it still is as it was read: another repricing must not be added twice to the roll-ups.
+/// Changes a call, if it still is as it was read: another repricing must not be added twice to the roll-ups. Answers 1 if the call is
+/// in them, 0 if it is pending.
 fn update() -> String {
     let set = joined(
         PRICED
@@ -225,7 +229,8 @@ fn update() -> String {
     );
     format!(
         "UPDATE {CALLS} SET {set} WHERE request_id = $5 AND cost_micro_usd IS NOT DISTINCT FROM $6 \
-         AND cost_state IS NOT DISTINCT FROM $7"
+         AND cost_state IS NOT DISTINCT FROM $7 \
+         RETURNING CAST(CASE WHEN {DEFERRED} = 1 AND time_ms >= $8 THEN 0 ELSE 1 END AS BIGINT)"
     )
 }
 
@@ -254,11 +259,14 @@ impl Changer {
             Changer::Postgres(link) => link
                 .transaction(postgres::BATCH_TIME, async |transaction| {
                     let mut hourly = Hourly::new();
+                    let mark = postgres::shared_mark(transaction).await?;
                     let update = transaction.prepare(&update()).await?;
                     for priced in changes {
-                        let parameters = priced.parameters();
+                        let parameters = priced.parameters(mark);
                         let parameters = postgres::parameters(&parameters);
-                        if transaction.execute(&update, &parameters).await? == 1 {
+                        if let Some(row) = transaction.query_opt(&update, &parameters).await?
+                            && row.try_get::<_, i64>(0)? == 1
+                        {
                             add_difference(&mut hourly, priced);
                         }
                     }
@@ -278,9 +286,12 @@ fn change_file(connection: &mut rusqlite::Connection, changes: &[Priced<'_>]) ->
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let mut hourly = Hourly::new();
     {
+        let mark = sqlite::mark(&transaction)?;
         let mut update = transaction.prepare_cached(&update())?;
         for priced in changes {
-            if update.execute(rusqlite::params_from_iter(priced.parameters()))? == 1 {
+            let parameters = rusqlite::params_from_iter(priced.parameters(mark));
+            let is_added: Option<i64> = update.query_row(parameters, |row| row.get(0)).optional()?;
+            if is_added == Some(1) {
                 add_difference(&mut hourly, priced);
             }
         }

@@ -1,9 +1,9 @@
 //! Many calls together: by hour and by day, by who and what.
 //!
-//! A roll-up is changed in the transaction that writes its calls, by exactly the calls that were not there before. So sums
-//! and calls cannot differ, whenever a process ends and however late a call comes.
+//! A call is in a roll-up or it is [`super::pending`], and one transaction takes it from there to here. So sums and calls cannot
+//! differ, whenever a process ends and however late a call comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::row::{Row, Value, cut};
 use super::schema::{Column, KEY_COLUMNS, KEY_TEXT, MEASURES, Measure, OTHER};
@@ -25,14 +25,30 @@ pub struct Sums(pub(super) [i64; MEASURES]);
 /// Sums by key and hour.
 pub(super) type Hourly = BTreeMap<Key, BTreeMap<i64, Sums>>;
 
+/// What was charged to budgets: by the name of the budget and the beginning of its period.
+pub(super) type Spent = BTreeMap<(String, i64), i64>;
+
+/// When credentials were used last: by their ids, in milliseconds since 1970.
+pub(super) type Used = BTreeMap<String, i64>;
+
 impl Key {
     /// What a call is grouped by.
     pub(super) fn of(row: &Row<'_>) -> Key {
-        Key(KEY_COLUMNS.map(|column| match column {
-            // What nobody was asked for is no model: a client that makes up names must not fill the store with keys.
-            Column::ModelAsked if row.text_of(Column::ModelServed).is_empty() => String::new(),
-            _ => cut(row.text_of(column), KEY_TEXT).to_owned(),
-        }))
+        let mut key = Key::default();
+        key.set(row);
+        key
+    }
+
+    /// Becomes what a call is grouped by.
+    fn set(&mut self, row: &Row<'_>) {
+        for (text, column) in self.0.iter_mut().zip(KEY_COLUMNS) {
+            text.clear();
+            match column {
+                // What nobody was asked for is no model: a client that makes up names must not fill the store with keys.
+                Column::ModelAsked if row.text_of(Column::ModelServed).is_empty() => {}
+                _ => text.push_str(cut(row.text_of(column), KEY_TEXT)),
+            }
+        }
     }
 
     /// The key that stands for this one when there are too many.
@@ -118,18 +134,77 @@ pub(super) const fn floor(seconds: i64, step: i64) -> i64 {
     seconds.div_euclid(step) * step
 }
 
-/// Adds calls up.
-pub(super) fn add_up<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> Hourly {
-    let mut hourly = Hourly::new();
-    for row in rows {
-        let hours = hourly.entry(Key::of(row)).or_default();
-        hours.entry(hour_of(row)).or_default().add(&Sums::of(row));
-    }
-    hourly
+/// Calls as they are added up.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    hourly: HashMap<Key, BTreeMap<i64, Sums>>,
+    spent: Spent,
+    used: Used,
+    /// The key of the call that is added, kept for its room.
+    key: Key,
 }
 
-/// What calls have charged to budgets: by the name of the budget and the beginning of its period.
-pub(super) fn spent<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTreeMap<(String, i64), i64> {
+impl Tally {
+    /// Of these calls.
+    pub(super) fn of<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> Tally {
+        let mut tally = Tally::default();
+        rows.for_each(|row| tally.add(row));
+        tally
+    }
+
+    /// Adds a call.
+    pub(super) fn add(&mut self, row: &Row<'_>) {
+        self.key.set(row);
+        let hours = match self.hourly.get_mut(&self.key) {
+            Some(hours) => hours,
+            None => self.hourly.entry(self.key.clone()).or_default(),
+        };
+        hours.entry(hour_of(row)).or_default().add(&Sums::of(row));
+        let charges = row.text_of(Column::Charges);
+        if !charges.is_empty() {
+            add_charges(charges, &mut self.spent);
+        }
+        let credential = cut(row.text_of(Column::Credential), KEY_TEXT);
+        if !credential.is_empty() {
+            let at_ms = row.number_of(Column::Time);
+            match self.used.get_mut(credential) {
+                Some(last) => *last = at_ms.max(*last),
+                None => drop(self.used.insert(credential.to_owned(), at_ms)),
+            }
+        }
+    }
+
+    /// What the calls add up to, what they have charged to budgets, and when credentials were used.
+    pub(super) fn done(self) -> (Hourly, Spent, Used) {
+        (self.hourly.into_iter().collect(), self.spent, self.used)
+    }
+}
+
+/// What calls were charged.
+pub(super) fn spent<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> Spent {
+    let mut spent = Spent::new();
+    for row in rows {
+        let charges = row.text_of(Column::Charges);
+        if !charges.is_empty() {
+            add_charges(charges, &mut spent);
+        }
+    }
+    spent
+}
+
+/// Amounts of the same budget and period as one.
+pub(super) fn together(parts: impl IntoIterator<Item = (String, i64, i64)>) -> Vec<(String, i64, i64)> {
+    let mut spent = Spent::new();
+    for (budget, start, amount) in parts {
+        let sum = spent.entry((budget, start)).or_default();
+        *sum = sum.saturating_add(amount);
+    }
+    let one = |((budget, start), amount)| (budget, start, amount);
+    spent.into_iter().map(one).collect()
+}
+
+/// Adds what a call was charged.
+fn add_charges(json: &str, spent: &mut Spent) {
     #[derive(serde::Deserialize)]
     struct Charge {
         budget: String,
@@ -137,32 +212,11 @@ pub(super) fn spent<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTre
         amount: i64,
     }
 
-    let mut spent = BTreeMap::<(String, i64), i64>::new();
-    for row in rows {
-        let text = row.text_of(Column::Charges);
-        if text.is_empty() {
-            continue;
-        }
-        // The gateway has written it.
-        for charge in serde_json::from_str::<Vec<Charge>>(text).unwrap_or_default() {
-            let sum = spent.entry((charge.budget, charge.start)).or_default();
-            *sum = sum.saturating_add(charge.amount);
-        }
+    // The gateway has written it.
+    for charge in serde_json::from_str::<Vec<Charge>>(json).unwrap_or_default() {
+        let sum = spent.entry((charge.budget, charge.start)).or_default();
+        *sum = sum.saturating_add(charge.amount);
     }
-    spent
-}
-
-/// When credentials were used last: by their ids, in milliseconds since 1970.
-pub(super) fn used<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Row<'a>>) -> BTreeMap<&'r str, i64> {
-    let mut used = BTreeMap::new();
-    for row in rows {
-        let credential = cut(row.text_of(Column::Credential), KEY_TEXT);
-        if !credential.is_empty() {
-            let last = used.entry(credential).or_insert(0);
-            *last = row.number_of(Column::Time).max(*last);
-        }
-    }
-    used
 }
 
 /// The same by day.

@@ -1,6 +1,6 @@
 //! One call as it waits for the writer: bytes in a buffer, made on the thread that served the call.
 
-use super::schema::{COLUMNS, Column, Kind};
+use super::schema::{COLUMNS, Column, KEY_COLUMNS, KEY_TEXT, Kind};
 
 /// Bytes of a text at most, so that no client can fill the store with one call; longer ones are cut.
 const MAX_TEXT: usize = 4096;
@@ -178,8 +178,22 @@ impl Column {
         match self.kind() {
             Kind::Json => MAX_JSON,
             _ if matches!(self, Column::Losses) => MAX_TEXT,
+            // What calls are grouped by is the same in a call and in a sum.
+            _ if self.is_key() => KEY_TEXT,
             _ => MAX_NAME,
         }
+    }
+
+    /// Whether roll-ups are grouped by it.
+    const fn is_key(self) -> bool {
+        let mut place = 0;
+        while place < KEY_COLUMNS.len() {
+            if KEY_COLUMNS[place] as usize == self as usize {
+                return true;
+            }
+            place += 1;
+        }
+        false
     }
 }
 

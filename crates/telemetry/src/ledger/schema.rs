@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// Version of the tables that this program reads and writes.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Bytes of a text that roll-ups are grouped by; longer ones are cut. Ten of them fit into an index of PostgreSQL.
 pub(super) const KEY_TEXT: usize = 200;
@@ -29,8 +29,14 @@ pub(super) const DAYS: &str = "tollgate_usage_days";
 pub(super) const SPEND: &str = "tollgate_spend";
 /// The table of when credentials were used last.
 pub(super) const USED: &str = "tollgate_used";
-/// The table that tells the version of the others.
+/// The table that tells the version of the others, and how far calls are added up.
 pub(super) const LEDGER: &str = "tollgate_ledger";
+
+/// The column that is 1 for a call that was not added to any sum when it was written. See [`super::pending`].
+pub(super) const DEFERRED: &str = "deferred";
+
+/// The name in [`LEDGER`] of the time up to which calls are in the sums, in milliseconds since 1970.
+pub(super) const SUMMED: &str = "summed_ms";
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +212,12 @@ pub(super) enum Dialect {
 impl Dialect {
     /// The statements that bring the tables from one version to the next: the first makes version 1, and so on.
     pub(super) fn migrations(self) -> Vec<String> {
-        vec![self.first_version(), self.second_version(), third_version()]
+        vec![
+            self.first_version(),
+            self.second_version(),
+            third_version(),
+            fourth_version(),
+        ]
     }
 
     fn first_version(self) -> String {
@@ -313,6 +324,24 @@ fn third_version() -> String {
          INSERT INTO {USED} SELECT k.{credential}, MAX(u.start) * 1000 FROM {HOURS} u JOIN {KEYS} k ON k.id = u.key \
          WHERE k.{credential} <> '' GROUP BY k.{credential};\n"
     )
+}
+
+/// Calls are added up later than they are written. What an older program has written, or still writes beside this one, is in the sums
+/// already and stays without the mark. An index whose places are far apart would be written to at as many places as there are
+/// consumers; this one grows at its end.
+fn fourth_version() -> String {
+    format!(
+        "ALTER TABLE {CALLS} ADD COLUMN {DEFERRED} BIGINT;\n\
+         DROP INDEX {CALLS}_consumer;\nDROP INDEX {CALLS}_time;\n\
+         CREATE INDEX {CALLS}_time ON {CALLS} (time_ms, consumer);\n\
+         CREATE TABLE IF NOT EXISTS {LEDGER} (name TEXT PRIMARY KEY, value BIGINT NOT NULL);\n\
+         INSERT INTO {LEDGER} SELECT '{SUMMED}', COALESCE(MAX(time_ms), 0) FROM {CALLS};\n"
+    )
+}
+
+/// How far calls are added up, in milliseconds since 1970.
+pub(super) fn summed() -> String {
+    format!("SELECT value FROM {LEDGER} WHERE name = '{SUMMED}'")
 }
 
 /// The names of the columns of a call, with commas between them.

@@ -4,7 +4,6 @@
 //! readers. `synchronous=FULL`: a transaction is on the disk when it is done, which costs one `fsync` per batch on a thread
 //! that nobody waits for. With `NORMAL` a power failure could take the last transactions along.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,13 +12,14 @@ use rusqlite::{
 };
 
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent, used};
+use super::pending;
+use super::rollup::{Hourly, Key, Spent, Sums, Tally, Used, by_day, together};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, COLUMNS, DAYS, Dialect, HOURS, KEY_COLUMNS, KEYS, LEDGER, MAX_KEYS, MEASURES, SPEND, USED,
-    VERSION, add_to, column_names, joined, key_names, measure_names,
+    CALLS, COLUMNS, Column, DAYS, DEFERRED, Dialect, HOURS, KEY_COLUMNS, KEYS, Kind, LEDGER, MAX_KEYS,
+    MEASURES, SPEND, SUMMED, USED, VERSION, add_to, column_names, joined, key_names, measure_names, summed,
 };
-use super::store::{Cutoffs, Store};
+use super::store::{Cutoffs, Due, Store};
 
 /// How long a statement waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
@@ -84,6 +84,14 @@ impl Store for Sqlite {
             self.connection = None;
         }
         written.map_err(|error| self.write_error(error))
+    }
+
+    fn add_up(&mut self, due: &Due, most: u32) -> Result<bool, WriteError> {
+        let Sqlite { connection, sql, .. } = self;
+        let Some((connection, _)) = connection else {
+            return Ok(false);
+        };
+        add_up(connection, sql, due, most).map_err(|error| self.write_error(error))
     }
 
     fn prune(&mut self, cutoffs: &Cutoffs, most: u32) -> Result<bool, WriteError> {
@@ -287,9 +295,9 @@ impl Sql {
         .replace(", ", " AND ");
         Sql {
             insert_call: format!(
-                "INSERT INTO {CALLS} ({}) VALUES ({}) ON CONFLICT (request_id) DO NOTHING",
+                "INSERT INTO {CALLS} ({}, {DEFERRED}) VALUES ({}) ON CONFLICT (request_id) DO NOTHING",
                 column_names(),
-                places(COLUMNS)
+                places(COLUMNS + 1)
             ),
             find_key: format!("SELECT id FROM {KEYS} WHERE {same}"),
             insert_key: format!(
@@ -310,22 +318,108 @@ fn places(count: usize) -> String {
 
 fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut new = Vec::with_capacity(rows.len());
+    let mark = mark(&transaction)?;
+    let mut new = 0;
+    let mut late = Tally::default();
     {
         let mut insert = transaction.prepare_cached(&sql.insert_call)?;
         for (number, row) in rows.iter().enumerate() {
             give_way(number);
-            if insert.execute(params_from_iter(row.values()))? == 1 {
-                new.push(row);
+            let is_late = row.number_of(Column::Time) < mark;
+            let deferred = if is_late { Value::Null } else { Value::Number(1) };
+            if insert.execute(params_from_iter(row.values().iter().chain([&deferred])))? == 1 {
+                new += 1;
+                if is_late {
+                    late.add(row);
+                }
             }
         }
     }
-    let hourly = add_up(new.iter().copied());
+    let (hourly, spent, used) = late.done();
     add_sums(&transaction, sql, &hourly)?;
-    add_spent(&transaction, &spent(new.iter().copied()))?;
-    note_used(&transaction, &used(new.iter().copied()))?;
+    add_spent(&transaction, &spent)?;
+    note_used(&transaction, &used)?;
     transaction.commit()?;
-    Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
+    Ok(new)
+}
+
+/// Adds up some of the pending calls that are due.
+fn add_up(connection: &mut Connection, sql: &Sql, due: &Due, most: u32) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mark = mark(&transaction)?;
+    let full = transaction
+        .query_row(
+            &format!(
+                "SELECT time_ms FROM {CALLS} WHERE time_ms >= ?1 AND time_ms < ?2 ORDER BY time_ms LIMIT 1 OFFSET ?3"
+            ),
+            [mark, due.any_ms, i64::from(most)],
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()?;
+    // Calls of the same millisecond are added up together.
+    let end = full.map_or(due.hours_ms, |time| time.max(mark + 1));
+    let mut tally = Tally::default();
+    let mut found = 0;
+    {
+        let columns: Vec<Column> = Column::ALL
+            .iter()
+            .copied()
+            .filter(|column| is_added(*column))
+            .collect();
+        let mut select = transaction.prepare_cached(&format!(
+            "SELECT {} FROM {CALLS} WHERE {}",
+            joined(columns.iter().map(|column| column.name())),
+            pending::condition()
+        ))?;
+        let mut rows = select.query([mark, end])?;
+        while let Some(values) = rows.next()? {
+            give_way(found);
+            found += 1;
+            let mut row = Row::default();
+            for (place, column) in columns.iter().enumerate() {
+                row.put(*column, value(values.get_ref(place)?));
+            }
+            tally.add(&row);
+        }
+    }
+    if found > 0 {
+        let (hourly, spent, used) = tally.done();
+        add_sums(&transaction, sql, &hourly)?;
+        add_spent(&transaction, &spent)?;
+        note_used(&transaction, &used)?;
+    }
+    if found > 0 || full.is_some() {
+        transaction.execute(
+            &format!("UPDATE {LEDGER} SET value = ?1 WHERE name = '{SUMMED}'"),
+            [end],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(full.is_some())
+}
+
+/// Whether sums need it.
+fn is_added(column: Column) -> bool {
+    match column.kind() {
+        Kind::Count | Kind::Number => true,
+        _ => KEY_COLUMNS.contains(&column) || matches!(column, Column::CostState | Column::Charges),
+    }
+}
+
+fn value(value: rusqlite::types::ValueRef<'_>) -> Value<'_> {
+    use rusqlite::types::ValueRef;
+    match value {
+        ValueRef::Integer(number) => Value::Number(number),
+        ValueRef::Text(text) => str::from_utf8(text).map_or(Value::Null, Value::Text),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
+    }
+}
+
+/// Up to which time calls are in the sums, in milliseconds since 1970.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut select = connection.prepare_cached(&summed())?;
+    let mark = select.query_row([], |row| row.get(0)).optional()?;
+    Ok(mark.unwrap_or(0))
 }
 
 /// Lets a worker go first that waits for this processor, from time to time: the system would make it wait for milliseconds, which
@@ -336,13 +430,25 @@ fn give_way(number: usize) {
     }
 }
 
-fn all_spent(connection: &Connection) -> rusqlite::Result<Vec<(String, i64, i64)>> {
-    let mut ask = connection.prepare(&format!("SELECT budget, start, amount FROM {SPEND}"))?;
-    let rows = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.collect()
+fn all_spent(connection: &mut Connection) -> rusqlite::Result<Vec<(String, i64, i64)>> {
+    // One view of both, whoever else adds up.
+    let view = connection.transaction()?;
+    let mark = mark(&view)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let added = {
+        let mut ask = view.prepare(&format!("SELECT budget, start, amount FROM {SPEND}"))?;
+        ask.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    let pending = {
+        let mut ask = view.prepare(&pending::charges(Dialect::Sqlite))?;
+        ask.query_map([mark, i64::MAX], read)?
+            .collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    view.commit()?;
+    Ok(together(added.into_iter().chain(pending)))
 }
 
-fn add_spent(transaction: &Transaction<'_>, spent: &BTreeMap<(String, i64), i64>) -> rusqlite::Result<()> {
+fn add_spent(transaction: &Transaction<'_>, spent: &Spent) -> rusqlite::Result<()> {
     let mut add = transaction.prepare_cached(&format!(
         "INSERT INTO {SPEND} (budget, start, amount) VALUES (?1, ?2, ?3) ON CONFLICT (budget, start) DO UPDATE SET \
          amount = {SPEND}.amount + excluded.amount"
@@ -353,7 +459,7 @@ fn add_spent(transaction: &Transaction<'_>, spent: &BTreeMap<(String, i64), i64>
     Ok(())
 }
 
-fn note_used(transaction: &Transaction<'_>, used: &BTreeMap<&str, i64>) -> rusqlite::Result<()> {
+fn note_used(transaction: &Transaction<'_>, used: &Used) -> rusqlite::Result<()> {
     let mut note = transaction.prepare_cached(&format!(
         "INSERT INTO {USED} (credential, at_ms) VALUES (?1, ?2) ON CONFLICT (credential) DO UPDATE SET \
          at_ms = MAX({USED}.at_ms, excluded.at_ms)"
@@ -421,11 +527,12 @@ pub(super) fn change_sums(transaction: &Transaction<'_>, hourly: &Hourly) -> rus
 
 fn prune(connection: &mut Connection, cutoffs: &Cutoffs, most: u32) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mark = mark(&transaction)?;
     let calls = transaction.execute(
         &format!(
             "DELETE FROM {CALLS} WHERE rowid IN (SELECT rowid FROM {CALLS} WHERE time_ms < ?1 ORDER BY time_ms LIMIT ?2)"
         ),
-        [cutoffs.calls_ms, i64::from(most)],
+        [cutoffs.calls_ms.min(mark), i64::from(most)],
     )?;
     // Whole hours and days: what is left of an hour would look like all of it.
     let remove = |table: &str, cutoff: i64| {
@@ -471,11 +578,10 @@ impl rusqlite::ToSql for Value<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::Column;
     use super::*;
 
     #[test]
-    fn a_file_of_the_first_version_is_brought_to_the_second_with_all_that_is_in_it() {
+    fn a_file_of_the_first_version_is_brought_to_this_one_with_all_that_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("usage.db");
         let old = Connection::open(&path).unwrap();
@@ -504,6 +610,11 @@ mod tests {
         for new in [1, 0] {
             // A call that is written twice is charged once.
             assert_eq!(store.write(std::slice::from_ref(&row)).ok(), Some(new));
+            let due = Due {
+                hours_ms: 3_600_000,
+                any_ms: 3_600_000,
+            };
+            assert_eq!(store.add_up(&due, 10).ok(), Some(false));
         }
         let connection = open_to_read(&path).unwrap();
         let read = |sql: &str| -> Vec<(String, i64)> {

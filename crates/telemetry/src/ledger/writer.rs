@@ -17,9 +17,9 @@ use super::Settings;
 use super::error::{NotTold, WriteError};
 use super::lately::Lately;
 use super::numbers::Numbers;
-use super::rollup::spent;
+use super::rollup::{HOUR_S, floor, spent};
 use super::row::Row;
-use super::store::{Cutoffs, Store};
+use super::store::{Cutoffs, Due, Store};
 use crate::report::Reporter;
 use crate::shards::{Appended, Shards};
 
@@ -32,8 +32,18 @@ const FULL_ENOUGH: usize = 1024 * 1024;
 /// The longest pause between two tries of a store that takes nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often what is old is looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often calls that are due to be added up are looked for, and what is kept no longer.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a call is waited for before its time is added up. One that ends later is added by itself.
+const AFTERWARDS: Duration = Duration::from_secs(5 * 60);
+
+/// Calls that are added up at once. Meanwhile new rows wait, so it takes no longer than a second; and readers have to look at
+/// about so many calls one by one.
+const ADDED_AT_ONCE: u32 = 200_000;
+
+/// The same after it has taken too long.
+const LEAST_AT_ONCE: u32 = 1000;
 
 /// Calls that are removed at once; more is left for the next round, so that new rows do not wait.
 const PRUNED_AT_ONCE: u32 = 5000;
@@ -137,7 +147,8 @@ impl Writer {
             reporter: Reporter::new("usage ledger"),
             errors: 0,
             failures: 0,
-            prune_at: None,
+            tidy_at: None,
+            at_once: ADDED_AT_ONCE,
             charged: Some(Charged::default()),
         };
         let thread = thread::Builder::new()
@@ -266,8 +277,10 @@ struct Work {
     errors: u64,
     /// Tries that failed one after the other.
     failures: u32,
-    /// When what is old is looked for again; `None` for at once.
-    prune_at: Option<Instant>,
+    /// When calls to add up and what is old are looked for again; `None` for at once.
+    tidy_at: Option<Instant>,
+    /// Calls that are added up at once.
+    at_once: u32,
     /// `None` when nobody will ask any more.
     charged: Option<Charged>,
 }
@@ -301,7 +314,7 @@ impl Work {
                 return self.end(all);
             }
             if all {
-                self.prune();
+                self.tidy();
             }
             let has_told = !all || self.tell_others();
             self.tell();
@@ -396,24 +409,31 @@ impl Work {
         }
     }
 
-    /// Removes a part of what is kept no longer.
-    fn prune(&mut self) {
-        if self.prune_at.is_some_and(|at| Instant::now() < at) {
+    /// Adds up a part of the calls that are due, and removes a part of what is kept no longer.
+    fn tidy(&mut self) {
+        if self.tidy_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        match self
-            .store
-            .prune(&self.keep.cutoffs(SystemTime::now()), PRUNED_AT_ONCE)
-        {
-            Ok(true) => {}
-            Ok(false) => self.prune_at = Some(Instant::now() + PRUNE_EVERY),
-            Err(error) => {
-                self.errors += 1;
-                self.shared.numbers.errors.add(1);
-                self.reporter.remember(&error);
-                self.prune_at = Some(Instant::now() + PRUNE_EVERY);
+        let now = SystemTime::now();
+        let added = self.store.add_up(&Due::at(now), self.at_once);
+        self.at_once = match added {
+            Ok(_) => ADDED_AT_ONCE.min(self.at_once.saturating_mul(2)),
+            Err(_) => LEAST_AT_ONCE.max(self.at_once / 2),
+        };
+        let pruned = self.store.prune(&self.keep.cutoffs(now), PRUNED_AT_ONCE);
+        let (mut has_more, mut has_failed) = (false, false);
+        for done in [added, pruned] {
+            match done {
+                Ok(more) => has_more |= more,
+                Err(error) => {
+                    has_failed = true;
+                    self.errors += 1;
+                    self.shared.numbers.errors.add(1);
+                    self.reporter.remember(&error);
+                }
             }
         }
+        self.tidy_at = (has_failed || !has_more).then(|| Instant::now() + TIDY_EVERY);
     }
 
     fn tell(&mut self) {
@@ -516,6 +536,19 @@ fn count(taken: &Taken) -> u64 {
         rows += 1;
     }
     rows
+}
+
+impl Due {
+    /// What is due at this time.
+    pub(super) fn at(now: SystemTime) -> Due {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let before = now.saturating_sub(AFTERWARDS);
+        let seconds = i64::try_from(before.as_secs()).unwrap_or(0);
+        Due {
+            hours_ms: floor(seconds, HOUR_S).saturating_mul(1000),
+            any_ms: seconds.saturating_mul(1000),
+        }
+    }
 }
 
 impl super::Keep {

@@ -45,6 +45,15 @@ fn calls_wait_while_the_server_is_away_and_come_once() {
     assert_eq!(ledger.dropped() + late.dropped(), 0);
 }
 
+/// Starts a ledger, which first adds up what is due.
+fn open_and_add_up(place: &Place) -> Ledger {
+    let (ledger, _) = open(place);
+    // That belongs to its first round, and the second flush ends with a later one.
+    assert!(ledger.flush(PATIENCE));
+    assert!(ledger.flush(PATIENCE));
+    ledger
+}
+
 #[test]
 fn many_gateways_write_into_one_database() {
     let server = PostgresServer::start(&[]);
@@ -55,13 +64,16 @@ fn many_gateways_write_into_one_database() {
         for node in 0..4 {
             let place = &place;
             scope.spawn(move || {
-                let (ledger, _) = open(place);
+                let (mut ledger, _) = open(place);
                 for number in 0..200 {
                     let id = format!("node-{node}-call-{number}");
                     let consumer = format!("team-{}", (number * 7 + node) % 10);
                     ledger.append(&call(&id, &consumer, "gpt-5", time - number % 5 * 3_600_000));
                     if number % 20 == 0 {
-                        assert!(ledger.flush(PATIENCE));
+                        // One that starts adds up what is due, while the others write.
+                        assert!(ledger.flush_and_stop(PATIENCE));
+                        assert_eq!(ledger.dropped(), 0);
+                        ledger = open_and_add_up(place);
                     }
                 }
                 assert!(ledger.flush_and_stop(PATIENCE));
@@ -73,6 +85,29 @@ fn many_gateways_write_into_one_database() {
     assert_eq!(report.totals.get(Measure::Calls), 800);
     assert_eq!(report.totals.get(Measure::CostMicroUsd), 800 * 1500);
     assert_eq!(sums(&report, &["team-3"]).get(Measure::Calls), 80);
+    assert!(open_and_add_up(&place).flush_and_stop(PATIENCE));
+    let added = server.sql("SELECT SUM(calls) FROM tollgate_usage_hours");
+    assert!(added.parse::<i64>().unwrap() > 0, "{added}");
+}
+
+#[test]
+fn a_gateway_of_an_older_program_may_go_on_writing_into_the_database() {
+    let server = PostgresServer::start(&[]);
+    let place = database(&server.url("?sslmode=disable"), RootCertStore::empty());
+    let (ledger, _) = open(&place);
+    let time = now_ms() - 7_200_000;
+    ledger.append(&call("new", "team-a", "gpt-5", time));
+    assert!(ledger.flush_and_stop(PATIENCE));
+    // It adds its call up itself and knows nothing of calls that are not.
+    server.sql(&format!(
+        "INSERT INTO tollgate_calls (request_id, time_ms, input_tokens, cached_tokens, cache_write_5m_tokens, \
+         cache_write_1h_tokens, audio_input_tokens, image_input_tokens, video_input_tokens, tool_input_tokens, output_tokens, \
+         reasoning_tokens, audio_output_tokens, image_output_tokens, latency_ms, status, request_bytes, response_bytes) \
+         VALUES ('old', {time}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 0, 0)"
+    ));
+    assert_eq!(count(&place), 1);
+    assert!(open_and_add_up(&place).flush_and_stop(PATIENCE));
+    assert_eq!(count(&place), 1);
 }
 
 #[test]

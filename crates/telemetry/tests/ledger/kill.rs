@@ -23,7 +23,9 @@ fn the_other_process() {
     let mut out = std::io::stdout().lock();
     for call_number in 0_u64.. {
         let id = format!("call-{call_number:09}");
-        ledger.append(&call(&id, "team-a", "gpt-5", now_ms()));
+        // Of hours that are over, too: when the process comes again it adds them up.
+        let hours = i64::try_from(call_number % 3).unwrap_or(0);
+        ledger.append(&call(&id, "team-a", "gpt-5", now_ms() - hours * 3_600_000));
         let rounds = number(&metrics, "tollgate_ledger_rounds_total");
         let errors = number(&metrics, "tollgate_ledger_write_errors_total");
         if writeln!(out, "told {call_number} {rounds} {errors}").is_err() {
@@ -102,21 +104,22 @@ impl Drop for Other {
     }
 }
 
-/// Calls in the table, checked to be a whole database whose roll-ups are what its calls add up to.
+/// Calls in the table, checked to be a whole database whose sums are what its calls add up to.
 fn checked(file: &Path) -> Vec<String> {
     let database = Connection::open(file).unwrap();
     let whole: String = database
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
     assert_eq!(whole, "ok");
-    let sums = |table: &str, count: &str| -> (i64, i64, i64) {
-        let sql = format!("SELECT {count}, SUM(input_tokens), SUM(cost_micro_usd) FROM {table}");
-        let row = database.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        row.unwrap()
-    };
-    let calls = sums("tollgate_calls", "COUNT(*)");
-    assert_eq!(sums("tollgate_usage_hours", "SUM(calls)"), calls);
-    assert_eq!(sums("tollgate_usage_days", "SUM(calls)"), calls);
+    let sql = "SELECT COUNT(*), COALESCE(SUM(input_tokens), 0), COALESCE(SUM(cost_micro_usd), 0) FROM tollgate_calls";
+    let calls: [i64; 3] = database
+        .query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
+        .unwrap();
+    for by in ["hour", "day"] {
+        let sums = ask(&Place::File(file.to_owned()), by).totals;
+        let measures = [Measure::Calls, Measure::InputTokens, Measure::CostMicroUsd];
+        assert_eq!(measures.map(|measure| sums.get(measure)), calls, "{by}");
+    }
     let mut statement = database
         .prepare("SELECT request_id FROM tollgate_calls ORDER BY request_id")
         .unwrap();
@@ -143,6 +146,19 @@ fn a_kill_loses_only_calls_of_the_last_two_rounds_and_nothing_is_counted_twice()
     assert!(due > 0);
     let wanted: Vec<String> = (0..due).map(|number| format!("call-{number:09}")).collect();
     assert_eq!(kept[..due], wanted);
+}
+
+#[test]
+fn a_process_that_is_killed_again_and_again_adds_every_call_up_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("usage.db");
+    for calls in [1, 500, 1000, 1500] {
+        // Killed while it starts, which is when it adds up what was left, and while it writes.
+        let mut other = Other::start(&file, "");
+        other.read_until(|other| other.rounds.len() >= calls);
+        other.kill();
+        checked(&file);
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::ledger::schema::{Dialect, LEDGER, VERSION};
 const PREPARE_TIME: Duration = Duration::from_secs(30);
 
 /// The number under which gateways agree who makes the tables.
-const MIGRATION_LOCK: i64 = 0x746f_6c6c_6761_7465;
+pub(super) const MIGRATION_LOCK: i64 = 0x746f_6c6c_6761_7465;
 
 /// A connection and the runtime it lives in.
 pub(in crate::ledger) struct Link {
@@ -71,7 +71,7 @@ impl Link {
                     return Err(LedgerError::Missing(super::place(&database.config)));
                 }
                 let limit = format!(
-                    "SET statement_timeout = {}; SET default_transaction_read_only = on",
+                    "SET statement_timeout = {}; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                     limit.as_millis()
                 );
                 client

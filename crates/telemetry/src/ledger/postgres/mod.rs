@@ -3,29 +3,38 @@
 mod link;
 mod tls;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::{IsNull, ToSql};
-use tokio_postgres::{Config, Transaction};
+use tokio_postgres::{Config, SimpleQueryMessage, Transaction};
 
+use self::link::MIGRATION_LOCK;
 pub(super) use self::link::{Link, text};
 use super::Database;
 use super::error::{LedgerError, WriteError};
-use super::rollup::{Hourly, Key, Sums, add_up, by_day, spent, used};
+use super::pending;
+use super::rollup::{Hourly, Key, Spent, Sums, Tally, Used, by_day, together};
 use super::row::{Row, Value};
 use super::schema::{
-    CALLS, Column, DAYS, HOURS, KEY_COLUMNS, KEYS, Kind, MAX_KEYS, Measure, SPEND, USED, add_to,
-    column_names, joined, key_names, measure_names,
+    CALLS, Column, DAYS, DEFERRED, Dialect, HOURS, KEY_COLUMNS, KEYS, Kind, LEDGER, MAX_KEYS, Measure, SPEND,
+    SUMMED, USED, add_to, column_names, joined, key_names, measure_names, summed,
 };
-use super::store::{Cutoffs, Store};
+use super::store::{Cutoffs, Due, Store};
 
 /// How long one transaction may take.
 pub(super) const BATCH_TIME: Duration = Duration::from_secs(30);
 
 /// How long the start waits for the database. Calls are served without it, and it is tried again for longer.
 const START_TIME: Duration = Duration::from_secs(5);
+
+/// The number under which gateways agree up to which time calls are added up: whoever writes calls shares it, whoever moves that time
+/// has it alone. Both for one transaction.
+const SUMS_LOCK: i64 = MIGRATION_LOCK + 1;
+
+/// Calls that are added up at once at most. Meanwhile no gateway can write.
+const ADDED_AT_ONCE: u32 = 50_000;
 
 /// Reads the address of a database.
 pub(super) fn config(address: &str) -> Result<Config, LedgerError> {
@@ -103,11 +112,48 @@ impl Store for Postgres {
     fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError> {
         let sql = &self.sql;
         self.link.transaction(BATCH_TIME, async |transaction| {
-            let new = insert_calls(transaction, sql, rows).await?;
-            add_sums(transaction, sql, add_up(new.iter().copied())).await?;
-            add_spent(transaction, &spent(new.iter().copied())).await?;
-            note_used(transaction, &used(new.iter().copied())).await?;
+            let mark = shared_mark(transaction).await?;
+            let new = insert_calls(transaction, sql, rows, mark).await?;
+            let is_late = |row: &&Row<'_>| row.number_of(Column::Time) < mark;
+            let (hourly, spent, used) = Tally::of(new.iter().copied().filter(is_late)).done();
+            add_sums(transaction, sql, hourly).await?;
+            add_spent(transaction, &spent).await?;
+            note_used(transaction, &used).await?;
             Ok(u64::try_from(new.len()).unwrap_or(u64::MAX))
+        })
+    }
+
+    fn add_up(&mut self, due: &Due, most: u32) -> Result<bool, WriteError> {
+        let (sql, due, most) = (&self.sql, *due, most.min(ADDED_AT_ONCE));
+        self.link.transaction(BATCH_TIME, async |transaction| {
+            // Nobody is kept waiting to find out that there is nothing to do.
+            let (mark, end, has_more) = due_part(transaction, &due, most).await?;
+            if !has_more && !has_pending(transaction, mark, end).await? {
+                return Ok(false);
+            }
+            transaction
+                .execute("SELECT pg_advisory_xact_lock($1)", &[&SUMS_LOCK])
+                .await?;
+            // Another gateway may have done it meanwhile.
+            let (mark, end, has_more) = due_part(transaction, &due, most).await?;
+            if end > mark {
+                add_sums(transaction, sql, pending_sums(transaction, mark, end).await?).await?;
+                let charged = format!(
+                    "INSERT INTO {SPEND} (budget, start, amount) {} ORDER BY 1, 2 \
+                     ON CONFLICT (budget, start) DO UPDATE SET amount = {SPEND}.amount + excluded.amount",
+                    pending::charges(Dialect::Postgres)
+                );
+                transaction.execute(&charged, &[&mark, &end]).await?;
+                let used = format!(
+                    "INSERT INTO {USED} (credential, at_ms) {} ORDER BY 1 \
+                     ON CONFLICT (credential) DO UPDATE SET at_ms = GREATEST({USED}.at_ms, excluded.at_ms)",
+                    pending::used()
+                );
+                transaction.execute(&used, &[&mark, &end]).await?;
+                let moved = format!("UPDATE {LEDGER} SET value = $1 WHERE name = '{SUMMED}'");
+                transaction.execute(&moved, &[&end]).await?;
+            }
+            Ok(has_more)
         })
     }
 
@@ -117,8 +163,9 @@ impl Store for Postgres {
             let calls = transaction
                 .execute(
                     &format!(
-                        "DELETE FROM {CALLS} WHERE request_id IN (SELECT request_id FROM {CALLS} WHERE time_ms < $1 \
-                         ORDER BY time_ms LIMIT $2 FOR UPDATE SKIP LOCKED)"
+                        "DELETE FROM {CALLS} WHERE request_id IN (SELECT request_id FROM {CALLS} WHERE time_ms < LEAST($1, ({mark})) \
+                         ORDER BY time_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                        mark = summed()
                     ),
                     &[&cutoffs.calls_ms, &most],
                 )
@@ -149,12 +196,16 @@ impl Store for Postgres {
 
     fn spent(&mut self) -> Result<Vec<(String, i64, i64)>, WriteError> {
         self.link.transaction(BATCH_TIME, async |transaction| {
+            // Nobody adds up meanwhile, so that a call is in one of both.
+            let mark = shared_mark(transaction).await?;
             let ask = format!("SELECT budget, start, amount FROM {SPEND}");
-            let rows = transaction.query(&ask, &[]).await?;
+            let mut rows = transaction.query(&ask, &[]).await?;
+            let pending = pending::charges(Dialect::Postgres);
+            rows.extend(transaction.query(&pending, &[&mark, &i64::MAX]).await?);
             let read = rows
                 .iter()
                 .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
-            read.collect()
+            Ok(together(read.collect::<Result<Vec<_>, tokio_postgres::Error>>()?))
         })
     }
 }
@@ -169,7 +220,8 @@ impl Sql {
                     .map(|(number, kind)| format!("${}::{kind}[]", number + 1)),
             )
         };
-        let kinds: Vec<&str> = Column::ALL.iter().map(|column| sql_kind(column.kind())).collect();
+        let kinds = Column::ALL.iter().map(|column| sql_kind(column.kind()));
+        let kinds: Vec<&str> = kinds.chain(["int8"]).collect();
         let texts = ["text"; KEY_COLUMNS.len()];
         let numbers = ["int8"; Measure::ALL.len() + 2];
         let same = KEY_COLUMNS
@@ -185,7 +237,7 @@ impl Sql {
         };
         Sql {
             insert_calls: format!(
-                "INSERT INTO {CALLS} ({}) SELECT * FROM UNNEST({}) ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
+                "INSERT INTO {CALLS} ({}, {DEFERRED}) SELECT * FROM UNNEST({}) ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
                 column_names(),
                 arrays(&kinds)
             ),
@@ -257,19 +309,98 @@ impl ToSql for Nothing {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// Writes calls and returns those that were not there yet.
+/// Up to which time calls are added up, in milliseconds since 1970. It stays so until the transaction ends. Whoever changes calls
+/// or writes new ones has to know.
+pub(super) async fn shared_mark(transaction: &Transaction<'_>) -> Result<i64, tokio_postgres::Error> {
+    // Two statements: the second sees what was done while the first has waited.
+    let sql = format!("SELECT pg_advisory_xact_lock_shared({SUMS_LOCK}); {}", summed());
+    let mut mark = 0;
+    for message in transaction.simple_query(&sql).await? {
+        if let SimpleQueryMessage::Row(row) = message
+            && let Some(number) = row.try_get(0)?.and_then(|text| text.parse().ok())
+        {
+            mark = number;
+        }
+    }
+    Ok(mark)
+}
+
+/// The part of the due calls that is added up next: from when, until when, and whether there is more.
+async fn due_part(
+    transaction: &Transaction<'_>,
+    due: &Due,
+    most: u32,
+) -> Result<(i64, i64, bool), tokio_postgres::Error> {
+    let mark: i64 = transaction.query_one(&summed(), &[]).await?.try_get(0)?;
+    let full = format!(
+        "SELECT time_ms FROM {CALLS} WHERE time_ms >= $1 AND time_ms < $2 ORDER BY time_ms LIMIT 1 OFFSET $3"
+    );
+    let full = transaction
+        .query_opt(&full, &[&mark, &due.any_ms, &i64::from(most)])
+        .await?;
+    Ok(match full {
+        // Calls of the same millisecond are added up together.
+        Some(row) => (mark, row.try_get::<_, i64>(0)?.max(mark + 1), true),
+        None => (mark, due.hours_ms, false),
+    })
+}
+
+/// Whether there are pending calls of this time.
+async fn has_pending(
+    transaction: &Transaction<'_>,
+    mark: i64,
+    end: i64,
+) -> Result<bool, tokio_postgres::Error> {
+    let sql = format!("SELECT 1 FROM {CALLS} WHERE {} LIMIT 1", pending::condition());
+    Ok(transaction.query_opt(&sql, &[&mark, &end]).await?.is_some())
+}
+
+/// What the pending calls of this time add up to.
+async fn pending_sums(
+    transaction: &Transaction<'_>,
+    mark: i64,
+    end: i64,
+) -> Result<Hourly, tokio_postgres::Error> {
+    let sums = joined(Measure::ALL.iter().map(|measure| {
+        let (name, max) = (measure.name(), i64::MAX);
+        format!("CAST(LEAST(SUM({name}), {max}) AS BIGINT)")
+    }));
+    let names = format!("start, {}", key_names());
+    let sql = format!(
+        "SELECT {names}, {sums} FROM ({}) u GROUP BY {names}",
+        pending::as_sums()
+    );
+    let mut hourly = Hourly::new();
+    for row in transaction.query(&sql, &[&mark, &end]).await? {
+        let mut key = Key::default();
+        for (place, text) in key.0.iter_mut().enumerate() {
+            *text = row.try_get(1 + place)?;
+        }
+        let mut sums = Sums::default();
+        for (place, sum) in sums.0.iter_mut().enumerate() {
+            *sum = row.try_get(1 + KEY_COLUMNS.len() + place)?;
+        }
+        hourly.entry(key).or_default().insert(row.try_get(0)?, sums);
+    }
+    Ok(hourly)
+}
+
+/// Writes calls and returns those that were not there yet. Those before the mark are not deferred.
 async fn insert_calls<'r, 'a>(
     transaction: &Transaction<'_>,
     sql: &Sql,
     rows: &'r [Row<'a>],
+    mark: i64,
 ) -> Result<Vec<&'r Row<'a>>, tokio_postgres::Error> {
-    let arrays: Vec<Array<'_>> = Column::ALL
+    let mut arrays: Vec<Array<'_>> = Column::ALL
         .iter()
         .map(|column| match sql_kind(column.kind()) {
             "text" => Array::Texts(rows.iter().map(|row| text_of(row.get(*column))).collect()),
             _ => Array::Numbers(rows.iter().map(|row| number(row.get(*column))).collect()),
         })
         .collect();
+    let deferred = |row: &Row<'_>| (row.number_of(Column::Time) >= mark).then_some(1);
+    arrays.push(Array::Numbers(rows.iter().map(deferred).collect()));
     let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(Array::parameter).collect();
     let inserted = transaction.query(&sql.insert_calls, &parameters).await?;
     let mut new = HashSet::with_capacity(inserted.len());
@@ -297,10 +428,7 @@ fn number(value: Value<'_>) -> Option<i64> {
 }
 
 /// Adds what was charged to budgets. Always in the order of their names, so that two gateways wait for each other and never both.
-async fn add_spent(
-    transaction: &Transaction<'_>,
-    spent: &BTreeMap<(String, i64), i64>,
-) -> Result<(), tokio_postgres::Error> {
+async fn add_spent(transaction: &Transaction<'_>, spent: &Spent) -> Result<(), tokio_postgres::Error> {
     if spent.is_empty() {
         return Ok(());
     }
@@ -316,14 +444,11 @@ async fn add_spent(
 }
 
 /// Notes when credentials were used last. Always in the order of their ids, likewise.
-async fn note_used(
-    transaction: &Transaction<'_>,
-    used: &BTreeMap<&str, i64>,
-) -> Result<(), tokio_postgres::Error> {
+async fn note_used(transaction: &Transaction<'_>, used: &Used) -> Result<(), tokio_postgres::Error> {
     if used.is_empty() {
         return Ok(());
     }
-    let credentials: Vec<&str> = used.keys().copied().collect();
+    let credentials: Vec<&str> = used.keys().map(String::as_str).collect();
     let times: Vec<i64> = used.values().copied().collect();
     let sql = format!(
         "INSERT INTO {USED} (credential, at_ms) SELECT * FROM UNNEST($1::text[], $2::int8[]) \
