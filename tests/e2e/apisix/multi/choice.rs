@@ -112,8 +112,12 @@ fn the_cheapest_and_the_least_busy_are_preferred() {
     slow.was_left();
     // Given back: as busy as the other one again, and the turns go on.
     assert_eq!(node.chat("/chat").header("x-tollgate-instance"), Some("quick"));
-    let mut held = Connection::open(node.calls);
-    held.write(&post("/chat", CHAT).bytes());
+    // Whether it was given back just before that call or just after it: one of the next two.
+    let _held = [(); 2].map(|()| {
+        let mut held = Connection::open(node.calls);
+        held.write(&post("/chat", CHAT).bytes());
+        held
+    });
     slow.asked();
 }
 
