@@ -16,6 +16,10 @@ const START_TIME: Duration = Duration::from_secs(2);
 /// The ledger tells when a call began, but not before it has ended. Longer than calls last, in milliseconds.
 const LONGEST_CALL_MS: u64 = 6 * 3_600_000;
 
+/// Longer than nearly all calls last, in milliseconds. Every 10 s only so far back is looked at single calls; a longer call is
+/// found when the ledger adds up its hour.
+const USUAL_CALL_MS: u64 = 60_000;
+
 /// Follows what the ledger tells, on a thread of its own, which ends when nobody has the keys any more.
 pub fn follow(governance: &Arc<Governance>, reader: &Reader) {
     let (told, first) = mpsc::channel();
@@ -31,13 +35,13 @@ pub fn follow(governance: &Arc<Governance>, reader: &Reader) {
 }
 
 fn while_needed(keys: &Weak<Governance>, reader: &Reader, told: &mpsc::Sender<()>) {
-    let mut since_ms = 0;
+    let mut last_ms = 0_u64;
     while let Some(governance) = keys.upgrade() {
         if !governance.index().by_id.is_empty() {
-            match reader.used(since_ms) {
+            let before = |time_ms| last_ms.saturating_sub(time_ms);
+            match reader.used(before(LONGEST_CALL_MS), before(USUAL_CALL_MS)) {
                 Ok(used) => {
-                    let last_ms = used.iter().map(|(_, at_ms)| *at_ms).max().unwrap_or(0);
-                    since_ms = since_ms.max(last_ms.saturating_sub(LONGEST_CALL_MS));
+                    last_ms = used.iter().map(|(_, at_ms)| *at_ms).fold(last_ms, u64::max);
                     governance.note_used(used.into_iter().map(|(id, at_ms)| (id, at_ms / 1000)));
                 }
                 Err(error) => tracing::debug!(%error, "when keys were used last cannot be read"),

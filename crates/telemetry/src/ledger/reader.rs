@@ -90,26 +90,27 @@ impl Reader {
         overview::answer(&mut self.session()?, overview)
     }
 
-    /// When credentials were used last that were used since `since_ms`: by their ids, in milliseconds since 1970. Nothing where
-    /// there is no store yet.
+    /// When credentials were used last: by their ids, in milliseconds since 1970. Of calls that are added up, those since
+    /// `since_ms`; of calls that are not yet, which costs a look at each of them, those since `latest_ms`. Nothing where there
+    /// is no store yet.
     ///
     /// # Errors
     /// The store cannot be read, or it takes too long.
-    pub fn used(&self, since_ms: u64) -> Result<Vec<(String, u64)>, QueryError> {
+    pub fn used(&self, since_ms: u64, latest_ms: u64) -> Result<Vec<(String, u64)>, QueryError> {
         let mut session = match self.session() {
             Err(QueryError::Store(LedgerError::Missing(_))) => return Ok(Vec::new()),
             other => other?,
         };
         let mark = session.mark()?;
-        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
+        let number = |time_ms: u64| i64::try_from(time_ms).unwrap_or(i64::MAX);
         let noted = session.select(
             &format!("SELECT credential, at_ms FROM {USED} WHERE at_ms >= $1"),
-            &[Value::Number(since)],
+            &[Value::Number(number(since_ms))],
         )?;
         // Those of pending calls are noted when these are added up.
         let pending = session.select(
             &pending::used(),
-            &[Value::Number(since.max(mark)), Value::Number(i64::MAX)],
+            &[Value::Number(number(latest_ms).max(mark)), Value::Number(i64::MAX)],
         )?;
         let read = |row: &Cells| Some((row.text(0)?.to_owned(), u64::try_from(row.number(1)?).ok()?));
         let mut used = BTreeMap::<String, u64>::new();

@@ -220,7 +220,7 @@ fn a_database_of_the_first_version_is_brought_to_this_one_with_all_that_is_in_it
         [("b:usd:total".to_owned(), 0, 1500)]
     );
     // Of what was before, the hour is known.
-    let used = reader.used(0).unwrap();
+    let used = reader.used(0, 0).unwrap();
     let of = |id: &str| used.iter().find(|(credential, _)| credential == id).unwrap().1;
     assert_eq!(of("key-7") % 3_600_000, 0);
     assert!(of("key-8") > of("key-7"));

@@ -74,7 +74,7 @@ fn who_may_see_some_teams_is_told_of_their_calls_only() {
             assert_eq!(one.is_some(), is_of_these);
         }
         assert!(reader.knows_team("ads").unwrap() && !reader.knows_team("sales").unwrap());
-        let used = reader.used(0).unwrap();
+        let used = reader.used(0, 0).unwrap();
         assert_eq!(used.len(), 3, "{used:?}");
         assert!(used.iter().all(|(_, at_ms)| i64::try_from(*at_ms) == Ok(now)));
     });
