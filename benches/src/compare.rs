@@ -115,7 +115,8 @@ async fn all_rounds(
     Ok(outcomes)
 }
 
-fn ask(scenario: &Scenario, target: &Target) -> Ask {
+/// What a target is asked in a scenario.
+pub fn ask(scenario: &Scenario, target: &Target) -> Ask {
     let speaks_anthropic = scenario.translates && !target.is_gateway;
     let mut ask = chat(target);
     if scenario.translates {

@@ -1,13 +1,14 @@
 //! The compiled form of all resources: immutable, resolved, ready to run.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
-use tollgate_dialects::{Dialect, embeddings, rerank};
+use tollgate_dialects::{Capabilities, Dialect, embeddings, rerank};
 use tollgate_policy::balance::Algorithm;
 use tollgate_policy::health::Settings;
 use tollgate_policy::{KeyIndex, RetryLimits, RouteTable};
@@ -161,6 +162,19 @@ pub struct Instance {
     pub ai: Option<Arc<AiInstance>>,
     /// What is known of its health; `None` where nobody asks.
     pub health: Option<Arc<OnDuty>>,
+    /// Most tokens that the model answers, as it is generally known: of the first one that was asked about.
+    pub known_output: OnceLock<(String, Option<u64>)>,
+}
+
+impl Instance {
+    /// Most tokens that the model of this name answers, as it is generally known. Instances are asked for one model mostly.
+    pub fn known_output(&self, upstream_model: &str) -> Option<u64> {
+        let find = || Capabilities::of(upstream_model).max_output_tokens;
+        let (model, known) = self
+            .known_output
+            .get_or_init(|| (upstream_model.to_owned(), find()));
+        if model == upstream_model { *known } else { find() }
+    }
 }
 
 impl Native {
@@ -547,6 +561,7 @@ impl Compiler<'_> {
             secrets,
             ai: None,
             health: None,
+            known_output: OnceLock::new(),
         })
     }
     fn signing_key(&mut self, path: &str, signing: &model::Signing) -> Option<AwsAuth> {

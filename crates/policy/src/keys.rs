@@ -1,8 +1,7 @@
 //! Recognises keys of consumers without keeping the keys.
 
-use std::collections::HashMap;
-
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use foldhash::{HashMap, HashMapExt};
 
 /// Bytes of pepper and key that are put together without memory of their own: keys are rarely longer.
 const USUAL: usize = 256;
@@ -40,8 +39,9 @@ impl KeyIndex {
         let whole = self.pepper.len() + key.len();
         let hashed = match text.get_mut(..whole) {
             Some(text) => {
-                let parts = self.pepper.iter().chain(key.as_bytes());
-                text.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+                let (pepper, rest) = text.split_at_mut(self.pepper.len());
+                pepper.copy_from_slice(&self.pepper);
+                rest.copy_from_slice(key.as_bytes());
                 digest(&SHA256, text)
             }
             None => {

@@ -1,7 +1,6 @@
 //! Finds the route of a path: exact patterns first, then the longest prefix.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use tollgate_resources::model::UriPattern;
 
 /// Patterns and what they lead to.

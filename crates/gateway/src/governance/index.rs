@@ -1,12 +1,13 @@
 //! Who is who, and what counts for whom: made anew from the configuration and the stored objects whenever one of them changes,
 //! and only read by calls.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
+use foldhash::{HashMap, HashMapExt};
 use tollgate_resources::Glob;
 use tollgate_resources::governance as json;
 use tollgate_resources::model::{self, Budget, KeyHash, Limit, OnDown, Rate, Subject, Team, VirtualKey};

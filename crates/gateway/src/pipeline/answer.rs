@@ -509,7 +509,7 @@ pub(super) fn error_inside_200(told: ProviderError) -> AttemptError {
 /// they are not taken for the gateway's.
 pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
     // With room for those of every answer.
-    let mut headers = HeaderMap::with_capacity(12);
+    let mut headers = HeaderMap::with_capacity(24);
     for (name, value) in upstream {
         let name = name.as_str();
         let passed = match name {

@@ -2,7 +2,7 @@
 //!
 //! The configuration and what it means for a request are in [`crate::ai`]; the pipeline makes the attempt.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -174,6 +174,7 @@ pub(super) fn instance(
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),
         health: None,
+        known_output: OnceLock::new(),
     })
 }
 

@@ -1,10 +1,11 @@
 //! Connections that wait for their next request.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use super::Keep;
 
@@ -87,6 +88,8 @@ impl<C: Waiting> Shelf<C> {
 mod tests {
     use std::net::SocketAddr;
     use std::time::{Duration, Instant};
+
+    use foldhash::HashMap;
 
     use super::{Keep, MAX_AGE, Shelf, Waiting};
 

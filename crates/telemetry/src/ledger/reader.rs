@@ -110,7 +110,10 @@ impl Reader {
         // Those of pending calls are noted when these are added up.
         let pending = session.select(
             &pending::used(),
-            &[Value::Number(number(latest_ms).max(mark)), Value::Number(i64::MAX)],
+            &[
+                Value::Number(number(latest_ms).max(mark)),
+                Value::Number(i64::MAX),
+            ],
         )?;
         let read = |row: &Cells| Some((row.text(0)?.to_owned(), u64::try_from(row.number(1)?).ok()?));
         let mut used = BTreeMap::<String, u64>::new();

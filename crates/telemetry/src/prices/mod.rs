@@ -21,9 +21,11 @@ mod terms;
 mod tests;
 mod usd;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use foldhash::{HashMap, HashMapExt};
 
 pub use compact::CompactError;
 pub use cost::{Cost, PriceState};

@@ -1,9 +1,10 @@
 //! What the operator says models cost, over what the price pack says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use thiserror::Error;
 
 use super::names::listed_provider;

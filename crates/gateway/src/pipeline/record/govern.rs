@@ -1,6 +1,5 @@
 //! What budgets and limits of the caller say to a call, and what they are told of it.
 
-use tollgate_dialects::Capabilities;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::prices::Asked as Priced;
 use tollgate_telemetry::{Charge, Cost, TokenUsage};
@@ -73,7 +72,7 @@ impl Record {
         }
         let output = self.output.as_ref().map_or(0, |output| {
             let otherwise = || {
-                let known = || Capabilities::of(upstream).max_output_tokens;
+                let known = || instance.known_output(upstream);
                 let of_model = || model.max_output_tokens.or_else(known).unwrap_or(OTHERWISE);
                 governed.reserve_output().unwrap_or_else(of_model)
             };
