@@ -409,7 +409,7 @@ fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
         let (blocks, _) = text.as_chunks::<BLOCK>();
         let is_plain = |block: &&[u8; BLOCK]| {
             let (has_special, high) = look_at(block);
-            *high_bits |= u64::from(high);
+            *high_bits |= high;
             !has_special
         };
         plain = blocks.iter().take_while(is_plain).count() * BLOCK;
@@ -475,15 +475,34 @@ pub(crate) fn first_special(bytes: &[u8]) -> usize {
 }
 
 /// Whether a quote, backslash or control character stands in a block, and all its bytes put together.
-fn look_at(block: &[u8; BLOCK]) -> (bool, u8) {
-    block.iter().fold((false, 0), |(has_special, high), &byte| {
-        let is_special = (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-        (has_special | is_special, high | byte)
-    })
+///
+/// Each lane keeps its lowest byte and whether it met one of the two; they are put together at the end only. This the
+/// compiler writes with vectors, in half the time that a test of each byte takes.
+fn look_at(block: &[u8; BLOCK]) -> (bool, u64) {
+    let (mut lowest, mut special, mut high) = ([u8::MAX; LANES], [u8::MAX; LANES], [0; LANES]);
+    let (parts, _) = block.as_chunks::<LANES>();
+    for part in parts {
+        for i in 0..LANES {
+            let byte = part[i];
+            lowest[i] = lowest[i].min(byte);
+            // Zero for the one that is looked for.
+            special[i] = special[i].min(byte ^ b'"').min(byte ^ b'\\');
+            high[i] |= byte;
+        }
+    }
+    let is_special = |(&lowest, &special): (&u8, &u8)| lowest < 0x20 || special == 0;
+    let high = u128::from_le_bytes(high);
+    (
+        lowest.iter().zip(&special).fold(false, |any, lane| any | is_special(lane)),
+        (high | high >> 64) as u64,
+    )
 }
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
+
+/// Bytes of a vector that every machine has.
+const LANES: usize = 16;
 
 /// From which length on blocks are worth their while.
 const LONG: usize = 4 * BLOCK;

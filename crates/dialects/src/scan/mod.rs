@@ -103,6 +103,11 @@ impl Members {
         std::str::from_utf8(document.get(member.value.clone())?).ok()
     }
 
+    /// The same, before anybody asks what characters it is made of: a long value is not looked through.
+    pub fn raw<'a>(&self, document: &'a [u8], key: &str) -> Option<&'a [u8]> {
+        document.get(self.member(document, key)?.value.clone())
+    }
+
     /// The text of a top-level string member, escapes decoded; `None` if there is no such member.
     ///
     /// # Errors

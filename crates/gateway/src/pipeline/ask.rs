@@ -69,7 +69,7 @@ impl Asked {
             | Endpoint::CountTokens(Dialect::AnthropicMessages) => {
                 require_array(&members, &body, "messages")?;
             }
-            Endpoint::Embeddings(embeddings::Dialect::Openai) if members.value(&body, "input").is_none() => {
+            Endpoint::Embeddings(embeddings::Dialect::Openai) if !members.has(&body, "input") => {
                 return Err(bad_request(
                     "input_missing",
                     "`input` is missing; give a text or a list of texts",
@@ -185,8 +185,8 @@ fn wants_stream(members: &Members, body: &[u8]) -> Result<bool, CallError> {
 }
 
 fn require_array(members: &Members, body: &[u8], name: &'static str) -> Result<(), CallError> {
-    match members.value(body, name) {
-        Some(value) if value.starts_with('[') => Ok(()),
+    match members.raw(body, name) {
+        Some(value) if value.starts_with(b"[") => Ok(()),
         Some(_) => Err(wrong_type(name, "an array")),
         None => Err(bad_request(
             "messages_missing",
