@@ -493,7 +493,10 @@ fn look_at(block: &[u8; BLOCK]) -> (bool, u64) {
     let is_special = |(&lowest, &special): (&u8, &u8)| lowest < 0x20 || special == 0;
     let high = u128::from_le_bytes(high);
     (
-        lowest.iter().zip(&special).fold(false, |any, lane| any | is_special(lane)),
+        lowest
+            .iter()
+            .zip(&special)
+            .fold(false, |any, lane| any | is_special(lane)),
         (high | high >> 64) as u64,
     )
 }

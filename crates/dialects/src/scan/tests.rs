@@ -203,6 +203,28 @@ fn special_characters_are_seen_at_every_place_of_a_string() {
 }
 
 #[test]
+fn special_characters_are_seen_at_every_place_of_a_long_string() {
+    let plain = [b"{\"a\":\"", &b"x~\x7f-".repeat(150)[..], b"\"}"].concat();
+    assert_eq!(scan(&plain).unwrap().iter().count(), 1);
+    for place in 6..605 {
+        for (byte, problem) in [
+            (0, "a raw control character in a string"),
+            (0x1f, "a raw control character in a string"),
+            (b'\\', "an unknown escape in a string"),
+            (0x80, "the text is not UTF-8"),
+            (0xff, "the text is not UTF-8"),
+        ] {
+            let mut document = plain.clone();
+            document[place] = byte;
+            assert_eq!(refused(document), (problem, place), "{byte} at {place}");
+        }
+        let mut document = plain.clone();
+        document[place] = b'"';
+        assert_eq!(refused(document).1, place + 1, "a quote at {place}");
+    }
+}
+
+#[test]
 fn text_that_is_not_utf8_is_refused_everywhere() {
     // Half a character, overlong, a surrogate, beyond Unicode, a stray continuation.
     for bytes in [

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -31,6 +31,7 @@ fn entry(name: &str, weight: u32, priority: i64) -> Entry {
         reranks: Vec::new(),
         secrets: Vec::new(),
         health: None,
+        known_output: OnceLock::new(),
         ai: None,
     };
     Entry {
@@ -310,4 +311,22 @@ fn a_second_attempt_waits_for_the_usual_time_and_has_a_budget() {
     assert!(!pool.may_hedge());
     pool.has_not_hedged();
     assert!(pool.may_hedge());
+}
+
+#[test]
+fn an_instance_that_serves_many_models_knows_how_much_each_of_them_answers() {
+    let instance = entry("all", 1, 0).instance;
+    for model in [
+        "claude-3-haiku-20240307",
+        "gpt-4o",
+        "claude-3-haiku-20240307",
+        "something-new",
+    ] {
+        let known = tollgate_dialects::Capabilities::of(model).max_output_tokens;
+        assert_eq!(instance.known_output(model), known, "{model}");
+    }
+    assert_ne!(
+        instance.known_output("claude-3-haiku-20240307"),
+        instance.known_output("gpt-4o")
+    );
 }
