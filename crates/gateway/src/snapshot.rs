@@ -315,7 +315,7 @@ impl Models {
 
 impl Model {
     /// The model of an AI plugin.
-    pub fn of_plugin(name: &str, pool: Pool, timeouts: Timeouts) -> Self {
+    pub fn of_plugin(name: impl Into<Arc<str>>, pool: Pool, timeouts: Timeouts) -> Self {
         Model {
             name: name.into(),
             pool,

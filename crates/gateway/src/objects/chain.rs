@@ -8,28 +8,26 @@ use serde_json::Value;
 use tollgate_policy::expr::Expr;
 use tollgate_resources::objects::Confs;
 
-use crate::plugins::{self, Call, Flow, Key, Plugin, Reply, Setup, SharedState, Spec};
+use crate::plugins::{self, Call, Digest, Flow, Key, Plugin, Reply, Setup, SharedState, Spec};
 use crate::secrets::Secrets;
 
 /// Plugins by priority, highest first. Cloning a step shares its plugin.
 #[derive(Clone, Default)]
 pub struct Chain {
-    steps: Vec<Step>,
+    steps: Box<[Step]>,
     /// Names of plugins that are switched off here, also where a chain below this one has them.
-    off: Vec<&'static str>,
+    off: Box<[&'static str]>,
 }
 
-/// One plugin of a chain.
+/// One plugin of a chain. Small: a call goes over all of them several times.
 #[derive(Clone)]
 pub struct Step {
-    /// The plugin's name.
-    pub name: &'static str,
+    /// What the plugin says about itself.
+    pub spec: &'static Spec,
     /// Its place: larger runs earlier.
     pub priority: i64,
-    /// Whether it finds out who calls.
-    pub is_auth: bool,
     /// Replaces the body of its refusals.
-    pub error_response: Option<Value>,
+    pub error_response: Option<Arc<Value>>,
     /// It runs only where this is true.
     pub filter: Option<Arc<Expr>>,
     /// The plugin itself.
@@ -64,19 +62,22 @@ impl Chain {
     /// Sets the plugins of an object up. A plugin that cannot work becomes a step that refuses every call, because leaving
     /// it out could open what it was to close.
     pub fn compile(confs: &Confs, owner: &str, workshop: &Workshop<'_>) -> Chain {
-        let mut chain = Chain::default();
+        let (mut steps, mut off) = (Vec::new(), Vec::new());
         for (name, conf) in confs {
             // Unknown names are refused when they are written, but for strict mode, where they are stored and do nothing.
             let Some(spec) = plugins::find(name) else { continue };
             let meta = Meta::of(conf);
             if meta.disable {
-                chain.off.push(spec.name);
+                off.push(spec.name);
             } else {
-                chain.steps.push(step(spec, meta, conf, owner, workshop));
+                steps.push(step(spec, meta, conf, owner, workshop));
             }
         }
-        sort(&mut chain.steps);
-        chain
+        sort(&mut steps);
+        Chain {
+            steps: steps.into(),
+            off: off.into(),
+        }
     }
 
     /// The steps in order.
@@ -96,8 +97,8 @@ impl Chain {
         let mut steps: Vec<Step> = self
             .steps
             .iter()
-            .filter(|step| !other.has(step.name) && !other.off.contains(&step.name))
-            .chain(&other.steps)
+            .filter(|step| !other.has(step.spec.name) && !other.off.contains(&step.spec.name))
+            .chain(&*other.steps)
             .cloned()
             .collect();
         sort(&mut steps);
@@ -105,19 +106,22 @@ impl Chain {
             .off
             .iter()
             .filter(|name| !other.has(name) && !other.off.contains(name));
-        let off = still_off.chain(&other.off).copied().collect();
-        Chain { steps, off }
+        let off = still_off.chain(&*other.off).copied().collect();
+        Chain {
+            steps: steps.into(),
+            off,
+        }
     }
 
     /// Whether a plugin of this name is in it.
     pub fn has(&self, name: &str) -> bool {
-        self.steps.iter().any(|step| step.name == name)
+        self.steps.iter().any(|step| step.spec.name == name)
     }
 }
 
 fn sort(steps: &mut [Step]) {
     // By name where priorities are equal, so that the order does not depend on how a map was written.
-    steps.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.name.cmp(b.name)));
+    steps.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.spec.name.cmp(b.spec.name)));
 }
 
 impl Meta {
@@ -136,17 +140,16 @@ fn step(spec: &'static Spec, meta: Meta, conf: &Value, owner: &str, workshop: &W
         (_, Err(error)) => broken(spec.name, owner, &error.to_string()),
     };
     Step {
-        name: spec.name,
+        spec,
         priority: meta.priority.unwrap_or(i64::from(spec.priority)),
-        is_auth: spec.is_auth,
-        error_response: meta.error_response,
+        error_response: meta.error_response.map(Arc::new),
         filter: filter.ok().flatten().map(Arc::new),
         plugin,
     }
 }
 
 fn set_up(
-    spec: &Spec,
+    spec: &'static Spec,
     conf: &Value,
     owner: &str,
     workshop: &Workshop<'_>,
@@ -168,7 +171,9 @@ fn set_up(
         metadata: metadata.as_ref(),
         state: workshop.state,
     };
-    (spec.setup)(&resolved, &setup).map_err(|unusable| unusable.to_string())
+    let digest = Digest::of(spec.name, &[&resolved, metadata.as_ref().unwrap_or(&Value::Null)]);
+    let made = workshop.state.plugin(digest, || (spec.setup)(&resolved, &setup));
+    made.map_err(|unusable| unusable.to_string())
 }
 
 fn broken(name: &str, owner: &str, problem: &str) -> Arc<dyn Plugin> {

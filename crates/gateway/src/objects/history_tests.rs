@@ -265,7 +265,7 @@ fn chain(chain: &Chain) -> String {
             };
             let _ = caller.access(&step.plugin);
             let allowed = caller.answered("access-control-allow-origin").map(str::to_owned);
-            (step.name, step.priority, said, allowed)
+            (step.spec.name, step.priority, said, allowed)
         })
         .collect();
     format!("{steps:?} nothing: {}", chain.is_empty())

@@ -103,7 +103,7 @@ impl Passing {
         if !step.plugin.acts() {
             return Ok(());
         }
-        if step.is_auth && record.guest().is_some_and(|guest| guest.opens_objects) {
+        if step.spec.is_auth && record.guest().is_some_and(|guest| guest.opens_objects) {
             // It is known already who calls.
             return Ok(());
         }
@@ -124,14 +124,14 @@ impl Passing {
         });
         match flow {
             Flow::Next => Ok(()),
-            Flow::Answer(reply) => Err(CallError::of_plugin(step.error_response.as_ref(), *reply)),
+            Flow::Answer(reply) => Err(CallError::of_plugin(step.error_response.as_deref(), *reply)),
             Flow::Wait(duration) => {
                 tokio::time::sleep(duration).await;
                 Ok(())
             }
             Flow::AnswerAfter(duration, reply) => {
                 tokio::time::sleep(duration).await;
-                Err(CallError::of_plugin(step.error_response.as_ref(), *reply))
+                Err(CallError::of_plugin(step.error_response.as_deref(), *reply))
             }
             Flow::Later(found_out) => {
                 let later = found_out.await;
@@ -140,7 +140,7 @@ impl Passing {
                 record.answer_headers.clone_from(&self.answer_headers);
                 match later.reply {
                     None => Ok(()),
-                    Some(reply) => Err(CallError::of_plugin(step.error_response.as_ref(), *reply)),
+                    Some(reply) => Err(CallError::of_plugin(step.error_response.as_deref(), *reply)),
                 }
             }
         }
@@ -172,11 +172,11 @@ impl Passing {
         // What ends with the call has not begun.
         record.at_end.clear();
         if let Some(explanation) = record.explains() {
-            explanation.plugin(step.name, phase, flow.as_ref());
+            explanation.plugin(step.spec.name, phase, flow.as_ref());
         }
         match flow {
             Some(Flow::Answer(reply) | Flow::AnswerAfter(_, reply)) => {
-                Err(CallError::of_plugin(step.error_response.as_ref(), *reply))
+                Err(CallError::of_plugin(step.error_response.as_deref(), *reply))
             }
             None | Some(Flow::Next | Flow::Wait(_) | Flow::Later(_)) => Ok(()),
         }

@@ -102,7 +102,7 @@ pub async fn answer_call(
         );
         let added = steps
             .iter()
-            .filter(|step| !step.is_auth && !route.chain.has(step.name));
+            .filter(|step| !step.spec.is_auth && !route.chain.has(step.spec.name));
         run(
             added,
             Phase::Rewrite,
@@ -187,7 +187,7 @@ fn note_loggers<'a>(
             && passing.is_meant(step, plane, route, body.bytes(), record)
         {
             let takes_a_place = of.is_some() || logger.is_told_once();
-            record.log_to(takes_a_place.then_some(step.name), logger);
+            record.log_to(takes_a_place.then_some(step.spec.name), logger);
         }
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use tollgate_resources::Secret;
 
-use super::{HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use super::{Digest, HashKey, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 use crate::ai::catalogue::Provider;
 use crate::ai::config::{self, AiProxyConf, Auth, InstanceConf, Limits};
 use crate::ai::gcp::Tokens;
@@ -89,14 +89,18 @@ fn check(conf: &Value, of: SchemaType) -> Result<(), String> {
 
 fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let normal = config::normalise(conf).map_err(Unusable)?;
+    let digest = Digest::of("ai-proxy/instance", &[&normal.conf, &normal.legacy.into()]);
     let AiProxyConf { instance, limits } =
         serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
     let name = format!("ai-proxy-{}", instance.provider.name());
-    let instance = self::instance(&name, instance, &limits, !normal.legacy, setup)?;
+    // Many routes may lead to one place: what their calls need is there once.
+    let instance = setup.state.alike(digest, || {
+        self::instance(&name, instance, &limits, !normal.legacy, setup)
+    })?;
     Ok(Arc::new(AiProxy(Arc::new(AiPlugin {
         model: Arc::new(Model::of_plugin(
-            &name,
-            Pool::of_one(Arc::new(instance), setup.owner, setup.state),
+            instance.name.clone(),
+            Pool::of_one(instance, setup.owner, setup.state),
             timeouts(&limits),
         )),
         hash_key: None,

@@ -111,6 +111,10 @@ impl Plugin for BasicAuth {
         }
         door.decide(call, found)
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 fn find(call: &Call<'_>) -> Result<Arc<Credential>, Refusal> {

@@ -188,6 +188,10 @@ impl Plugin for Restriction {
             Reply::error(self.status, "consumer_forbidden", Key::Message, self.text.clone()).into()
         }
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

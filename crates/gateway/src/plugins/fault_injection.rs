@@ -198,6 +198,10 @@ impl Plugin for Faults {
             (Some(delay), Some(reply)) => Flow::AnswerAfter(delay, reply),
         }
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

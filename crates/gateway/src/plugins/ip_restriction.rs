@@ -107,6 +107,10 @@ impl Plugin for Restriction {
             .into()
         }
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -223,6 +223,10 @@ impl Plugin for KeyAuth {
         }
         .decide(call, found)
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 /// What a caller has shown.

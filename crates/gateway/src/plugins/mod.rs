@@ -49,7 +49,7 @@ pub use limits::redis_observer;
 pub(crate) use loggers::webhook;
 pub use loggers::{Post, logger};
 pub(crate) use query::remove as remove_argument;
-pub use spec::{Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
+pub use spec::{Digest, Made, Plugin, SchemaType, Scope, Setup, SharedState, Spec, Unusable};
 
 /// All plugins the gateway knows, in any order.
 pub static PLUGINS: &[&Spec] = &[

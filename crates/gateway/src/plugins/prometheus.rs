@@ -57,6 +57,10 @@ impl Plugin for Prometheus {
     fn logger(&self) -> Option<Arc<dyn RouteLogger>> {
         self.0.clone().map(|logger| -> Arc<dyn RouteLogger> { logger })
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 fn setup(conf: &Value, setup: &Setup<'_>) -> Made {

@@ -158,6 +158,10 @@ impl Plugin for Redirect {
             Err(_) => Reply::status(StatusCode::BAD_REQUEST, "redirect_impossible").into(),
         }
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -163,6 +163,10 @@ impl Plugin for RequestId {
         }
         Flow::Next
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 fn random<const N: usize>() -> Option<[u8; N]> {

@@ -2,8 +2,10 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use aws_lc_rs::digest;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -119,6 +121,12 @@ pub trait Plugin: Send + Sync + Any {
     fn token_limits(&self) -> Option<&Arc<TokenLimits>> {
         None
     }
+
+    /// Whether all that has the same configuration may have this one use: it keeps nothing of its own, and does not look at whose
+    /// it is. Of ten thousand routes calls then find in the processor's cache what other routes have just used.
+    fn is_alike_everywhere(&self) -> bool {
+        false
+    }
 }
 
 /// What a plugin is given to set itself up.
@@ -139,6 +147,9 @@ pub struct Setup<'a> {
 #[derive(Default)]
 pub struct SharedState {
     named: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    /// What is made of configurations alone, by their digests.
+    alike: Mutex<HashMap<Digest, Weak<dyn Any + Send + Sync>>>,
+    plugins: Mutex<HashMap<Digest, Weak<dyn Plugin>>>,
     outlets: Outlets,
     /// `None` where nothing but configurations is looked at.
     apisix: Option<Arc<ApisixMetrics>>,
@@ -166,7 +177,7 @@ impl SharedState {
 
     /// The state of a name, made when it is not there yet. Choose names that begin with the plugin's.
     pub fn of<T: Default + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
-        let mut states = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = lock(&self.named);
         if let Some(state) = states.get(name)
             && let Ok(state) = Arc::downcast::<T>(state.clone())
         {
@@ -175,6 +186,38 @@ impl SharedState {
         let state = Arc::new(T::default());
         states.insert(name.to_owned(), state.clone());
         state
+    }
+
+    /// What was made of something of this digest, made when it is not there any more. `T` and the digest say together what it is.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn alike<T: Send + Sync + 'static, E>(
+        &self,
+        digest: Digest,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let known = lock(&self.alike).get(&digest).and_then(Weak::upgrade);
+        if let Some(Ok(known)) = known.map(Arc::downcast::<T>) {
+            return Ok(known);
+        }
+        // Without the lock: others of its parts may be found in here.
+        let made = Arc::new(make()?);
+        let kept: Arc<dyn Any + Send + Sync> = made.clone();
+        lock(&self.alike).insert(digest, Arc::downgrade(&kept));
+        Ok(made)
+    }
+
+    /// The use of a plugin that was made of something of this digest and is alike everywhere, made when it is not there.
+    pub(crate) fn plugin(&self, digest: Digest, make: impl FnOnce() -> Made) -> Made {
+        if let Some(known) = lock(&self.plugins).get(&digest).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let made = make()?;
+        if made.is_alike_everywhere() {
+            lock(&self.plugins).insert(digest, Arc::downgrade(&made));
+        }
+        Ok(made)
     }
 
     /// The numbers that are told to Prometheus.
@@ -209,9 +252,48 @@ impl SharedState {
 
     /// Forgets what nobody holds.
     pub fn forget_unused(&self) {
-        self.named
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.named).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.alike).retain(|_, made| made.strong_count() > 0);
+        lock(&self.plugins).retain(|_, made| made.strong_count() > 0);
     }
+}
+
+/// What tells configurations apart of which the same is made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of what something is called and of all that it is made of. Members of objects are in order, so the same values have the
+    /// same digest.
+    pub fn of(name: &str, values: &[&Value]) -> Self {
+        let mut written = Digesting(digest::Context::new(&digest::SHA256));
+        written.0.update(name.as_bytes());
+        for value in values {
+            written.0.update(b"\0");
+            // Values can always be written, and a digest takes everything.
+            let _ = serde_json::to_writer(&mut written, value);
+        }
+        let mut digest = [0; 32];
+        for (to, from) in digest.iter_mut().zip(written.0.finish().as_ref()) {
+            *to = *from;
+        }
+        Digest(digest)
+    }
+}
+
+struct Digesting(digest::Context);
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

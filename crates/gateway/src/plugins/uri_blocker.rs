@@ -83,6 +83,10 @@ impl Plugin for Blocker {
             None => Reply::status(self.status, "uri_blocked").into(),
         }
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

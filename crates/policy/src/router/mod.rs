@@ -104,7 +104,7 @@ impl<R> Router<R> {
     pub fn find<'a>(
         &'a self,
         host: &str,
-        path: &str,
+        path: &'a str,
         mut accept: impl FnMut(&Arc<R>) -> bool,
     ) -> Option<Found<'a, R>> {
         if !self.hosts.is_empty() {
@@ -146,15 +146,22 @@ impl<R> Router<R> {
 
 fn find_path<'a, R>(
     paths: &'a Paths<R>,
-    path: &str,
+    path: &'a str,
     accept: &mut impl FnMut(&Arc<R>) -> bool,
 ) -> Option<Found<'a, R>> {
     let way = paths.way(path.as_bytes(), |slot| !slot.open.is_empty());
-    let exact = way.end().into_iter().flat_map(|slot| &slot.exact);
-    let open = way.deepest_first().flat_map(|slot| &slot.open);
-    exact
-        .chain(open)
-        .find(|entry| entry.pattern.fits(path) && accept(&entry.route))
+    // The way has ended with the whole path, and their patterns are nothing else: no need to look at them.
+    let mut exact = way.end().into_iter().flat_map(|slot| &slot.exact);
+    if let Some(entry) = exact.find(|entry| accept(&entry.route)) {
+        return Some(Found {
+            route: &entry.route,
+            params: Vec::new(),
+            pattern: path,
+            host: entry.host.as_ref(),
+        });
+    }
+    let mut open = way.deepest_first().flat_map(|slot| &slot.open);
+    open.find(|entry| entry.pattern.fits(path) && accept(&entry.route))
         .map(|entry| Found {
             route: &entry.route,
             params: entry.pattern.params(path),

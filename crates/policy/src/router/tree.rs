@@ -2,6 +2,7 @@
 //!
 //! Knows bytes and values, and nothing of paths and hosts.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What hangs on a node. Nodes with an empty slot and nothing to branch to are taken away.
@@ -27,10 +28,19 @@ pub(super) struct Way<'a, T> {
 #[derive(Clone)]
 struct Node<T> {
     /// The bytes between the parent and this node; empty at the root only.
-    label: Box<[u8]>,
+    label: Label,
     slot: T,
     /// By first byte of the label, ascending.
     children: Vec<(u8, Arc<Node<T>>)>,
+}
+
+/// Bytes that are looked at on each way past them: those of usual length lie where the node is.
+#[derive(Clone)]
+enum Label {
+    /// So many of these.
+    Short(u8, [u8; SHORT]),
+    /// All of these.
+    Long(Box<[u8]>),
 }
 
 impl<T> Tree<T> {
@@ -146,8 +156,32 @@ impl<T: Slot> Node<T> {
             && let Some((_, mut only)) = child.children.pop()
         {
             let label = [&*child.label, &*only.label].concat();
-            Arc::make_mut(&mut only).label = label.into();
+            Arc::make_mut(&mut only).label = Label::from(&*label);
             *shared = only;
+        }
+    }
+}
+
+impl From<&[u8]> for Label {
+    fn from(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match (u8::try_from(bytes.len()), short.get_mut(..bytes.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(bytes);
+                Label::Short(length, short)
+            }
+            _ => Label::Long(bytes.into()),
+        }
+    }
+}
+
+impl Deref for Label {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Label::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Label::Long(bytes) => bytes,
         }
     }
 }
@@ -156,7 +190,7 @@ impl<T: Slot> Default for Tree<T> {
     fn default() -> Self {
         Tree {
             root: Arc::new(Node {
-                label: Box::default(),
+                label: Label::from(&[][..]),
                 slot: T::default(),
                 children: Vec::new(),
             }),
@@ -195,7 +229,7 @@ fn split<T: Slot>(node: &mut Arc<Node<T>>, at: usize) {
         children: Vec::new(),
     };
     let mut below = std::mem::replace(node, Arc::new(above));
-    let label: Box<[u8]> = below.label[at..].into();
+    let label = Label::from(&below.label[at..]);
     let first = label[0];
     Arc::make_mut(&mut below).label = label;
     Arc::make_mut(node).children.push((first, below));
@@ -208,6 +242,10 @@ fn common(left: &[u8], right: &[u8]) -> usize {
         .take_while(|(left, right)| left == right)
         .count()
 }
+
+/// Bytes of a label without memory of their own: as many as in the paths of APIs, and with the rest of a node two lines of the
+/// processor's cache.
+const SHORT: usize = 30;
 
 /// Slots kept without an allocation. Few configurations nest more prefixes than this.
 const INLINE: usize = 16;

@@ -24,10 +24,18 @@ pub trait Expires {
 
 /// Counts by key.
 pub struct Sharded<V> {
-    shards: Box<[Place<V>]>,
+    /// The key that came first, which is never forgotten: of ten thousand limits most have one key only, and nothing else is
+    /// made for those.
+    first: OnceLock<First<V>>,
+    shards: OnceLock<Box<[Place<V>]>>,
 }
 
-/// The place of a part, which is made when it is used: of ten thousand limits most have a few keys only.
+struct First<V> {
+    key: Hashed,
+    count: Mutex<V>,
+}
+
+/// The place of a part, which is made when it is used.
 type Place<V> = OnceLock<Box<Mutex<Shard<V>>>>;
 
 struct Shard<V> {
@@ -39,7 +47,8 @@ struct Shard<V> {
 impl<V> Default for Sharded<V> {
     fn default() -> Self {
         Sharded {
-            shards: (0..SHARDS).map(|_| OnceLock::new()).collect(),
+            first: OnceLock::new(),
+            shards: OnceLock::new(),
         }
     }
 }
@@ -56,6 +65,13 @@ impl<V> Default for Shard<V> {
 impl<V: Default + Expires> Sharded<V> {
     /// Changes the count of a key, which nobody else does meanwhile.
     pub fn update<R>(&self, key: Hashed, now_ms: u64, change: impl FnOnce(&mut V) -> R) -> R {
+        let first = self.first.get_or_init(|| First {
+            key,
+            count: Mutex::default(),
+        });
+        if first.key == key {
+            return change(&mut first.lock());
+        }
         let Some(mut shard) = self.shard(key) else {
             // There are SHARDS of them.
             return change(&mut V::default());
@@ -68,21 +84,35 @@ impl<V: Default + Expires> Sharded<V> {
 
     /// Changes the count of a key if there is one.
     pub fn update_known<R>(&self, key: Hashed, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let first = self.first.get()?;
+        if first.key == key {
+            return Some(change(&mut first.lock()));
+        }
         self.shard(key)?.counts.get_mut(&key).map(change)
     }
 
     fn shard(&self, key: Hashed) -> Option<MutexGuard<'_, Shard<V>>> {
-        let shard = self.shards.get(key.part_of(SHARDS))?.get_or_init(Box::default);
+        let shards = self
+            .shards
+            .get_or_init(|| (0..SHARDS).map(|_| OnceLock::new()).collect());
+        let shard = shards.get(key.part_of(SHARDS))?.get_or_init(Box::default);
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.shards
-            .iter()
+        let shards = self.shards.get().into_iter().flatten();
+        let in_shards: usize = shards
             .filter_map(OnceLock::get)
             .map(|shard| shard.lock().unwrap().counts.len())
-            .sum()
+            .sum();
+        in_shards + usize::from(self.first.get().is_some())
+    }
+}
+
+impl<V> First<V> {
+    fn lock(&self) -> MutexGuard<'_, V> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,7 +197,7 @@ mod tests {
         for number in 0..many {
             add(&counters, &number.to_string(), 0, 1_000_000 + number);
         }
-        assert!(counters.len() <= SHARDS * MAX_PER_SHARD);
+        assert!(counters.len() <= SHARDS * MAX_PER_SHARD + 1);
         assert_eq!(add(&counters, &(many - 1).to_string(), 0, 1), 2);
     }
 }

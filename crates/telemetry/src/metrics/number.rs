@@ -22,7 +22,7 @@ pub struct Histogram(Arc<Distribution>);
 struct Distribution {
     /// Upper bounds of the buckets, inclusive, ascending; above the last one is one bucket more.
     bounds: Arc<[u64]>,
-    /// For every part of it as many lines: the buckets, then the sum.
+    /// For every part of it as many lines: the sum, then the buckets. What is counted most is small, and on the line of the sum.
     lines: Box<[Line]>,
     lines_per_part: usize,
 }
@@ -97,7 +97,7 @@ impl Gauge {
 impl Histogram {
     /// One with these bounds, ascending.
     pub fn new(bounds: Arc<[u64]>) -> Self {
-        // The buckets, the one without a bound, the sum.
+        // The sum, the buckets, the one without a bound.
         let lines_per_part = (bounds.len() + 2).div_ceil(LINE);
         Histogram(Arc::new(Distribution {
             bounds,
@@ -116,7 +116,7 @@ impl Histogram {
         let bucket = bounds.partition_point(|bound| *bound < number);
         let first = part() * lines_per_part;
         let cell = |index: usize| lines.get(first + index / LINE)?.0.get(index % LINE);
-        if let (Some(bucket), Some(sum)) = (cell(bucket), cell(bounds.len() + 1)) {
+        if let (Some(sum), Some(bucket)) = (cell(0), cell(1 + bucket)) {
             bucket.fetch_add(1, Ordering::Relaxed);
             sum.fetch_add(number, Ordering::Relaxed);
         }
@@ -133,10 +133,10 @@ impl Histogram {
                 .iter()
                 .flat_map(|line| &line.0)
                 .map(|number| number.load(Ordering::Relaxed));
+            counted.sum = counted.sum.wrapping_add(numbers.next().unwrap_or(0));
             for (bucket, number) in counted.buckets.iter_mut().zip(&mut numbers) {
                 *bucket = bucket.wrapping_add(number);
             }
-            counted.sum = counted.sum.wrapping_add(numbers.next().unwrap_or(0));
         }
         counted
     }

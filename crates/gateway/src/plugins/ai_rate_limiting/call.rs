@@ -18,7 +18,7 @@ use crate::error::CallError;
 pub struct CallLimits {
     limits: Arc<TokenLimits>,
     /// Replaces the body of refusals.
-    error_response: Option<Value>,
+    error_response: Option<Arc<Value>>,
     holds: Holds,
 }
 
@@ -58,8 +58,8 @@ pub(crate) struct Answer {
 
 impl TokenLimits {
     /// The limits for a call.
-    pub fn of(self: &Arc<Self>, call: &Call<'_>, error_response: Option<Value>) -> CallLimits {
-        let holds = match &self.scheme {
+    pub fn of(self: &Arc<Self>, call: &Call<'_>, error_response: Option<Arc<Value>>) -> CallLimits {
+        let holds = match &self.terms.scheme {
             Scheme::Instances { limits, .. } => {
                 Holds::Instances(limits.iter().map(|limit| limit.of(call)).collect())
             }
@@ -98,14 +98,14 @@ impl CallLimits {
 
     /// Tokens of the answer to reserve where a call sets no limit to them; `None` if nothing is reserved.
     pub(crate) fn reserved_output(&self) -> Option<u64> {
-        self.limits.reserve
+        self.limits.terms.reserve
     }
 
     /// What calls that use an instance are counted against, with the headers that tell it if it is `told`; `None` if that
     /// cannot be said.
     fn windows(&self, instance: &str, told: bool) -> Option<Vec<Window>> {
-        let told = told && self.limits.show_headers;
-        match (&self.holds, &self.limits.scheme) {
+        let told = told && self.limits.terms.show_headers;
+        match (&self.holds, &self.limits.terms.scheme) {
             (Holds::Instances(limits), Scheme::Instances { own, others, .. }) => {
                 let Some(number) = own.get(instance).or(others.as_ref()) else {
                     return Some(Vec::new());
@@ -180,7 +180,7 @@ impl CallLimits {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 // The counters tell the log when that begins and ends.
-                tracing::debug!(%error, allowed = self.limits.allow_degradation, "tokens cannot be counted");
+                tracing::debug!(%error, allowed = self.limits.terms.allow_degradation, "tokens cannot be counted");
                 answer.refusal = self.unless_degraded(Refusal::Unavailable);
                 return answer;
             }
@@ -198,12 +198,12 @@ impl CallLimits {
     }
 
     fn unless_degraded(&self, refusal: Refusal) -> Option<Refusal> {
-        (!self.limits.allow_degradation).then_some(refusal)
+        (!self.limits.terms.allow_degradation).then_some(refusal)
     }
 
     /// What a call costs that is estimated to use so many tokens.
     pub(crate) fn estimate(&self, input: u64, output: u64) -> u64 {
-        let cost = self.limits.cost.estimate(input, output);
+        let cost = self.limits.terms.cost.estimate(input, output);
         // A formula that has no value for an estimate must not let calls in for nothing.
         cost.unwrap_or_else(|_| input.saturating_add(output))
     }
@@ -213,10 +213,10 @@ impl CallLimits {
     /// # Errors
     /// The formula has no value.
     pub(crate) fn cost(&self, used: &Used<'_>) -> Result<Option<u64>, CostError> {
-        if self.limits.strict && used.usage.estimated {
+        if self.limits.terms.strict && used.usage.estimated {
             return Ok(None);
         }
-        self.limits.cost.of(used).map(Some)
+        self.limits.terms.cost.of(used).map(Some)
     }
 
     /// Notes what was charged for an attempt.
@@ -246,19 +246,22 @@ impl CallLimits {
                 "failed to limit count",
             ),
             Refusal::Full { reset_ms } => {
-                let reply = match &self.limits.text {
-                    Some(text) => {
-                        Reply::error(self.limits.status, "quota_exceeded", Key::ErrorMsg, text.clone())
-                    }
-                    None => Reply::status(self.limits.status, "quota_exceeded"),
+                let reply = match &self.limits.terms.text {
+                    Some(text) => Reply::error(
+                        self.limits.terms.status,
+                        "quota_exceeded",
+                        Key::ErrorMsg,
+                        text.clone(),
+                    ),
+                    None => Reply::status(self.limits.terms.status, "quota_exceeded"),
                 };
-                match self.limits.strict {
+                match self.limits.terms.strict {
                     true => reply,
                     false => reply.with(RETRY_AFTER, HeaderValue::from(reset_ms.div_ceil(1000).max(1))),
                 }
             }
         };
-        CallError::of_plugin(self.error_response.as_ref(), reply)
+        CallError::of_plugin(self.error_response.as_deref(), reply)
     }
 }
 

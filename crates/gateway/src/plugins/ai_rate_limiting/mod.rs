@@ -24,7 +24,7 @@ use self::meters::Meters;
 use super::auth::header_name;
 use super::limits::{self, Amount, KeyType, Number};
 use super::spec::{read, status};
-use super::{Plugin, SchemaType, Scope, Setup, Spec, Unusable};
+use super::{Digest, Plugin, SchemaType, Scope, Setup, Spec, Unusable};
 
 pub use call::CallLimits;
 pub(crate) use call::Refusal;
@@ -55,17 +55,20 @@ pub(super) static SPEC: Spec = Spec {
     },
     setup: |conf, setup: &Setup<'_>| {
         let state = limits::state_name(NAME, setup, conf);
-        let config: Config = read(conf)?;
+        let terms = setup
+            .state
+            .alike(Digest::of(NAME, &[conf]), || Terms::new(conf, setup.strict))?;
         // The rules of a call are asked together, its instances one at a time.
-        let spread = if config.rules.is_some() {
-            Spread::Together
-        } else {
-            Spread::ByKey
+        let spread = match terms.scheme {
+            Scheme::Rules(_) => Spread::Together,
+            Scheme::Instances { .. } => Spread::ByKey,
         };
-        let counters = limits::counters(config.policy, conf, &state, spread, setup.state)?;
-        let mut limits = TokenLimits::new(conf, counters, setup.strict)?;
-        limits.meters = Meters::new(setup.state.metrics(), setup.owner);
-        Ok(Arc::new(AiRateLimiting(Arc::new(limits))))
+        let counters = limits::counters(terms.policy, conf, &state, spread, setup.state)?;
+        Ok(Arc::new(AiRateLimiting(Arc::new(TokenLimits {
+            terms,
+            counters,
+            meters: Meters::new(setup.state.metrics(), setup.owner),
+        }))))
     },
     secret_fields: &["redis_password", "sentinel_password"],
 };
@@ -84,7 +87,15 @@ impl Plugin for AiRateLimiting {
 
 /// Limits of tokens, as one object has them.
 pub struct TokenLimits {
+    /// Those of all objects with the same configuration.
+    terms: Arc<Terms>,
     counters: Counters,
+    meters: Meters,
+}
+
+/// What a configuration says.
+struct Terms {
+    policy: limits::Policy,
     scheme: Scheme,
     cost: Cost,
     /// Tokens of the answer to reserve where a call sets no limit to them; `None` if nothing is reserved.
@@ -92,7 +103,6 @@ pub struct TokenLimits {
     status: StatusCode,
     text: Option<String>,
     allow_degradation: bool,
-    meters: Meters,
     show_headers: bool,
     /// Whether differences from APISIX are switched off.
     strict: bool,
@@ -131,17 +141,16 @@ struct Headers {
     reset: HeaderName,
 }
 
-impl TokenLimits {
-    fn new(conf: &Value, counters: Counters, strict: bool) -> Result<Self, Unusable> {
+impl Terms {
+    fn new(conf: &Value, strict: bool) -> Result<Self, Unusable> {
         let config: Config = read(conf)?;
-        Ok(TokenLimits {
-            counters,
+        Ok(Terms {
+            policy: config.policy,
             cost: Cost::new(config.limit_strategy, config.cost_expr.as_deref()).map_err(Unusable)?,
             reserve: (config.admission == Admission::Reserve).then_some(config.reserved_completion_tokens),
             status: status("rejected_code", config.rejected_code)?,
             text: config.rejected_msg.clone(),
             allow_degradation: config.allow_degradation,
-            meters: Meters::default(),
             show_headers: config.show_limit_quota_header,
             strict,
             scheme: Scheme::new(config)?,

@@ -268,6 +268,10 @@ impl Plugin for Cors {
         }
         Flow::Next
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

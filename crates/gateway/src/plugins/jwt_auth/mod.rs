@@ -327,6 +327,10 @@ impl Plugin for JwtAuth {
         }
         .decide(call, found)
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 /// A token taken apart (RFC 7515, compact form). Nothing in it is proven yet.

@@ -303,6 +303,10 @@ impl Plugin for Rewrite {
         }
         Flow::Next
     }
+
+    fn is_alike_everywhere(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use self::families::METRICS;
 use self::families::{Families, LABELS_OF_ALL, Labels};
 use super::calls::{micros, next_id};
-use super::keys::{Kept, Key};
+use super::keys::{Kept, Key, Known};
 use super::names::{Names, was_asked};
 use super::number::{Counter, Gauge, Histogram};
 use super::{CallLabels, Metrics};
@@ -294,7 +294,7 @@ impl RouteLogger for ApisixLogger {
 
 /// A call that is active as long as this is there. It never leaves the thread that serves the call.
 #[derive(Debug)]
-pub struct ActiveCall(Rc<Gauge>);
+pub struct ActiveCall(Rc<Known<Gauge>>);
 
 impl Drop for ActiveCall {
     fn drop(&mut self) {
@@ -360,9 +360,12 @@ impl<'a> ActiveLabels<'a> {
 
 impl Shape {
     fn write(&self, key: &mut Key) {
-        key.number(u64::from(self.prefer_name));
-        for bits in self.disabled.0 {
-            key.number(u64::from(bits));
+        let has_disabled = self.disabled != DisabledLabels::default();
+        key.number(u64::from(self.prefer_name) | u64::from(has_disabled) << 1);
+        if has_disabled {
+            for bits in self.disabled.0 {
+                key.number(u64::from(bits));
+            }
         }
     }
 }

@@ -91,36 +91,46 @@ impl CallMetrics {
     fn count(&self, call: &CallRecord<'_>, mine: &mut Mine) {
         let epoch = self.metrics.epoch();
         let mut labels = self.labels_of(call);
-        let code = call.error_code.unwrap_or_default();
-        call_key(&mut mine.key, self.id, &labels, code);
+        let mut code = call.error_code.unwrap_or_default();
+        let (first, others) = match call.attempts.split_first() {
+            Some((first, others)) => (Some(first), others),
+            None => (None, call.attempts),
+        };
+        let mut of_first = first.map(|first| self.labels_of_attempt(first, &labels));
+        call_key(&mut mine.key, self.id, &labels, code, of_first.as_ref());
         let numbers = match mine.calls.find(&mine.key, epoch) {
             Some(numbers) => numbers,
             None => {
                 let is_asked = was_asked(call);
                 labels.model = self.models.admit(labels.model, is_asked);
                 labels.upstream_model = self.models.admit(labels.upstream_model, is_asked);
-                let code = self.codes.admit(code, true);
-                call_key(&mut mine.key, self.id, &labels, code);
+                code = self.codes.admit(code, true);
+                of_first = first.map(|first| {
+                    let mut of_first = self.labels_of_attempt(first, &labels);
+                    of_first.upstream_model = self.models.admit(of_first.upstream_model, true);
+                    of_first
+                });
+                call_key(&mut mine.key, self.id, &labels, code, of_first.as_ref());
                 mine.calls.find(&mine.key, epoch).unwrap_or_else(|| {
-                    mine.calls
-                        .keep(&mine.key, CallNumbers::new(&self.families, &labels, code))
+                    let numbers = Numbers {
+                        call: CallNumbers::new(&self.families, &labels, code),
+                        first: of_first.map(|labels| AttemptNumbers::new(&self.families, &labels)),
+                    };
+                    mine.calls.keep(&mine.key, numbers)
                 })
             }
         };
-        numbers.count(call, &self.families, &labels);
-        for attempt in call.attempts {
+        numbers.call.count(call, &self.families, &labels);
+        if let (Some(first), Some(of_first), Some(numbers)) = (first, &of_first, &numbers.first) {
+            numbers.count(first, &self.families, of_first);
+        }
+        for attempt in others {
             self.count_attempt(attempt, &labels, epoch, mine);
         }
     }
 
     fn count_attempt(&self, attempt: &Attempt<'_>, labels: &Labels<'_>, epoch: u64, mine: &mut Mine) {
-        let mut labels = Labels {
-            provider: attempt.provider.unwrap_or_default(),
-            upstream_model: on(self.labels.upstream_model, attempt.model),
-            instance: on(self.labels.instance, Some(attempt.instance)),
-            outcome: attempt.outcome,
-            ..*labels
-        };
+        let mut labels = self.labels_of_attempt(attempt, labels);
         attempt_key(&mut mine.key, self.id, &labels);
         let numbers = match mine.attempts.find(&mine.key, epoch) {
             Some(numbers) => numbers,
@@ -134,6 +144,16 @@ impl CallMetrics {
             }
         };
         numbers.count(attempt, &self.families, &labels);
+    }
+
+    fn labels_of_attempt<'a>(&self, attempt: &Attempt<'a>, labels: &Labels<'a>) -> Labels<'a> {
+        Labels {
+            provider: attempt.provider.unwrap_or_default(),
+            upstream_model: on(self.labels.upstream_model, attempt.model),
+            instance: on(self.labels.instance, Some(attempt.instance)),
+            outcome: attempt.outcome,
+            ..*labels
+        }
     }
 
     fn labels_of<'a>(&self, call: &CallRecord<'a>) -> Labels<'a> {
@@ -193,7 +213,7 @@ fn outcome(call: &CallRecord<'_>) -> &'static str {
     }
 }
 
-fn call_key(key: &mut Key, id: u64, labels: &Labels<'_>, code: &str) {
+fn call_key(key: &mut Key, id: u64, labels: &Labels<'_>, code: &str, of_first: Option<&Labels<'_>>) {
     key.of(id)
         .and(labels.route)
         .and(labels.consumer)
@@ -204,6 +224,13 @@ fn call_key(key: &mut Key, id: u64, labels: &Labels<'_>, code: &str) {
         .and(labels.status)
         .and(labels.outcome)
         .and(code);
+    // A key with an attempt is longer, so it cannot be taken for one without.
+    if let Some(of_first) = of_first {
+        key.and(of_first.upstream_model)
+            .and(of_first.provider)
+            .and(of_first.instance)
+            .and(of_first.outcome);
+    }
 }
 
 fn attempt_key(key: &mut Key, id: u64, labels: &Labels<'_>) {
@@ -215,6 +242,14 @@ fn attempt_key(key: &mut Key, id: u64, labels: &Labels<'_>) {
         .and(labels.provider)
         .and(labels.instance)
         .and(labels.outcome);
+}
+
+/// What calls are counted with whose labels and whose first attempt's labels are the same. Most calls have one attempt, so all of
+/// theirs is in one place.
+struct Numbers {
+    call: CallNumbers,
+    /// `None` for calls without attempts.
+    first: Option<AttemptNumbers>,
 }
 
 /// What calls of the same labels are counted with.
@@ -348,7 +383,8 @@ pub(super) fn next_id() -> u64 {
 #[derive(Default)]
 struct Mine {
     key: Key,
-    calls: Kept<CallNumbers>,
+    calls: Kept<Numbers>,
+    /// Of the attempts after the first.
     attempts: Kept<AttemptNumbers>,
 }
 
