@@ -48,8 +48,8 @@ pub enum Proof {
     Key,
     /// The password of `basic-auth`.
     Password(Secret),
-    /// How tokens of `jwt-auth` are signed.
-    Jwt(JwtProof),
+    /// How tokens of `jwt-auth` are signed. By itself, because it is large, and most credentials are keys.
+    Jwt(Box<JwtProof>),
 }
 
 /// How the tokens of a consumer are signed, as configured in `jwt-auth`.

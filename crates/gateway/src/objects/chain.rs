@@ -171,7 +171,8 @@ fn set_up(
         metadata: metadata.as_ref(),
         state: workshop.state,
     };
-    let digest = Digest::of(spec.name, &[&resolved, metadata.as_ref().unwrap_or(&Value::Null)]);
+    let metadata = metadata.as_ref().unwrap_or(&Value::Null);
+    let digest = Digest::of(spec.name, &[&resolved, metadata, &workshop.strict.into()]);
     let made = workshop.state.plugin(digest, || (spec.setup)(&resolved, &setup));
     made.map_err(|unusable| unusable.to_string())
 }

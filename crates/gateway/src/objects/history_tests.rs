@@ -13,7 +13,7 @@ use tollgate_resources::{Secret, SecretRef};
 
 use super::{Chain, Change, Compiler, ObjectRoute, Plane};
 use crate::plugins::Flow;
-use crate::plugins::testing::{Caller, told};
+use crate::plugins::testing::{Caller, passed, told};
 use crate::proxy::Upstream;
 use crate::secrets::Secrets;
 
@@ -508,4 +508,55 @@ fn routes_of_the_same_age_keep_their_order_when_one_is_written_again() {
         grown.write(keys[0].clone(), json!({"uri": "/a", "desc": revision}));
         assert_eq!(&*grown.route("/a").id, "1");
     }
+}
+
+fn guarded_route(uri: &str, header: &str) -> Value {
+    json!({"uri": uri, "plugins": {
+        "key-auth": {"header": header},
+        "limit-count": {"count": 1, "time_window": 60, "key": "remote_addr"},
+        "ai-rate-limiting": {"limit": 10, "time_window": 60},
+        "ai-proxy": {"provider": "openai", "auth": {"header": {"authorization": "Bearer k"}}},
+    }})
+}
+
+#[test]
+fn routes_with_the_same_configuration_share_what_is_made_of_it() {
+    let mut grown = Grown::new();
+    grown.write(ObjectKey::new(Kind::Route, "1"), guarded_route("/one", "x-key"));
+    grown.write(ObjectKey::new(Kind::Route, "2"), guarded_route("/two", "x-key"));
+    grown.write(
+        ObjectKey::new(Kind::Route, "3"),
+        guarded_route("/three", "x-other"),
+    );
+    let plugin = |path: &str, name: &str| {
+        let route = grown.route(path);
+        let mut steps = route.chain.steps().iter();
+        steps.find(|step| step.spec.name == name).unwrap().plugin.clone()
+    };
+    let same = |name| Arc::ptr_eq(&plugin("/one", name), &plugin("/two", name));
+    assert!(same("key-auth"));
+    assert!(!Arc::ptr_eq(
+        &plugin("/one", "key-auth"),
+        &plugin("/three", "key-auth")
+    ));
+    let instance = |path| plugin(path, "ai-proxy").ai().unwrap().model.pool.instances()[0].clone();
+    assert!(Arc::ptr_eq(&instance("/one"), &instance("/two")));
+    // What is counted, and what operators say of an instance, is each route's own.
+    assert!(!same("limit-count") && !same("ai-rate-limiting") && !same("ai-proxy"));
+}
+
+#[test]
+fn routes_with_the_same_configuration_are_limited_apart() {
+    let mut grown = Grown::new();
+    grown.write(ObjectKey::new(Kind::Route, "1"), guarded_route("/one", "x-key"));
+    grown.write(ObjectKey::new(Kind::Route, "2"), guarded_route("/two", "x-key"));
+    let mut caller = Caller::get("/");
+    let mut passes = |path: &str| {
+        let route = grown.route(path);
+        let mut steps = route.chain.steps().iter();
+        let step = steps.find(|step| step.spec.name == "limit-count").unwrap();
+        passed(&caller.access(&step.plugin))
+    };
+    assert_eq!([passes("/one"), passes("/one")], [true, false]);
+    assert_eq!([passes("/two"), passes("/two")], [true, false]);
 }

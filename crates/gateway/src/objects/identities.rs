@@ -62,11 +62,12 @@ impl Identities {
                 "two objects claim the same key; it leads to the older one"
             );
         }
+        // Of a hundred thousand consumers hardly any claims a second identity, or one of another's: no room for more than there are.
+        claims.reserve_exact(1);
         claims.insert(position, claim);
-        self.by_object
-            .entry(object.key.clone())
-            .or_default()
-            .push(identity);
+        let of_object = self.by_object.entry(object.key.clone()).or_default();
+        of_object.reserve_exact(1);
+        of_object.push(identity);
     }
 
     /// Gives up what an object claims; what others claim too is theirs from here on.

@@ -89,7 +89,10 @@ fn check(conf: &Value, of: SchemaType) -> Result<(), String> {
 
 fn setup(conf: &Value, setup: &Setup<'_>) -> Result<Arc<dyn Plugin>, Unusable> {
     let normal = config::normalise(conf).map_err(Unusable)?;
-    let digest = Digest::of("ai-proxy/instance", &[&normal.conf, &normal.legacy.into()]);
+    let digest = Digest::of(
+        "ai-proxy/instance",
+        &[&normal.conf, &normal.legacy.into(), &setup.strict.into()],
+    );
     let AiProxyConf { instance, limits } =
         serde_json::from_value(normal.conf).map_err(|error| Unusable(error.to_string()))?;
     let name = format!("ai-proxy-{}", instance.provider.name());

@@ -11,7 +11,7 @@ mod signal;
 mod status;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tollgate_policy::balance::{Algorithm, Ask, Balancer, Member, PoolMemory};
@@ -35,6 +35,8 @@ use meters::{End, Meters};
 pub struct Pool {
     instances: Vec<Arc<Instance>>,
     registered: Arc<Registered>,
+    /// Whether operators have said anything of any instance.
+    has_words: Arc<AtomicBool>,
     /// `None` where there is nothing to choose.
     balancer: Option<Balancer>,
     /// When another attempt is made.
@@ -143,6 +145,7 @@ impl Pool {
         Pool {
             instances: entries.into_iter().map(|entry| entry.instance).collect(),
             registered,
+            has_words: states.pools().has_words().clone(),
             balancer,
             rules,
             kept: Some(Kept { state, meters }),
@@ -155,6 +158,7 @@ impl Pool {
         Pool {
             instances: vec![instance],
             registered: states.pools().enter(owner, vec![member]),
+            has_words: states.pools().has_words().clone(),
             balancer: None,
             rules: Rules::default(),
             kept: None,
@@ -266,6 +270,9 @@ impl Pool {
 
     /// What operators say of an instance.
     fn standing(&self, instance: usize) -> Standing {
+        if !self.has_words.load(Ordering::Relaxed) {
+            return Standing::InService;
+        }
         let member = self.registered.members.get(instance);
         member.map(RegisteredMember::standing).unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 //! one out of service without changing the configuration.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tollgate_policy::balance::MemberState;
@@ -44,6 +44,7 @@ impl Standing {
 #[derive(Default)]
 pub struct Register {
     lists: Mutex<Lists>,
+    has_words: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -124,6 +125,11 @@ impl Register {
         registered
     }
 
+    /// Whether operators have ever said anything: hardly ever they have, and then no instance has to be asked for its standing.
+    pub fn has_words(&self) -> &Arc<AtomicBool> {
+        &self.has_words
+    }
+
     /// The pools in service by owner, each once: of several configurations of one the newest.
     pub fn pools(&self) -> Vec<Arc<Registered>> {
         let all: Vec<Arc<Registered>> = self.lock().pools.values().filter_map(Weak::upgrade).collect();
@@ -135,6 +141,7 @@ impl Register {
     /// What operators say of an instance from now on, whether it is in service or not.
     pub fn set(&self, owner: &str, name: &str, standing: Standing) {
         let mut lists = self.lock();
+        self.has_words.store(true, Ordering::Relaxed);
         let key = (owner.to_owned(), name.to_owned());
         if standing == Standing::InService {
             lists.words.remove(&key);

@@ -57,7 +57,9 @@ pub(super) static SPEC: Spec = Spec {
         let state = limits::state_name(NAME, setup, conf);
         let terms = setup
             .state
-            .alike(Digest::of(NAME, &[conf]), || Terms::new(conf, setup.strict))?;
+            .alike(Digest::of(NAME, &[conf, &setup.strict.into()]), || {
+                Terms::new(conf, setup.strict)
+            })?;
         // The rules of a call are asked together, its instances one at a time.
         let spread = match terms.scheme {
             Scheme::Rules(_) => Spread::Together,

@@ -171,10 +171,10 @@ pub(super) fn credential(conf: &Value) -> Result<(String, Proof), Unusable> {
     let verifier = Verifier::new(config.algorithm, secret.as_deref(), config.public_key.as_deref())?;
     Ok((
         config.key,
-        Proof::Jwt(JwtProof {
+        Proof::Jwt(Box::new(JwtProof {
             verifier,
             lifetime_grace_s: config.lifetime_grace_period,
-        }),
+        })),
     ))
 }
 
