@@ -89,8 +89,6 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::{Duration, Instant};
 
-    use foldhash::HashMap;
-
     use super::{Keep, MAX_AGE, Shelf, Waiting};
 
     struct Fake {
