@@ -4,8 +4,6 @@
 //! for `delta`, a whole answer in one event, comments, errors inside chunks, a missing `[DONE]` after a finish reason.
 //! Never taken for complete: a stream that ends before every choice has told why it stopped.
 
-use std::collections::BTreeMap;
-
 use crate::json::Raw;
 
 use super::error::{decode_error, decode_unnumbered};
@@ -82,7 +80,8 @@ struct Answer {
     /// The last value of each member of the chunks that is not known here; repeated in each chunk, reported once.
     members: Ext,
     service_tier: Option<String>,
-    choices: BTreeMap<u64, ChoiceDecoder>,
+    /// By index. No map: most answers have one, and a map would have room for eleven of them as long as the stream lasts.
+    choices: Vec<(u64, ChoiceDecoder)>,
     max_buffered: usize,
 }
 
@@ -93,7 +92,7 @@ impl Answer {
             started: false,
             members: Ext::default(),
             service_tier: None,
-            choices: BTreeMap::new(),
+            choices: Vec::new(),
             max_buffered,
         }
     }
@@ -180,13 +179,14 @@ impl Answer {
             let known = self.members.get("system_fingerprint");
             known.is_some_and(|known| known.text() == raw.get())
         });
-        let choice = self.choices.get_mut(&piece.index);
-        match choice.filter(|choice| same_tier && same_server && !choice.is_stopped()) {
-            Some(choice) => {
+        let place = self.place(piece.index).ok();
+        let choice = place.and_then(|place| self.choices.get_mut(place));
+        match choice {
+            Some((_, choice)) if same_tier && same_server && !choice.is_stopped() => {
                 choice.text(piece.text, sink);
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -248,6 +248,11 @@ impl Answer {
         }
     }
 
+    /// Where the choice of this index is, or else where it belongs.
+    fn place(&self, index: u64) -> Result<usize, usize> {
+        self.choices.binary_search_by_key(&index, |(known, _)| *known)
+    }
+
     fn choice(
         &mut self,
         raw: Raw<'_>,
@@ -261,17 +266,25 @@ impl Answer {
             return Ok(());
         }
         let index = object.take_u64("index")?.unwrap_or(position);
-        if self.choices.len() >= MAX_CHOICES && !self.choices.contains_key(&index) {
-            return Err(DecodeError::new(
-                "choices",
-                format!("more than {MAX_CHOICES} choices"),
-            ));
-        }
-        let max_buffered = self.max_buffered;
-        let choice = self
-            .choices
-            .entry(index)
-            .or_insert_with(|| ChoiceDecoder::new(index, max_buffered));
+        let place = match self.place(index) {
+            Ok(place) => place,
+            Err(_) if self.choices.len() >= MAX_CHOICES => {
+                return Err(DecodeError::new(
+                    "choices",
+                    format!("more than {MAX_CHOICES} choices"),
+                ));
+            }
+            Err(place) => {
+                if self.choices.is_empty() {
+                    self.choices.reserve_exact(1);
+                }
+                let choice = ChoiceDecoder::new(index, self.max_buffered);
+                self.choices.insert(place, (index, choice));
+                place
+            }
+        };
+        // It was there, or is now.
+        let (_, choice) = &mut self.choices[place];
         // Some providers write an empty one, or the word "null", into every chunk before the last.
         let finish_reason =
             take_finish_reason(&mut object).filter(|word| !matches!(word.trim(), "" | "null"));
@@ -313,7 +326,7 @@ impl Answer {
             return Err(incomplete());
         }
         self.phase = Phase::Over;
-        for choice in self.choices.values_mut() {
+        for (_, choice) in &mut self.choices {
             choice.stop(None, sink);
         }
         sink(Event::End);
@@ -321,7 +334,7 @@ impl Answer {
     }
 
     fn close(&self) -> Result<(), DecodeError> {
-        let complete = !self.choices.is_empty() && self.choices.values().all(ChoiceDecoder::is_stopped);
+        let complete = !self.choices.is_empty() && self.choices.iter().all(|(_, choice)| choice.is_stopped());
         if self.phase == Phase::Over || complete {
             Ok(())
         } else {
