@@ -257,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub async fn send(&mut self, asked: &CallRequest<'_>) -> Result<Answered, Broken> {
         let mut head = Vec::with_capacity(1024);
         head::write(asked, &mut head);
-        let mut sending = Sending::new(&head, asked.body);
+        let mut sending = Sending::new(head, asked.body);
         self.rest();
         poll_fn(|cx| self.poll_exchange(cx, asked.method, &mut sending)).await
     }
@@ -355,7 +355,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// A request that is being sent.
 struct Sending<'a> {
-    head: &'a [u8],
+    /// Given back when all was sent: the answer may be waited for much longer than that takes.
+    head: Vec<u8>,
     body: &'a RequestBody,
     /// Bytes that were sent, those of the head included.
     sent: u64,
@@ -363,7 +364,7 @@ struct Sending<'a> {
 }
 
 impl<'a> Sending<'a> {
-    fn new(head: &'a [u8], body: &'a RequestBody) -> Self {
+    fn new(head: Vec<u8>, body: &'a RequestBody) -> Self {
         Sending {
             head,
             body,
@@ -373,6 +374,9 @@ impl<'a> Sending<'a> {
     }
 
     fn poll<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_flushed {
+            return Poll::Ready(Ok(()));
+        }
         let length = self.head.len() as u64 + self.body.len();
         while self.sent < length {
             let mut parts = [IoSlice::new(&[]); PARTS];
@@ -384,18 +388,17 @@ impl<'a> Sending<'a> {
             }
             self.sent += written as u64;
         }
-        if !self.is_flushed {
-            ready!(Pin::new(stream).poll_flush(cx))?;
-            self.is_flushed = true;
-        }
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        self.is_flushed = true;
+        self.head = Vec::new();
         Poll::Ready(Ok(()))
     }
 
     /// Puts what is to be sent next into `parts`; tells how many of them it takes.
-    fn next(&self, parts: &mut [IoSlice<'a>]) -> usize {
+    fn next<'b>(&'b self, parts: &mut [IoSlice<'b>]) -> usize {
         let mut skipped = self.sent;
         let mut filled = 0;
-        for piece in std::iter::once(self.head).chain(self.body.pieces()) {
+        for piece in std::iter::once(&*self.head).chain(self.body.pieces()) {
             let length = piece.len() as u64;
             if skipped >= length {
                 skipped -= length;

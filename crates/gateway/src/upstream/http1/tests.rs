@@ -158,7 +158,7 @@ fn all_pieces_of_a_request_are_sent_once_in_their_order_however_little_is_taken_
         large_request(|asked| {
             let mut head = Vec::new();
             head::write(asked, &mut head);
-            let mut sending = Sending::new(&head, asked.body);
+            let mut sending = Sending::new(head, asked.body);
             for _ in 0..whole.len() {
                 stream.room = Some(room);
                 if sending
@@ -169,6 +169,7 @@ fn all_pieces_of_a_request_are_sent_once_in_their_order_however_little_is_taken_
                 }
             }
             assert!(sending.is_flushed);
+            assert_eq!(sending.head.capacity(), 0, "nothing is kept of what was sent");
         });
         assert_eq!(String::from_utf8_lossy(&stream.written), whole, "{room}");
     }
