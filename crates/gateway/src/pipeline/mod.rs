@@ -149,19 +149,20 @@ pub struct Peer {
 ///
 /// # Errors
 /// None; the type is what hyper asks for.
-pub async fn serve(
+pub fn serve(
     worker: Rc<Worker>,
     peer: Peer,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let ends = (parts.version <= Version::HTTP_11).then(|| worker.clone());
-    // Boxed: it goes through many hands.
-    let mut record = Box::new(Record::new(&worker, peer, parts));
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+    let ends = (request.version() <= Version::HTTP_11).then(|| worker.clone());
     let waiting = Waiting::default();
     let told = waiting.clone();
-    // Boxed: hyper keeps this future for the whole connection, so an idle connection would otherwise pay for its size.
+    // Boxed, with the request in it: hyper keeps room for the future of a call for the whole connection, so an idle connection
+    // would otherwise pay for its size. The call begins when it is polled first, not before: until then it is not counted.
     let call = Box::pin(async move {
+        let (parts, body) = request.into_parts();
+        // Boxed: it goes through many hands.
+        let mut record = Box::new(Record::new(&worker, peer, parts));
         let snapshot = worker.gateway.snapshot();
         let head = Head::read(&record.request);
         record.dialect = if snapshot.native.serves_all_dialects {
@@ -179,12 +180,14 @@ pub async fn serve(
         }
         (record, outcome)
     });
-    let mut response = early::answer(call, &waiting).await;
-    if ends.is_some_and(|worker| worker.ends_connections()) {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().entry(CONNECTION).or_insert(close);
+    async move {
+        let mut response = early::answer(call, &waiting).await;
+        if ends.is_some_and(|worker| worker.ends_connections()) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().entry(CONNECTION).or_insert(close);
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 async fn answer_call(
@@ -286,6 +289,16 @@ async fn me(worker: &Worker, snapshot: &Snapshot, record: &mut Record) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_connection_keeps_room_for_is_small() {
+        fn size<A, B, C, D: Future>(_: fn(A, B, C) -> D) -> usize {
+            size_of::<D>()
+        }
+        // A connection that waits for its next call pays for it too.
+        let bytes = size(serve);
+        assert!(bytes < 300, "{bytes} bytes");
+    }
 
     #[test]
     fn the_state_of_a_call_is_small() {

@@ -393,7 +393,15 @@ impl Record {
         };
         let mut attempt = Attempt::new(asks, None, self);
         attempt.uri = uri;
-        self.attempts.get_mut().push(attempt);
+        self.keep_attempt(attempt);
+    }
+
+    /// Keeps an attempt, as the last one. There is room for no more than there are: most calls have one, and a stream may last
+    /// for minutes.
+    fn keep_attempt(&self, attempt: Attempt) {
+        let mut attempts = self.attempts.borrow_mut();
+        attempts.reserve_exact(1);
+        attempts.push(attempt);
     }
 
     /// Writes the trace's headers of the last attempt, if calls are traced.
@@ -492,14 +500,16 @@ impl Record {
     }
 
     /// Copies what is kept of the head of the request. It is a part of the buffer that the connection reads into, which would
-    /// have to be made anew while a stream lasts.
+    /// have to be made anew while a stream lasts. Its headers are in what the connection had for the answer before, which may
+    /// have been many more.
     pub fn let_go_of_buffers(&mut self) {
-        for value in self.request.headers.values_mut() {
-            if let Ok(mut own) = HeaderValue::from_bytes(value.as_bytes()) {
-                own.set_sensitive(value.is_sensitive());
-                *value = own;
-            }
+        let mut headers = HeaderMap::with_capacity(self.request.headers.len());
+        for (name, value) in &self.request.headers {
+            let mut own = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+            own.set_sensitive(value.is_sensitive());
+            headers.append(name, own);
         }
+        self.request.headers = headers;
         for uri in self.original_uri.iter_mut().chain([&mut self.request.uri]) {
             if let Ok(own) = Uri::try_from(uri.to_string()) {
                 *uri = own;

@@ -472,7 +472,7 @@ impl<'a> Slot<'a> {
     /// Hands the attempt to the record, where it is the last one.
     fn keep(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            self.record.attempts.borrow_mut().push(*attempt);
+            self.record.keep_attempt(*attempt);
         }
     }
 }
