@@ -115,8 +115,7 @@ async fn all_rounds(
     Ok(outcomes)
 }
 
-/// What a target is asked in a scenario.
-pub fn ask(scenario: &Scenario, target: &Target) -> Ask {
+fn ask(scenario: &Scenario, target: &Target) -> Ask {
     let speaks_anthropic = scenario.translates && !target.is_gateway;
     let mut ask = chat(target);
     if scenario.translates {

@@ -18,7 +18,6 @@ mod profile;
 mod report;
 mod scenario;
 mod targets;
-mod train;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,15 +81,6 @@ enum Command {
         /// Write the figures anew
         #[arg(long)]
         update: bool,
-    },
-    /// Make calls of every kind, for a build that is made for what is really called (see benches/optimized)
-    Train {
-        /// The gateway's binary, built to count what is called
-        #[arg(long)]
-        gateway: PathBuf,
-        /// Seconds of each kind
-        #[arg(long, default_value_t = 2)]
-        seconds: u64,
     },
     /// The provider alone
     Mock {
@@ -177,13 +167,6 @@ fn run(command: Command) -> std::io::Result<bool> {
                 update,
             };
             tasks.block_on(&runtime, unless_ended(Box::pin(count::count(&plan))))
-        }
-        Command::Train { gateway, seconds } => {
-            let plan = train::Plan {
-                gateway: &gateway,
-                duration: Duration::from_secs(seconds),
-            };
-            tasks.block_on(&runtime, unless_ended(Box::pin(train::train(&plan))))
         }
         Command::Job { job } => {
             let job: job::Job = serde_json::from_str(&job)?;

@@ -445,8 +445,7 @@ const NGINX_TLS: &str = include_str!("../targets/tls/nginx.conf");
 pub struct Kind {
     /// Its name in tables.
     pub name: &'static str,
-    /// Whether over TLS.
-    pub wire: Wire,
+    wire: Wire,
     /// Its files; the last is the configuration it is started with.
     files: &'static [(&'static str, &'static str)],
 }
