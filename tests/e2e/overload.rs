@@ -1,7 +1,9 @@
 //! More than the gateway can take on: it refuses what is too much, is never killed, and serves again when that is over.
 
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -58,12 +60,40 @@ impl Group {
         fs::write(self.folder.join(self.limit), bytes.to_string()).is_ok()
     }
 
+    /// Takes 64 MiB of it: beside a small gateway alone, a hundredth of the limit would be less than a thread needs.
+    fn fill(&self) -> Ballast {
+        let enter = format!("echo $$ > '{}/cgroup.procs'", self.folder.display());
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(format!(
+                "{enter} && exec dd if=/dev/zero bs=64M count=1 status=none"
+            ))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        // It writes when it has read all, and keeps that as long as nobody takes it.
+        let written = child.stdout.as_mut().expect("its output is taken");
+        written.read_exact(&mut [0]).expect("it has read all");
+        Ballast(child)
+    }
+
     #[track_caller]
     fn number(&self, file: &str, name: &str) -> u64 {
         let text = fs::read_to_string(self.folder.join(file)).expect("a file of the group");
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.trim().parse().ok());
         number.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+}
+
+/// A process that only takes memory, and ends with this.
+struct Ballast(Child);
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -197,6 +227,7 @@ fn calls_are_refused_above_nine_tenths_of_the_memory_and_taken_again_below() {
         return;
     };
     let upstream = Upstream::good("served");
+    let _ballast = group.fill();
     let gateway = Setup::new(config(&upstream)).in_group(&group.folder).start();
     assert_eq!(small(&gateway).status(), 200);
     let mut kept = gateway.connect();
