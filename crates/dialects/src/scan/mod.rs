@@ -103,7 +103,7 @@ impl Members {
         std::str::from_utf8(document.get(member.value.clone())?).ok()
     }
 
-    /// The same, before anybody asks what characters it is made of: a long value is not looked through.
+    /// The same as bytes, for whoever asks what a value begins with: a long one is not looked through for that.
     pub fn raw<'a>(&self, document: &'a [u8], key: &str) -> Option<&'a [u8]> {
         document.get(self.member(document, key)?.value.clone())
     }
