@@ -120,8 +120,6 @@ pub(super) struct TimedSocket<I> {
     io: I,
     activity: Activity,
     limits: Limits,
-    /// Whether nothing has come yet.
-    is_new: bool,
     /// What the timer was set for.
     timed: (Doing, u32),
     timer: Pin<Box<Sleep>>,
@@ -146,7 +144,6 @@ impl<I> TimedSocket<I> {
             timed: activity.period(),
             activity,
             limits,
-            is_new: true,
             timer,
             _held: held,
         }
@@ -180,16 +177,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for TimedSocket<I> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         if polled.is_ready() {
-            let came = buffer.filled().get(before..).unwrap_or_default();
-            if !came.is_empty() {
-                if self.is_new {
-                    self.is_new = false;
-                    // No method of HTTP/1.1 begins so.
-                    if came.starts_with(b"PRI ") {
-                        self.activity.is_framed();
-                    }
-                }
-                self.activity.received(came.len());
+            let came = buffer.filled().len() - before;
+            if came > 0 {
+                self.activity.received(came);
             }
             return polled;
         }

@@ -2,13 +2,16 @@
 
 mod activity;
 mod bind;
+mod closing;
 mod encrypted;
 mod ending;
 mod inside;
 mod patience;
 mod places;
+mod spoken;
 mod taking;
 mod tls;
+mod version;
 mod worker;
 
 pub use rustls::ServerConfig;

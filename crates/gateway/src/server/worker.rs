@@ -1,33 +1,27 @@
 //! One thread per core, each with its own runtime, sockets and connections to providers. A call never leaves its thread.
 
-use std::error::Error;
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tollgate_telemetry::metrics::{Ending, Limit, Limits as Reached};
+use tollgate_telemetry::metrics::{Ending, Limit};
 
-use super::activity::{Activity, Limits, TimedSocket};
-use super::patience::Patient;
+use super::activity::{Activity, Limits};
+use super::closing::{Closing, Open};
+use super::ending;
 use super::places::{Held, Place, Places};
+use super::spoken::spoken;
 use super::tls::Tls;
-use super::{ending, taking};
+use super::version::{self, Unknown, Version};
 use crate::Gateway;
-use crate::pipeline::{Bounds, Peer, Worker, serve};
+use crate::pipeline::{Bounds, Peer, Worker};
 
 /// How often a worker closes connections to providers that have been idle too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(10);
@@ -35,18 +29,12 @@ const IDLE_SWEEP: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no descriptors left, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Headers of a request that the HTTP library keeps room for by itself.
-const HTTP1_HEADERS: usize = 100;
-
 /// How long connections stay open after the listeners were handed over, if their clients send nothing. A request that comes
 /// meanwhile is answered, with the word that the connection ends. To close at once would reset what is on its way.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether all of them have gone before that.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How often an HTTP/2 client is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the listeners need to know. Fixed for the life of the process.
 #[derive(Clone)]
@@ -196,7 +184,7 @@ async fn work(
     mut stages: watch::Receiver<Stage>,
 ) {
     let worker = Rc::new(Worker::new(gateway, settings.bounds, max_calls));
-    let graceful = Rc::new(GracefulShutdown::new());
+    let closing = Closing::new();
     let mut accepting = Vec::new();
     for Listening { socket, tls } in sockets {
         match tokio::net::TcpListener::from_std(socket) {
@@ -206,7 +194,7 @@ async fn work(
                 worker.clone(),
                 settings.clone(),
                 places.clone(),
-                graceful.clone(),
+                closing.clone(),
                 stages.clone(),
             ))),
             Err(error) => tracing::error!(%error, "a listening socket could not be used"),
@@ -225,21 +213,17 @@ async fn work(
         let _ = task.await;
     }
     sweep.abort();
-    // The accepting tasks have ended and given up their shares.
-    let Ok(graceful) = Rc::try_unwrap(graceful) else {
-        return;
-    };
     if *stages.borrow() == Stage::HandOver {
         worker.leaving.set(true);
         tokio::select! {
-            () = last_requests(&graceful) => {}
+            () = last_requests(&closing) => {}
             _ = stages.wait_for(|stage| *stage > Stage::HandOver) => {}
         }
     }
-    let open = graceful.count() + worker.tunnels.count();
+    let open = closing.count() + worker.tunnels.count();
     tokio::select! {
         () = async {
-            graceful.shutdown().await;
+            closing.end().await;
             worker.tunnels.ended().await;
         } => {}
         drain = drain_time(&settings, stages.clone()) => tracing::warn!(
@@ -252,9 +236,9 @@ async fn work(
 }
 
 /// Waits until all clients have gone, but not for those that ask nothing any more.
-async fn last_requests(graceful: &GracefulShutdown) {
+async fn last_requests(closing: &Closing) {
     let until = Instant::now() + LAST_REQUESTS;
-    while graceful.count() > 0 && Instant::now() < until {
+    while closing.count() > 0 && Instant::now() < until {
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -277,7 +261,7 @@ async fn accept(
     worker: Rc<Worker>,
     settings: Settings,
     places: Arc<Places>,
-    graceful: Rc<GracefulShutdown>,
+    closing: Rc<Closing>,
     mut stages: watch::Receiver<Stage>,
 ) {
     let limits = worker.telemetry.traffic().limits();
@@ -306,7 +290,7 @@ async fn accept(
                     tls.clone(),
                     worker.clone(),
                     settings.clone(),
-                    graceful.watcher(),
+                    closing.open(),
                     place,
                 ));
             }
@@ -337,7 +321,7 @@ async fn connection(
     tls: Tls,
     worker: Rc<Worker>,
     settings: Settings,
-    watcher: Watcher,
+    open: Open,
     place: Place,
 ) {
     let traffic = worker.telemetry.traffic();
@@ -356,9 +340,28 @@ async fn connection(
         guest: None,
     };
     match tls {
-        Tls::Off => http(tcp, peer, worker, &settings, watcher, held).await,
+        Tls::Off => plain(tcp, peer, worker, &settings, open, held).await,
         // Boxed: connections without encryption shall not pay for its size.
-        _ => Box::pin(encrypted(tcp, tls, peer, worker, settings, watcher, held)).await,
+        _ => Box::pin(encrypted(tcp, tls, peer, worker, settings, open, held)).await,
+    }
+}
+
+async fn plain(tcp: TcpStream, peer: Peer, worker: Rc<Worker>, settings: &Settings, open: Open, held: Held) {
+    let begun = tokio::select! {
+        begun = version::begun(&tcp, settings.limits) => begun,
+        () = open.shall_end() => return,
+    };
+    let limits = worker.telemetry.traffic().limits();
+    match begun {
+        Ok(version) => http(tcp, version, peer, worker, settings, open, held).await,
+        Err(Unknown::Late(limit)) => {
+            limits.reached(limit);
+            tracing::debug!(address = %peer.address, "no request came in time");
+        }
+        Err(Unknown::Lost(error)) => {
+            limits.broke(Ending::Lost);
+            tracing::debug!(address = %peer.address, %error, "connection ended early");
+        }
     }
 }
 
@@ -368,7 +371,7 @@ async fn encrypted(
     mut peer: Peer,
     worker: Rc<Worker>,
     settings: Settings,
-    watcher: Watcher,
+    open: Open,
     held: Held,
 ) {
     let limits = worker.telemetry.traffic().limits().clone();
@@ -391,7 +394,8 @@ async fn encrypted(
     match shaken {
         Ok(Ok((stream, handshake))) => {
             peer.handshake = handshake.map(Arc::new);
-            http(stream, peer, worker, &settings, watcher, held).await;
+            let version = version::agreed(&stream);
+            http(stream, version, peer, worker, &settings, open, held).await;
         }
         Ok(Err(error)) => {
             limits.broke(Ending::Handshake);
@@ -404,80 +408,24 @@ async fn encrypted(
     }
 }
 
-async fn http<S>(stream: S, peer: Peer, worker: Rc<Worker>, settings: &Settings, watcher: Watcher, held: Held)
-where
+async fn http<S>(
+    stream: S,
+    version: Version,
+    peer: Peer,
+    worker: Rc<Worker>,
+    settings: &Settings,
+    open: Open,
+    held: Held,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let address = peer.address;
     let activity = peer.activity.clone();
     let max_header = settings.bounds.max_header;
     let limits = worker.telemetry.traffic().limits().clone();
-    if let Err(error) = spoken(stream, peer, worker, settings, watcher, held).await {
-        ending::count(&*error, &activity, max_header, &limits);
+    if let Err(error) = spoken(stream, version, peer, worker, settings, open, held).await {
+        ending::count(&error, &activity, max_header, &limits);
         tracing::debug!(%address, %error, "connection ended early");
-    }
-}
-
-/// What is said over a connection, until its end. Made outside of any future, each of which would keep room for all that it
-/// is made of; and boxed, so that it is moved no more.
-fn spoken<S>(
-    stream: S,
-    peer: Peer,
-    worker: Rc<Worker>,
-    settings: &Settings,
-    watcher: Watcher,
-    held: Held,
-) -> Spoken
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Bounds {
-        max_header,
-        max_headers,
-        max_streams,
-        ..
-    } = settings.bounds;
-    let mut builder = auto::Builder::new(OnThisThread {
-        send_timeout: settings.send_timeout,
-        limits: worker.telemetry.traffic().limits().clone(),
-    });
-    builder
-        .http1()
-        .half_close(settings.half_close)
-        .max_buf_size(max_header.max(8192));
-    // With a limit of its own the library keeps its list of headers on the heap.
-    if max_headers != HTTP1_HEADERS {
-        builder.http1().max_headers(max_headers);
-    }
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .max_concurrent_streams(max_streams)
-        .max_header_list_size(u32::try_from(max_header).unwrap_or(u32::MAX));
-    let activity = peer.activity.clone();
-    let service =
-        service_fn(move |request: http::Request<Incoming>| serve(worker.clone(), peer.clone(), request));
-    let patient = Patient::new(stream, activity.clone(), settings.send_timeout);
-    let io = TokioIo::new(TimedSocket::new(patient, activity, settings.limits, held));
-    let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
-    Box::pin(watcher.watch(connection))
-}
-
-/// See [`spoken`].
-type Spoken = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>>>>;
-
-/// Runs hyper's own tasks, which are the streams of HTTP/2, on the worker's thread.
-#[derive(Clone)]
-struct OnThisThread {
-    send_timeout: Duration,
-    limits: Reached,
-}
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, stream: F) {
-        let watched = taking::unless_left_lying(stream, self.send_timeout, self.limits.clone());
-        tokio::task::spawn_local(watched);
     }
 }
 

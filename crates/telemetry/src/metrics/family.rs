@@ -80,11 +80,11 @@ pub(super) trait Shown: Any + Send + Sync {
 
 /// A number as a family keeps it.
 pub trait Number: Clone + Send + Sync + 'static {
+    /// Whether it is shown though nobody but the family keeps it.
+    const OUTLIVES: bool;
+
     /// Whether nobody but the family keeps it.
     fn is_forsaken(&self) -> bool;
-
-    /// Whether it is shown though nobody but the family keeps it.
-    fn outlives(&self) -> bool;
 
     /// A number that changes whenever something is counted.
     fn progress(&self) -> u64;
@@ -172,7 +172,7 @@ impl<T: Number> Family<T> {
             return there.number.clone();
         }
         let is_full = series.len() >= self.description.max_series;
-        if is_full && series.values().any(|series| !series.number.outlives()) {
+        if is_full && !T::OUTLIVES {
             series.retain(|_, series| !series.is_over());
         }
         let key = if series.len() < self.description.max_series {
@@ -212,7 +212,7 @@ impl<T: Number> Family<T> {
 impl<T: Number> Series<T> {
     /// Whether it ends with the last one who keeps it, who is gone.
     fn is_over(&self) -> bool {
-        !self.number.outlives() && self.number.is_forsaken()
+        !T::OUTLIVES && self.number.is_forsaken()
     }
 
     /// For how long it has not changed.
@@ -262,7 +262,7 @@ impl<T: Number> Shown for Family<T> {
         self.lock().retain(|_, series| {
             let idle = series.idle(now);
             let is_forsaken = series.number.is_forsaken();
-            if is_forsaken && (!series.number.outlives() || idle >= FORSAKEN) {
+            if is_forsaken && (!T::OUTLIVES || idle >= FORSAKEN) {
                 return false;
             }
             let is_expired = expire.is_some_and(|expire| idle >= expire) && series.number.is_at_rest();
@@ -274,12 +274,10 @@ impl<T: Number> Shown for Family<T> {
 }
 
 impl Number for Counter {
+    const OUTLIVES: bool = true;
+
     fn is_forsaken(&self) -> bool {
         self.is_forsaken()
-    }
-
-    fn outlives(&self) -> bool {
-        true
     }
 
     fn progress(&self) -> u64 {
@@ -296,12 +294,10 @@ impl Number for Counter {
 }
 
 impl Number for Gauge {
+    const OUTLIVES: bool = false;
+
     fn is_forsaken(&self) -> bool {
         self.is_forsaken()
-    }
-
-    fn outlives(&self) -> bool {
-        false
     }
 
     fn progress(&self) -> u64 {
@@ -318,12 +314,10 @@ impl Number for Gauge {
 }
 
 impl Number for Histogram {
+    const OUTLIVES: bool = true;
+
     fn is_forsaken(&self) -> bool {
         self.is_forsaken()
-    }
-
-    fn outlives(&self) -> bool {
-        true
     }
 
     fn progress(&self) -> u64 {
@@ -354,12 +348,10 @@ impl Number for Histogram {
 }
 
 impl Number for Reading {
+    const OUTLIVES: bool = true;
+
     fn is_forsaken(&self) -> bool {
         false
-    }
-
-    fn outlives(&self) -> bool {
-        true
     }
 
     fn progress(&self) -> u64 {
