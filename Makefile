@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run build test prepare test-rust test-sdk test-ui screenshots test-fuzz test-instructions test-kill bench bench-growth fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-ui screenshots test-fuzz test-instructions test-kill bench bench-growth order fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
 	$(CARGO) build --release --locked -p tollgate
@@ -67,6 +67,11 @@ bench-growth: ## how cost grows with connections, bodies, streams, routes, consu
 test-instructions: prepare ## what a call costs in instructions, against the committed figures
 	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench count --gateway $(BUILT)/release/tollgate $(if $(UPDATE),--update)
+
+order: prepare ## which functions the linker puts together: after a new compiler, or when the program in memory has grown
+	$(CARGO) rustc --release --locked -p tollgate --bin tollgate -- -C strip=none
+	$(CARGO) build --release --locked -p tollgate-bench
+	$(BUILT)/release/tollgate-bench order --gateway $(BUILT)/release/tollgate
 
 lint: deny ## formatting, lints, dependencies
 	$(CARGO) fmt --all --check

@@ -1,18 +1,18 @@
 //! Counts what a call costs in instructions, which is the same on a busy machine: the gateway runs under callgrind, once for
-//! few calls and once for many, and the difference of its worker thread is divided by the difference of the calls.
+//! few calls and once for many, and the difference of its worker thread is divided by the difference of the calls. And measures
+//! its memory at rest, which grows when functions are no longer where the linker was told to put them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::chat;
-use crate::load;
-use crate::targets::{BARE, GOVERNED, Kind, PLUGINS, Place, Running, Start};
+use crate::callgrind::{self, Case};
+use crate::footprint;
+use crate::targets::{BARE, GOVERNED, PLUGINS};
 
 /// What is counted, and what it is held to.
 pub struct Plan<'a> {
@@ -31,46 +31,55 @@ struct Figures {
     compiler: String,
     /// Instructions of the worker thread for one call, the kernel's not counted.
     instructions: BTreeMap<String, u64>,
+    /// What a gateway has in memory after its first call, its program included.
+    #[serde(default)]
+    memory_kib: BTreeMap<String, u64>,
 }
 
-/// A call that is counted.
-struct Case {
-    name: &'static str,
-    kind: &'static Kind,
-    model: &'static str,
-}
-
-const CASES: [Case; 4] = [
-    Case {
-        name: "small chat, bare",
-        kind: &BARE,
-        model: "bench",
-    },
-    Case {
-        name: "small chat, governed",
-        kind: &GOVERNED,
-        model: "bench",
-    },
-    Case {
-        name: "small chat, governed by plugins",
-        kind: &PLUGINS,
-        model: "bench",
-    },
-    Case {
-        name: "small chat, translated for Anthropic, governed",
-        kind: &GOVERNED,
-        model: "bench-claude",
-    },
+/// The calls that are counted, and their names.
+const CASES: [(&str, Case); 4] = [
+    (
+        "small chat, bare",
+        Case {
+            kind: &BARE,
+            model: "bench",
+            pieces: None,
+        },
+    ),
+    (
+        "small chat, governed",
+        Case {
+            kind: &GOVERNED,
+            model: "bench",
+            pieces: None,
+        },
+    ),
+    (
+        "small chat, governed by plugins",
+        Case {
+            kind: &PLUGINS,
+            model: "bench",
+            pieces: None,
+        },
+    ),
+    (
+        "small chat, translated for Anthropic, governed",
+        Case {
+            kind: &GOVERNED,
+            model: "bench-claude",
+            pieces: None,
+        },
+    ),
 ];
 
 const FEW: u64 = 200;
 const MANY: u64 = 700;
 
-/// How long all calls of a case may take; on a busy machine they take a minute.
-const LONGEST: Duration = Duration::from_secs(300);
-
-/// How much more than committed is a regression.
+/// How much more than committed is a regression, of instructions.
 const TOLERANCE_PERCENT: u64 = 3;
+
+/// The same of memory: the system maps more or fewer pages of a program around those that are touched.
+const MEMORY_TOLERANCE_PERCENT: u64 = 10;
 
 /// Counts all cases; tells whether none has become dearer.
 ///
@@ -82,18 +91,23 @@ pub async fn count(plan: &Plan<'_>) -> io::Result<bool> {
     let mut counted = Figures {
         compiler,
         instructions: BTreeMap::new(),
+        memory_kib: BTreeMap::new(),
     };
-    for case in &CASES {
-        let few = instructions(plan.gateway, case, FEW).await?;
-        let many = instructions(plan.gateway, case, MANY).await?;
+    for (name, case) in &CASES {
+        let few = callgrind::run(plan.gateway, case, FEW).await?;
+        let many = callgrind::run(plan.gateway, case, MANY).await?;
+        let (few, many) = (few.threads(), many.threads());
         let more = many
             .iter()
             .map(|(thread, many)| many.saturating_sub(few.get(thread).copied().unwrap_or(0)));
         // The thread that serves calls; the others begin and end things, or write by the clock.
         let each = more.max().unwrap_or(0) / (MANY - FEW);
-        println!("{:48} {each:>8} instructions a call", case.name);
-        counted.instructions.insert(case.name.to_owned(), each);
+        println!("{name:48} {each:>8} instructions a call");
+        counted.instructions.insert((*name).to_owned(), each);
     }
+    let memory = footprint::memory_kib(plan.gateway, &GOVERNED).await?;
+    println!("{MEMORY:48} {memory:>8} KiB");
+    counted.memory_kib.insert(MEMORY.to_owned(), memory);
     if plan.update {
         let text = serde_json::to_string_pretty(&counted)?;
         fs::write(plan.figures, text + "\n")?;
@@ -111,75 +125,49 @@ fn judge(committed: &Figures, counted: &Figures) -> bool {
         );
         return true;
     }
+    let instructions = no_more(
+        "instructions",
+        TOLERANCE_PERCENT,
+        &committed.instructions,
+        &counted.instructions,
+    );
+    let memory = no_more(
+        "KiB",
+        MEMORY_TOLERANCE_PERCENT,
+        &committed.memory_kib,
+        &counted.memory_kib,
+    );
+    instructions && memory
+}
+
+/// Whether no figure is more than so many percent above the committed one.
+fn no_more(
+    unit: &str,
+    percent: u64,
+    committed: &BTreeMap<String, u64>,
+    counted: &BTreeMap<String, u64>,
+) -> bool {
     let mut is_good = true;
-    for (name, now) in &counted.instructions {
-        let Some(before) = committed.instructions.get(name) else {
+    for (name, now) in counted {
+        let Some(before) = committed.get(name) else {
             println!("{name}: no committed figure; write one with --update");
             is_good = false;
             continue;
         };
-        if *now * 100 > before * (100 + TOLERANCE_PERCENT) {
-            println!(
-                "{name}: {now} instructions, committed are {before}: more than {TOLERANCE_PERCENT} % more"
-            );
+        if *now * 100 > before * (100 + percent) {
+            println!("{name}: {now} {unit}, committed are {before}: more than {percent} % more");
             is_good = false;
-        } else if *now * 100 < before * (100 - TOLERANCE_PERCENT) {
+        } else if *now * 100 < before * (100 - percent) {
             println!(
-                "{name}: {now} instructions, committed are {before}: cheaper; commit the new figure with --update"
+                "{name}: {now} {unit}, committed are {before}: less; commit the new figure with --update"
             );
         }
     }
     is_good
 }
 
-/// Instructions of a gateway that serves so many calls, by the name of the thread's file.
-async fn instructions(gateway: &Path, case: &Case, calls: u64) -> io::Result<BTreeMap<String, u64>> {
-    let mut running = Running::start(Place::SHARED, 0).await?;
-    let mut program = Command::new("valgrind");
-    program
-        .args(["--tool=callgrind", "--separate-threads=yes", "--fair-sched=try"])
-        .arg(format!(
-            "--callgrind-out-file={}",
-            running.folder().join("callgrind.out").display()
-        ))
-        .arg(gateway);
-    let target = running.gateway(&program, &Start::new(case.kind)).await?;
-    let mut ask = chat(&target);
-    case.model.clone_into(&mut ask.model);
-    let called = tokio::time::timeout(LONGEST, load::calls(ask, calls)).await;
-    called.unwrap_or_else(|_| Err(io::Error::other("the calls have taken too long")))?;
-    let folder = running.stop_and_keep();
-    let counted = counts(&folder);
-    fs::remove_dir_all(&folder)?;
-    counted
-}
-
-/// What callgrind has left for each thread.
-fn counts(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with("callgrind.") {
-            continue;
-        }
-        let text = fs::read_to_string(entry.path())?;
-        let total = text
-            .lines()
-            .find_map(|line| line.strip_prefix("totals: "))
-            .and_then(|number| number.trim().parse().ok());
-        if let Some(total) = total {
-            counts.insert(name, total);
-        }
-    }
-    match counts.is_empty() {
-        true => Err(io::Error::other(format!(
-            "callgrind has left no counts in {}",
-            folder.display()
-        ))),
-        false => Ok(counts),
-    }
-}
+/// The name of a figure of [`Figures::memory_kib`].
+const MEMORY: &str = "at rest, governed";
 
 #[cfg(test)]
 mod tests {
@@ -189,6 +177,7 @@ mod tests {
         Figures {
             compiler: "rustc 1".to_owned(),
             instructions: BTreeMap::from([("a call".to_owned(), number)]),
+            memory_kib: BTreeMap::from([(MEMORY.to_owned(), number)]),
         }
     }
 
@@ -197,6 +186,16 @@ mod tests {
         assert!(judge(&figures(1000), &figures(1030)));
         assert!(!judge(&figures(1000), &figures(1031)));
         assert!(judge(&figures(1000), &figures(10)));
+    }
+
+    #[test]
+    fn more_than_ten_percent_more_memory_is_a_regression() {
+        let grown = |memory| Figures {
+            memory_kib: BTreeMap::from([(MEMORY.to_owned(), memory)]),
+            ..figures(1000)
+        };
+        assert!(judge(&figures(1000), &grown(1100)));
+        assert!(!judge(&figures(1000), &grown(1101)));
     }
 
     #[test]

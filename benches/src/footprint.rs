@@ -61,6 +61,18 @@ pub async fn measure(gateway: &Path, rounds: usize) -> io::Result<Vec<Row>> {
     Ok(vec![memory, anonymous, start, size, connection])
 }
 
+/// What a gateway has in memory after its first call, in KiB.
+///
+/// # Errors
+/// It cannot be started, or does not answer.
+pub async fn memory_kib(gateway: &Path, kind: &'static Kind) -> io::Result<u64> {
+    let mut running = Running::start(Place::SHARED, 0).await?;
+    let target = running.launch(&Command::new(gateway), &Start::new(kind))?;
+    first_answer(&target, Instant::now() + PATIENCE).await?;
+    let family: Vec<u32> = target.pid.into_iter().flat_map(process::family).collect();
+    Ok(process::usage(&family).memory_kib)
+}
+
 async fn one(gateway: &Path, kind: Option<&Kind>) -> io::Result<Footprint> {
     let mut running = Running::start(Place::APART, 0).await?;
     let began = Instant::now();

@@ -1,6 +1,7 @@
 //! Measures the gateway against plain nginx on the same machine in the same run: see docs/performance.md.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod callgrind;
 mod check;
 mod compare;
 mod count;
@@ -13,6 +14,7 @@ mod latency;
 mod link;
 mod load;
 mod mock;
+mod order;
 mod process;
 mod profile;
 mod report;
@@ -70,7 +72,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Count the instructions of a call with callgrind, and compare them with the committed figures
+    /// Count the instructions of a call with callgrind, measure the memory at rest, and compare both with the committed figures
     Count {
         /// The gateway's release binary
         #[arg(long)]
@@ -81,6 +83,15 @@ enum Command {
         /// Write the figures anew
         #[arg(long)]
         update: bool,
+    },
+    /// Find out which functions are needed together, for the linker
+    Order {
+        /// The gateway's release binary, with its symbols
+        #[arg(long)]
+        gateway: PathBuf,
+        /// Where their names are written
+        #[arg(long, default_value = "crates/tollgate/functions.txt")]
+        out: PathBuf,
     },
     /// The provider alone
     Mock {
@@ -167,6 +178,10 @@ fn run(command: Command) -> std::io::Result<bool> {
                 update,
             };
             tasks.block_on(&runtime, unless_ended(Box::pin(count::count(&plan))))
+        }
+        Command::Order { gateway, out } => {
+            let ordered = async { order::order(&gateway, &out).await.map(|()| true) };
+            tasks.block_on(&runtime, unless_ended(Box::pin(ordered)))
         }
         Command::Job { job } => {
             let job: job::Job = serde_json::from_str(&job)?;

@@ -21,11 +21,10 @@ mod terms;
 mod tests;
 mod usd;
 
-use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 pub use compact::CompactError;
 pub use cost::{Cost, PriceState};
