@@ -32,9 +32,9 @@ pub enum Command {
     Run(RunArguments),
     /// Check a configuration and print every mistake at once
     #[command(
-        after_help = "Examples:\n  tollgate check --config tollgate.yaml\n  tollgate check --rbac rbac.json --config providers.yaml\n\nPrints one line per mistake: file, line, field, what is wrong and what is allowed.\nExit status 0 if the configuration is good, 1 if not."
+        after_help = "Examples:\n  tollgate check tollgate.yaml\n  tollgate check --rbac rbac.json --config providers.yaml\n\nPrints one line per mistake: file, line, field, what is wrong and what is allowed.\nExit status 0 if the configuration is good, 1 if not."
     )]
-    Check(Source),
+    Check(CheckArguments),
     /// Print the resources that a configuration lowers into, or the state of a server as adc.yaml
     #[command(
         after_help = "Examples:\n  tollgate dump --config tollgate.yaml\n  tollgate dump --config tollgate.yaml --format json\n      Secrets are shown as the references they were written as ($env://NAME), others as ***.\n\n  tollgate dump --server http://127.0.0.1:9180 --token '$env://ADMIN_KEY' -o adc.yaml\n      What a server has, as a file for `tollgate sync`. It holds the secrets that the server tells."
@@ -120,6 +120,26 @@ pub struct Source {
     /// The NGINX AI-proxy demo's rbac.json; --config then only says how to reach the providers
     #[arg(long, value_name = "FILE")]
     pub rbac: Option<PathBuf>,
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub struct CheckArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub source: Source,
+    /// The same as --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+}
+
+impl CheckArguments {
+    /// Where the configuration comes from, however it was said.
+    pub fn source(&self) -> Source {
+        let mut source = self.source.clone();
+        source.config = self.file.clone().or(source.config);
+        source
+    }
 }
 
 /// Arguments of `run`.

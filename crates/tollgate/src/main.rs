@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Check(source) => check::check(source),
+        Command::Check(arguments) => check::check(&arguments.source()),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Sync(arguments) => sync::sync(arguments),
         Command::Diff(arguments) => sync::diff(arguments),

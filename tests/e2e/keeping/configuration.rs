@@ -115,6 +115,7 @@ fn each_bad_file_is_refused_at_the_start_with_the_same_words() {
         for arguments in [
             &["run", "--listen", "127.0.0.1:0", "--config", path][..],
             &["check", "--config", path],
+            &["check", path],
         ] {
             let finished = run(arguments, &[]);
             assert_eq!(finished.status.code(), Some(1), "{what}: {finished:?}");
@@ -130,6 +131,17 @@ fn each_bad_file_is_refused_at_the_start_with_the_same_words() {
             );
         }
     }
+}
+
+#[test]
+fn two_files_to_check_are_refused_instead_of_one_of_them_forgotten() {
+    let finished = run(&["check", "--config", "one.yaml", "two.yaml"], &[]);
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    assert!(
+        finished.stderr.contains("cannot be used with"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]

@@ -108,20 +108,28 @@ impl<'a> Row<'a> {
         &self.values
     }
 
-    /// Appends the row to a buffer.
+    /// Appends the row to a buffer: its length, all its texts, and an entry for each column.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
-        for (value, column) in self.values.iter().zip(Column::ALL) {
+        let mut entries = [[0; ENTRY]; COLUMNS];
+        for ((value, column), entry) in self.values.iter().zip(Column::ALL).zip(&mut entries) {
+            let [tag, number @ ..] = entry;
             match value {
-                Value::Null => out.push(NULL),
-                Value::Number(number) => {
-                    out.push(NUMBER);
-                    out.extend_from_slice(&number.to_le_bytes());
+                Value::Null => {}
+                Value::Number(value) => {
+                    *tag = NUMBER;
+                    *number = value.to_le_bytes();
                 }
-                Value::Text(text) => encode_text(text, *column, out),
+                Value::Text(text) => {
+                    if let Some(length) = append_text(text, *column, out) {
+                        *tag = TEXT;
+                        *number = (length as u64).to_le_bytes();
+                    }
+                }
             }
         }
+        out.extend_from_slice(entries.as_flattened());
         let length = u32::try_from(out.len() - start - 4).unwrap_or(0);
         if let Some(place) = out.get_mut(start..start + 4) {
             place.copy_from_slice(&length.to_le_bytes());
@@ -130,26 +138,33 @@ impl<'a> Row<'a> {
 
     /// Takes the first row off the front of a buffer; `None` at its end.
     pub(super) fn decode(bytes: &mut &'a [u8]) -> Option<Row<'a>> {
-        let length = usize::try_from(u32::from_le_bytes(take(bytes)?)).ok()?;
-        let (mut own, rest) = bytes.split_at_checked(length)?;
-        *bytes = rest;
+        let (length, rest) = bytes.split_first_chunk()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (own, rest) = rest.split_at_checked(length)?;
+        let (texts, entries) = own.split_at_checked(length.checked_sub(COLUMNS * ENTRY)?)?;
+        // All at once: many short texts take several times as long.
+        let mut texts = str::from_utf8(texts).ok()?;
+        let (entries, _) = entries.as_chunks::<ENTRY>();
         let mut row = Row::default();
-        for value in &mut row.values {
-            let [tag] = take(&mut own)?;
-            *value = match tag {
+        for (value, [tag, number @ ..]) in row.values.iter_mut().zip(entries) {
+            *value = match *tag {
                 NULL => Value::Null,
-                NUMBER => Value::Number(i64::from_le_bytes(take(&mut own)?)),
+                NUMBER => Value::Number(i64::from_le_bytes(*number)),
                 _ => {
-                    let length = usize::try_from(u32::from_le_bytes(take(&mut own)?)).ok()?;
-                    let (text, rest) = own.split_at_checked(length)?;
-                    own = rest;
-                    Value::Text(str::from_utf8(text).ok()?)
+                    let length = usize::try_from(u64::from_le_bytes(*number)).ok()?;
+                    let (text, rest) = texts.split_at_checked(length)?;
+                    texts = rest;
+                    Value::Text(text)
                 }
             };
         }
+        *bytes = rest;
         Some(row)
     }
 }
+
+/// Bytes of a column's entry: what it is, and the number or the length of the text.
+const ENTRY: usize = 9;
 
 const NULL: u8 = 0;
 const NUMBER: u8 = 1;
@@ -197,15 +212,13 @@ impl Column {
     }
 }
 
-fn encode_text(text: &str, column: Column, out: &mut Vec<u8>) {
+/// Appends a text as far as its column takes it, and gives its length; `None` if it takes nothing of it.
+fn append_text(text: &str, column: Column, out: &mut Vec<u8>) -> Option<usize> {
     let limit = column.limit();
     if column.kind() == Kind::Json && text.len() > limit {
-        out.push(NULL);
-        return;
+        return None;
     }
     let text = cut(text, limit);
-    out.push(TEXT);
-    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
     let start = out.len();
     out.extend_from_slice(text.as_bytes());
     // PostgreSQL's texts cannot hold a NUL, and one such text would keep all others waiting.
@@ -216,6 +229,7 @@ fn encode_text(text: &str, column: Column, out: &mut Vec<u8>) {
             .filter(|byte| **byte == 0)
             .for_each(|byte| *byte = b'?');
     }
+    Some(text.len())
 }
 
 /// The beginning of a text, at most so many bytes.
@@ -225,12 +239,6 @@ pub(super) fn cut(text: &str, limit: usize) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
 }
 
 #[cfg(test)]
