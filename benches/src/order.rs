@@ -9,7 +9,8 @@ use std::path::Path;
 use crate::callgrind::{self, Case};
 use crate::targets::{BARE, GOVERNED, PLUGINS};
 
-const CASES: [Case; 5] = [
+/// Calls as most gateways serve them.
+const USUAL: [Case; 2] = [
     Case {
         kind: &BARE,
         model: "bench",
@@ -20,10 +21,15 @@ const CASES: [Case; 5] = [
         model: "bench",
         pieces: None,
     },
+];
+
+/// Calls for which some more is needed.
+const FURTHER: [Case; 3] = [
     Case {
         kind: &GOVERNED,
         model: "bench",
-        pieces: Some(20),
+        // As many as the provider sends unless it is told otherwise.
+        pieces: Some(200),
     },
     Case {
         kind: &GOVERNED,
@@ -40,46 +46,67 @@ const CASES: [Case; 5] = [
 const FEW: u64 = 50;
 const MANY: u64 = 150;
 
-/// Writes the names of functions, those of every call first, then those of start and end. The gateway must have its symbols.
+/// Functions that were needed.
+#[derive(Default)]
+struct Needed {
+    /// By every call.
+    by_calls: BTreeSet<String>,
+    /// At start, at the end, and by the clock.
+    seldom: BTreeSet<String>,
+}
+
+/// Writes the names of functions, those that are needed together beside each other. The gateway must have its symbols.
 ///
 /// # Errors
 /// valgrind or the gateway cannot be started, it has no symbols, a call fails, or the file cannot be written.
 pub async fn order(gateway: &Path, out: &Path) -> io::Result<()> {
     let program = gateway.canonicalize()?;
-    let mut each_call = BTreeSet::new();
-    let mut seldom = BTreeSet::new();
-    for (number, case) in CASES.iter().enumerate() {
-        eprintln!("run {} of {}", number + 1, CASES.len());
-        let few = callgrind::run(&program, case, FEW).await?.functions(&program);
-        let many = callgrind::run(&program, case, MANY).await?.functions(&program);
-        for (name, instructions) in many {
-            let before = few.get(&name).copied().unwrap_or(0);
-            if !is_name(&name) {
-                continue;
-            } else if instructions.saturating_sub(before) >= MANY - FEW {
-                each_call.insert(name);
-            } else {
-                seldom.insert(name);
-            }
-        }
-    }
-    if each_call.len() < LEAST {
+    let usual = needed(&program, &USUAL).await?;
+    if usual.by_calls.len() < LEAST {
         return Err(io::Error::other(format!(
             "only {} functions have names; build the gateway with `-C strip=none`",
-            each_call.len()
+            usual.by_calls.len()
         )));
     }
-    let seldom = seldom.difference(&each_call);
-    let mut text = "# Made by `make order`. What every call needs:\n".to_owned();
-    each_call.iter().for_each(|name| add(&mut text, name));
-    text.push_str("# What start and end need, and what is done by the clock:\n");
-    seldom.for_each(|name| add(&mut text, name));
+    let further = needed(&program, &FURTHER).await?;
+    let is_new = |name: &&String| !usual.by_calls.contains(*name) && !usual.seldom.contains(*name);
+    let mut text = "# Made by `make order`.\n".to_owned();
+    section(&mut text, "every call", usual.by_calls.iter());
+    section(&mut text, "start, end and the clock", usual.seldom.iter());
+    let by_further = further.by_calls.iter().filter(is_new);
+    section(&mut text, "streams, translated calls and plugins", by_further);
+    let with_further = further.seldom.iter().filter(is_new);
+    section(&mut text, "their start", with_further);
     fs::write(out, text)
 }
 
-fn add(text: &mut String, name: &str) {
-    text.push_str(name);
-    text.push('\n');
+async fn needed(program: &Path, cases: &[Case]) -> io::Result<Needed> {
+    let mut needed = Needed::default();
+    for (number, case) in cases.iter().enumerate() {
+        eprintln!("run {} of {}", number + 1, cases.len());
+        let few = callgrind::run(program, case, FEW).await?.functions(program);
+        let many = callgrind::run(program, case, MANY).await?.functions(program);
+        for (name, instructions) in many.into_iter().filter(|(name, _)| is_name(name)) {
+            let before = few.get(&name).copied().unwrap_or(0);
+            if instructions.saturating_sub(before) >= MANY - FEW {
+                needed.by_calls.insert(name);
+            } else {
+                needed.seldom.insert(name);
+            }
+        }
+    }
+    needed.seldom.retain(|name| !needed.by_calls.contains(name));
+    Ok(needed)
+}
+
+fn section<'a>(text: &mut String, title: &str, names: impl Iterator<Item = &'a String>) {
+    text.push_str("# Needed by ");
+    text.push_str(title);
+    text.push_str(":\n");
+    for name in names {
+        text.push_str(name);
+        text.push('\n');
+    }
 }
 
 /// Whether it is one that the linker knows; callgrind makes up others where it knows none.
