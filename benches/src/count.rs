@@ -96,12 +96,8 @@ pub async fn count(plan: &Plan<'_>) -> io::Result<bool> {
     for (name, case) in &CASES {
         let few = callgrind::run(plan.gateway, case, FEW).await?;
         let many = callgrind::run(plan.gateway, case, MANY).await?;
-        let (few, many) = (few.threads(), many.threads());
-        let more = many
-            .iter()
-            .map(|(thread, many)| many.saturating_sub(few.get(thread).copied().unwrap_or(0)));
-        // The thread that serves calls; the others begin and end things, or write by the clock.
-        let each = more.max().unwrap_or(0) / (MANY - FEW);
+        let more = many.busiest_thread().saturating_sub(few.busiest_thread());
+        let each = more / (MANY - FEW);
         println!("{name:48} {each:>8} instructions a call");
         counted.instructions.insert((*name).to_owned(), each);
     }
