@@ -31,6 +31,7 @@ mod mask;
 mod objects;
 mod passed;
 mod picks;
+mod pinned;
 mod proof;
 mod record;
 mod refuse;
@@ -266,6 +267,7 @@ async fn answer_call(
             let mut plan = choose::plan(&route, &caller, &asked)?;
             if asked.stream {
                 waiting.replace(Terms::of(head, record));
+                pinned::let_go(&mut record.request, &mut asked.body);
             }
             let answer = attempt::run(worker, head, &mut plan, &asked, record).await?;
             Ok(kept.answer(worker, answer))
