@@ -22,6 +22,17 @@ pub struct Case {
     pub pieces: Option<u32>,
 }
 
+impl Case {
+    /// Small chats with this model, answered in one piece.
+    pub const fn chat(kind: &'static Kind, model: &'static str) -> Case {
+        Case {
+            kind,
+            model,
+            pieces: None,
+        }
+    }
+}
+
 /// How long all calls of a case may take; on a busy machine they take a minute.
 const LONGEST: Duration = Duration::from_secs(300);
 

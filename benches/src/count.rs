@@ -38,37 +38,12 @@ struct Figures {
 
 /// The calls that are counted, and their names.
 const CASES: [(&str, Case); 4] = [
-    (
-        "small chat, bare",
-        Case {
-            kind: &BARE,
-            model: "bench",
-            pieces: None,
-        },
-    ),
-    (
-        "small chat, governed",
-        Case {
-            kind: &GOVERNED,
-            model: "bench",
-            pieces: None,
-        },
-    ),
-    (
-        "small chat, governed by plugins",
-        Case {
-            kind: &PLUGINS,
-            model: "bench",
-            pieces: None,
-        },
-    ),
+    ("small chat, bare", Case::chat(&BARE, "bench")),
+    ("small chat, governed", Case::chat(&GOVERNED, "bench")),
+    ("small chat, governed by plugins", Case::chat(&PLUGINS, "bench")),
     (
         "small chat, translated for Anthropic, governed",
-        Case {
-            kind: &GOVERNED,
-            model: "bench-claude",
-            pieces: None,
-        },
+        Case::chat(&GOVERNED, "bench-claude"),
     ),
 ];
 

@@ -10,18 +10,7 @@ use crate::callgrind::{self, Case};
 use crate::targets::{BARE, GOVERNED, PLUGINS};
 
 /// Calls as most gateways serve them.
-const USUAL: [Case; 2] = [
-    Case {
-        kind: &BARE,
-        model: "bench",
-        pieces: None,
-    },
-    Case {
-        kind: &GOVERNED,
-        model: "bench",
-        pieces: None,
-    },
-];
+const USUAL: [Case; 2] = [Case::chat(&BARE, "bench"), Case::chat(&GOVERNED, "bench")];
 
 /// Calls for which some more is needed.
 const FURTHER: [Case; 3] = [
@@ -31,16 +20,8 @@ const FURTHER: [Case; 3] = [
         // As many as the provider sends unless it is told otherwise.
         pieces: Some(200),
     },
-    Case {
-        kind: &GOVERNED,
-        model: "bench-claude",
-        pieces: None,
-    },
-    Case {
-        kind: &PLUGINS,
-        model: "bench",
-        pieces: None,
-    },
+    Case::chat(&GOVERNED, "bench-claude"),
+    Case::chat(&PLUGINS, "bench"),
 ];
 
 const FEW: u64 = 50;

@@ -129,16 +129,33 @@ pub struct CheckArguments {
     #[command(flatten)]
     pub source: Source,
     /// The same as --config
-    #[arg(value_name = "FILE", conflicts_with = "config")]
+    #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
 
 impl CheckArguments {
-    /// Where the configuration comes from, however it was said.
-    pub fn source(&self) -> Source {
+    /// Where the configuration comes from, however it was said. A file that is named counts before that of the environment.
+    ///
+    /// # Errors
+    /// Two files were named.
+    pub fn source(&self) -> Result<Source, Failure> {
         let mut source = self.source.clone();
-        source.config = self.file.clone().or(source.config);
-        source
+        let Some(file) = &self.file else {
+            return Ok(source);
+        };
+        let environment = std::env::var_os("TOLLGATE_CONFIG").map(PathBuf::from);
+        if let Some(config) = source
+            .config
+            .filter(|config| Some(config) != environment.as_ref())
+        {
+            return Err(Failure::new(format!(
+                "two files to check: `{}` and `{}`; name one of them",
+                config.display(),
+                file.display()
+            )));
+        }
+        source.config = Some(file.clone());
+        Ok(source)
     }
 }
 

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Check(arguments) => check::check(&arguments.source()),
+        Command::Check(arguments) => arguments.source().and_then(|source| check::check(&source)),
         Command::Dump(arguments) => dump::dump(arguments),
         Command::Sync(arguments) => sync::sync(arguments),
         Command::Diff(arguments) => sync::diff(arguments),

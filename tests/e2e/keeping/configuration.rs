@@ -134,14 +134,19 @@ fn each_bad_file_is_refused_at_the_start_with_the_same_words() {
 }
 
 #[test]
-fn two_files_to_check_are_refused_instead_of_one_of_them_forgotten() {
-    let finished = run(&["check", "--config", "one.yaml", "two.yaml"], &[]);
-    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
-    assert!(
-        finished.stderr.contains("cannot be used with"),
-        "{}",
-        finished.stderr
-    );
+fn the_file_to_check_may_be_named_once_and_counts_before_that_of_the_environment() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("mistake.yaml");
+    std::fs::write(&path, "no_such_key: 1\n").expect("a file");
+    let path = path.to_str().expect("text");
+    let twice = run(&["check", "--config", "one.yaml", path], &[]);
+    assert_eq!(twice.status.code(), Some(1), "{twice:?}");
+    assert!(twice.stderr.contains("two files to check"), "{}", twice.stderr);
+    let environment = [("TOLLGATE_CONFIG", "/nowhere.yaml")];
+    let named = run(&["check", path], &environment);
+    assert!(named.stderr.contains("no_such_key"), "{}", named.stderr);
+    let unnamed = run(&["check"], &environment);
+    assert!(unnamed.stderr.contains("/nowhere.yaml"), "{}", unnamed.stderr);
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub(super) fn let_go(request: &mut Parts, body: &mut Bytes) {
     if request.version == Version::HTTP_2 {
         return;
     }
-    let body_length = if body.len() <= MOST_COPIED { body.len() } else { 0 };
+    let copied_body = Some(body).filter(|body| body.len() <= MOST_COPIED);
+    let body_length = copied_body.as_ref().map_or(0, |body| body.len());
     let values: usize = request.headers.values().map(HeaderValue::len).sum();
     let path = request.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let mut copied = BytesMut::with_capacity(values + path + body_length);
@@ -33,7 +34,7 @@ pub(super) fn let_go(request: &mut Parts, body: &mut Bytes) {
     if let Ok(copy) = Uri::from_maybe_shared(copied.split().freeze()) {
         request.uri = copy;
     }
-    if body.len() <= MOST_COPIED {
+    if let Some(body) = copied_body {
         copied.extend_from_slice(body);
         *body = copied.freeze();
     }
