@@ -53,6 +53,7 @@ pub(crate) const TARGETS: &[FuzzTarget] = &[
     ("secret_answer", configurations::secret),
     ("vectors_answer", configurations::vectors),
     ("upstream_answer", upstream_answer),
+    ("client_request", client_request),
 ];
 
 /// The answer of a provider does not depend on how it is cut.
@@ -62,6 +63,14 @@ fn upstream_answer(bytes: &[u8]) {
         for step in [1, 7] {
             assert_eq!(fuzzing::upstream_answer(bytes, step, &method), whole);
         }
+    }
+}
+
+/// What a client asks does not depend on how it is cut.
+fn client_request(bytes: &[u8]) {
+    let whole = fuzzing::client_requests(bytes, usize::MAX);
+    for step in [1, 7] {
+        assert_eq!(fuzzing::client_requests(bytes, step), whole);
     }
 }
 

@@ -10,12 +10,13 @@ use serde_json::Value;
 use tollgate_dialects::scan::scan;
 use tollgate_telemetry::Metrics;
 
+use crate::http1::scripted::Scripted;
 use crate::pipeline::head::Head;
 use crate::plugins::{Verifier, basic_auth, call_variables, jwt_auth, query, variables};
 use crate::responses::serve::{self, Question};
 use crate::responses::{Purpose, Responses};
 use crate::secret_managers;
-use crate::upstream::http1::{self, scripted::Scripted};
+use crate::upstream::http1;
 
 /// Reads the head of a call as the native routes do.
 pub fn head(request: &Parts) {
@@ -151,6 +152,7 @@ pub fn wait(value: &HeaderValue, body: &[u8], now: SystemTime) {
     let _ = crate::pool::retry_after_in(body);
 }
 
+pub use crate::server::client_requests;
 pub use crate::upstream::http1::scripted::Exchanged;
 
 /// Reads an answer to a request of this method, as a provider sends it in pieces of `step` bytes before it closes the

@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod gateway;
 pub mod governance;
 pub mod health;
+mod http1;
 mod manners;
 mod objects;
 pub mod overload;

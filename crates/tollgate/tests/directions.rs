@@ -122,7 +122,7 @@ fn pure_crates_use_no_network_and_no_runtime() {
 
 /// Files that ask for the time of day, which can be set, and what for. What lasts for a while is measured otherwise: by
 /// `Instant`, or by `gateway/src/clock.rs`.
-const TIME_OF_DAY: [(&str, &str); 21] = [
+const TIME_OF_DAY: [(&str, &str); 22] = [
     ("admin/src/admin.rs", "when objects were made and changed"),
     ("admin/src/v1/watch.rs", "when something live was told"),
     (
@@ -145,6 +145,7 @@ const TIME_OF_DAY: [(&str, &str); 21] = [
         "gateway/src/providers/simulated/mod.rs",
         "dates of simulated answers",
     ),
+    ("gateway/src/server/http1/date.rs", "`Date` of answers"),
     ("telemetry/src/kafka/record.rs", "when records were made"),
     ("telemetry/src/ledger/writer.rs", "which rows are old"),
     (

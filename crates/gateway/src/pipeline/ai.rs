@@ -17,7 +17,7 @@ use super::body::{self, ClientBody};
 use super::choose::Plan;
 use super::head::{Endpoint, Head};
 use super::record::Record;
-use super::{Worker, attempt, pinned};
+use super::{Worker, attempt};
 use crate::ai::output::OutputLimit;
 use crate::ai::protocol::{self, Protocol};
 use crate::error::CallError;
@@ -175,7 +175,6 @@ pub async fn read(
     record.asked(&asked, &Endpoint::Api(protocol));
     record.tell_words(plugin.limits.logging, Some(protocol), &asked);
     if asked.stream {
-        pinned::let_go(&mut record.request, &mut asked.body);
         *body = ClientBody::Read(asked.body.clone());
     }
     Ok(AiCall {

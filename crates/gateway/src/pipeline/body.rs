@@ -7,13 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::Compat;
 
 use crate::error::CallError;
 use crate::overload::{Held, Overload, UNCOUNTED};
+use crate::server::Arriving;
 use crate::snapshot::{Native, Route};
 
 /// What is reserved at once for a body whose length is announced; more grows as it really arrives.
@@ -22,7 +21,7 @@ const MAX_RESERVED: u64 = 1024 * 1024;
 /// The body of a request that may not be needed, or not as a whole.
 pub enum ClientBody {
     /// Still on the connection.
-    Unread(Incoming),
+    Unread(Arriving),
     /// Read.
     Read(Bytes),
     /// Failed to be read; nothing is left of it.
@@ -76,7 +75,7 @@ pub async fn read(
     snapshot: &Native,
     route: &Route,
     headers: &HeaderMap,
-    body: Incoming,
+    body: Arriving,
     overload: &Arc<Overload>,
 ) -> Result<Bytes, CallError> {
     if route.models.compat != Compat::NginxDemo {
@@ -87,7 +86,7 @@ pub async fn read(
 }
 
 async fn read_within(
-    body: Incoming,
+    body: Arriving,
     limit: u64,
     patience: Duration,
     overload: &Arc<Overload>,
@@ -103,7 +102,7 @@ async fn read_within(
 }
 
 async fn collect(
-    mut body: Incoming,
+    mut body: Arriving,
     limit: u64,
     announced: u64,
     overload: &Arc<Overload>,
@@ -113,32 +112,28 @@ async fn collect(
     if announced > UNCOUNTED as u64 {
         held.insert(Held::new(overload)).grow(announced)?;
     }
-    let mut first: Option<Bytes> = None;
-    let mut joined = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| incomplete(error.to_string()))?;
-        // Trailers carry nothing we use, and never become headers.
-        let Ok(data) = frame.into_data() else { continue };
-        let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
-        if length as u64 > limit {
-            return Err(CallError::too_large(limit));
-        }
-        if length > UNCOUNTED {
-            held.get_or_insert_with(|| Held::new(overload))
-                .grow(length as u64)?;
-        }
-        match first.take() {
-            None if joined.is_empty() => first = Some(data),
-            None => joined.extend_from_slice(&data),
-            Some(earlier) => {
-                joined.reserve(announced.min(MAX_RESERVED).try_into().unwrap_or(0));
-                joined.extend_from_slice(&earlier);
-                joined.extend_from_slice(&data);
+    // What came with the head is used as it is.
+    let bytes = match body.take_whole() {
+        Some(whole) => whole,
+        None => {
+            let room = announced.min(MAX_RESERVED).try_into().unwrap_or(0);
+            let mut read = BytesMut::with_capacity(room);
+            while body
+                .read_into(&mut read)
+                .await
+                .map_err(|error| incomplete(error.to_string()))?
+            {
+                if read.len() as u64 > limit {
+                    return Err(CallError::too_large(limit));
+                }
+                if read.len() > UNCOUNTED {
+                    held.get_or_insert_with(|| Held::new(overload))
+                        .grow(read.len() as u64)?;
+                }
             }
+            read.freeze()
         }
-    }
-    // A body that arrived in one piece is used as it is.
-    let bytes = first.unwrap_or_else(|| joined.freeze());
+    };
     Ok(match held {
         Some(held) => Bytes::from_owner(LongBody { bytes, _held: held }),
         None => bytes,

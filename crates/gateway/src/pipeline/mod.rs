@@ -31,7 +31,6 @@ mod mask;
 mod objects;
 mod passed;
 mod picks;
-mod pinned;
 mod proof;
 mod record;
 mod refuse;
@@ -42,14 +41,12 @@ mod transform;
 mod vectors;
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::{RouteLogger, Telemetry};
 
@@ -70,7 +67,7 @@ use crate::gateway::Gateway;
 use crate::governance::{self, ME_PATH};
 use crate::overload::Overload;
 use crate::proxy::Tunnels;
-use crate::server::Activity;
+use crate::server::{Activity, Arriving};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pools;
 use early::{Terms, Waiting};
@@ -147,19 +144,16 @@ pub struct Peer {
 }
 
 /// Serves one call. Never fails: every failure becomes an answer in the client's dialect.
-///
-/// # Errors
-/// None; the type is what hyper asks for.
 pub fn serve(
     worker: Rc<Worker>,
     peer: Peer,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+    request: Request<Arriving>,
+) -> impl Future<Output = Response<AnswerBody>> {
     let ends = (request.version() <= Version::HTTP_11).then(|| worker.clone());
     let waiting = Waiting::default();
     let told = waiting.clone();
-    // Boxed, with the request in it: hyper keeps room for the future of a call for the whole connection, so an idle connection
-    // would otherwise pay for its size. The call begins when it is polled first, not before: until then it is not counted.
+    // Boxed, with the request in it: a connection keeps room for the future of a call, so an idle one would otherwise pay for
+    // its size. The call begins when it is polled first, not before: until then it is not counted.
     let call = Box::pin(async move {
         let (parts, body) = request.into_parts();
         // Boxed: it goes through many hands.
@@ -187,7 +181,7 @@ pub fn serve(
             let close = HeaderValue::from_static("close");
             response.headers_mut().entry(CONNECTION).or_insert(close);
         }
-        Ok(response)
+        response
     }
 }
 
@@ -195,7 +189,7 @@ async fn answer_call(
     worker: &Worker,
     snapshot: &Snapshot,
     head: &Head,
-    body: Incoming,
+    body: Arriving,
     record: &mut Record,
     waiting: &Waiting,
 ) -> Result<Answer, CallError> {
@@ -267,7 +261,6 @@ async fn answer_call(
             let mut plan = choose::plan(&route, &caller, &asked)?;
             if asked.stream {
                 waiting.replace(Terms::of(head, record));
-                pinned::let_go(&mut record.request, &mut asked.body);
             }
             let answer = attempt::run(worker, head, &mut plan, &asked, record).await?;
             Ok(kept.answer(worker, answer))

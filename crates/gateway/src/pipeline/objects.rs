@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::HOST;
-use hyper::body::Incoming;
 use serde_json::Value;
 use tollgate_dialects::canonical::ErrorKind;
 
@@ -21,6 +20,7 @@ use crate::manners::Manners;
 use crate::objects::{Chain, ObjectRoute, Plane, Step};
 use crate::plugins::{CallLimits, CallVariables, Key, Reply, auth, query};
 use crate::proxy;
+use crate::server::Arriving;
 use crate::snapshot::Snapshot;
 
 /// Answers a call by the routes of the Admin API.
@@ -30,7 +30,7 @@ use crate::snapshot::Snapshot;
 pub async fn answer_call(
     worker: &Worker,
     snapshot: &Snapshot,
-    body: Incoming,
+    body: Arriving,
     record: &mut Record,
 ) -> Result<Answer, CallError> {
     let plane = &snapshot.plane;

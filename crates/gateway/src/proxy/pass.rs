@@ -16,6 +16,7 @@ use crate::objects::ObjectRoute;
 use crate::pipeline::explain;
 use crate::pipeline::{Answer, ClientBody, Content, Passing, Record, Worker};
 use crate::plugins::Call;
+use crate::server::ClientUpgrade;
 use crate::upstream::ClientStream;
 
 /// Tells the statuses of all tries when the last one is a failure of the server, as APISIX does.
@@ -147,7 +148,7 @@ async fn one(
             record
                 .request
                 .extensions
-                .remove::<OnUpgrade>()
+                .remove::<ClientUpgrade>()
                 .filter(|_| upgrades),
             parts.extensions.remove::<OnUpgrade>(),
         );

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tollgate_policy::balance::InFlight;
 
 use crate::pipeline::Record;
+use crate::server::ClientUpgrade;
 use crate::upstream::Lease;
 
 /// How long the client's side may take to become a tunnel once it has its answer.
@@ -37,7 +38,7 @@ struct Counted(Tunnels);
 /// A tunnel about to begin.
 pub struct Tunnel {
     /// The client's side.
-    pub client: OnUpgrade,
+    pub client: ClientUpgrade,
     /// The server's side.
     pub server: OnUpgrade,
     /// The connection to the server.
@@ -96,14 +97,14 @@ impl Tunnel {
             in_flight,
             ..
         } = *self;
-        let sides = async { Ok::<_, hyper::Error>((server.await?, client.await?)) };
+        let sides = async { Some((server.await.ok()?, client.switched().await?)) };
         let (server, client) = match tokio::time::timeout(BEGIN_PATIENCE, sides).await {
-            Ok(Ok(sides)) => sides,
+            Ok(Some(sides)) => sides,
             // The client has left; the record says so.
-            Ok(Err(_)) | Err(_) => return,
+            Ok(None) | Err(_) => return,
         };
         let moved = Rc::new(Moved::new());
-        let mut server = Watched::new(server, &moved);
+        let mut server = Watched::new(TokioIo::new(server), &moved);
         let mut client = Watched::new(client, &moved);
         let ended = copy_until_silent(&mut client, &mut server, &moved, silence).await;
         record.sent_unseen(server.read);
@@ -118,12 +119,16 @@ impl Tunnel {
 }
 
 /// Copies both ways. A side that has said its last byte may still be told the rest by the other.
-async fn copy_until_silent(
-    client: &mut Watched,
-    server: &mut Watched,
+async fn copy_until_silent<C, S>(
+    client: &mut Watched<C>,
+    server: &mut Watched<S>,
     moved: &Moved,
     silence: Duration,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut copying = pin!(tokio::io::copy_bidirectional(client, server));
     loop {
         tokio::select! {
@@ -152,24 +157,24 @@ impl Moved {
 }
 
 /// One side of a tunnel.
-struct Watched {
-    io: TokioIo<Upgraded>,
+struct Watched<S> {
+    io: S,
     moved: Rc<Moved>,
     /// Bytes read from this side.
     read: usize,
 }
 
-impl Watched {
-    fn new(io: Upgraded, moved: &Rc<Moved>) -> Self {
+impl<S> Watched<S> {
+    fn new(io: S, moved: &Rc<Moved>) -> Self {
         Watched {
-            io: TokioIo::new(io),
+            io,
             moved: moved.clone(),
             read: 0,
         }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -186,7 +191,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
         if polled.is_ready() {

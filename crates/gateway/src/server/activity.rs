@@ -123,7 +123,7 @@ pub(super) struct TimedSocket<I> {
     /// What the timer was set for.
     timed: (Doing, u32),
     timer: Pin<Box<Sleep>>,
-    _held: Held,
+    _held: Option<Held>,
 }
 
 /// How long a connection may wait.
@@ -137,7 +137,7 @@ pub struct Limits {
 
 impl<I> TimedSocket<I> {
     /// Watches a socket.
-    pub(super) fn new(io: I, activity: Activity, limits: Limits, held: Held) -> Self {
+    pub(super) fn new(io: I, activity: Activity, limits: Limits, held: Option<Held>) -> Self {
         let timer = Box::pin(sleep(limits.idle));
         TimedSocket {
             io,
@@ -147,6 +147,11 @@ impl<I> TimedSocket<I> {
             timer,
             _held: held,
         }
+    }
+
+    /// So many bytes of a head have come before it was waited for.
+    pub(super) fn began(&self, bytes: usize) {
+        self.activity.received(bytes);
     }
 
     /// The limit that is over, for what the connection is doing now.

@@ -72,6 +72,42 @@ impl Drop for Open {
     }
 }
 
+/// Wakes a connection once it shall end.
+pub(super) struct Asked {
+    asked: Pin<Box<OwnedNotified>>,
+    is_listening: bool,
+    open: Open,
+}
+
+impl Asked {
+    /// Nobody is woken yet.
+    pub(super) fn new(open: Open) -> Self {
+        Asked {
+            asked: Box::pin(open.0.asked.clone().notified_owned()),
+            is_listening: false,
+            open,
+        }
+    }
+
+    /// Whether the connection shall end.
+    pub(super) fn is_asked(&self) -> bool {
+        self.open.0.is_asked.get()
+    }
+
+    /// The same; the task is woken when it changes.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_asked() {
+            return true;
+        }
+        if !self.is_listening {
+            // Once is enough: a connection stays in its task. What it is woken for is told by the flag.
+            self.is_listening = true;
+            let _ = self.asked.as_mut().poll(cx);
+        }
+        false
+    }
+}
+
 /// What the HTTP library makes of a connection.
 pub(super) trait Serving: Future<Output = hyper::Result<()>> + Unpin {
     /// Takes no further request.
@@ -81,19 +117,9 @@ pub(super) trait Serving: Future<Output = hyper::Result<()>> + Unpin {
 /// Serves a connection until its end, or until it shall end and has finished what it was doing.
 pub(super) struct UntilEnd<C> {
     connection: C,
-    asked: Pin<Box<OwnedNotified>>,
-    state: State,
-    open: Open,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Not polled yet, so nobody would wake it.
-    New,
-    /// It would be woken.
-    Listening,
-    /// It knows that it shall end.
-    Finishing,
+    asked: Asked,
+    /// Whether it knows that it shall end.
+    finishes: bool,
 }
 
 impl<C> UntilEnd<C> {
@@ -101,9 +127,8 @@ impl<C> UntilEnd<C> {
     pub(super) fn new(connection: C, open: Open) -> Self {
         UntilEnd {
             connection,
-            asked: Box::pin(open.0.asked.clone().notified_owned()),
-            state: State::New,
-            open,
+            asked: Asked::new(open),
+            finishes: false,
         }
     }
 }
@@ -112,14 +137,9 @@ impl<C: Serving> Future for UntilEnd<C> {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        let is_asked = self.open.0.is_asked.get();
-        if is_asked && self.state != State::Finishing {
-            self.state = State::Finishing;
+        if self.asked.poll(cx) && !self.finishes {
+            self.finishes = true;
             Pin::new(&mut self.connection).finish();
-        } else if self.state == State::New {
-            // Once is enough: a connection stays in its task. What it is woken for is told by the flag.
-            self.state = State::Listening;
-            let _ = self.asked.as_mut().poll(cx);
         }
         Pin::new(&mut self.connection).poll(cx)
     }

@@ -5,18 +5,27 @@ use std::error::Error as StdError;
 use tollgate_telemetry::metrics::{Ending, Limit, Limits};
 
 use super::activity::Activity;
+use super::http1::{self, Refused};
+use super::spoken::Broken;
 
-/// Counts a connection that the HTTP library gave up. `max_header` is the limit of a head in bytes.
-pub(super) fn count(
-    error: &(dyn StdError + 'static),
-    activity: &Activity,
-    max_header: usize,
-    limits: &Limits,
-) {
+/// Counts a connection that was given up. `max_header` is the limit of a head in bytes.
+pub(super) fn count(error: &Broken, activity: &Activity, max_header: usize, limits: &Limits) {
     if let Some(limit) = activity.was_cut_by() {
         return limits.reached(limit);
     }
-    match of_http(error) {
+    let found = match error {
+        Broken::Http1(http1::Broken::Refused(refused)) => Some(match refused {
+            Refused::TooManyHeaders => Found::TooManyHeaders,
+            Refused::TooLarge => Found::HeadTooLarge,
+            Refused::Malformed(_) | Refused::Version | Refused::TargetTooLong => {
+                Found::Broke(Ending::Malformed)
+            }
+        }),
+        Broken::Http1(_) => None,
+        Broken::Http2(error) => of_http2(error),
+    };
+    match found {
+        Some(Found::TooManyHeaders) => limits.reached(Limit::MaxHeaders),
         Some(Found::HeadTooLarge) if activity.head_bytes() < max_header => limits.reached(Limit::MaxHeaders),
         Some(Found::HeadTooLarge) => limits.reached(Limit::MaxHeader),
         Some(Found::Broke(ending)) => limits.broke(ending),
@@ -25,12 +34,13 @@ pub(super) fn count(
 }
 
 enum Found {
+    TooManyHeaders,
     HeadTooLarge,
     Broke(Ending),
 }
 
 /// What the HTTP library says; `None` if it only says that the connection is gone.
-fn of_http(error: &(dyn StdError + 'static)) -> Option<Found> {
+fn of_http2(error: &(dyn StdError + 'static)) -> Option<Found> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(http) = error.downcast_ref::<hyper::Error>() {

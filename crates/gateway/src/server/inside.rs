@@ -16,14 +16,17 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Activity;
+use super::activity::TimedSocket;
+use super::closing::{Asked, Closing};
+use super::http1::{self, Stream};
+use super::patience::Patient;
+use super::{Activity, Limits};
 use crate::Gateway;
-use crate::pipeline::{Bounds, Guest, Peer, Worker, serve};
+use crate::pipeline::{Bounds, Guest, Peer, Worker};
 
 /// Most calls from within at once.
 const CALLS: usize = 64;
@@ -33,6 +36,9 @@ const BETWEEN: usize = 64 * 1024;
 
 /// How often connections to providers are closed that have been idle too long.
 const IDLE_SWEEP: Duration = Duration::from_secs(10);
+
+/// Nobody is waited for longer: who asks gives up before, and ends the call by that.
+const ANY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a call from within has no answer.
 #[derive(Debug, Error)]
@@ -193,10 +199,15 @@ async fn make(worker: Rc<Worker>, Job { call, mut answer }: Job) {
         guest: call.guest.and_then(|guest| guest.asks(call.request.uri().path())),
     };
     let (ours, theirs) = tokio::io::duplex(BETWEEN);
-    let service = service_fn(move |request| serve(worker.clone(), peer.clone(), request));
-    tokio::task::spawn_local(
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service),
-    );
+    let activity = peer.activity.clone();
+    let patient = Patient::new(Box::new(theirs) as Box<dyn Stream>, activity.clone(), ANY_TIME);
+    let limits = Limits {
+        idle: ANY_TIME,
+        head: ANY_TIME,
+    };
+    let socket = TimedSocket::new(patient, activity, limits, None);
+    let ends = Asked::new(Closing::new().open());
+    tokio::task::spawn_local(http1::connection(socket, Bounds::NONE, false, worker, peer, ends));
     let asked = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
         tokio::task::spawn_local(connection);

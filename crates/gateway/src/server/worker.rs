@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +15,7 @@ use tollgate_telemetry::metrics::{Ending, Limit};
 use super::activity::{Activity, Limits};
 use super::closing::{Closing, Open};
 use super::ending;
+use super::http1::Stream;
 use super::places::{Held, Place, Places};
 use super::spoken::spoken;
 use super::tls::Tls;
@@ -353,7 +353,7 @@ async fn plain(tcp: TcpStream, peer: Peer, worker: Rc<Worker>, settings: &Settin
     };
     let limits = worker.telemetry.traffic().limits();
     match begun {
-        Ok(version) => http(tcp, version, peer, worker, settings, open, held).await,
+        Ok(version) => http(Box::new(tcp), version, peer, worker, settings, open, held).await,
         Err(Unknown::Late(limit)) => {
             limits.reached(limit);
             tracing::debug!(address = %peer.address, "no request came in time");
@@ -395,7 +395,7 @@ async fn encrypted(
         Ok(Ok((stream, handshake))) => {
             peer.handshake = handshake.map(Arc::new);
             let version = version::agreed(&stream);
-            http(stream, version, peer, worker, &settings, open, held).await;
+            http(Box::new(stream), version, peer, worker, &settings, open, held).await;
         }
         Ok(Err(error)) => {
             limits.broke(Ending::Handshake);
@@ -408,17 +408,15 @@ async fn encrypted(
     }
 }
 
-async fn http<S>(
-    stream: S,
+async fn http(
+    stream: Box<dyn Stream>,
     version: Version,
     peer: Peer,
     worker: Rc<Worker>,
     settings: &Settings,
     open: Open,
     held: Held,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let address = peer.address;
     let activity = peer.activity.clone();
     let max_header = settings.bounds.max_header;

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use thiserror::Error;
 use tokio::time::Instant;
+
+use crate::server::{Arriving, ArrivingError};
 
 /// The pieces of a request body in order. Cloning clones references.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +118,7 @@ impl From<RequestBody> for Outgoing {
 pub enum Unsendable {
     /// The client broke it off.
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] ArrivingError),
     /// It is longer than allowed.
     #[error("the client's body is too long")]
     TooLarge,
@@ -161,7 +162,7 @@ impl Body for Outgoing {
 pub struct ClientStream(Rc<Flow>);
 
 struct Flow {
-    incoming: RefCell<Incoming>,
+    incoming: RefCell<Arriving>,
     /// Longest body in bytes.
     limit: u64,
     /// Bytes of it that may still come; `None` if more have.
@@ -202,7 +203,7 @@ pub enum WaitsFor {
 
 impl ClientStream {
     /// A body nobody has read from, of at most `limit` bytes.
-    pub fn new(incoming: Incoming, limit: u64) -> Self {
+    pub fn new(incoming: Arriving, limit: u64) -> Self {
         let waits_for = if incoming.is_end_stream() {
             WaitsFor::Nothing
         } else {

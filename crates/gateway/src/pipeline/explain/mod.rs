@@ -29,7 +29,7 @@ use super::relay::AnswerBody;
 use super::{Peer, Worker, answer_call, refuse};
 use crate::error::{AttemptError, CallError};
 use crate::gateway::Gateway;
-use crate::server::Activity;
+use crate::server::{Activity, Arriving};
 
 pub use question::{Question, QuestionError};
 pub(crate) use story::Explanation;
@@ -126,7 +126,7 @@ async fn follow(worker: Rc<Worker>, question: Question) -> Result<Value, Explain
 
 /// Takes a call along its way, and tells what is known of it in the end.
 async fn call(worker: &Rc<Worker>, peer: Peer, request: Request<Incoming>) -> Value {
-    let (parts, body) = request.into_parts();
+    let (parts, body) = request.map(Arriving::Library).into_parts();
     let mut record = Box::new(Record::new(worker, peer, parts));
     let snapshot = worker.gateway.snapshot();
     let head = Head::read(&record.request);

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{CallRequest, Garbled};
+use super::CallRequest;
+use crate::http1::framing::Garbled;
+use crate::http1::part;
 
 /// Headers of an answer at most.
 const MAX_HEADERS: usize = 100;
@@ -90,16 +92,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Head>, Garbled> {
         headers,
         length,
     }))
-}
-
-/// What stands in `own`, a copy of the beginning of `bytes`, where `part` is in `bytes`.
-fn part(own: &Bytes, bytes: &[u8], part: &[u8]) -> Bytes {
-    let start = part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-    match start.checked_add(part.len()) {
-        Some(end) if end <= own.len() => own.slice(start..end),
-        // A parser whose values are elsewhere.
-        _ => Bytes::copy_from_slice(part),
-    }
 }
 
 #[cfg(test)]

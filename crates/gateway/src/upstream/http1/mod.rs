@@ -5,11 +5,10 @@
 //! connection that waits holds no buffer: bytes are read into one that the thread has, and what is the body is copied from
 //! there, without its framing, so that many pieces of a stream that come together go on together.
 
-mod framing;
+mod following;
 mod head;
 pub(crate) mod scripted;
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,16 +17,15 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use self::framing::{Following, Framing, Progress};
+use self::following::Following;
 use super::body::RequestBody;
+use crate::http1::framing::{Framing, Garbled, Progress};
+use crate::http1::scratch::poll_read;
 
 /// Largest head of an answer in bytes. A larger head fails the attempt.
 const MAX_HEAD: usize = 256 * 1024;
-
-/// Bytes that are read at once.
-const READ: usize = 64 * 1024;
 
 /// Parts of a request that are written at once.
 const PARTS: usize = 16;
@@ -61,16 +59,11 @@ pub struct Answered {
     pub headers: HeaderMap,
 }
 
-/// An answer that is not HTTP/1.1: what is wrong with it.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the answer is not HTTP: {0}")]
-pub struct Garbled(&'static str);
-
 /// Why there is no answer, or not all of it.
 #[derive(Debug, Error)]
 pub enum Broken {
     /// It is not HTTP.
-    #[error(transparent)]
+    #[error("the answer is not HTTP: {0}")]
     Garbled(#[from] Garbled),
     /// Its head is larger than 256 KiB.
     #[error("the head of the answer is larger than 256 KiB")]
@@ -218,24 +211,6 @@ impl State {
         // Nobody asked for what comes behind an answer: it must not answer the next request.
         self.keeps &= left == 0;
     }
-}
-
-thread_local! {
-    /// Where this thread reads into.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
-
-/// Reads what is there and gives it to `with`; it is empty at the end of the connection.
-fn poll_read<S: AsyncRead + Unpin, T>(
-    stream: &mut S,
-    cx: &mut Context<'_>,
-    with: impl FnOnce(&[u8]) -> T,
-) -> Poll<io::Result<T>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut read = ReadBuf::new(scratch);
-        ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-        Poll::Ready(Ok(with(read.filled())))
-    })
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {

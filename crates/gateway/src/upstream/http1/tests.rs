@@ -1,8 +1,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::scripted::{Exchanged, Scripted, exchange};
+use super::scripted::{Exchanged, exchange};
 use super::*;
+use crate::http1::scratch::READ;
+use crate::http1::scripted::Scripted;
 
 fn told(bytes: &[u8], step: usize) -> Result<Exchanged, String> {
     let mut connection = Connection::new(Scripted::cut(bytes, step));
