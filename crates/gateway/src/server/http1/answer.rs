@@ -70,9 +70,8 @@ pub(super) async fn send(wire: &Wire, response: Response<AnswerBody>, asks: Asks
     drop(parts);
     wire.is_answered();
     let mut sending = Sending {
-        is_over: framed == Framed::Nothing || framed == Framed::Length(0),
+        body: Some(body).filter(|_| framed != Framed::Nothing && framed != Framed::Length(0)),
         framed,
-        body,
         next: None,
         is_cut: false,
         out: Outgoing::head(head),
@@ -204,11 +203,11 @@ fn write_lines(
 /// An answer that is being sent.
 struct Sending {
     framed: Framed,
-    body: AnswerBody,
+    /// `None` once it has ended. It is let go before its last bytes are sent: what the call has cost is settled by then, and
+    /// counts for whatever the client asks next.
+    body: Option<AnswerBody>,
     /// What the body gave when it was asked whether there is more.
     next: Option<Bytes>,
-    /// Whether nothing more is asked of the body.
-    is_over: bool,
     /// Whether it ended before its time.
     is_cut: bool,
     out: Outgoing,
@@ -231,7 +230,7 @@ impl Sending {
             if self.is_cut {
                 return Poll::Ready(Err(Broken::Cut));
             }
-            if self.is_over {
+            if self.body.is_none() && self.next.is_none() {
                 return Poll::Ready(Ok(()));
             }
             return match wire.has_left(cx) {
@@ -251,7 +250,7 @@ impl Sending {
             // Asked once more, so that the mark of the end leaves together with what it ends.
             self.next = self.ask(cx);
         }
-        if self.is_over && self.next.is_none() && !self.is_cut && self.framed == Framed::Chunks {
+        if self.body.is_none() && self.next.is_none() && !self.is_cut && self.framed == Framed::Chunks {
             self.framed = Framed::Nothing;
             self.out.end();
         }
@@ -261,12 +260,15 @@ impl Sending {
         let chunked = self.framed == Framed::Chunks;
         if let Framed::Length(left) = &mut self.framed {
             match left.checked_sub(data.len() as u64) {
-                Some(0) => self.is_over = true,
+                Some(0) => {
+                    *left = 0;
+                    self.body = None;
+                }
                 Some(rest) => *left = rest,
                 // More than was said would be taken for the next answer.
                 None => {
                     self.is_cut = true;
-                    self.is_over = true;
+                    self.body = None;
                     return;
                 }
             }
@@ -276,8 +278,8 @@ impl Sending {
 
     /// The next part of the body that is not empty.
     fn ask(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
-        while !self.is_over {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+        while let Some(body) = &mut self.body {
+            match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers may be left out by everybody on the way (RFC 9110, section 6.5.1).
@@ -289,12 +291,12 @@ impl Sending {
                 }
                 Poll::Ready(Some(Err(_))) => {
                     self.is_cut = true;
-                    self.is_over = true;
+                    self.body = None;
                 }
                 Poll::Ready(None) => {
                     // A client that was told of more would wait for it, or take the next answer for it.
                     self.is_cut = matches!(self.framed, Framed::Length(left) if left > 0);
-                    self.is_over = true;
+                    self.body = None;
                 }
             }
         }
