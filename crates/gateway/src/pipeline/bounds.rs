@@ -1,5 +1,5 @@
-//! What a request head may be like. The HTTP library has limits too, but not the same ones for HTTP/1.1 and HTTP/2, and not to
-//! the byte.
+//! What a request head may be like, the same for HTTP/1.1 and HTTP/2, and to the byte. Connections have limits too, beyond which
+//! they read no further.
 
 use http::StatusCode;
 use http::request::Parts;

@@ -241,7 +241,8 @@ pub fn check_framing(request: &Parts) -> Result<(), CallError> {
     ))
 }
 
-/// Checks that a request expects nothing that is not done. What is done, `100-continue`, the HTTP library does.
+/// Checks that a request expects nothing that is not done. What is done, `100-continue`, the
+/// connection does.
 ///
 /// # Errors
 /// 417 for any other expectation (RFC 9110, section 10.1.1).

@@ -340,7 +340,7 @@ impl Streaming {
 impl AnswerBody {
     /// A complete body.
     pub(super) fn whole(bytes: Bytes, mut record: Box<Record>) -> Self {
-        // hyper does not ask for a body that has none to give.
+        // Nobody asks a body that has none to give.
         if bytes.is_empty() || record.is_head() {
             record.complete();
         }
@@ -362,7 +362,7 @@ impl AnswerBody {
 
     /// An answer that is passed on as it comes.
     pub(super) fn passed(mut passed: Box<Passed>, mut record: Box<Record>) -> Self {
-        // hyper does not ask for a body that has none to give.
+        // Nobody asks a body that has none to give.
         passed.settle_empty(&mut record);
         AnswerBody(Inner::Passed { passed, record })
     }

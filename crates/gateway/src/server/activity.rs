@@ -1,7 +1,7 @@
 //! Tells a connection that waits for its next request from one on which a request has begun to arrive.
 //!
-//! The HTTP library has one timer for both, and none before the first byte. A client may well keep a connection idle for a
-//! minute, but who takes that long to send a request head holds the connection for its own sake.
+//! A client may well keep a connection idle for a minute, but who takes that long to send a request head holds the connection
+//! for its own sake.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! How long a client may take nothing of what is sent to it; the HTTP library sets no limit to that.
+//! How long a client may take nothing of what is sent to it.
 
 use std::future::Future;
 use std::io;

@@ -1,7 +1,6 @@
 //! Which version of HTTP a client speaks: inside TLS both sides have agreed on it; without, the first bytes tell.
 //!
-//! They are looked at where the system holds them. Who reads them has to give them to the HTTP library once more, from which
-//! every later read of the connection goes a longer way.
+//! They are looked at where the system holds them: who read them would have to give them to the HTTP library once more.
 
 use std::future::poll_fn;
 use std::io;
