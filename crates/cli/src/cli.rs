@@ -12,6 +12,7 @@ use crate::keys::KeysArguments;
 /// An AI gateway: any client dialect in, any LLM provider out.
 #[derive(Parser)]
 #[command(
+    name = "tollgate",
     version,
     about = "An AI gateway: any client dialect in, any LLM provider out.",
     after_help = "Begin here:\n  tollgate run                      a gateway on 127.0.0.1:8080 with a simulated model, no key needed\n  tollgate run --config tollgate.yaml\n  tollgate try --model simulated \"Hello\"\n\n`tollgate <command> --help` shows examples of each command."
