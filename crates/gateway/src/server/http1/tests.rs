@@ -73,3 +73,13 @@ proptest! {
         prop_assert_eq!(requests(&bytes, step), requests(&bytes, usize::MAX));
     }
 }
+
+#[test]
+fn a_connection_is_small() {
+    fn size<A, B, C, D, E, F, G: Future>(_: fn(A, B, C, D, E, F) -> G) -> usize {
+        size_of::<G>()
+    }
+    // One that waits for its next call pays for it too.
+    let bytes = size(super::connection);
+    assert!(bytes < 2_300, "{bytes} bytes");
+}
