@@ -567,3 +567,38 @@ fn numbers_of_lengths_that_are_hard_to_read_are_refused() {
     }
     door.still_serves();
 }
+
+#[test]
+fn a_head_that_is_no_request_is_told_why() {
+    let door = Door::new();
+    for (head, status, code) in [
+        ("GET / HTTP/1.1\r\nx y: z\r\n\r\n", 400, "malformed_request"),
+        ("GET / HTTP/3.0\r\n\r\n", 505, "unknown_http_version"),
+        (
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            400,
+            "malformed_request",
+        ),
+    ] {
+        let mut connection = door.gateway.connect();
+        connection.write(head.as_bytes());
+        let response = connection.response().expect("an answer");
+        assert_eq!(response.status(), status, "{head:?}");
+        assert_eq!(response.json()["error"]["code"], code, "{head:?}");
+        assert!(connection.is_closed(), "{head:?}");
+    }
+    door.still_serves();
+}
+
+#[test]
+fn a_client_that_is_still_sending_can_read_why_it_is_refused() {
+    let door = Door::new();
+    let mut connection = door.gateway.connect();
+    // More than may come, so none of it is read.
+    connection.write(call("content-length: 100000000\r\n", "").as_bytes());
+    connection.write(&vec![b' '; 4 * 1024 * 1024]);
+    let response = connection.response().expect("an answer");
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.header("connection"), Some("close"));
+    door.still_serves();
+}
