@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::activity::TimedSocket;
 use super::closing::{Asked, Closing};
-use super::http1::{self, Stream};
+use super::http1::{self, Stream, Wire};
 use super::patience::Patient;
 use super::{Activity, Limits};
 use crate::Gateway;
@@ -207,7 +207,9 @@ async fn make(worker: Rc<Worker>, Job { call, mut answer }: Job) {
     };
     let socket = TimedSocket::new(patient, activity, limits, None);
     let ends = Asked::new(Closing::new().open());
-    tokio::task::spawn_local(http1::connection(socket, Bounds::NONE, false, worker, peer, ends));
+    // Who gives up drops the other end.
+    let wire = Wire::new(socket, false);
+    tokio::task::spawn_local(http1::connection(wire, Bounds::NONE, worker, peer, ends));
     let asked = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
         tokio::task::spawn_local(connection);

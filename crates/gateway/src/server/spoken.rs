@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tollgate_telemetry::metrics::Limits as Reached;
 
-use super::activity::TimedSocket;
+use super::activity::{Activity, TimedSocket};
 use super::arriving::Arriving;
 use super::closing::{Asked, Open, Serving, UntilEnd};
-use super::http1::{self, Stream};
+use super::ending;
+use super::http1::{self, Stream, Wire};
 use super::patience::Patient;
 use super::places::Held;
 use super::taking;
@@ -42,9 +44,9 @@ pub(super) enum Broken {
 }
 
 /// What is said over a connection.
-pub(super) type Spoken = Pin<Box<dyn Future<Output = Result<(), Broken>>>>;
+pub(super) type Spoken = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What is said over a connection, until its end. Made outside of any future, each of which would keep room for all that it
+/// What is said over a connection, until its end. If that comes before its time, it is counted. Made outside of any future, each of which would keep room for all that it
 /// is made of; and boxed, so that it is moved no more.
 pub(super) fn spoken(
     stream: Box<dyn Stream>,
@@ -57,6 +59,12 @@ pub(super) fn spoken(
 ) -> Spoken {
     let limits = worker.telemetry.traffic().limits().clone();
     let activity = peer.activity.clone();
+    let ending = Ending {
+        address: peer.address,
+        activity: activity.clone(),
+        max_header: settings.bounds.max_header,
+        limits: limits.clone(),
+    };
     if version == Version::Http2 {
         activity.is_framed();
     }
@@ -65,9 +73,9 @@ pub(super) fn spoken(
     let bounds = settings.bounds;
     match version {
         Version::Http1 => {
-            let asked = Asked::new(open);
-            let connection = http1::connection(socket, bounds, settings.half_close, worker, peer, asked);
-            Box::pin(async { Ok(connection.await?) })
+            let wire = Wire::new(socket, settings.half_close);
+            let connection = http1::connection(wire, bounds, worker, peer, Asked::new(open));
+            Box::pin(async move { ending.note(connection.await) })
         }
         Version::Http2 => {
             let Bounds {
@@ -89,7 +97,25 @@ pub(super) fn spoken(
                 .max_concurrent_streams(max_streams)
                 .max_header_list_size(u32::try_from(max_header).unwrap_or(u32::MAX));
             let connection = UntilEnd::new(builder.serve_connection(TokioIo::new(socket), service), open);
-            Box::pin(async { Ok(connection.await?) })
+            Box::pin(async move { ending.note(connection.await) })
+        }
+    }
+}
+
+/// What is noted of a connection that ends before its time.
+struct Ending {
+    address: SocketAddr,
+    activity: Activity,
+    max_header: usize,
+    limits: Reached,
+}
+
+impl Ending {
+    fn note<E: Into<Broken>>(self, ended: Result<(), E>) {
+        if let Err(error) = ended {
+            let (address, error) = (self.address, error.into());
+            ending::count(&error, &self.activity, self.max_header, &self.limits);
+            tracing::debug!(%address, %error, "connection ended early");
         }
     }
 }

@@ -29,11 +29,12 @@ use tokio::io::AsyncWrite;
 pub(super) use self::head::Refused;
 pub use body::{BodyError, Http1Body};
 pub use upgrade::{ClientUpgrade, Switched};
-pub(super) use wire::{Socket, Stream};
+pub(super) use wire::{Stream, Wire};
 
 use self::answer::Asks;
 use self::head::Head;
-use self::wire::{Partial, Wire};
+use self::upgrade::Promised;
+use self::wire::Partial;
 use super::arriving::Arriving;
 use super::closing::Asked;
 use crate::http1::scratch::poll_read;
@@ -74,34 +75,18 @@ impl From<Refused> for Broken {
 /// # Errors
 /// It ended before its time.
 pub(super) async fn connection(
-    socket: Socket,
+    wire: Wire,
     bounds: Bounds,
-    half_close: bool,
     worker: Rc<Worker>,
     peer: Peer,
     mut asked: Asked,
 ) -> Result<(), Broken> {
-    let wire = Wire::new(socket, half_close);
     loop {
-        let mut partial = Partial::new(bounds.max_header.max(LEAST_HEAD), bounds.max_headers);
-        let head = poll_fn(|cx| wire.poll_head(cx, &mut partial, &mut asked)).await;
-        let Head { request, keeps, .. } = match head {
-            Ok(Some(head)) => head,
-            Ok(None) => return close(&wire, true).await,
-            Err(Broken::Refused(refused)) => {
-                refuse(&wire, refused).await?;
-                return Err(refused.into());
-            }
-            Err(broken) => return Err(broken),
+        let Some((mut asks, promised, response)) =
+            exchange(&wire, &bounds, &worker, &peer, &mut asked).await?
+        else {
+            return close(&wire, true).await;
         };
-        let mut asks = Asks::of(&request, keeps);
-        let mut request = request.map(|()| Arriving::Http1(Http1Body::new(wire.clone())));
-        let promised = request.headers().contains_key(UPGRADE).then(|| {
-            let (upgrade, promised) = ClientUpgrade::new();
-            request.extensions_mut().insert(upgrade);
-            promised
-        });
-        let response = answered(&wire, serve(worker.clone(), peer.clone(), request)).await?;
         let is_read = wire.is_read();
         asks.keeps &= is_read && !asked.is_asked();
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -117,6 +102,52 @@ pub(super) async fn connection(
             return close(&wire, is_read).await;
         }
     }
+}
+
+/// Reads a request and waits for its answer. `None` if there is no further one.
+async fn exchange(
+    wire: &Wire,
+    bounds: &Bounds,
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    asked: &mut Asked,
+) -> Result<Option<(Asks, Option<Promised>, Response<AnswerBody>)>, Broken> {
+    let mut partial = Partial::new(bounds.max_header.max(LEAST_HEAD), bounds.max_headers);
+    let head = match poll_fn(|cx| wire.poll_head(cx, &mut partial, asked)).await {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(None),
+        Err(Broken::Refused(refused)) => {
+            // Boxed: connections whose requests are fine shall not pay for its size.
+            Box::pin(refuse(wire, refused)).await?;
+            return Err(refused.into());
+        }
+        Err(broken) => return Err(broken),
+    };
+    let asks = Asks::of(&head.request, head.keeps);
+    let (call, promised) = begin(wire, head, worker, peer);
+    let response = answered(wire, call).await?;
+    Ok(Some((asks, promised, response)))
+}
+
+/// Hands a request over. Whoever asks to speak something else is promised the connection.
+fn begin(
+    wire: &Wire,
+    head: Head,
+    worker: &Rc<Worker>,
+    peer: &Peer,
+) -> (
+    impl Future<Output = Response<AnswerBody>> + use<>,
+    Option<Promised>,
+) {
+    let mut request = head
+        .request
+        .map(|()| Arriving::Http1(Http1Body::new(wire.clone())));
+    let promised = request.headers().contains_key(UPGRADE).then(|| {
+        let (upgrade, promised) = ClientUpgrade::new();
+        request.extensions_mut().insert(upgrade);
+        promised
+    });
+    (serve(worker.clone(), peer.clone(), request), promised)
 }
 
 /// Waits for the answer, as long as the client does.

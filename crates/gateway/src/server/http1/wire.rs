@@ -37,7 +37,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A client's socket. Everybody who has it is in the same thread, and none holds on to it while it waits.
 #[derive(Clone)]
-pub(super) struct Wire(Rc<RefCell<State>>);
+pub(in crate::server) struct Wire(Rc<RefCell<State>>);
 
 struct State {
     /// `None` once it has become something else.
@@ -138,7 +138,7 @@ impl State {
 
 impl Wire {
     /// A socket over which nothing came.
-    pub(super) fn new(socket: Socket, half_close: bool) -> Self {
+    pub(in crate::server) fn new(socket: Socket, half_close: bool) -> Self {
         Wire(Rc::new(RefCell::new(State {
             socket: Some(socket),
             came: Bytes::new(),
