@@ -139,11 +139,11 @@ fn may_go_on(call: &Common<'_>, first: &Model, reason: Reason) -> bool {
 /// One attempt, and no other beside it.
 async fn alone(call: &Common<'_>, pick: Pick, course: &mut Course) -> Option<Answer> {
     let mut slot = Slot::new(call.record);
-    let Pick { candidate, account } = pick;
-    match attempt(call, &candidate, slot.begin(&candidate, account)).await {
+    let candidate = &pick.candidate;
+    match attempt(call, candidate, slot.begin(candidate, pick.account)).await {
         Ok(answer) => Some(answer),
         Err(failure) => {
-            course.failed(failure, &candidate, slot.end());
+            course.failed(failure, candidate, slot.end());
             None
         }
     }

@@ -31,7 +31,7 @@ pub struct Plan {
     /// What instances are chosen by.
     pub clues: Clues,
     /// The first pick, where it was made before the attempts.
-    pub begun: Option<Begun>,
+    pub begun: Option<Box<Begun>>,
 }
 
 impl Plan {

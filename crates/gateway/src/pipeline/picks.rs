@@ -72,20 +72,21 @@ impl<'a> Picks<'a> {
     ///
     /// # Errors
     /// Limits refuse the call, or cannot be told.
-    pub async fn begin(mut self, record: &Record) -> Result<Begun, CallError> {
+    pub async fn begin(mut self, record: &Record) -> Result<Box<Begun>, CallError> {
         let first = self.next(record).await?;
-        Ok(Begun {
+        // Boxed: most calls have none, and shall not pay for its size.
+        Ok(Box::new(Begun {
             tried: self.tried,
             first,
             passed_over: self.passed_over,
             down: self.down,
             is_switched_off: self.is_switched_off,
             unpriced: self.unpriced,
-        })
+        }))
     }
 
     /// Goes on where picks have begun.
-    pub fn resume(&mut self, begun: Begun) {
+    pub fn resume(&mut self, begun: Box<Begun>) {
         self.tried = begun.tried;
         self.first = begun.first;
         self.passed_over = begun.passed_over;

@@ -209,7 +209,7 @@ async fn make(worker: Rc<Worker>, Job { call, mut answer }: Job) {
     let ends = Asked::new(Closing::new().open());
     // Who gives up drops the other end.
     let wire = Wire::new(socket, false);
-    tokio::task::spawn_local(http1::connection(wire, Bounds::NONE, worker, peer, ends));
+    tokio::task::spawn_local(async move { http1::connection(wire, Bounds::NONE, worker, &peer, ends).await });
     let asked = async {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
         tokio::task::spawn_local(connection);

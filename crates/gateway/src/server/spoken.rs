@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tollgate_telemetry::metrics::Limits as Reached;
 
-use super::activity::{Activity, TimedSocket};
+use super::activity::TimedSocket;
 use super::arriving::Arriving;
 use super::closing::{Asked, Open, Serving, UntilEnd};
 use super::ending;
@@ -59,12 +58,7 @@ pub(super) fn spoken(
 ) -> Spoken {
     let limits = worker.telemetry.traffic().limits().clone();
     let activity = peer.activity.clone();
-    let ending = Ending {
-        address: peer.address,
-        activity: activity.clone(),
-        max_header: settings.bounds.max_header,
-        limits: limits.clone(),
-    };
+    let max_header = settings.bounds.max_header;
     if version == Version::Http2 {
         activity.is_framed();
     }
@@ -74,8 +68,13 @@ pub(super) fn spoken(
     match version {
         Version::Http1 => {
             let wire = Wire::new(socket, settings.half_close);
-            let connection = http1::connection(wire, bounds, worker, peer, Asked::new(open));
-            Box::pin(async move { ending.note(connection.await) })
+            let asked = Asked::new(open);
+            // Called inside, where there is room for it anyway.
+            Box::pin(async move {
+                if let Err(error) = http1::connection(wire, bounds, worker, &peer, asked).await {
+                    note(&error.into(), &peer, max_header, &limits);
+                }
+            })
         }
         Version::Http2 => {
             let Bounds {
@@ -83,41 +82,34 @@ pub(super) fn spoken(
                 max_streams,
                 ..
             } = bounds;
+            let client = peer.clone();
             let service = service_fn(move |request: http::Request<Incoming>| {
                 let answer = serve(worker.clone(), peer.clone(), request.map(Arriving::Library));
                 async { Ok::<_, Infallible>(answer.await) }
             });
             let mut builder = http2::Builder::new(OnThisThread {
                 send_timeout: settings.send_timeout,
-                limits,
+                limits: limits.clone(),
             });
             builder
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING_INTERVAL)
                 .max_concurrent_streams(max_streams)
                 .max_header_list_size(u32::try_from(max_header).unwrap_or(u32::MAX));
-            let connection = UntilEnd::new(builder.serve_connection(TokioIo::new(socket), service), open);
-            Box::pin(async move { ending.note(connection.await) })
+            let mut connection = UntilEnd::new(builder.serve_connection(TokioIo::new(socket), service), open);
+            Box::pin(async move {
+                if let Err(error) = (&mut connection).await {
+                    note(&error.into(), &client, max_header, &limits);
+                }
+            })
         }
     }
 }
 
-/// What is noted of a connection that ends before its time.
-struct Ending {
-    address: SocketAddr,
-    activity: Activity,
-    max_header: usize,
-    limits: Reached,
-}
-
-impl Ending {
-    fn note<E: Into<Broken>>(self, ended: Result<(), E>) {
-        if let Err(error) = ended {
-            let (address, error) = (self.address, error.into());
-            ending::count(&error, &self.activity, self.max_header, &self.limits);
-            tracing::debug!(%address, %error, "connection ended early");
-        }
-    }
+/// Notes that a connection has ended before its time.
+fn note(error: &Broken, peer: &Peer, max_header: usize, limits: &Reached) {
+    ending::count(error, &peer.activity, max_header, limits);
+    tracing::debug!(address = %peer.address, %error, "connection ended early");
 }
 
 impl<I, B, S, E> Serving for http2::Connection<I, S, E>

@@ -78,12 +78,12 @@ pub(super) async fn connection(
     wire: Wire,
     bounds: Bounds,
     worker: Rc<Worker>,
-    peer: Peer,
+    peer: &Peer,
     mut asked: Asked,
 ) -> Result<(), Broken> {
     loop {
         let Some((mut asks, promised, response)) =
-            exchange(&wire, &bounds, &worker, &peer, &mut asked).await?
+            exchange(&wire, &bounds, &worker, peer, &mut asked).await?
         else {
             return close(&wire, true).await;
         };
@@ -113,8 +113,8 @@ async fn exchange(
     asked: &mut Asked,
 ) -> Result<Option<(Asks, Option<Promised>, Response<AnswerBody>)>, Broken> {
     let mut partial = Partial::new(bounds.max_header.max(LEAST_HEAD), bounds.max_headers);
-    let head = match poll_fn(|cx| wire.poll_head(cx, &mut partial, asked)).await {
-        Ok(Some(head)) => head,
+    let (asks, call, promised) = match poll_fn(|cx| wire.poll_head(cx, &mut partial, asked)).await {
+        Ok(Some(head)) => begin(wire, head, worker, peer),
         Ok(None) => return Ok(None),
         Err(Broken::Refused(refused)) => {
             // Boxed: connections whose requests are fine shall not pay for its size.
@@ -123,9 +123,14 @@ async fn exchange(
         }
         Err(broken) => return Err(broken),
     };
-    let asks = Asks::of(&head.request, head.keeps);
-    let (call, promised) = begin(wire, head, worker, peer);
-    let response = answered(wire, call).await?;
+    let mut call = pin!(call);
+    // As long as the client waits.
+    let answered = poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Pending if wire.has_left(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let response = answered.await.ok_or(Broken::Left)?;
     Ok(Some((asks, promised, response)))
 }
 
@@ -136,9 +141,11 @@ fn begin(
     worker: &Rc<Worker>,
     peer: &Peer,
 ) -> (
+    Asks,
     impl Future<Output = Response<AnswerBody>> + use<>,
     Option<Promised>,
 ) {
+    let asks = Asks::of(&head.request, head.keeps);
     let mut request = head
         .request
         .map(|()| Arriving::Http1(Http1Body::new(wire.clone())));
@@ -147,21 +154,7 @@ fn begin(
         request.extensions_mut().insert(upgrade);
         promised
     });
-    (serve(worker.clone(), peer.clone(), request), promised)
-}
-
-/// Waits for the answer, as long as the client does.
-async fn answered(
-    wire: &Wire,
-    call: impl Future<Output = Response<AnswerBody>>,
-) -> Result<Response<AnswerBody>, Broken> {
-    let mut call = pin!(call);
-    poll_fn(|cx| match call.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Ok(response)),
-        Poll::Pending if wire.has_left(cx) => Poll::Ready(Err(Broken::Left)),
-        Poll::Pending => Poll::Pending,
-    })
-    .await
+    (asks, serve(worker.clone(), peer.clone(), request), promised)
 }
 
 /// Says what is wrong with a head. The client's dialect is not known.
