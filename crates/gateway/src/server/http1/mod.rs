@@ -85,7 +85,8 @@ pub(super) async fn connection(
         let Some((mut asks, promised, response)) =
             exchange(&wire, &bounds, &worker, peer, &mut asked).await?
         else {
-            return close(&wire, true).await;
+            close(&wire, true).await;
+            return Ok(());
         };
         let is_read = wire.is_read();
         asks.keeps &= is_read && !asked.is_asked();
@@ -99,7 +100,8 @@ pub(super) async fn connection(
             return Ok(());
         }
         if !keeps {
-            return close(&wire, is_read).await;
+            close(&wire, is_read).await;
+            return Ok(());
         }
     }
 }
@@ -118,7 +120,7 @@ async fn exchange(
         Ok(None) => return Ok(None),
         Err(Broken::Refused(refused)) => {
             // Boxed: connections whose requests are fine shall not pay for its size.
-            Box::pin(refuse(wire, refused)).await?;
+            Box::pin(refuse(wire, refused)).await;
             return Err(refused.into());
         }
         Err(broken) => return Err(broken),
@@ -158,16 +160,17 @@ fn begin(
 }
 
 /// Says what is wrong with a head. The client's dialect is not known.
-async fn refuse(wire: &Wire, refused: Refused) -> Result<(), Broken> {
+async fn refuse(wire: &Wire, refused: Refused) {
     let (status, code, text) = refused.told();
     let told =
         json!({"error": {"message": text, "type": "invalid_request_error", "param": null, "code": code}});
-    answer::send_text(wire, status, told.to_string()).await?;
-    close(wire, false).await
+    // What is counted is the refusal, whether the client is still there to hear of it or not.
+    let _ = answer::send_text(wire, status, told.to_string()).await;
+    close(wire, false).await;
 }
 
 /// Ends the connection; what the client still sends is read for a while, if there may be something.
-async fn close(wire: &Wire, is_read: bool) -> Result<(), Broken> {
+async fn close(wire: &Wire, is_read: bool) {
     // Nothing is lost if the client has gone already.
     let _ = poll_fn(|cx| wire.with(|socket| Pin::new(socket).poll_shutdown(cx))).await;
     if !is_read {
@@ -182,7 +185,6 @@ async fn close(wire: &Wire, is_read: bool) -> Result<(), Broken> {
         });
         let _ = tokio::time::timeout(LINGER, end).await;
     }
-    Ok(())
 }
 
 #[cfg(test)]
