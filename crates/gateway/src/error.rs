@@ -1,6 +1,7 @@
 //! The one error that crosses the pipeline. It is encoded once, in the client's dialect, by [`crate::pipeline::refuse`].
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,9 +40,27 @@ pub enum Fault {
     Gateway,
 }
 
-/// Why a call was not answered as asked.
+/// Why a call was not answered as asked. In a box: everything that may fail keeps room for its error.
 #[derive(Clone, Debug)]
-pub struct CallError {
+pub struct CallError(Box<Failure>);
+
+impl Deref for CallError {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl DerefMut for CallError {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
+    }
+}
+
+/// What is known of an error.
+#[derive(Clone, Debug)]
+pub struct Failure {
     /// HTTP status for the caller.
     pub status: StatusCode,
     /// Stable machine-readable code, used in the answer, the log and metrics alike.
@@ -102,6 +121,7 @@ pub struct Verbatim {
 
 impl CallError {
     /// A mistake of the caller.
+    #[cold]
     pub fn client(
         status: StatusCode,
         kind: ErrorKind,
@@ -112,6 +132,7 @@ impl CallError {
     }
 
     /// A failure of the provider or of the way to it. `message` is for the caller, `detail` for the log.
+    #[cold]
     pub fn upstream(
         status: StatusCode,
         kind: ErrorKind,
@@ -125,6 +146,7 @@ impl CallError {
     }
 
     /// A failure of ours.
+    #[cold]
     pub fn gateway(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -136,6 +158,7 @@ impl CallError {
     }
 
     /// Checks have found every instance ill, and ask again after this time.
+    #[cold]
     pub fn nobody_is_well(again_in: Duration) -> Self {
         let mut error = Self::upstream(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -150,6 +173,7 @@ impl CallError {
     }
 
     /// Operators have disabled every instance.
+    #[cold]
     pub fn switched_off() -> Self {
         let mut error = Self::gateway(
             "model_disabled",
@@ -160,6 +184,7 @@ impl CallError {
     }
 
     /// The body of a request is longer than `limit` bytes.
+    #[cold]
     pub fn too_large(limit: u64) -> Self {
         CallError::client(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -170,6 +195,7 @@ impl CallError {
     }
 
     /// The body of a request does not come.
+    #[cold]
     pub fn body_is_late() -> Self {
         CallError::client(
             StatusCode::REQUEST_TIMEOUT,
@@ -186,6 +212,7 @@ impl CallError {
         self
     }
 
+    #[cold]
     fn new(
         status: StatusCode,
         kind: ErrorKind,
@@ -193,7 +220,7 @@ impl CallError {
         message: impl Into<Cow<'static, str>>,
         fault: Fault,
     ) -> Self {
-        CallError {
+        CallError(Box::new(Failure {
             status,
             code: Cow::Borrowed(code),
             kind,
@@ -205,7 +232,7 @@ impl CallError {
             verbatim: None,
             form: Form::Page,
             reply: None,
-        }
+        }))
     }
 
     /// Says that APISIX tells this as JSON under a key.
@@ -269,6 +296,7 @@ pub struct AttemptError {
 
 impl AttemptError {
     /// The connection could not be made.
+    #[cold]
     pub fn connect(outcome: &'static str, detail: impl Into<String>) -> Self {
         let status = if outcome == "connect_timeout" {
             StatusCode::GATEWAY_TIMEOUT
@@ -289,6 +317,7 @@ impl AttemptError {
     }
 
     /// The provider took too long.
+    #[cold]
     pub fn timeout(outcome: &'static str, waited: Duration) -> Self {
         AttemptError {
             outcome,
@@ -304,6 +333,7 @@ impl AttemptError {
     }
 
     /// The time for all attempts of the call is over.
+    #[cold]
     pub fn deadline(waited: Duration) -> Self {
         AttemptError {
             outcome: "deadline",
@@ -327,6 +357,7 @@ impl AttemptError {
     }
 
     /// The connection broke while the answer was expected or read.
+    #[cold]
     pub fn broken(outcome: &'static str, detail: impl Into<String>) -> Self {
         AttemptError {
             outcome,
@@ -342,6 +373,7 @@ impl AttemptError {
     }
 
     /// The provider answered something that is not its dialect.
+    #[cold]
     pub fn garbled(outcome: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
         AttemptError {
             outcome,

@@ -273,7 +273,14 @@ mod tests {
         let wrong = || refusal(StatusCode::UNAUTHORIZED, "invalid_api_key");
         assert_eq!([(); 4].map(|()| told(wrong())), [401, 401, 429, 429]);
         let last = counts.judged(wrong(), client);
-        let seconds: u64 = last.retry_after.unwrap().to_str().unwrap().parse().unwrap();
+        let seconds: u64 = last
+            .retry_after
+            .as_ref()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!((1..=60).contains(&seconds), "{seconds}");
     }
 

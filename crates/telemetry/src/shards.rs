@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
-/// Bytes of memory a shard keeps between rounds.
+/// Bytes of memory a shard keeps between rounds at least; at most four times as many while nothing is going on.
 const KEPT_CAPACITY: usize = 256 * 1024;
 
 /// All waiting records.
@@ -91,10 +91,14 @@ impl Shards {
     /// Moves the records of shard `index` into `batch`, whose own content is thrown away.
     pub(crate) fn take(&self, index: usize, batch: &mut Vec<u8>) {
         batch.clear();
-        // The shard goes on with the batch's memory; what one burst needed is not kept for ever.
-        batch.shrink_to(KEPT_CAPACITY);
         if let Some(shard) = self.shards.get(index) {
             let mut records = shard.lock();
+            // The shard goes on with the batch's memory. Under load it would only grow again; what one burst needed is not kept for
+            // ever.
+            let usual = records.bytes.len().max(KEPT_CAPACITY);
+            if batch.capacity() > 4 * usual {
+                batch.shrink_to(usual);
+            }
             std::mem::swap(&mut records.bytes, batch);
             records.count = 0;
         }

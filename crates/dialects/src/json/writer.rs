@@ -2,7 +2,7 @@
 
 use super::RawJson;
 use crate::canonical::Ext;
-use crate::scan::first_special;
+use crate::scan::plain_length;
 
 /// Writes one JSON document. The caller opens and closes objects and arrays; commas are placed here.
 ///
@@ -144,7 +144,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let (plain, behind) = rest.split_at(first_special(rest));
+        let (plain, behind) = rest.split_at(plain_length(rest, &mut 0));
         out.extend_from_slice(plain);
         let Some((&byte, behind)) = behind.split_first() else {
             break;

@@ -392,27 +392,33 @@ impl Nesting {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character.
+/// How many bytes stand before the first quote, backslash or control character; all, if there is none.
 ///
-/// Prompts are long strings, and this is where a scan spends its time: a long stretch is looked at in blocks, each without
-/// a branch, so that the compiler uses the machine's vectors. Then eight bytes at a time; in each test a borrow of the
-/// subtraction can only mark bytes above a byte that is rightly marked, so the lowest mark is exact.
+/// Prompts are long strings, and this is where a scan spends its time: in a long stretch the end is searched for with the
+/// machine's vectors, and what stands before it is looked at with them too. Short ones are looked at eight bytes at a time; in
+/// each test a borrow of the subtraction can only mark bytes above a byte that is rightly marked, so the lowest mark is exact.
 ///
 /// Adds the highest bits of what it looks at to `high_bits`, those of a few bytes behind the end perhaps included.
-fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
+pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
     let mut plain = 0;
     if text.len() >= LONG {
         // Most strings are short.
         if let Some(length) = special_in_words(text.get(..BLOCK).unwrap_or_default(), high_bits) {
             return length;
         }
-        let (blocks, _) = text.as_chunks::<BLOCK>();
-        let is_plain = |block: &&[u8; BLOCK]| {
-            let (has_special, high) = look_at(block);
-            *high_bits |= high;
-            !has_special
-        };
-        plain = blocks.iter().take_while(is_plain).count() * BLOCK;
+        for window in text.chunks(WINDOW) {
+            let end = memchr::memchr2(b'"', b'\\', window);
+            let before = window.get(..end.unwrap_or(window.len())).unwrap_or_default();
+            let (lowest, high) = extremes(before);
+            *high_bits |= u64::from(high);
+            if lowest < 0x20 {
+                break;
+            }
+            plain += before.len();
+            if end.is_some() {
+                return plain;
+            }
+        }
     }
     let rest = text.get(plain..).unwrap_or_default();
     if let Some(length) = special_in_words(rest, high_bits) {
@@ -429,6 +435,28 @@ fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
         length += 1;
     }
     plain + whole_words + length
+}
+
+/// The lowest of some bytes, and all of them put together.
+///
+/// Each lane has its own, which the compiler writes with vectors at every level of optimising.
+fn extremes(bytes: &[u8]) -> (u8, u8) {
+    let (mut lowest, mut high) = ([u8::MAX; LANES], [0; LANES]);
+    let (parts, rest) = bytes.as_chunks::<LANES>();
+    for part in parts {
+        for i in 0..LANES {
+            lowest[i] = lowest[i].min(part[i]);
+            high[i] |= part[i];
+        }
+    }
+    let all = lowest
+        .iter()
+        .zip(&high)
+        .fold((u8::MAX, 0), |(low, all), (lane, bits)| {
+            (low.min(*lane), all | bits)
+        });
+    rest.iter()
+        .fold(all, |(low, all), byte| (low.min(*byte), all | byte))
 }
 
 /// The place of the first special byte within whole words of eight bytes; `None` if there is none.
@@ -454,66 +482,17 @@ fn special_bytes(word: u64) -> u64 {
     (quote | backslash | control) & (ONES * 0x80)
 }
 
-/// Where the first quote, backslash or control character stands; the length if there is none.
-pub(crate) fn first_special(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    let rest = |at: usize| bytes.get(at..).unwrap_or_default();
-    while let Some(block) = rest(at).first_chunk::<BLOCK>()
-        && !look_at(block).0
-    {
-        at += BLOCK;
-    }
-    while let Some(word) = rest(at).first_chunk::<8>() {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-    at + rest(at).iter().position(is_special).unwrap_or(rest(at).len())
-}
-
-/// Whether a quote, backslash or control character stands in a block, and all its bytes put together.
-///
-/// Each lane keeps its lowest byte and whether it met one of the two; they are put together at the end only, as one number. This the
-/// compiler writes with vectors at every level of optimising, in a quarter of the time that a test of each lane takes.
-fn look_at(block: &[u8; BLOCK]) -> (bool, u64) {
-    let (mut lowest, mut special, mut high) = ([u8::MAX; LANES], [u8::MAX; LANES], [0; LANES]);
-    let (parts, _) = block.as_chunks::<LANES>();
-    for part in parts {
-        for i in 0..LANES {
-            let byte = part[i];
-            lowest[i] = lowest[i].min(byte);
-            // Zero for the one that is looked for.
-            special[i] = special[i].min(byte ^ b'"').min(byte ^ b'\\');
-            high[i] |= byte;
-        }
-    }
-    // Without its lower bits a control character is zero.
-    let control = u128::from_le_bytes(lowest) & u128::from_le_bytes([0xe0; LANES]);
-    let high = u128::from_le_bytes(high);
-    (
-        has_zero_byte(u128::from_le_bytes(special)) || has_zero_byte(control),
-        (high | high >> 64) as u64,
-    )
-}
-
-/// Whether one of the bytes is zero.
-fn has_zero_byte(word: u128) -> bool {
-    const ONES: u128 = u128::from_le_bytes([0x01; LANES]);
-    const HIGHS: u128 = u128::from_le_bytes([0x80; LANES]);
-    word.wrapping_sub(ONES) & !word & HIGHS != 0
-}
-
-/// Bytes that are looked at together.
+/// Bytes that are looked at before it is certain that a string is long.
 const BLOCK: usize = 128;
 
-/// Bytes of a vector that every machine has.
-const LANES: usize = 16;
-
-/// From which length on blocks are worth their while.
+/// From which length on it is worth its while to look.
 const LONG: usize = 2 * BLOCK;
+
+/// Bytes that are looked at twice, once for the end and once for all else: as many as the first of the processor's caches holds.
+const WINDOW: usize = 16 * 1024;
+
+/// Bytes that are looked at together.
+const LANES: usize = 64;
 
 /// Sets the highest bit of each byte that is zero.
 fn zero_bytes(word: u64) -> u64 {

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use edit::{Edit, Piece, edit};
 pub use grammar::Scanner;
-pub(crate) use grammar::first_special;
+pub(crate) use grammar::plain_length;
 pub use string::{NotText, decode as text};
 
 /// Deepest nesting of arrays and objects accepted, the top-level object included.

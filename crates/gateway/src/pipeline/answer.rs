@@ -185,11 +185,11 @@ pub async fn whole(
     call: &Common<'_>,
     candidate: &Candidate,
     encoded: &Encoded,
-    mut upstream: UpstreamAnswer,
+    upstream: &mut UpstreamAnswer,
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     let limit = max_response_bytes(candidate);
-    let body = collect(&mut upstream, candidate, limit)
+    let body = collect(upstream, candidate, limit)
         .await
         .map_err(|failure| worded(failure, limit))?;
     attempt.first_byte();
@@ -197,7 +197,7 @@ pub async fn whole(
         && let Some(noted) = passing::note(encoded.operation.dialect(), &body)
     {
         attempt.noted(noted);
-        return Ok(passed_on(call, &upstream, body, attempt));
+        return Ok(passed_on(call, upstream, body, attempt));
     }
     let garbled = |detail: String| AttemptError::garbled("garbled", StatusCode::OK, detail);
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -258,7 +258,7 @@ pub async fn whole(
                 .into()
         }
     };
-    Ok(passed_on(call, &upstream, body, attempt))
+    Ok(passed_on(call, upstream, body, attempt))
 }
 
 /// Whether a client gets a whole answer as it comes, and nobody wants to know more about it than what it used.
@@ -370,14 +370,11 @@ pub async fn stream(
     call: &Common<'_>,
     candidate: &Candidate,
     encoded: &Encoded,
-    mut upstream: UpstreamAnswer,
+    upstream: &mut UpstreamAnswer,
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     if !is_event_stream(&upstream.headers) {
-        let body = masked(
-            collect(&mut upstream, candidate, None).await?,
-            &candidate.instance,
-        );
+        let body = masked(collect(upstream, candidate, None).await?, &candidate.instance);
         let dialect = encoded.operation.dialect();
         return Err(if tells_error(&body) {
             error_inside_200(told_inside(dialect, &body))
@@ -405,13 +402,13 @@ pub async fn stream(
         Until::Content
     };
     let limit = max_response_bytes(candidate);
-    let begun = begin::begin(&mut upstream, &mut transform, candidate, attempt, until, limit)
+    let begun = begin::begin(upstream, &mut transform, candidate, attempt, until, limit)
         .await
         .map_err(|failure| worded(failure, limit))?;
     let mut headers = passed_headers(&upstream.headers);
     stream_headers(call.head.dialect, call.head.framing, &mut headers);
     let left = limit.map(|limit| limit.saturating_sub(begun.received));
-    let mut streaming = Streaming::new(begun, transform, upstream.body, candidate, attempt.started);
+    let mut streaming = Streaming::new(begun, transform, upstream.body.take(), candidate, attempt.started);
     if !call.record.manners.is_apisix()
         && !call.record.manners.is_demo()
         && let Some(sign) = early::sign_for(call.head.dialect, call.head.framing)

@@ -85,10 +85,10 @@ pub async fn run(
     for (model, public_name) in plan.models() {
         let mut picks = Picks::new(model, public_name, &plan.clues, asked.stream);
         if let Some(begun) = begun.take() {
-            picks.resume(begun);
+            picks.resume(*begun);
         }
         loop {
-            let Some(pick) = picks.next(record).await? else {
+            let Some(mut pick) = picks.next(record).await? else {
                 break;
             };
             if let (Some(reason), Some(first)) = (course.again, first)
@@ -104,7 +104,7 @@ pub async fn run(
                     let both = hedge::attempts(&call, pick, patience, &mut picks, &mut course);
                     Box::pin(both).await?
                 }
-                None => alone(&call, pick, &mut course).await,
+                None => alone(&call, &mut pick, &mut course).await,
             };
             if let Some(answer) = answer {
                 return Ok(answer);
@@ -137,10 +137,10 @@ fn may_go_on(call: &Common<'_>, first: &Model, reason: Reason) -> bool {
 }
 
 /// One attempt, and no other beside it.
-async fn alone(call: &Common<'_>, pick: Pick, course: &mut Course) -> Option<Answer> {
+async fn alone(call: &Common<'_>, pick: &mut Pick, course: &mut Course) -> Option<Answer> {
     let mut slot = Slot::new(call.record);
     let candidate = &pick.candidate;
-    match attempt(call, candidate, slot.begin(candidate, pick.account)).await {
+    match attempt(call, candidate, slot.begin(candidate, pick.account.take())).await {
         Ok(answer) => Some(answer),
         Err(failure) => {
             course.failed(failure, candidate, slot.end());
@@ -255,10 +255,13 @@ async fn answered(
     };
     attempt.losses = encoded.losses.clone();
     attempt.dialect = Some(encoded.operation.dialect());
-    let upstream = send(call, candidate, &encoded, attempt).await?;
+    let mut upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
-        let upstream = not_diverted(upstream, candidate, &encoded, attempt.started).await?;
-        return passed::pass(call, protocol, candidate, &encoded, upstream, attempt).await;
+        if may_be_diverted(&upstream, candidate) {
+            // Boxed: calls that are answered shall not pay for its size.
+            upstream = Box::pin(not_diverted(upstream, candidate, &encoded, attempt.started)).await?;
+        }
+        return passed::pass(call, protocol, candidate, &encoded, &mut upstream, attempt).await;
     }
     if upstream.status != StatusCode::OK {
         return Err(refused(upstream, candidate, &encoded, attempt.started).await);
@@ -271,9 +274,9 @@ async fn answered(
         .await;
     }
     if call.asked.stream && matches!(encoded.operation, Operation::Chat(_)) {
-        answer::stream(call, candidate, &encoded, upstream, attempt).await
+        answer::stream(call, candidate, &encoded, &mut upstream, attempt).await
     } else {
-        answer::whole(call, candidate, &encoded, upstream, attempt).await
+        answer::whole(call, candidate, &encoded, &mut upstream, attempt).await
     }
 }
 
@@ -288,7 +291,16 @@ async fn refused(
     Box::pin(answer::refused(upstream, dialect, candidate, started)).await
 }
 
-/// An answer that is passed on as it is, unless the pool's rules make it a failure of the attempt.
+/// Whether the pool's rules may make an answer that is passed on a failure of the attempt.
+fn may_be_diverted(upstream: &UpstreamAnswer, candidate: &Candidate) -> bool {
+    let retry = &candidate.model.pool.rules.retry;
+    let is_looked_into = upstream.status.is_client_error()
+        && retry.looks_into_refusals()
+        && !answer::is_coded(&upstream.headers);
+    retry.diverts(upstream.status.as_u16()) || is_looked_into
+}
+
+/// Such an answer, unless the rules do.
 async fn not_diverted(
     upstream: UpstreamAnswer,
     candidate: &Candidate,
@@ -298,15 +310,11 @@ async fn not_diverted(
     let retry = &candidate.model.pool.rules.retry;
     let status = upstream.status;
     let diverted = retry.diverts(status.as_u16());
-    let is_looked_into =
-        status.is_client_error() && retry.looks_into_refusals() && !answer::is_coded(&upstream.headers);
-    if !diverted && !is_looked_into {
-        return Ok(upstream);
-    }
     let (headers, sent) = (upstream.headers.clone(), upstream.sent);
     let mut failure = refused(upstream, candidate, encoded, started).await;
+    let kind = failure.error.kind;
     match &mut failure.error.verbatim {
-        Some(verbatim) if !diverted && !retry.diverts_kind(failure.error.kind) => Ok(UpstreamAnswer {
+        Some(verbatim) if !diverted && !retry.diverts_kind(kind) => Ok(UpstreamAnswer {
             status,
             headers,
             body: UpstreamBody::Read(Some(std::mem::take(&mut verbatim.body))),

@@ -86,7 +86,7 @@ pub async fn read(
 }
 
 async fn read_within(
-    body: Arriving,
+    mut body: Arriving,
     limit: u64,
     patience: Duration,
     overload: &Arc<Overload>,
@@ -94,6 +94,12 @@ async fn read_within(
     let announced = body.size_hint().lower();
     if announced > limit {
         return Err(too_large_by(announced, limit));
+    }
+    // What came with the head is used as it is.
+    if announced <= UNCOUNTED as u64
+        && let Some(whole) = body.take_whole()
+    {
+        return Ok(whole);
     }
     match tokio::time::timeout(patience, collect(body, limit, announced, overload)).await {
         Ok(read) => read,
@@ -112,7 +118,6 @@ async fn collect(
     if announced > UNCOUNTED as u64 {
         held.insert(Held::new(overload)).grow(announced)?;
     }
-    // What came with the head is used as it is.
     let bytes = match body.take_whole() {
         Some(whole) => whole,
         None => {

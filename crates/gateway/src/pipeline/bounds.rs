@@ -104,7 +104,10 @@ mod tests {
                 request = request.header(format!("x-{number}"), "v".repeat(*length));
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            bounds.check(&parts).err().map(|error| error.code.into_owned())
+            bounds
+                .check(&parts)
+                .err()
+                .map(|error| error.code.clone().into_owned())
         };
         assert_eq!(code(19, &[1]), None);
         assert_eq!(code(20, &[1]), None);

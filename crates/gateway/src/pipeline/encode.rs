@@ -79,22 +79,25 @@ pub struct Target {
     pub headers: HeaderMap,
 }
 
-/// The client's request in canonical form, decoded at most once per call.
+/// The client's request in canonical form, decoded at most once per call. Boxed: calls that are passed on as they are shall not pay
+/// for its size.
 #[derive(Default)]
-pub struct Decoded(OnceCell<Result<Request, DecodeError>>);
+pub struct Decoded(OnceCell<Box<Result<Request, DecodeError>>>);
 
 impl Decoded {
     fn get(&self, dialect: Dialect, asked: &Asked) -> Result<&Request, CallError> {
         let decoded = self.0.get_or_init(|| {
-            let mut request = codec::decode_request(dialect, asked.text())?;
-            if matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse) {
+            let mut decoded = codec::decode_request(dialect, asked.text());
+            if let Ok(request) = &mut decoded
+                && matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse)
+            {
                 // The address says these.
                 request.model.clone_from(&asked.model);
                 request.stream = Some(asked.stream);
             }
-            Ok(request)
+            Box::new(decoded)
         });
-        decoded.as_ref().map_err(invalid)
+        decoded.as_ref().as_ref().map_err(invalid)
     }
 }
 

@@ -95,19 +95,17 @@ pub async fn encode(
     if let (Some(_), Some(explanation)) = (&conf.auth.gcp, record.explains()) {
         explanation.note("a token of Google's is added when the request is sent");
     } else if let Some(gcp) = &conf.auth.gcp {
-        let token = ai
-            .tokens
-            .token(
-                &candidate.instance.name,
-                gcp,
-                ai.gcp_account.as_ref(),
-                Moment::now(),
-                |request| exchange(call.pools, request, candidate),
-            )
-            .await
-            .map_err(|error| {
-                refused(CallError::gateway("token_unavailable", error.to_string()).told_as(Key::ErrorMsg))
-            })?;
+        let token = ai.tokens.token(
+            &candidate.instance.name,
+            gcp,
+            ai.gcp_account.as_ref(),
+            Moment::now(),
+            |request| exchange(call.pools, request, candidate),
+        );
+        // Boxed: few calls pay for its size.
+        let token = Box::pin(token).await.map_err(|error| {
+            refused(CallError::gateway("token_unavailable", error.to_string()).told_as(Key::ErrorMsg))
+        })?;
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
             refused(CallError::gateway(
                 "token_unavailable",

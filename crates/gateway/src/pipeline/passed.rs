@@ -31,7 +31,7 @@ pub async fn pass(
     protocol: Protocol,
     candidate: &Candidate,
     encoded: &Encoded,
-    mut upstream: UpstreamAnswer,
+    upstream: &mut UpstreamAnswer,
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
     attempt.passed_as = Some(protocol);
@@ -53,7 +53,7 @@ pub async fn pass(
     let unread = strict || answer::is_coded(&upstream.headers);
     match framing {
         Framing::Json => {
-            let body = answer::collect(&mut upstream, candidate, limit)
+            let body = answer::collect(upstream, candidate, limit)
                 .await
                 .map_err(|failure| worded(failure, limit))?;
             attempt.first_byte();
@@ -87,7 +87,7 @@ pub async fn pass(
             let mut begun = Begun::default();
             if !unread {
                 begun = begin(
-                    &mut upstream,
+                    upstream,
                     &mut transform,
                     candidate,
                     attempt,
@@ -99,7 +99,8 @@ pub async fn pass(
             }
             let status = upstream.status;
             let left = limit.map(|limit| limit.saturating_sub(begun.received));
-            let mut streaming = Streaming::new(begun, transform, upstream.body, candidate, attempt.started);
+            let mut streaming =
+                Streaming::new(begun, transform, upstream.body.take(), candidate, attempt.started);
             streaming.limit(left);
             Ok(Answer {
                 status,

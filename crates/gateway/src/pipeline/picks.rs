@@ -86,7 +86,7 @@ impl<'a> Picks<'a> {
     }
 
     /// Goes on where picks have begun.
-    pub fn resume(&mut self, begun: Box<Begun>) {
+    pub fn resume(&mut self, begun: Begun) {
         self.tried = begun.tried;
         self.first = begun.first;
         self.passed_over = begun.passed_over;

@@ -139,7 +139,8 @@ pub struct Record {
     estimated_input: u64,
     /// The attempts so far; the last one is the one that answers, or was the last to fail. Attempts share the record while
     /// they are under way, and put themselves here when they are over.
-    attempts: RefCell<Vec<Attempt>>,
+    #[expect(clippy::vec_box, reason = "they were made in their boxes, and are large")]
+    attempts: RefCell<Vec<Box<Attempt>>>,
     /// Status told to the client; 499 until then.
     pub status: u16,
     bytes_sent: u64,
@@ -150,7 +151,8 @@ pub struct Record {
 
 impl Record {
     /// The record of a call whose head has just been read.
-    pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts) -> Self {
+    /// In a box: it goes through many hands.
+    pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts) -> Box<Self> {
         let at_once = peer.activity.call_begins();
         let traffic = worker.telemetry.traffic();
         traffic.call_begins();
@@ -167,7 +169,7 @@ impl Record {
         // Before anything of ours is among the headers: a client must not be able to take that away.
         proxy::remove_named_by_connection(&mut request.headers);
         let trace = worker.telemetry.trace(&request.headers).map(Box::new);
-        let mut record = Record {
+        let mut record = Box::new(Record {
             worker: worker.clone(),
             peer,
             client,
@@ -210,7 +212,7 @@ impl Record {
             bytes_sent: 0,
             error_code: None,
             complete: false,
-        };
+        });
         for logger in &worker.telemetry.loggers().all_calls {
             record.log_to(None, logger.clone());
         }
@@ -398,7 +400,7 @@ impl Record {
 
     /// Keeps an attempt, as the last one. There is room for no more than there are: most calls have one, and a stream may last
     /// for minutes.
-    fn keep_attempt(&self, attempt: Attempt) {
+    fn keep_attempt(&self, attempt: Box<Attempt>) {
         let mut attempts = self.attempts.borrow_mut();
         attempts.reserve_exact(1);
         attempts.push(attempt);

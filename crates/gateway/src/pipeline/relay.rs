@@ -251,7 +251,7 @@ impl Streaming {
         debug_assert_eq!(error.fault, Fault::Upstream);
         let told = self.transform.fail(&error);
         self.push(told);
-        record.failed_midway(failure.outcome, error.code, error.detail.as_deref());
+        record.failed_midway(failure.outcome, error.code.clone(), error.detail.as_deref());
     }
 
     /// Whether the client has been given a complete answer.

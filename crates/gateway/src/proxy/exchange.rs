@@ -263,8 +263,8 @@ pub async fn exchange(
                 .pools
                 .open(&endpoint, among, upstream.keep, limits.connect)
                 .await
-                .map_err(|error| {
-                    let detail = error.error.detail.unwrap_or_default();
+                .map_err(|mut error| {
+                    let detail = error.error.detail.take().unwrap_or_default();
                     Failure::unreachable(error.outcome == "connect_timeout", detail)
                 })?,
         };

@@ -45,7 +45,11 @@ async fn expanded_as(
 
 async fn refused(responses: &Responses, owner: &str, request: &Value) -> (u16, String, Option<String>) {
     let error = expanded(responses, owner, request).await.unwrap_err();
-    (error.status.as_u16(), error.code.into_owned(), error.param)
+    (
+        error.status.as_u16(),
+        error.code.clone().into_owned(),
+        error.param.clone(),
+    )
 }
 
 fn response(id: &str, text: &str) -> Value {

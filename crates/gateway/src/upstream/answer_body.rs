@@ -21,6 +21,11 @@ pub enum UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// Takes what is left of it; nothing is left here.
+    pub fn take(&mut self) -> UpstreamBody {
+        std::mem::replace(self, UpstreamBody::Read(None))
+    }
+
     /// The next bytes; `None` at the end.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
         match self {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::overview::BOUNDS_MS;
 use super::rollup::Sums;
 use super::row::{Row, Value, cut};
+use super::rows::Rows;
 use super::schema::{Column, KEY_TEXT, Measure, OTHER};
 
 /// How long is counted on for somebody who does not look any more.
@@ -70,14 +71,14 @@ impl Lately {
     }
 
     /// Counts calls if somebody watches.
-    pub(super) fn add(&self, rows: &[Row<'_>]) {
+    pub(super) fn add(&self, rows: Rows<'_>) {
         let mut state = self.state();
         if state.until.is_none_or(|until| Instant::now() >= until) {
             *state = State::default();
             return;
         }
         for row in rows.iter().filter(|row| !row.text_of(Column::Team).is_empty()) {
-            state.add(row);
+            state.add(&row);
         }
     }
 
@@ -133,6 +134,7 @@ fn count(counts: &mut [u64], ms: i64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::encoded;
     use super::*;
 
     fn row<'a>(team: &'a str, model: &'a str) -> Row<'a> {
@@ -148,9 +150,10 @@ mod tests {
     #[test]
     fn calls_are_counted_for_their_team_while_somebody_looks() {
         let lately = Lately::default();
-        lately.add(&[row("search", "m")]);
+        let add = |rows: &[Row<'_>]| lately.add(Rows::first(&encoded(rows), usize::MAX));
+        add(&[row("search", "m")]);
         assert_eq!(lately.look(|_| true), [], "nobody had looked");
-        lately.add(&[
+        add(&[
             row("search", "m"),
             row("search", "m"),
             row("ads", "m"),

@@ -24,6 +24,7 @@ mod report;
 mod reprice;
 mod rollup;
 mod row;
+mod rows;
 mod schema;
 mod span;
 mod sqlite;

@@ -81,6 +81,7 @@ mod tests {
     use super::super::query::{Group, Usage};
     use super::super::report::Report;
     use super::super::row::Row;
+    use super::super::rows::{Rows, encoded};
     use super::super::sqlite::Sqlite;
     use super::super::store::{Due, Store};
     use super::super::{Place, Reader};
@@ -109,10 +110,9 @@ mod tests {
         fn write(&mut self, numbers: impl Iterator<Item = i64>) {
             let ids: Vec<(i64, String)> = numbers.map(|number| (number, format!("call-{number}"))).collect();
             let rows: Vec<Row<'_>> = ids.iter().map(|(number, id)| row(*number, id)).collect();
-            assert_eq!(
-                self.store.write(&rows).unwrap(),
-                u64::try_from(rows.len()).unwrap()
-            );
+            let bytes = encoded(&rows);
+            let rows = Rows::first(&bytes, usize::MAX);
+            assert_eq!(self.store.write(rows).unwrap(), u64::try_from(ids.len()).unwrap());
         }
 
         fn add_up(&mut self, until_ms: i64, most: u32) -> bool {

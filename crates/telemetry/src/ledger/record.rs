@@ -10,6 +10,13 @@ use crate::format::outcome;
 use crate::record::{Attempt, CallRecord, Charge, TokenUsage};
 use crate::telemetry::CallSink;
 
+/// The name of a member of an object of JSON, as it stands behind another member.
+macro_rules! member {
+    ($name:expr) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 impl CallSink for Ledger {
     fn call(&self, call: &CallRecord<'_>) {
         let (mut attempts, mut charges) = (ATTEMPTS.take(), CHARGES.take());
@@ -17,7 +24,9 @@ impl CallSink for Ledger {
         charges.clear();
         attempts_json(call.attempts, &mut attempts);
         charges_json(call.charges, &mut charges);
-        self.append(&row(call, &attempts, &charges));
+        let mut row = Row::default();
+        fill(&mut row, call, &attempts, &charges);
+        self.append(&row);
         if attempts.capacity() <= super::MAX_KEPT {
             ATTEMPTS.set(attempts);
         }
@@ -36,10 +45,10 @@ thread_local! {
     static CHARGES: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-fn row<'a>(call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) -> Row<'a> {
-    let mut row = Row::default();
+/// Puts a call into an empty row, which is too large to be handed back.
+fn fill<'a>(row: &mut Row<'a>, call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) {
     row.text(Column::RequestId, call.request_id);
-    row.number(Column::Time, crate::format::since_epoch(call.time).as_millis());
+    row.time(Column::Time, crate::format::since_epoch(call.time));
     row.optional(Column::Operation, call.operation);
     row.text(Column::RequestType, call.request_type.as_str());
     row.optional(Column::Consumer, call.consumer);
@@ -59,7 +68,7 @@ fn row<'a>(call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) -> Row<'a
     );
     row.optional(Column::Provider, call.provider);
     row.optional(Column::Instance, call.instance);
-    add_tokens(&mut row, call.attempts);
+    add_tokens(row, call.attempts);
     let told = |attempt: &&Attempt<'a>| !attempt.usage_object.is_empty();
     row.optional(
         Column::Usage,
@@ -78,9 +87,9 @@ fn row<'a>(call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) -> Row<'a
         row.number(Column::CostMicroUsd, cost);
     }
     row.text(Column::CostState, call.cost.state());
-    row.number(Column::Latency, call.request_time.as_millis());
+    row.time(Column::Latency, call.request_time);
     if let Some(time) = call.time_to_first_token {
-        row.number(Column::TimeToFirstToken, time.as_millis());
+        row.time(Column::TimeToFirstToken, time);
     }
     row.number(Column::Status, call.status);
     row.optional(Column::ErrorCode, call.error_code);
@@ -89,36 +98,48 @@ fn row<'a>(call: &CallRecord<'a>, attempts: &'a str, charges: &'a str) -> Row<'a
     row.optional(Column::Losses, (!call.losses.is_empty()).then_some(call.losses));
     row.number(Column::RequestBytes, call.request_bytes);
     row.number(Column::ResponseBytes, call.body_bytes_sent);
-    row
 }
 
 /// Adds up what all attempts used: one that failed or was left may be billed too.
 fn add_tokens(row: &mut Row<'_>, attempts: &[Attempt<'_>]) {
-    let told = || attempts.iter().filter_map(|attempt| attempt.usage);
-    let mut add = |column, part: fn(&TokenUsage) -> u64| {
-        row.number(
-            column,
-            told().map(|usage| part(&usage)).fold(0, u64::saturating_add),
-        );
-    };
-    add(Column::InputTokens, |usage| usage.prompt);
-    add(Column::CachedTokens, |usage| usage.cached);
-    add(Column::CacheWrite5m, |usage| {
-        usage.cache_write.saturating_sub(usage.cache_write_1h)
-    });
-    add(Column::CacheWrite1h, |usage| usage.cache_write_1h);
-    add(Column::AudioInput, |usage| usage.audio_input);
-    add(Column::ImageInput, |usage| usage.image_input);
-    add(Column::VideoInput, |usage| usage.video_input);
-    add(Column::ToolInput, |usage| usage.tool_input);
-    add(Column::OutputTokens, |usage| usage.completion);
-    add(Column::ReasoningTokens, |usage| usage.reasoning);
-    add(Column::AudioOutput, |usage| usage.audio_output);
-    add(Column::ImageOutput, |usage| usage.image_output);
-    if told().next().is_some() {
-        let is_estimated = told().any(|usage| usage.estimated);
-        row.number(Column::UsageEstimated, i64::from(is_estimated));
+    let mut told = attempts.iter().filter_map(|attempt| attempt.usage.as_ref());
+    // The columns hold 0 already.
+    let Some(first) = told.next() else { return };
+    let (mut sums, mut is_estimated) = (counted(first), first.estimated);
+    for usage in told {
+        for ((_, sum), (_, number)) in sums.iter_mut().zip(counted(usage)) {
+            *sum = sum.saturating_add(number);
+        }
+        is_estimated |= usage.estimated;
     }
+    for (column, sum) in sums {
+        // Most kinds of tokens are in few calls.
+        if sum > 0 {
+            row.number(column, sum);
+        }
+    }
+    row.number(Column::UsageEstimated, i64::from(is_estimated));
+}
+
+/// What is counted of an attempt's tokens, and where.
+fn counted(usage: &TokenUsage) -> [(Column, u64); 12] {
+    [
+        (Column::InputTokens, usage.prompt),
+        (Column::CachedTokens, usage.cached),
+        (
+            Column::CacheWrite5m,
+            usage.cache_write.saturating_sub(usage.cache_write_1h),
+        ),
+        (Column::CacheWrite1h, usage.cache_write_1h),
+        (Column::AudioInput, usage.audio_input),
+        (Column::ImageInput, usage.image_input),
+        (Column::VideoInput, usage.video_input),
+        (Column::ToolInput, usage.tool_input),
+        (Column::OutputTokens, usage.completion),
+        (Column::ReasoningTokens, usage.reasoning),
+        (Column::AudioOutput, usage.audio_output),
+        (Column::ImageOutput, usage.image_output),
+    ]
 }
 
 /// Writes the attempts of a call as JSON. Numbers that are 0, and texts that there are none of, are left out.
@@ -128,27 +149,27 @@ fn attempts_json(attempts: &[Attempt<'_>], out: &mut String) {
     out.push('[');
     for (i, attempt) in attempts.iter().enumerate() {
         out.push_str(if i == 0 { "{" } else { ",{" });
-        text(out, "instance", Some(attempt.instance));
-        text(out, "provider", attempt.provider);
-        text(out, "model", attempt.model);
-        text(out, "answered", attempt.response_model);
-        text(out, "outcome", Some(attempt.outcome));
+        text(out, member!("instance"), Some(attempt.instance));
+        text(out, member!("provider"), attempt.provider);
+        text(out, member!("model"), attempt.model);
+        text(out, member!("answered"), attempt.response_model);
+        text(out, member!("outcome"), Some(attempt.outcome));
         if let Some(status) = attempt.status {
-            number(out, "status", u64::from(status));
+            number(out, member!("status"), u64::from(status));
         }
-        number(out, "started_ms", millis(attempt.started));
-        number(out, "ms", millis(attempt.duration));
-        text(out, "tier", attempt.service_tier);
+        number(out, member!("started_ms"), millis(attempt.started));
+        number(out, member!("ms"), millis(attempt.duration));
+        text(out, member!("tier"), attempt.service_tier);
         if let Some(usage) = attempt.usage {
-            name(out, "usage");
+            name(out, member!("usage"));
             out.push('{');
             Tokens::from(usage).write(out);
             out.push('}');
         }
         if let Some(cost) = attempt.cost.micro_usd() {
-            number(out, "cost_micro_usd", cost);
+            number(out, member!("cost_micro_usd"), cost);
         }
-        text(out, "cost_state", Some(attempt.cost.state()));
+        text(out, member!("cost_state"), Some(attempt.cost.state()));
         out.push('}');
     }
     out.push(']');
@@ -158,9 +179,9 @@ fn attempts_json(attempts: &[Attempt<'_>], out: &mut String) {
 fn charges_json(charges: &[Charge<'_>], out: &mut String) {
     for (i, charge) in charges.iter().enumerate() {
         out.push_str(if i == 0 { "[{" } else { ",{" });
-        text(out, "budget", Some(charge.budget));
-        number(out, "start", charge.start);
-        number(out, "amount", charge.amount);
+        text(out, member!("budget"), Some(charge.budget));
+        number(out, member!("start"), charge.start);
+        number(out, member!("amount"), charge.amount);
         out.push('}');
     }
     if !charges.is_empty() {
@@ -168,21 +189,22 @@ fn charges_json(charges: &[Charge<'_>], out: &mut String) {
     }
 }
 
-fn name(out: &mut String, name: &str) {
-    if !out.ends_with('{') {
-        out.push(',');
-    }
-    out.push('"');
-    out.push_str(name);
-    out.push_str("\":");
+/// Writes a [`member`]'s name, of the first one without the comma.
+fn name(out: &mut String, name: &'static str) {
+    out.push_str(match out.ends_with('{') {
+        true => name.get(1..).unwrap_or_default(),
+        false => name,
+    });
 }
 
-fn number(out: &mut String, of: &str, number: u64) {
+// Not inline: it is called for every number of an attempt.
+#[inline(never)]
+fn number(out: &mut String, of: &'static str, number: u64) {
     name(out, of);
     out.push_str(itoa::Buffer::new().format(number));
 }
 
-fn text(out: &mut String, of: &str, text: Option<&str>) {
+fn text(out: &mut String, of: &'static str, text: Option<&str>) {
     let Some(text) = text else {
         return;
     };
@@ -214,11 +236,13 @@ macro_rules! tokens {
         impl Tokens {
             /// Writes those that are not 0.
             fn write(self, out: &mut String) {
-                $(if self.$short != 0 {
-                    number(out, stringify!($short), self.$short);
-                })*
+                for (name, tokens) in [$((member!(stringify!($short)), self.$short),)*] {
+                    if tokens != 0 {
+                        number(out, name, tokens);
+                    }
+                }
                 if self.estimated {
-                    name(out, "estimated");
+                    name(out, member!("estimated"));
                     out.push_str("true");
                 }
             }
@@ -263,6 +287,12 @@ mod tests {
     use crate::fixture;
     use crate::prices::{Cost, PriceState, Usd};
 
+    fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
+        let mut row = Row::default();
+        fill(&mut row, call, attempts, "");
+        row
+    }
+
     fn attempts(call: &CallRecord<'_>) -> String {
         let mut out = String::new();
         attempts_json(call.attempts, &mut out);
@@ -273,7 +303,7 @@ mod tests {
     fn a_call_is_kept_with_who_what_how_much_and_how_long() {
         let call = fixture::call();
         let text = attempts(&call);
-        let row = row(&call, &text, "");
+        let row = row(&call, &text);
         let texts = [
             (Column::RequestId, "5c5e0b95f8d303cb81e4dc456a4b12d9"),
             (Column::Operation, "chat"),
@@ -336,7 +366,7 @@ mod tests {
             ..fixture::call()
         };
         let text = attempts(&call);
-        let row = row(&call, &text, "");
+        let row = row(&call, &text);
         assert_eq!(row.number_of(Column::InputTokens), 113);
         assert_eq!(row.number_of(Column::OutputTokens), 46);
         assert_eq!(row.number_of(Column::CacheWrite5m), 20);
@@ -390,7 +420,7 @@ mod tests {
             cost: Cost::default(),
             ..fixture::call()
         };
-        let row = row(&call, "[]", "");
+        let row = row(&call, "[]");
         assert_eq!(row.text_of(Column::Outcome), "refused");
         assert_eq!(row.text_of(Column::ErrorCode), "unauthorized");
         assert_eq!(row.text_of(Column::CostState), "nothing");

@@ -1,5 +1,7 @@
 //! One call as it waits for the writer: bytes in a buffer, made on the thread that served the call.
 
+use std::time::Duration;
+
 use super::schema::{COLUMNS, Column, KEY_COLUMNS, KEY_TEXT, Kind};
 
 /// Bytes of a text at most, so that no client can fill the store with one call; longer ones are cut.
@@ -35,25 +37,35 @@ pub struct Row<'a> {
 impl Default for Row<'_> {
     /// A row with a 0 in each column that must hold a number.
     fn default() -> Self {
-        let mut values = [Value::Null; COLUMNS];
-        for (value, column) in values.iter_mut().zip(Column::ALL) {
-            *value = match column.kind() {
-                Kind::Id => Value::Text(""),
-                Kind::Count => Value::Number(0),
-                Kind::Text | Kind::Json | Kind::Number => Value::Null,
-            };
-        }
-        Row { values }
+        Row { values: DEFAULTS }
     }
 }
 
+/// What stands in the columns of a row that nothing was put into.
+const DEFAULTS: [Value<'static>; COLUMNS] = {
+    let mut values = [Value::Null; COLUMNS];
+    let mut place = 0;
+    while place < COLUMNS {
+        values[place] = match Column::ALL[place].kind() {
+            Kind::Id => Value::Text(""),
+            Kind::Count => Value::Number(0),
+            Kind::Text | Kind::Json | Kind::Number => Value::Null,
+        };
+        place += 1;
+    }
+    values
+};
+
 impl<'a> Row<'a> {
     /// Puts a text into a column.
+    // Not inline, as the others: a row has dozens of columns, and what stands in the code once stays in the processor's caches.
+    #[inline(never)]
     pub fn text(&mut self, column: Column, text: &'a str) {
         self.set(column, Value::Text(text));
     }
 
     /// Puts a text into a column, if there is one.
+    #[inline(never)]
     pub fn optional(&mut self, column: Column, text: Option<&'a str>) {
         if let Some(text) = text {
             self.text(column, text);
@@ -62,8 +74,18 @@ impl<'a> Row<'a> {
 
     /// Puts a number into a column.
     pub fn number(&mut self, column: Column, number: impl TryInto<i64>) {
-        let number = number.try_into().unwrap_or(MAX_NUMBER);
+        self.limited(column, number.try_into().unwrap_or(MAX_NUMBER));
+    }
+
+    #[inline(never)]
+    fn limited(&mut self, column: Column, number: i64) {
         self.set(column, Value::Number(number.clamp(0, MAX_NUMBER)));
+    }
+
+    /// Puts a time into a column, in whole milliseconds.
+    #[inline(never)]
+    pub fn time(&mut self, column: Column, time: Duration) {
+        self.number(column, time.as_millis());
     }
 
     /// Empties a column.
@@ -113,7 +135,7 @@ impl<'a> Row<'a> {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
         let mut entries = [[0; ENTRY]; COLUMNS];
-        for ((value, column), entry) in self.values.iter().zip(Column::ALL).zip(&mut entries) {
+        for ((value, bounds), entry) in self.values.iter().zip(&BOUNDS).zip(&mut entries) {
             let [tag, number @ ..] = entry;
             match value {
                 Value::Null => {}
@@ -122,7 +144,7 @@ impl<'a> Row<'a> {
                     *number = value.to_le_bytes();
                 }
                 Value::Text(text) => {
-                    if let Some(length) = append_text(text, *column, out) {
+                    if let Some(length) = append_text(text, bounds, out) {
                         *tag = TEXT;
                         *number = (length as u64).to_le_bytes();
                     }
@@ -136,6 +158,12 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What stands behind the first row of a buffer; `None` at its end.
+    pub(super) fn skip(bytes: &[u8]) -> Option<&[u8]> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        rest.get(usize::try_from(u32::from_le_bytes(*length)).ok()?..)
+    }
+
     /// Takes the first row off the front of a buffer; `None` at its end.
     pub(super) fn decode(bytes: &mut &'a [u8]) -> Option<Row<'a>> {
         let (length, rest) = bytes.split_first_chunk()?;
@@ -145,7 +173,10 @@ impl<'a> Row<'a> {
         // All at once: many short texts take several times as long.
         let mut texts = str::from_utf8(texts).ok()?;
         let (entries, _) = entries.as_chunks::<ENTRY>();
-        let mut row = Row::default();
+        // Each of them is set.
+        let mut row = Row {
+            values: [Value::Null; COLUMNS],
+        };
         for (value, [tag, number @ ..]) in row.values.iter_mut().zip(entries) {
             *value = match *tag {
                 NULL => Value::Null,
@@ -212,18 +243,47 @@ impl Column {
     }
 }
 
+/// What a column takes of a text.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Bytes at most.
+    limit: usize,
+    /// Whether the beginning of a longer one is of use.
+    may_be_cut: bool,
+    may_hold_nul: bool,
+}
+
+/// The bounds of each column.
+const BOUNDS: [Bounds; COLUMNS] = {
+    let mut bounds = [Bounds {
+        limit: 0,
+        may_be_cut: true,
+        may_hold_nul: true,
+    }; COLUMNS];
+    let mut place = 0;
+    while place < COLUMNS {
+        let column = Column::ALL[place];
+        bounds[place] = Bounds {
+            limit: column.limit(),
+            may_be_cut: !matches!(column.kind(), Kind::Json),
+            may_hold_nul: column.may_hold_nul(),
+        };
+        place += 1;
+    }
+    bounds
+};
+
 /// Appends a text as far as its column takes it, and gives its length; `None` if it takes nothing of it.
-fn append_text(text: &str, column: Column, out: &mut Vec<u8>) -> Option<usize> {
-    let limit = column.limit();
-    if column.kind() == Kind::Json && text.len() > limit {
+fn append_text(text: &str, bounds: &Bounds, out: &mut Vec<u8>) -> Option<usize> {
+    if !bounds.may_be_cut && text.len() > bounds.limit {
         return None;
     }
-    let text = cut(text, limit);
+    let text = cut(text, bounds.limit);
     let start = out.len();
     out.extend_from_slice(text.as_bytes());
     // PostgreSQL's texts cannot hold a NUL, and one such text would keep all others waiting.
     let written = out.get_mut(start..).unwrap_or_default();
-    if column.may_hold_nul() && written.contains(&0) {
+    if bounds.may_hold_nul && written.contains(&0) {
         written
             .iter_mut()
             .filter(|byte| **byte == 0)

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params_from_iter,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Statement, Transaction, TransactionBehavior,
+    params_from_iter,
 };
 
 use super::error::{LedgerError, WriteError};
 use super::pending;
 use super::rollup::{Hourly, Key, Spent, Sums, Tally, Used, by_day, together};
 use super::row::{Row, Value};
+use super::rows::Rows;
 use super::schema::{
     CALLS, COLUMNS, Column, DAYS, DEFERRED, Dialect, HOURS, KEY_COLUMNS, KEYS, Kind, LEDGER, MAX_KEYS,
     MEASURES, SPEND, SUMMED, USED, VERSION, add_to, column_names, joined, key_names, measure_names, summed,
@@ -62,7 +64,7 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError> {
+    fn write(&mut self, rows: Rows<'_>) -> Result<u64, WriteError> {
         let Sqlite {
             path,
             connection,
@@ -316,23 +318,27 @@ fn places(count: usize) -> String {
     joined((1..=count).map(|number| format!("?{number}")))
 }
 
-fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::Result<u64> {
+fn write(connection: &mut Connection, sql: &Sql, rows: Rows<'_>) -> rusqlite::Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mark = mark(&transaction)?;
     let mut new = 0;
     let mut late = Tally::default();
     {
         let mut insert = transaction.prepare_cached(&sql.insert_call)?;
+        let mut before = None;
         for (number, row) in rows.iter().enumerate() {
             give_way(number);
             let is_late = row.number_of(Column::Time) < mark;
             let deferred = if is_late { Value::Null } else { Value::Number(1) };
-            if insert.execute(params_from_iter(row.values().iter().chain([&deferred])))? == 1 {
+            bind(&mut insert, &row, before.as_ref())?;
+            insert.raw_bind_parameter(COLUMNS + 1, deferred)?;
+            if insert.raw_execute()? == 1 {
                 new += 1;
                 if is_late {
-                    late.add(row);
+                    late.add(&row);
                 }
             }
+            before = Some(row);
         }
     }
     let (hourly, spent, used) = late.done();
@@ -341,6 +347,17 @@ fn write(connection: &mut Connection, sql: &Sql, rows: &[Row<'_>]) -> rusqlite::
     note_used(&transaction, &used)?;
     transaction.commit()?;
     Ok(new)
+}
+
+/// Binds what differs from the row that was written before: a statement keeps what is bound to it, and calls that follow each
+/// other have most in common.
+fn bind(insert: &mut Statement<'_>, row: &Row<'_>, before: Option<&Row<'_>>) -> rusqlite::Result<()> {
+    for (place, value) in row.values().iter().enumerate() {
+        if before.and_then(|before| before.values().get(place)) != Some(value) {
+            insert.raw_bind_parameter(place + 1, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds up some of the pending calls that are due.
@@ -578,6 +595,7 @@ impl rusqlite::ToSql for Value<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::encoded;
     use super::*;
 
     #[test]
@@ -609,7 +627,12 @@ mod tests {
         );
         for new in [1, 0] {
             // A call that is written twice is charged once.
-            assert_eq!(store.write(std::slice::from_ref(&row)).ok(), Some(new));
+            assert_eq!(
+                store
+                    .write(Rows::first(&encoded(std::slice::from_ref(&row)), 1))
+                    .ok(),
+                Some(new)
+            );
             let due = Due {
                 hours_ms: 3_600_000,
                 any_ms: 3_600_000,

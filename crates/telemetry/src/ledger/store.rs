@@ -1,7 +1,7 @@
 //! What the writer needs of a store.
 
 use super::error::WriteError;
-use super::row::Row;
+use super::rows::Rows;
 
 /// What is not kept any longer: everything that began before these times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Due {
 pub(super) trait Store: Send {
     /// Writes rows in one transaction, with the roll-ups of those that belong to a time that is added up already. Returns how
     /// many were new; the others are there already.
-    fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError>;
+    fn write(&mut self, rows: Rows<'_>) -> Result<u64, WriteError>;
 
     /// Adds up some of the calls that are due, in the order of time and in one transaction with the time up to which calls are
     /// in the sums: about so many, and earlier than the end of their hour only if there are as many. Returns whether there

@@ -18,7 +18,7 @@ use super::error::{NotTold, WriteError};
 use super::lately::Lately;
 use super::numbers::Numbers;
 use super::rollup::{HOUR_S, floor, spent};
-use super::row::Row;
+use super::rows::Rows;
 use super::store::{Cutoffs, Due, Store};
 use crate::report::Reporter;
 use crate::shards::{Appended, Shards};
@@ -106,9 +106,11 @@ struct Charged(BTreeMap<(String, i64), i64>);
 impl Charged {
     /// Remembers rows that are in the store, each once, whether this try has written them or one whose answer was lost: nobody
     /// else has calls of these ids.
-    fn note(&mut self, rows: &[Row<'_>]) {
-        for (budget, amount) in spent(rows.iter()) {
-            *self.0.entry(budget).or_default() += amount;
+    fn note(&mut self, rows: Rows<'_>) {
+        for row in rows.iter() {
+            for (budget, amount) in spent([&row].into_iter()) {
+                *self.0.entry(budget).or_default() += amount;
+            }
         }
     }
 
@@ -376,28 +378,17 @@ impl Work {
         let Taken { bytes, written } = &mut self.taken;
         loop {
             let before = bytes.get(*written..).unwrap_or_default();
-            let mut rest = before;
-            let mut rows = Vec::new();
-            while rows.len() < BATCH
-                && let Some(row) = Row::decode(&mut rest)
-            {
-                rows.push(row);
-            }
-            if rows.is_empty() {
+            let rows = Rows::first(before, BATCH);
+            if rows.len() == 0 {
                 // Only whole rows are appended: nothing is left.
                 bytes.clear();
                 *written = 0;
                 return Ok(());
             }
             let began = Instant::now();
-            let lost = write_rows(
-                self.store.as_mut(),
-                &rows,
-                &self.shared.numbers,
-                &mut self.charged,
-            )?;
+            let lost = write_rows(self.store.as_mut(), rows, &self.shared.numbers, &mut self.charged)?;
             self.shared.numbers.took(began.elapsed());
-            self.shared.lately.add(&rows);
+            self.shared.lately.add(rows);
             if let Some(reason) = lost.reason {
                 self.errors += 1;
                 self.shared.numbers.errors.add(1);
@@ -405,7 +396,7 @@ impl Work {
                 self.shared.shards.count_dropped(lost.rows);
                 self.reporter.remember(&reason);
             }
-            *written += before.len() - rest.len();
+            *written += rows.bytes();
         }
     }
 
@@ -499,7 +490,7 @@ struct Lost {
 /// Writes rows. One that the store refuses for ever is left out, so that it does not keep the others waiting.
 fn write_rows(
     store: &mut dyn Store,
-    rows: &[Row<'_>],
+    rows: Rows<'_>,
     numbers: &Numbers,
     charged: &mut Option<Charged>,
 ) -> Result<Lost, WriteError> {
@@ -516,7 +507,7 @@ fn write_rows(
             reason: Some(reason),
         }),
         Err(WriteError::Never(_)) => {
-            let (first, second) = rows.split_at(rows.len() / 2);
+            let (first, second) = rows.halves();
             let first = write_rows(store, first, numbers, charged)?;
             let second = write_rows(store, second, numbers, charged)?;
             Ok(Lost {
@@ -530,12 +521,8 @@ fn write_rows(
 
 /// How many rows are not written yet.
 fn count(taken: &Taken) -> u64 {
-    let mut rest = taken.bytes.get(taken.written..).unwrap_or_default();
-    let mut rows = 0;
-    while Row::decode(&mut rest).is_some() {
-        rows += 1;
-    }
-    rows
+    let waiting = taken.bytes.get(taken.written..).unwrap_or_default();
+    Rows::first(waiting, usize::MAX).len() as u64
 }
 
 impl Due {

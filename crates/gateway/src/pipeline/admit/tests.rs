@@ -148,7 +148,7 @@ fn calls_are_admitted_until_the_tokens_are_used_up() {
     let refused = admit(&call, "a").unwrap_err();
     assert_eq!(remaining(&call, "a"), 0);
     assert_eq!(refused.status.as_u16(), 429);
-    let reply = refused.reply.unwrap().reply;
+    let reply = refused.reply.clone().unwrap().reply;
     let wait: u64 = reply.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait));
     assert!(

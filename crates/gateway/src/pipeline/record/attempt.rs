@@ -156,8 +156,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(asks: Asks, account: Option<Account>, record: &Record) -> Self {
-        Attempt {
+    pub(super) fn new(asks: Asks, account: Option<Account>, record: &Record) -> Box<Self> {
+        Box::new(Attempt {
             active: record.active(&asks),
             asks,
             started: Instant::now(),
@@ -186,7 +186,7 @@ impl Attempt {
             strict: record.manners == Manners::ApisixStrict,
             account,
             has_begun: false,
-        }
+        })
     }
 
     /// Writes the headers that make the server's spans children of this attempt's, if calls are traced.
@@ -435,8 +435,7 @@ impl<'a> Slot<'a> {
             instance: candidate.instance.clone(),
             upstream_model: candidate.upstream_model().to_owned(),
         };
-        self.attempt
-            .insert(Box::new(Attempt::new(asks, account, self.record)))
+        self.attempt.insert(Attempt::new(asks, account, self.record))
     }
 
     /// The attempt has failed and goes to the record; tells how long it was under way.
@@ -472,7 +471,7 @@ impl<'a> Slot<'a> {
     /// Hands the attempt to the record, where it is the last one.
     fn keep(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            self.record.keep_attempt(*attempt);
+            self.record.keep_attempt(attempt);
         }
     }
 }

@@ -33,7 +33,7 @@ impl Record {
         }
         let at_end = std::mem::take(&mut self.at_end);
         let attempts = self.attempts.borrow();
-        let told: Vec<EndedAttempt<'_>> = attempts.iter().filter_map(ended).collect();
+        let told: Vec<EndedAttempt<'_>> = attempts.iter().filter_map(|attempt| ended(attempt)).collect();
         let ended = Ended {
             request_id: &self.request_id,
             attempts: &told,

@@ -23,7 +23,7 @@ impl Record {
     /// Tells everybody of this call who is to be told.
     pub(super) fn tell(&self) {
         let made = self.attempts.borrow();
-        let last = made.last();
+        let last = made.last().map(Box::as_ref);
         let telemetry = &self.worker.telemetry;
         let is_wanted = self.details_are_read();
         let texts: Vec<(String, Cow<'_, str>)> = made

@@ -18,7 +18,7 @@ use super::{Broken, date};
 use crate::pipeline::AnswerBody;
 
 /// Room for the head of an answer, in bytes.
-const HEAD: usize = 512;
+const HEAD: usize = 1024;
 
 /// What the request says about its answer.
 #[derive(Clone, Copy)]

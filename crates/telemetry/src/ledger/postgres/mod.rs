@@ -17,6 +17,7 @@ use super::error::{LedgerError, WriteError};
 use super::pending;
 use super::rollup::{Hourly, Key, Spent, Sums, Tally, Used, by_day, together};
 use super::row::{Row, Value};
+use super::rows::Rows;
 use super::schema::{
     CALLS, Column, DAYS, DEFERRED, Dialect, HOURS, KEY_COLUMNS, KEYS, Kind, LEDGER, MAX_KEYS, Measure, SPEND,
     SUMMED, USED, add_to, column_names, joined, key_names, measure_names, summed,
@@ -109,11 +110,12 @@ impl Postgres {
 }
 
 impl Store for Postgres {
-    fn write(&mut self, rows: &[Row<'_>]) -> Result<u64, WriteError> {
+    fn write(&mut self, rows: Rows<'_>) -> Result<u64, WriteError> {
         let sql = &self.sql;
+        let rows: Vec<Row<'_>> = rows.iter().collect();
         self.link.transaction(BATCH_TIME, async |transaction| {
             let mark = shared_mark(transaction).await?;
-            let new = insert_calls(transaction, sql, rows, mark).await?;
+            let new = insert_calls(transaction, sql, &rows, mark).await?;
             let is_late = |row: &&Row<'_>| row.number_of(Column::Time) < mark;
             let (hourly, spent, used) = Tally::of(new.iter().copied().filter(is_late)).done();
             add_sums(transaction, sql, hourly).await?;
