@@ -71,7 +71,7 @@ async fn call(arguments: &TrialArguments) -> Result<(), Failure> {
             SendError::Connect(error) => Failure::new(format!(
                 "no gateway at {}: {}; start one with `tollgate run`",
                 arguments.url,
-                error.error.detail.clone().unwrap_or_default()
+                error.error.detail.as_deref().unwrap_or_default()
             )),
             SendError::Late => Failure::new("the gateway does not answer"),
             SendError::Broken(detail) => Failure::new(format!("the gateway closed the connection: {detail}")),

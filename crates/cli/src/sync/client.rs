@@ -155,7 +155,7 @@ impl Admin {
         Failure::new(match error {
             SendError::Connect(error) => format!(
                 "no Admin API at {address}: {}",
-                error.error.detail.clone().unwrap_or_default()
+                error.error.detail.as_deref().unwrap_or_default()
             ),
             SendError::Late => format!(
                 "{method} {path}: no answer from {address} in {} s; --timeout allows more",

@@ -406,7 +406,11 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
         if let Some(length) = special_in_words(text.get(..BLOCK).unwrap_or_default(), high_bits) {
             return length;
         }
-        for window in text.chunks(WINDOW) {
+        // What is looked at in vain behind a control character is no more than what was plain before it, or some bytes.
+        let mut size = LONG;
+        while let Some(rest) = text.get(plain..).filter(|rest| !rest.is_empty()) {
+            let window = rest.get(..size).unwrap_or(rest);
+            size = (2 * size).min(WINDOW);
             let end = memchr::memchr2(b'"', b'\\', window);
             let before = window.get(..end.unwrap_or(window.len())).unwrap_or_default();
             let (lowest, high) = extremes(before);
@@ -488,7 +492,8 @@ const BLOCK: usize = 128;
 /// From which length on it is worth its while to look.
 const LONG: usize = 2 * BLOCK;
 
-/// Bytes that are looked at twice, once for the end and once for all else: as many as the first of the processor's caches holds.
+/// Bytes that are looked at twice, once for the end and once for all else, at most: as many as the first of the processor's caches
+/// holds.
 const WINDOW: usize = 16 * 1024;
 
 /// Bytes that are looked at together.

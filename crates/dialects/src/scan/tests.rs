@@ -422,3 +422,23 @@ fn members_of_members_are_found() {
         assert_eq!(nested(no_object, "a"), None);
     }
 }
+
+#[test]
+fn the_length_of_what_is_plain_is_exact_wherever_it_ends() {
+    for place in [
+        0, 1, 7, 8, 127, 128, 129, 255, 256, 257, 511, 767, 768, 769, 20_000, 40_000,
+    ] {
+        for special in [b'"', b'\\', b'\n', 0, 0x1f] {
+            let mut text = vec![b'x'; place];
+            text.push(special);
+            text.extend_from_slice(&[b'y'; 700]);
+            // What stands behind does not matter.
+            text.push(b'"');
+            assert_eq!(plain_length(&text, &mut 0), place, "{special:#x}");
+        }
+        assert_eq!(plain_length(&vec![b'x'; place], &mut 0), place);
+        let mut high_bits = 0;
+        plain_length(&[&vec![b'x'; place][..], "é".as_bytes()].concat(), &mut high_bits);
+        assert_ne!(high_bits & 0x8080_8080_8080_8080, 0, "behind {place} bytes");
+    }
+}

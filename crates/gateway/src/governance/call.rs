@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
+use tollgate_resources::governance::usd_text;
 use tollgate_resources::model::{Amount, OnDown, Rate, Subject};
 use tollgate_store::counters::{
     Act, Ask, Counters, Decision, Enter, Limit as Count, MAX_AMOUNT, Place, Reservation, Together, Verdict,
@@ -17,7 +18,7 @@ use super::identity::Identity;
 use super::index::{BudgetRule, Level, LimitRule};
 use super::period::Period;
 use super::refusals::{limited, over_budget, undecided};
-use super::told::{OF_REQUESTS, OF_TOKENS, Rate as Told, in_usd};
+use super::told::{OF_REQUESTS, OF_TOKENS, Rate as Told};
 use super::{Governance, Index, now_s};
 use crate::clock;
 use crate::error::CallError;
@@ -592,7 +593,7 @@ impl Governed {
         };
         let (usd, tokens) = (scarcest(true), scarcest(false));
         if let Some((left, _)) = usd
-            && let Some(left) = in_usd(left)
+            && let Ok(left) = HeaderValue::try_from(usd_text(left))
         {
             headers.insert(LEFT_USD, left);
         }

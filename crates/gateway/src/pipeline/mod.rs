@@ -59,7 +59,7 @@ pub(crate) use body::ClientBody;
 pub use bounds::Bounds;
 pub(crate) use chain::Passing;
 pub use guest::Guest;
-pub(crate) use record::Record;
+pub(crate) use record::{Arrival, Record};
 pub use relay::{AnswerBody, Cut};
 pub use send::UpstreamAnswer;
 
@@ -157,6 +157,7 @@ pub fn serve(
     request: Request<Arriving>,
 ) -> impl Future<Output = Response<AnswerBody>> {
     let ends = (request.version() <= Version::HTTP_11).then(|| worker.clone());
+    let arrival = Arrival::now();
     let waits = worker.clone();
     let waiting = Waiting::default();
     let told = waiting.clone();
@@ -164,7 +165,7 @@ pub fn serve(
     // its size. The call begins when it is polled first, not before: until then it is not counted.
     let call = boxed(|| async move {
         let (parts, body) = request.into_parts();
-        let mut record = Record::new(&worker, peer, parts);
+        let mut record = Record::new(&worker, peer, parts, arrival);
         let snapshot = worker.gateway.snapshot();
         let head = Head::read(&record.request);
         record.dialect = if snapshot.native.serves_all_dialects {

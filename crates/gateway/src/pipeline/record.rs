@@ -67,6 +67,23 @@ const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const LOSS: HeaderName = HeaderName::from_static("x-tollgate-loss");
 
+/// When the head of a call was read. The call may have to wait for its turn before it begins; the log tells that time too.
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    time: SystemTime,
+    started: Instant,
+}
+
+impl Arrival {
+    /// Now.
+    pub fn now() -> Self {
+        Arrival {
+            time: SystemTime::now(),
+            started: Instant::now(),
+        }
+    }
+}
+
 /// Everything known about a call.
 pub struct Record {
     worker: Rc<Worker>,
@@ -150,9 +167,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a call whose head has just been read.
-    /// In a box: it goes through many hands.
-    pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts) -> Box<Self> {
+    /// The record of a call. In a box: it goes through many hands.
+    pub fn new(worker: &Rc<Worker>, peer: Peer, mut request: Parts, arrival: Arrival) -> Box<Self> {
         let at_once = peer.activity.call_begins();
         let traffic = worker.telemetry.traffic();
         traffic.call_begins();
@@ -176,8 +192,8 @@ impl Record {
             request,
             dialect: Dialect::OpenaiChat,
             request_id: Uuid::now_v7().simple().to_string(),
-            time: SystemTime::now(),
-            started: Instant::now(),
+            time: arrival.time,
+            started: arrival.started,
             route: None,
             service: None,
             matched_uri: String::new(),

@@ -15,7 +15,14 @@ pub use read::{Wrong, budget, limit, micro_usd, read_time, team, time_text, virt
 
 /// An amount of money as text: US dollars with six digits after the point.
 pub fn usd_text(micro_usd: u64) -> String {
-    format!("{}.{:06}", micro_usd / 1_000_000, micro_usd % 1_000_000)
+    let (mut whole, mut part) = (itoa::Buffer::new(), itoa::Buffer::new());
+    // With a digit before it, so that there are always six behind that.
+    let part = part.format(1_000_000 + micro_usd % 1_000_000);
+    let mut text = String::with_capacity(24);
+    text.push_str(whole.format(micro_usd / 1_000_000));
+    text.push('.');
+    text.push_str(part.get(1..).unwrap_or_default());
+    text
 }
 
 /// A team as JSON.

@@ -168,3 +168,16 @@ fn teams_are_a_tree() {
     assert!(text.contains("below itself"));
     assert!(mistake(&[("a", Some("z"))]).unwrap().1.contains("no team `z`"));
 }
+
+#[test]
+fn dollars_have_six_digits_behind_the_point() {
+    for (micro_usd, text) in [
+        (0, "0.000000"),
+        (1, "0.000001"),
+        (999_999, "0.999999"),
+        (1_500_000, "1.500000"),
+        (12_345_678_901, "12345.678901"),
+    ] {
+        assert_eq!(usd_text(micro_usd), text);
+    }
+}

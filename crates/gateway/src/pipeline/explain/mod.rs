@@ -24,7 +24,7 @@ use tokio::task::LocalSet;
 
 use super::early::Waiting;
 use super::head::Head;
-use super::record::Record;
+use super::record::{Arrival, Record};
 use super::relay::AnswerBody;
 use super::{Peer, Worker, answer_call, refuse};
 use crate::error::{AttemptError, CallError};
@@ -127,7 +127,7 @@ async fn follow(worker: Rc<Worker>, question: Question) -> Result<Value, Explain
 /// Takes a call along its way, and tells what is known of it in the end.
 async fn call(worker: &Rc<Worker>, peer: Peer, request: Request<Incoming>) -> Value {
     let (parts, body) = request.map(Arriving::Library).into_parts();
-    let mut record = Record::new(worker, peer, parts);
+    let mut record = Record::new(worker, peer, parts, Arrival::now());
     let snapshot = worker.gateway.snapshot();
     let head = Head::read(&record.request);
     record.dialect = if snapshot.native.serves_all_dialects {
