@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::governance::usd_text;
 use tollgate_resources::model::{Amount, OnDown, Rate, Subject};
@@ -22,13 +22,14 @@ use super::told::{OF_REQUESTS, OF_TOKENS, Rate as Told};
 use super::{Governance, Index, now_s};
 use crate::clock;
 use crate::error::CallError;
+use crate::http1::told::Headers;
 
 /// How long a reservation or a place is held at most, in milliseconds: longer than calls last.
 const LEASE_MS: u64 = 6 * 3_600_000;
 
-const LEFT_USD: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-usd");
-const LEFT_TOKENS: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-tokens");
-const RESET: HeaderName = HeaderName::from_static("x-tollgate-budget-reset");
+static LEFT_USD: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-usd");
+static LEFT_TOKENS: HeaderName = HeaderName::from_static("x-tollgate-budget-remaining-tokens");
+static RESET: HeaderName = HeaderName::from_static("x-tollgate-budget-reset");
 
 /// What an attempt may use, as far as it can be told before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -572,8 +573,8 @@ impl Governed {
         charged.collect()
     }
 
-    /// Sets the headers that tell the client what is left of what is scarcest.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
+    /// Tells the client what is left of what is scarcest.
+    pub fn tell(&self, headers: &mut dyn Headers) {
         for (told, names) in [
             (self.requests_told.get(), &OF_REQUESTS),
             (self.tokens_told.get(), &OF_TOKENS),
@@ -592,16 +593,14 @@ impl Governed {
                 .min_by_key(|(left, _)| *left)
         };
         let (usd, tokens) = (scarcest(true), scarcest(false));
-        if let Some((left, _)) = usd
-            && let Ok(left) = HeaderValue::try_from(usd_text(left))
-        {
-            headers.insert(LEFT_USD, left);
+        if let Some((left, _)) = usd {
+            headers.put(&LEFT_USD, &usd_text(left));
         }
         if let Some((left, _)) = tokens {
-            headers.insert(LEFT_TOKENS, left.into());
+            headers.put(&LEFT_TOKENS, itoa::Buffer::new().format(left));
         }
-        if let Some(end) = usd.or(tokens).and_then(|(_, period)| period.end_told.clone()) {
-            headers.insert(RESET, end);
+        if let Some(end) = usd.or(tokens).and_then(|(_, period)| period.end_told.as_deref()) {
+            headers.put(&RESET, end);
         }
     }
 

@@ -1,6 +1,5 @@
 //! The period a budget is in, and the counter of what is spent in it.
 
-use http::HeaderValue;
 use tollgate_resources::governance::time_text;
 use tollgate_resources::model;
 use tollgate_store::counters::{Key, Limit as Count, MAX_AMOUNT, Windows};
@@ -21,7 +20,7 @@ pub struct Period {
     /// Under which its spending is counted.
     pub key: Key,
     /// `end_s` as answers tell it.
-    pub end_told: Option<HeaderValue>,
+    pub end_told: Option<String>,
 }
 
 impl Period {
@@ -31,7 +30,7 @@ impl Period {
         Period {
             start_s,
             end_s,
-            end_told: end_s.and_then(|end| HeaderValue::try_from(time_text(end)).ok()),
+            end_told: end_s.map(time_text),
             key: format!("budget/{name}/{start_s}").into(),
         }
     }

@@ -1,6 +1,8 @@
 //! What an answer tells its client of limits: how much of the scarcest is left.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
+
+use crate::http1::told::Headers;
 
 /// Where a limit stands.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +22,13 @@ pub(super) struct Names {
     reset: HeaderName,
 }
 
-pub(super) const OF_REQUESTS: Names = Names {
+pub(super) static OF_REQUESTS: Names = Names {
     limit: HeaderName::from_static("x-ratelimit-limit-requests"),
     remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
     reset: HeaderName::from_static("x-ratelimit-reset-requests"),
 };
 
-pub(super) const OF_TOKENS: Names = Names {
+pub(super) static OF_TOKENS: Names = Names {
     limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
     remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
     reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
@@ -41,19 +43,12 @@ impl Rate {
         }
     }
 
-    /// Sets its headers.
-    pub(super) fn tell(self, names: &Names, headers: &mut HeaderMap) {
-        headers.insert(names.limit.clone(), self.limit.into());
-        headers.insert(names.remaining.clone(), self.left.into());
-        if let Some(reset) = in_seconds(self.reset_ms) {
-            headers.insert(names.reset.clone(), reset);
-        }
+    /// Tells it under these names. A time is told as `12s`, rounded up.
+    pub(super) fn tell(self, names: &Names, headers: &mut dyn Headers) {
+        let mut digits = itoa::Buffer::new();
+        headers.put(&names.limit, digits.format(self.limit));
+        headers.put(&names.remaining, digits.format(self.left));
+        let seconds = digits.format(self.reset_ms.div_ceil(1000));
+        headers.put(&names.reset, &[seconds, "s"].concat());
     }
-}
-
-/// A time as `12s`, rounded up. Every answer has some.
-fn in_seconds(milliseconds: u64) -> Option<HeaderValue> {
-    let mut digits = itoa::Buffer::new();
-    let text = [digits.format(milliseconds.div_ceil(1000)), "s"].concat();
-    HeaderValue::try_from(text).ok()
 }

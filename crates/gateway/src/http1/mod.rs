@@ -3,6 +3,7 @@
 pub mod framing;
 pub mod scratch;
 pub mod scripted;
+pub mod told;
 
 use bytes::Bytes;
 

@@ -15,6 +15,7 @@ use tollgate_store::counters::Reservation;
 use crate::ai::output::OutputLimit;
 use crate::clock;
 use crate::error::CallError;
+use crate::http1::told::Headers;
 use crate::plugins::{CallLimits, Ended, EndedAttempt, Refusal};
 use crate::snapshot::Model;
 
@@ -140,10 +141,10 @@ impl Admission {
         Some(self.limits.get(number)?.error(&Refusal::Full { reset_ms }))
     }
 
-    /// Sets the headers that tell the client what is left.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
+    /// Tells the client what is left.
+    pub fn tell(&self, headers: &mut dyn Headers) {
         for (name, value) in self.headers.borrow().iter() {
-            headers.insert(name, value.clone());
+            headers.put(name, value.to_str().unwrap_or_default());
         }
     }
 

@@ -87,8 +87,12 @@ impl Answer {
     pub fn into_response(self, mut record: Box<Record>) -> Response<AnswerBody> {
         record.status = self.status.as_u16();
         let mut headers = self.headers;
-        record.add_headers(&mut headers);
-        record.answers_with(&headers);
+        let is_own = matches!(self.content, Content::Whole(_) | Content::Stream(_));
+        if !(is_own && record.tell_late()) {
+            headers.reserve(18);
+            record.add_headers(&mut headers);
+            record.answers_with(&headers);
+        }
         let body = match self.content {
             Content::Whole(bytes) => AnswerBody::whole(bytes, record),
             Content::Stream(streaming) => AnswerBody::stream(streaming, record),
@@ -505,8 +509,7 @@ pub(super) fn error_inside_200(told: ProviderError) -> AttemptError {
 /// Headers of a provider that say something about its limits or name the request: passed on under our own prefix, so that
 /// they are not taken for the gateway's.
 pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
-    // With room for those of every answer.
-    let mut headers = HeaderMap::with_capacity(24);
+    let mut headers = HeaderMap::new();
     for (name, value) in upstream {
         let name = name.as_str();
         let passed = match name {

@@ -107,7 +107,7 @@ fn begin(call: Call, terms: Terms) -> Response<AnswerBody> {
     stream_headers(terms.dialect, Framing::Events, &mut headers);
     if let Ok(id) = HeaderValue::from_str(&terms.request_id) {
         headers.insert(request_id_header(terms.dialect), id.clone());
-        headers.insert(CALL_ID, id);
+        headers.insert(CALL_ID.clone(), id);
     }
     let early = Early {
         call,

@@ -46,6 +46,7 @@ use crate::ai::output::OutputLimit;
 use crate::ai::protocol::Protocol;
 use crate::certificates::Handshake;
 use crate::governance::Governed;
+use crate::http1::told::Headers;
 use crate::manners::Manners;
 use crate::objects::ObjectRoute;
 use crate::overload::Overload;
@@ -60,12 +61,12 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 const MAX_LOSS_HEADER: usize = 2048;
 
 /// Our id of the call, on its answer.
-pub(super) const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
+pub(super) static CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-request-id");
 
-const INSTANCE: HeaderName = HeaderName::from_static("x-tollgate-instance");
-const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-const LOSS: HeaderName = HeaderName::from_static("x-tollgate-loss");
+static INSTANCE: HeaderName = HeaderName::from_static("x-tollgate-instance");
+static MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+static LOSS: HeaderName = HeaderName::from_static("x-tollgate-loss");
 
 /// When the head of a call was read. The call may have to wait for its turn before it begins; the log tells that time too.
 #[derive(Clone, Copy)]
@@ -116,6 +117,8 @@ pub struct Record {
     pub original_uri: Option<Uri>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
     pub answer_headers: HeaderMap,
+    /// Whether the headers that every answer carries are told when its head is written.
+    tells_late: bool,
     /// What limits of tokens say to the call.
     pub admission: Admission,
     /// What its budgets and limits say; `None` where nothing counts.
@@ -203,6 +206,7 @@ impl Record {
             keep_alive: Duration::ZERO,
             original_uri: None,
             answer_headers: HeaderMap::new(),
+            tells_late: false,
             admission: Admission::default(),
             governed: None,
             team: None,
@@ -535,54 +539,9 @@ impl Record {
         }
     }
 
-    /// The headers that every answer carries.
+    /// Puts the headers that every answer carries into those of this one; what plugins have set is set over what has the same name.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
-        let attempts = self.attempts.borrow();
-        let passed_on = attempts
-            .last()
-            .is_some_and(|attempt| attempt.asks.model().is_none());
-        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
-            let name = request_id_header(self.dialect);
-            // What a server answers by itself keeps its own id.
-            if !passed_on {
-                headers.insert(name, id.clone());
-            }
-            headers.insert(CALL_ID, id);
-        }
-        // Names of servers are addresses, which are not the client's business.
-        if let Some((last, model)) = attempts
-            .last()
-            .and_then(|attempt| Some((attempt, attempt.asks.model()?)))
-        {
-            let mut insert = |name: HeaderName, text: &str| {
-                if let Ok(value) = HeaderValue::from_str(text) {
-                    headers.insert(name, value);
-                }
-            };
-            insert(INSTANCE, last.asks.name());
-            insert(MODEL, model);
-            let mut outcomes = String::with_capacity(32);
-            for attempt in attempts.iter() {
-                if !outcomes.is_empty() {
-                    outcomes.push_str(", ");
-                }
-                outcomes.push_str(attempt.asks.name());
-                outcomes.push('=');
-                // The attempt in progress is the one that answers.
-                let outcome = attempt.outcome.unwrap_or("ok");
-                match attempt.status {
-                    Some(status) if outcome == "status" => outcomes.push_str(&status.to_string()),
-                    _ => outcomes.push_str(outcome),
-                }
-            }
-            insert(ATTEMPTS, &outcomes);
-        }
-        if let Some(losses) = attempts.last().map(|last| &last.losses)
-            && !losses.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&loss_header(losses))
-        {
-            headers.insert(LOSS, value);
-        }
+        self.tell_who(headers);
         // What an answer depends on adds up.
         for name in self.answer_headers.keys().filter(|name| **name != VARY) {
             headers.remove(name);
@@ -590,11 +549,74 @@ impl Record {
         for (name, value) in &self.answer_headers {
             headers.append(name, value.clone());
         }
-        self.admission.add_headers(headers);
-        if let Some(governed) = &self.governed {
-            governed.add_headers(headers);
+        self.tell_limits(headers);
+    }
+
+    /// Leaves the headers that every answer carries until the head is written, if the head is one of HTTP/1, nobody else wants to see
+    /// them, and nothing is set over them. Tells whether it does.
+    pub fn tell_late(&mut self) -> bool {
+        self.tells_late = !self.is_http2()
+            && self.capture.is_none()
+            && self.words.is_none()
+            && self.answer_headers.is_empty()
+            && self.explains().is_none();
+        self.tells_late
+    }
+
+    /// Tells the headers that every answer carries, if they were left until now.
+    pub fn tell_now(&self, headers: &mut dyn Headers) {
+        if self.tells_late {
+            self.tell_who(headers);
+            self.tell_limits(headers);
         }
     }
+
+    /// Who has answered, under which id.
+    fn tell_who(&self, headers: &mut dyn Headers) {
+        let attempts = self.attempts.borrow();
+        let last = attempts.last();
+        // What a server answers by itself keeps its own id.
+        if last.is_none_or(|last| last.asks.model().is_some()) {
+            headers.put(request_id_header(self.dialect), &self.request_id);
+        }
+        headers.put(&CALL_ID, &self.request_id);
+        // Names of servers are addresses, which are not the client's business.
+        if let Some((last, model)) = last.and_then(|last| Some((last, last.asks.model()?))) {
+            headers.put(&INSTANCE, last.asks.name());
+            headers.put(&MODEL, model);
+            headers.put(&ATTEMPTS, &outcomes(&attempts));
+        }
+        if let Some(losses) = last.map(|last| &last.losses).filter(|losses| !losses.is_empty()) {
+            headers.put(&LOSS, &loss_header(losses));
+        }
+    }
+
+    /// What is left of limits and budgets.
+    fn tell_limits(&self, headers: &mut dyn Headers) {
+        self.admission.tell(headers);
+        if let Some(governed) = &self.governed {
+            governed.tell(headers);
+        }
+    }
+}
+
+/// How the attempts went, as answers tell it: `first=503, second=ok`.
+fn outcomes(attempts: &[Box<Attempt>]) -> String {
+    let mut told = String::with_capacity(32);
+    for attempt in attempts {
+        if !told.is_empty() {
+            told.push_str(", ");
+        }
+        told.push_str(attempt.asks.name());
+        told.push('=');
+        // The attempt in progress is the one that answers.
+        let outcome = attempt.outcome.unwrap_or("ok");
+        match attempt.status {
+            Some(status) if outcome == "status" => told.push_str(itoa::Buffer::new().format(status)),
+            _ => told.push_str(outcome),
+        }
+    }
+    told
 }
 
 impl Drop for Record {
@@ -626,13 +648,14 @@ impl Drop for Record {
 }
 
 /// The header under which the SDK of a dialect looks for the id of a call.
-pub const fn request_id_header(dialect: Dialect) -> HeaderName {
+pub fn request_id_header(dialect: Dialect) -> &'static HeaderName {
+    static OPENAI: HeaderName = HeaderName::from_static("x-request-id");
+    static AMAZON: HeaderName = HeaderName::from_static("x-amzn-requestid");
+    static ANTHROPIC: HeaderName = HeaderName::from_static("request-id");
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat => {
-            HeaderName::from_static("x-request-id")
-        }
-        Dialect::BedrockConverse => HeaderName::from_static("x-amzn-requestid"),
-        Dialect::AnthropicMessages => HeaderName::from_static("request-id"),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::CohereChat => &OPENAI,
+        Dialect::BedrockConverse => &AMAZON,
+        Dialect::AnthropicMessages => &ANTHROPIC,
     }
 }
 

@@ -21,6 +21,7 @@ use super::mask::{masked, masked_error, may_tell_error};
 use super::record::Record;
 use super::transform::Transform;
 use crate::error::{AttemptError, CallError, Fault, TOLD_BY_PROVIDER};
+use crate::http1::told::Headers;
 use crate::proxy::Passed;
 use crate::responses::Tap;
 use crate::server::body_was_asked;
@@ -379,6 +380,13 @@ impl AnswerBody {
                 record.sent_unseen(bytes);
             }
             Inner::Early(_) | Inner::None => {}
+        }
+    }
+
+    /// Tells the headers that every answer carries, if those of this one do not have them yet.
+    pub fn tell(&self, headers: &mut dyn Headers) {
+        if let Inner::Whole { record, .. } | Inner::Stream { record, .. } = &self.0 {
+            record.tell_now(headers);
         }
     }
 

@@ -209,8 +209,9 @@ fn text(out: &mut String, of: &'static str, text: Option<&str>) {
         return;
     };
     name(out, of);
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(is_plain) {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    // Without early exit: nearly always all of it is looked at, and the compiler can vectorise it.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -125,7 +125,7 @@ fn end_with(call: &Admission, attempts: &[(&str, Tokens, bool)], usages: &[Optio
 /// What the client is told in a header.
 fn told(call: &Admission, name: &str) -> Option<String> {
     let mut headers = HeaderMap::new();
-    call.add_headers(&mut headers);
+    call.tell(&mut headers);
     Some(headers.get(name)?.to_str().unwrap().to_owned())
 }
 

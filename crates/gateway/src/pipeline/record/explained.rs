@@ -19,9 +19,9 @@ impl Record {
             })
         });
         let mut limits = self.answer_headers.clone();
-        self.admission.add_headers(&mut limits);
+        self.admission.tell(&mut limits);
         if let Some(governed) = &self.governed {
-            governed.add_headers(&mut limits);
+            governed.tell(&mut limits);
         }
         let told = json!({
             "route": route,

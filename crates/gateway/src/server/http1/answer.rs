@@ -9,12 +9,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::wire::Wire;
 use super::{Broken, date};
+use crate::http1::told::Lines;
 use crate::pipeline::AnswerBody;
 
 /// Room for the head of an answer, in bytes.
@@ -92,6 +93,7 @@ pub(super) async fn send_text(wire: &Wire, status: StatusCode, text: String) -> 
     write_lines(
         &mut head,
         &parts,
+        None,
         Some(text.len() as u64),
         Framed::Length(0),
         Some("close"),
@@ -153,12 +155,14 @@ fn write_head(head: &mut Vec<u8>, parts: &Parts, body: &AnswerBody, framed: Fram
         (_, true, false) => Some("keep-alive"),
         (_, true, true) => None,
     };
-    write_lines(head, parts, length, framed, connection);
+    write_lines(head, parts, Some(body), length, framed, connection);
 }
 
+/// Writes a head; `own` are the headers that the gateway has for it beside those of `parts`.
 fn write_lines(
     head: &mut Vec<u8>,
     parts: &Parts,
+    own: Option<&AnswerBody>,
     length: Option<u64>,
     framed: Framed,
     connection: Option<&str>,
@@ -168,12 +172,7 @@ fn write_lines(
     head.push(b' ');
     head.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
     head.extend_from_slice(b"\r\n");
-    let mut line = |name: &HeaderName, value: &[u8]| {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(b"\r\n");
-    };
+    let mut lines = Lines(head);
     let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     let mut is_dated = false;
     for (name, value) in &parts.headers {
@@ -182,20 +181,23 @@ fn write_lines(
             *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || (*name == CONNECTION && !switches);
         if !frames {
             is_dated |= *name == DATE;
-            line(name, value.as_bytes());
+            lines.line(name, value.as_bytes());
         }
     }
+    if let Some(own) = own {
+        own.tell(&mut lines);
+    }
     if let Some(length) = length {
-        line(&CONTENT_LENGTH, HeaderValue::from(length).as_bytes());
+        lines.line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
     }
     if framed == Framed::Chunks {
-        line(&TRANSFER_ENCODING, b"chunked");
+        lines.line(&TRANSFER_ENCODING, b"chunked");
     }
     if let Some(connection) = connection {
-        line(&CONNECTION, connection.as_bytes());
+        lines.line(&CONNECTION, connection.as_bytes());
     }
     if !is_dated {
-        date::with(|date| line(&DATE, date));
+        date::with(|date| lines.line(&DATE, date));
     }
     head.extend_from_slice(b"\r\n");
 }
