@@ -34,7 +34,8 @@ impl Lines<'_> {
 impl Headers for Lines<'_> {
     fn put(&mut self, name: &HeaderName, text: &str) {
         // As `HeaderValue` has it.
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        let is_value = |byte: u8| (byte >= b' ') & (byte != 0x7f) | (byte == b'\t');
+        if text.bytes().fold(true, |so_far, byte| so_far & is_value(byte)) {
             self.line(name, text.as_bytes());
         }
     }

@@ -144,7 +144,9 @@ impl Admission {
     /// Tells the client what is left.
     pub fn tell(&self, headers: &mut dyn Headers) {
         for (name, value) in self.headers.borrow().iter() {
-            headers.put(name, value.to_str().unwrap_or_default());
+            if let Ok(text) = value.to_str() {
+                headers.put(name, text);
+            }
         }
     }
 

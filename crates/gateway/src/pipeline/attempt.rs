@@ -14,7 +14,7 @@ use super::head::{Endpoint, Head};
 use super::picks::{Pick, Picks};
 use super::record::{Attempt, Record, Slot};
 use super::send::{UpstreamAnswer, send};
-use super::{Worker, encode_ai, hedge, local, passed, vectors};
+use super::{Worker, encode_ai, hedge, in_step, local, passed, vectors};
 use crate::error::{AttemptError, CallError};
 use crate::manners::Manners;
 use crate::pool::{Reason, Signal, retry_after_in};
@@ -255,6 +255,7 @@ async fn answered(
     };
     attempt.losses = encoded.losses.clone();
     attempt.dialect = Some(encoded.operation.dialect());
+    in_step().await;
     let mut upstream = send(call, candidate, &encoded, attempt).await?;
     if let Some(protocol) = encoded.passed_as {
         if may_be_diverted(&upstream, candidate) {

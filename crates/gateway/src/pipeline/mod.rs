@@ -38,6 +38,7 @@ mod refuse;
 mod relay;
 mod relayed;
 mod send;
+mod step;
 mod transform;
 mod turns;
 mod vectors;
@@ -62,6 +63,7 @@ pub use guest::Guest;
 pub(crate) use record::{Arrival, Record};
 pub use relay::{AnswerBody, Cut};
 pub use send::UpstreamAnswer;
+pub(crate) use step::in_step;
 
 use crate::certificates::Handshake;
 use crate::error::CallError;
@@ -181,6 +183,7 @@ pub fn serve(
             let client = record.client().ip();
             outcome = outcome.map_err(|error| wrong_keys.judged(error, client));
         }
+        in_step().await;
         (record, outcome)
     });
     async move {

@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite;
 use super::wire::Wire;
 use super::{Broken, date};
 use crate::http1::told::Lines;
-use crate::pipeline::AnswerBody;
+use crate::pipeline::{AnswerBody, in_step};
 
 /// Room for the head of an answer, in bytes.
 const HEAD: usize = 1024;
@@ -78,6 +78,13 @@ pub(super) async fn send(wire: &Wire, response: Response<AnswerBody>, asks: Asks
         out: Outgoing::head(head),
         is_flushed: false,
     };
+    // What is whole is settled here, before it is sent.
+    poll_fn(|cx| {
+        sending.fill(cx);
+        Poll::Ready(())
+    })
+    .await;
+    in_step().await;
     poll_fn(|cx| sending.poll(wire, cx)).await?;
     Ok(keeps)
 }
