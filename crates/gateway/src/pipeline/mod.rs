@@ -187,7 +187,7 @@ pub fn serve(
         (record, outcome)
     });
     async move {
-        waits.turns.next().await;
+        waits.turns.next(waits.calls.get()).await;
         drop(waits);
         let mut response = early::answer(call, &waiting).await;
         if ends.is_some_and(|worker| worker.ends_connections()) {

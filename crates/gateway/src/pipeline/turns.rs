@@ -9,13 +9,18 @@ use std::cell::Cell;
 
 use tokio::sync::Semaphore;
 
-/// Calls that begin in a round. More of them at once save a little time; fewer let streams wait less.
-const IN_A_ROUND: usize = 8;
+/// Calls that begin in a round at most. More of them at once save a little time.
+const MANY: usize = 32;
+
+/// Calls that begin in a round at least, however many are under way: streams among them wait less.
+const FEW: usize = 8;
 
 /// Whose turn it is on a worker.
 pub struct Turns {
     /// Places of this round. Who waits for one gets it in the order of waiting.
     left: Semaphore,
+    /// Places of the next round.
+    next: Cell<usize>,
     /// Whether a call waits whose turn ends the round.
     is_ending: Cell<bool>,
 }
@@ -23,7 +28,8 @@ pub struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         Turns {
-            left: Semaphore::new(IN_A_ROUND),
+            left: Semaphore::new(MANY),
+            next: Cell::new(MANY),
             is_ending: Cell::new(false),
         }
     }
@@ -42,14 +48,16 @@ impl<'a> Ending<'a> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.0.is_ending.set(false);
-        let left = &self.0.left;
-        left.add_permits(IN_A_ROUND.saturating_sub(left.available_permits()));
+        let Turns { left, next, .. } = self.0;
+        left.add_permits(next.get().saturating_sub(left.available_permits()));
     }
 }
 
 impl Turns {
-    /// Waits until a further call may begin; mostly it may at once.
-    pub async fn next(&self) {
+    /// Waits until a further call may begin; mostly it may at once. `under_way` are the calls that have begun.
+    pub async fn next(&self, under_way: usize) {
+        self.next
+            .set((MANY + FEW).saturating_sub(under_way).clamp(FEW, MANY));
         if let Ok(place) = self.left.try_acquire() {
             place.forget();
             return;
@@ -76,48 +84,60 @@ mod tests {
     use std::rc::Rc;
     use std::task::{Context, Poll, Waker};
 
-    use super::{IN_A_ROUND, Turns};
+    use super::{FEW, MANY, Turns};
 
-    #[tokio::test]
-    async fn what_else_is_ready_has_its_turn_between_calls_that_begin() {
+    /// In which order calls began that came together, `|` between rounds.
+    async fn begun(calls: usize, under_way: usize) -> Vec<usize> {
         let set = tokio::task::LocalSet::new();
-        let (turns, order) = (Rc::new(Turns::default()), Rc::new(RefCell::new(Vec::new())));
-        for _ in 0..10 * IN_A_ROUND {
+        let (turns, order) = (Rc::new(Turns::default()), Rc::new(RefCell::new(String::new())));
+        // The first round knows nothing yet.
+        for _ in 0..MANY {
+            turns.next(under_way).await;
+        }
+        for _ in 0..calls {
             let (turns, order) = (turns.clone(), order.clone());
             set.spawn_local(async move {
-                turns.next().await;
-                order.borrow_mut().push("call");
+                turns.next(under_way).await;
+                order.borrow_mut().push('c');
             });
         }
         let pieces = order.clone();
         set.spawn_local(async move {
             for _ in 0..3 {
-                pieces.borrow_mut().push("piece");
+                pieces.borrow_mut().push('|');
                 tokio::task::yield_now().await;
             }
         });
         set.await;
         let order = order.borrow();
-        let between: Vec<usize> = order.split(|done| *done == "piece").map(<[_]>::len).collect();
-        let [first, second, third, _] = between[..] else {
-            panic!("{order:?}");
-        };
-        assert_eq!(first, IN_A_ROUND);
-        // With the one that ends the round.
-        assert!(second <= IN_A_ROUND + 1 && third <= IN_A_ROUND + 1, "{order:?}");
-        assert_eq!(order.len(), 10 * IN_A_ROUND + 3, "all have begun");
+        order.split('|').map(str::len).collect()
+    }
+
+    #[tokio::test]
+    async fn what_else_is_ready_has_its_turn_between_calls_that_begin() {
+        for (under_way, places) in [(0, MANY), (10, 30), (1_000, FEW)] {
+            let calls = 10 * MANY;
+            let rounds = begun(calls, under_way).await;
+            // With the one that ends the round.
+            assert!(
+                rounds[1..3].iter().all(|round| *round <= places + 1),
+                "{rounds:?} of {places}"
+            );
+            assert!(rounds[1] >= places, "{rounds:?} of {places}");
+            assert_eq!(rounds.iter().sum::<usize>(), calls, "all have begun");
+        }
     }
 
     #[tokio::test]
     async fn who_leaves_while_waiting_stops_nobody() {
         let turns = Turns::default();
-        for _ in 0..IN_A_ROUND {
-            turns.next().await;
+        for _ in 0..MANY {
+            turns.next(0).await;
         }
         let mut cx = Context::from_waker(Waker::noop());
-        let mut first = Box::pin(turns.next());
-        let mut second = Box::pin(turns.next());
-        let mut third = pin!(turns.next());
+        let mut first = Box::pin(turns.next(0));
+        let mut second = Box::pin(turns.next(0));
+        let mut third = pin!(turns.next(0));
         assert_eq!(first.as_mut().poll(&mut cx), Poll::Pending);
         assert_eq!(second.as_mut().poll(&mut cx), Poll::Pending);
         assert_eq!(third.as_mut().poll(&mut cx), Poll::Pending);
@@ -125,8 +145,8 @@ mod tests {
         drop(first);
         drop(second);
         third.await;
-        for _ in 0..3 * IN_A_ROUND {
-            turns.next().await;
+        for _ in 0..3 * MANY {
+            turns.next(0).await;
         }
     }
 }
