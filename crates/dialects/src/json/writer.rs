@@ -4,6 +4,9 @@ use super::RawJson;
 use crate::canonical::Ext;
 use crate::scan::plain_length;
 
+/// Bytes that a document is given room for: short ones are no longer.
+const ROOM: usize = 512;
+
 /// Writes one JSON document. The caller opens and closes objects and arrays; commas are placed here.
 ///
 /// ```
@@ -24,8 +27,11 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Writes behind what is already in `out`.
+    /// Writes behind what is already in `out`. One without any room gets some, instead of growing step by step.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
+        if out.capacity() == 0 {
+            out.reserve(ROOM);
+        }
         Writer { out, comma: false }
     }
 

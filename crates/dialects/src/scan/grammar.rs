@@ -430,14 +430,16 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
     }
     let whole_words = rest.len() / 8 * 8;
     let tail = rest.get(whole_words..).unwrap_or_default();
-    let mut length = 0;
-    for byte in tail {
-        if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
-            break;
-        }
-        *high_bits |= u64::from(*byte);
-        length += 1;
-    }
+    // With plain bytes behind it, the first one lowest.
+    let word = tail
+        .iter()
+        .rev()
+        .fold(ONES * b' ' as u64, |word, byte| word << 8 | u64::from(*byte));
+    *high_bits |= word;
+    let length = match special_bytes(word) {
+        0 => tail.len(),
+        special => special.trailing_zeros() as usize / 8,
+    };
     plain + whole_words + length
 }
 

@@ -664,20 +664,18 @@ fn loss_header(losses: &Losses) -> String {
     let mut text = String::new();
     let mut left_out = 0;
     for loss in losses.iter() {
-        let field: String = loss
-            .field
-            .chars()
-            .map(|c| if c.is_ascii_graphic() && c != ',' { c } else { '_' })
-            .collect();
-        let entry = format!("{field}={}", loss.effect.name());
-        if text.len() + entry.len() + 2 > MAX_LOSS_HEADER {
-            left_out += 1;
-            continue;
-        }
-        if !text.is_empty() {
+        let before = text.len();
+        if before > 0 {
             text.push_str(", ");
         }
-        text.push_str(&entry);
+        let shown = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '_' };
+        text.extend(loss.field.chars().map(shown));
+        text.push('=');
+        text.push_str(loss.effect.name());
+        if text.len() > MAX_LOSS_HEADER {
+            text.truncate(before);
+            left_out += 1;
+        }
     }
     if left_out > 0 {
         text.push_str(&format!(", and {left_out} more"));

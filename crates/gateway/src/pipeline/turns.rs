@@ -57,7 +57,7 @@ impl Turns {
     /// Waits until a further call may begin; mostly it may at once. `under_way` are the calls that have begun.
     pub async fn next(&self, under_way: usize) {
         self.next
-            .set((MANY + FEW).saturating_sub(under_way).clamp(FEW, MANY));
+            .set((2 * MANY).saturating_sub(under_way).clamp(FEW, MANY));
         if let Ok(place) = self.left.try_acquire() {
             place.forget();
             return;
@@ -115,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_else_is_ready_has_its_turn_between_calls_that_begin() {
-        for (under_way, places) in [(0, MANY), (10, 30), (1_000, FEW)] {
+        for (under_way, places) in [(0, MANY), (MANY, MANY), (2 * MANY - 10, 10), (1_000, FEW)] {
             let calls = 10 * MANY;
             let rounds = begun(calls, under_way).await;
             // With the one that ends the round.

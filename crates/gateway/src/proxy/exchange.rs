@@ -16,7 +16,7 @@ use super::headers;
 use super::node::Node;
 use super::upstream::{Limits, Upstream};
 use crate::error::{CallError, Fault};
-use crate::pipeline::Worker;
+use crate::pipeline::{Worker, in_step};
 use crate::upstream::{ClientStream, Endpoint, Keep, Lease, Outgoing, RequestBody, Scheme, WaitsFor};
 
 /// A request as every server of the upstream would get it.
@@ -254,6 +254,7 @@ pub async fn exchange(
         .as_ref()
         .and_then(|on_duty| on_duty.health.addresses());
     let among = addresses.as_deref();
+    in_step().await;
     let mut kept = worker.pools.idle(&endpoint, among, upstream.keep);
     loop {
         let was_kept = kept.is_some();
