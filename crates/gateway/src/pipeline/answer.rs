@@ -87,7 +87,9 @@ impl Answer {
     pub fn into_response(self, mut record: Box<Record>) -> Response<AnswerBody> {
         record.status = self.status.as_u16();
         let mut headers = self.headers;
-        let is_own = matches!(self.content, Content::Whole(_) | Content::Stream(_));
+        // Names of plugins may stand in an error, those of servers in what is passed on: a map keeps each name once.
+        let is_own =
+            self.status.is_success() && matches!(self.content, Content::Whole(_) | Content::Stream(_));
         if !(is_own && record.tell_late()) {
             headers.reserve(18);
             record.add_headers(&mut headers);
