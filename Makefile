@@ -6,15 +6,17 @@ ifdef TARGET_DIR
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 endif
 BUILT := $(or $(CARGO_TARGET_DIR),target)
+# Releases are built with what is known of how often calls go through each part of the program.
+RELEASE := deploy/profiled $(CARGO)
 
-.PHONY: run build test prepare test-rust test-sdk test-ui screenshots test-fuzz test-instructions test-kill bench bench-growth order fuzz soak lint deny audit demo sbom reproducible static needs help
+.PHONY: run build test prepare test-rust test-sdk test-ui screenshots test-fuzz test-instructions test-kill bench bench-growth profile order fuzz soak lint deny audit demo sbom reproducible static needs help
 
 run: ## build and start a gateway on 127.0.0.1:8080
-	$(CARGO) build --release --locked -p tollgate
+	$(RELEASE) build --release --locked -p tollgate
 	$(BUILT)/release/tollgate run $(ARGS)
 
 build: ## build the release binary
-	$(CARGO) build --release --locked -p tollgate
+	$(RELEASE) build --release --locked -p tollgate
 
 test: prepare test-rust test-sdk test-ui test-fuzz test-instructions ## install what the tests need, run every test
 
@@ -47,30 +49,33 @@ fuzz: ## one parser for longer: make fuzz TARGET=sse SECONDS=600
 
 soak: ## 100,000 calls of every kind, then five minutes of half the load with faults: same counts everywhere, nothing left behind
 	TOLLGATE_SOAK_CALLS=$(or $(CALLS),100000) TOLLGATE_SOAK_SECONDS=$(or $(SECONDS),300) \
-		$(CARGO) test --release --locked -p tollgate --test soak -- --nocapture
+		$(RELEASE) test --release --locked -p tollgate --test soak -- --nocapture
 
 test-kill: ## kill the gateway a thousand times in the middle of writes through the Admin API
 	TOLLGATE_KILLS=$(or $(KILLS),1000) $(CARGO) test --locked -p tollgate --test e2e keeping::killed -- --nocapture
 
 bench: ## processor time, latency and memory against nginx, scenario by scenario
 	@command -v nginx >/dev/null || tests/prepare nginx-light
-	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	$(RELEASE) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench compare --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),5)
 
 bench-growth: ## how cost grows with connections, bodies, streams, routes, consumers, instances, processors; draws docs/performance/*.svg
 	@command -v nginx >/dev/null || tests/prepare nginx-light
-	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	$(RELEASE) build --release --locked -p tollgate -p tollgate-bench
 	@rm -f $(BUILT)/growth.json
 	$(BUILT)/release/tollgate-bench growth --gateway $(BUILT)/release/tollgate --rounds $(or $(ROUNDS),3) --out $(BUILT)/growth.json; \
 		status=$$?; [ ! -f $(BUILT)/growth.json ] || benches/plot $(BUILT)/growth.json docs/performance; exit $$status
 
 test-instructions: prepare ## what a call costs in instructions, against the committed figures
-	$(CARGO) build --release --locked -p tollgate -p tollgate-bench
+	$(RELEASE) build --release --locked -p tollgate -p tollgate-bench
 	$(BUILT)/release/tollgate-bench count --gateway $(BUILT)/release/tollgate $(if $(UPDATE),--update)
 
+profile: prepare ## how often each part of the program is run, for the compiler: after larger changes of what calls go through, and before `make order`
+	deploy/profile
+
 order: prepare ## which functions the linker puts together: after a new compiler, or when the program in memory has grown
-	$(CARGO) rustc --release --locked -p tollgate --bin tollgate -- -C strip=none
-	$(CARGO) build --release --locked -p tollgate-bench
+	$(RELEASE) rustc --release --locked -p tollgate --bin tollgate -- -C strip=none
+	$(RELEASE) build --release --locked -p tollgate-bench
 	$(BUILT)/release/tollgate-bench order --gateway $(BUILT)/release/tollgate
 
 lint: deny ## formatting, lints, dependencies

@@ -108,6 +108,11 @@ fn judge(committed: &Figures, counted: &Figures) -> bool {
         &committed.memory_kib,
         &counted.memory_kib,
     );
+    if !instructions {
+        println!(
+            "With other versions of dependencies the profile is for other functions: `make profile`, then `make order`."
+        );
+    }
     instructions && memory
 }
 

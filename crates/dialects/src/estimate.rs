@@ -14,6 +14,7 @@ use crate::canonical::{
     Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Response, ResponseFormat, ToolCall,
     ToolKind,
 };
+use crate::scan::Unspaced;
 
 /// Estimates how many tokens a text has. Takes about 2 ns per byte: away from the event loop for megabytes.
 pub fn tokens(text: &str) -> u64 {
@@ -46,23 +47,12 @@ pub fn response_tokens(response: &Response) -> u64 {
         .sum()
 }
 
-/// Estimates how many input tokens the body of a request has, without decoding it: by its length, with long strings
-/// without a space counted as one image each. Rough, but only a scan for quotes, so it can be made for every request and
+/// Estimates how many input tokens the body of a request has, without decoding it: by its length in bytes, with long strings
+/// that are no text counted as one image each. Rough, but the scan of the body knows both, so it can be made for every request and
 /// the body let go.
-pub fn body_tokens(body: &[u8]) -> u64 {
-    let mut tokens = 0;
-    let mut text = 0;
-    let mut begin = 0;
-    for end in memchr::memchr_iter(b'"', body).chain([body.len()]) {
-        let string = body.get(begin..end).unwrap_or_default();
-        if string.len() >= MIN_BASE64 && memchr::memchr(b' ', string).is_none() {
-            tokens += IMAGE;
-        } else {
-            text += string.len() + 1;
-        }
-        begin = end + 1;
-    }
-    tokens + text.div_ceil(BYTES_OF_TEXT) as u64
+pub fn body_tokens(length: usize, unspaced: Unspaced) -> u64 {
+    let text = length.saturating_sub(unspaced.bytes);
+    unspaced.strings as u64 * IMAGE + text.div_ceil(BYTES_OF_TEXT) as u64
 }
 
 /// Estimates the tokens of a text that comes in pieces. Where the text is cut does not matter.
@@ -226,8 +216,6 @@ fn per(bytes: usize, text: &str) -> u64 {
 
 /// Bytes per token, of English as of Chinese.
 const BYTES_OF_TEXT: usize = 4;
-/// Strings without a space that are at least as long are taken for media.
-const MIN_BASE64: usize = 4096;
 /// What opens the answer.
 const REQUEST: u64 = 3;
 /// The role of a message and its end.
@@ -261,6 +249,7 @@ mod tests {
 
     use super::*;
     use crate::openai_chat::decode_request;
+    use crate::scan::scan;
 
     fn of_request(body: &str) -> u64 {
         request_tokens(&decode_request(body).unwrap())
@@ -275,16 +264,20 @@ mod tests {
 
     #[test]
     fn the_estimate_of_a_body_does_not_take_media_for_text() {
-        let hello = br#"{"messages":[{"role":"user","content":"Why is the sky blue?"}]}"#;
-        assert!((10..20).contains(&body_tokens(hello)));
+        let tokens = |body: &str| body_tokens(body.len(), scan(body.as_bytes()).unwrap().unspaced());
+        let hello = r#"{"messages":[{"role":"user","content":"Why is the sky blue?"}]}"#;
+        assert!((10..20).contains(&tokens(hello)));
         let image = format!(
             r#"{{"image":"data:image/png;base64,{}"}}"#,
             "iVBOR".repeat(1_000_000)
         );
-        assert!(body_tokens(image.as_bytes()) < 1_000);
+        assert!(tokens(&image) < 1_000);
+        let both = format!(r#"{{"model":"m","a":[{image},{image}]}}"#);
+        assert!((1_500..2_000).contains(&tokens(&both)));
+        let arguments = format!(r#"{{"arguments":"{}"}}"#, r#"{\"key\":\"value\"},"#.repeat(2_000));
+        assert!((8_000..14_000).contains(&tokens(&arguments)));
         let long = format!(r#"{{"text":"{}"}}"#, "many words ".repeat(10_000));
-        assert!((20_000..35_000).contains(&body_tokens(long.as_bytes())));
-        assert_eq!(body_tokens(b""), 1);
+        assert!((20_000..35_000).contains(&tokens(&long)));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod one_at_a_time;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod passing;
+mod path;
 pub mod rerank;
 pub mod scan;
 pub mod sse;

@@ -1,5 +1,6 @@
 //! The compiled form of all resources: immutable, resolved, ready to run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -162,18 +163,20 @@ pub struct Instance {
     pub ai: Option<Arc<AiInstance>>,
     /// What is known of its health; `None` where nobody asks.
     pub health: Option<Arc<OnDuty>>,
-    /// Most tokens that the model answers, as it is generally known: of the first one that was asked about.
-    pub known_output: OnceLock<(String, Option<u64>)>,
+    /// What the model accepts, as it is generally known: the first one that was asked about.
+    pub known: OnceLock<(String, Capabilities)>,
 }
 
 impl Instance {
-    /// Most tokens that the model of this name answers, as it is generally known. Instances are asked for one model mostly.
-    pub fn known_output(&self, upstream_model: &str) -> Option<u64> {
-        let find = || Capabilities::of(upstream_model).max_output_tokens;
-        let (model, known) = self
-            .known_output
-            .get_or_init(|| (upstream_model.to_owned(), find()));
-        if model == upstream_model { *known } else { find() }
+    /// What the model of this name accepts, as it is generally known. Instances are asked for one model mostly.
+    pub fn capabilities(&self, upstream_model: &str) -> Cow<'_, Capabilities> {
+        let find = || Capabilities::of(upstream_model);
+        let (model, known) = self.known.get_or_init(|| (upstream_model.to_owned(), find()));
+        if model == upstream_model {
+            Cow::Borrowed(known)
+        } else {
+            Cow::Owned(find())
+        }
     }
 }
 
@@ -561,7 +564,7 @@ impl Compiler<'_> {
             secrets,
             ai: None,
             health: None,
-            known_output: OnceLock::new(),
+            known: OnceLock::new(),
         })
     }
     fn signing_key(&mut self, path: &str, signing: &model::Signing) -> Option<AwsAuth> {

@@ -52,12 +52,13 @@ fn decode_nested(
             format!("expected a string or a list of blocks, found {found}"),
         ));
     }
-    let blocks: Vec<Raw<'_>> =
-        serde_json::from_str(text).map_err(|error| DecodeError::new(path, error.to_string()))?;
+    let blocks = raw
+        .elements()
+        .map_err(|error| DecodeError::new(path, error.to_string()))?;
     let parts = blocks
         .iter()
         .enumerate()
-        .map(|(i, block)| decode_part(*block, format!("{path}[{i}]"), nesting));
+        .map(|(i, block)| decode_part(*block, crate::path::item(path, i), nesting));
     Ok((parts.collect::<Result<_, _>>()?, ContentForm::List))
 }
 

@@ -93,7 +93,7 @@ fn decode_messages(object: &mut Object<'_>) -> Result<Vec<Message>, DecodeError>
         ));
     };
     for (i, raw) in list.iter().enumerate() {
-        messages.push(decode_message(*raw, format!("messages[{i}]"))?);
+        messages.push(decode_message(*raw, crate::path::item("messages", i))?);
     }
     Ok(messages)
 }
@@ -134,7 +134,7 @@ fn decode_tools(object: &mut Object<'_>) -> Result<Vec<Tool>, DecodeError> {
     let list = object.take_array("tools")?.unwrap_or_default();
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(*raw, format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, crate::path::item("tools", i)))
         .collect()
 }
 

@@ -202,7 +202,7 @@ impl StreamEncoder {
             Event::PartStop { choice: 0, part } => self.part_stop(*part, losses, out),
             Event::PartStart { choice, .. } => {
                 losses.dropped(
-                    format!("choices[{choice}]"),
+                    crate::path::item("choices", *choice),
                     "the dialect has one answer; only the first is written",
                 );
             }

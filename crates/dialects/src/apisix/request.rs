@@ -179,17 +179,20 @@ fn write_tools(w: &mut Writer<'_>, object: &mut Object<'_>, renames: &mut Rename
     let choice = inner(object, "tool_choice");
     let mut tools = Vec::new();
     for (i, raw) in raw_tools.into_iter().enumerate() {
-        let Ok(mut tool) = Object::parse(raw.get(), format!("tools[{i}]")) else {
-            losses.dropped(format!("tools[{i}]"), "not a tool");
+        let Ok(mut tool) = Object::parse(raw.get(), crate::path::item("tools", i)) else {
+            losses.dropped(crate::path::item("tools", i), "not a tool");
             continue;
         };
         let kind = string(&mut tool, "type").unwrap_or_default();
         if BUILT_IN.iter().any(|prefix| kind.starts_with(prefix)) {
-            losses.dropped(format!("tools[{i}]"), "a tool that the provider does not have");
+            losses.dropped(
+                crate::path::item("tools", i),
+                "a tool that the provider does not have",
+            );
             continue;
         }
         let Some(name) = string(&mut tool, "name").filter(|name| !name.is_empty()) else {
-            losses.dropped(format!("tools[{i}]"), "a tool without a name");
+            losses.dropped(crate::path::item("tools", i), "a tool without a name");
             continue;
         };
         tools.push(Tool {

@@ -36,7 +36,7 @@ pub(super) fn write_messages(
             continue;
         }
         let blocks = elements(content).ok_or_else(|| invalid("message content"))?;
-        let path = format!("messages[{i}]");
+        let path = crate::path::item("messages", i);
         let turn = Turn::read(&blocks, &path, renames, losses).ok_or_else(|| invalid("message content"))?;
         turn.write(w, &role, &path, losses);
     }
@@ -55,7 +55,7 @@ fn system_text(system: Raw<'_>, losses: &mut Losses) -> Option<String> {
             .and_then(|mut block| text_of(&mut block))
         {
             Some(block) => text.push_str(&without_billing_hash(&block)),
-            None => losses.dropped(format!("system[{i}]"), "not a text"),
+            None => losses.dropped(crate::path::item("system", i), "not a text"),
         }
     }
     Some(text).filter(|text| !text.is_empty())

@@ -43,7 +43,7 @@ pub(super) fn decode_blocks(
 ) -> Result<Vec<Part>, DecodeError> {
     let mut parts = Vec::with_capacity(blocks.len());
     for (i, block) in blocks.iter().enumerate() {
-        let path = format!("{path}[{i}]");
+        let path = crate::path::item(path, i);
         let mut object = Object::parse(block.get(), path.clone())?;
         // Some clients write every kind, all but one `null`.
         object.take_nulls();

@@ -115,7 +115,7 @@ fn decode_messages(object: &mut Object<'_>) -> Result<Vec<Message>, DecodeError>
         messages.push(message(Role::System, parts, ext));
     }
     for (i, raw) in list.unwrap_or_default().iter().enumerate() {
-        messages.push(decode_message(*raw, format!("{path}[{i}]"))?);
+        messages.push(decode_message(*raw, crate::path::item(&path, i))?);
     }
     Ok(messages)
 }
@@ -186,7 +186,7 @@ fn decode_tools(config: &mut Object<'_>) -> Result<Vec<Tool>, DecodeError> {
     let path = config.path_of("tools");
     let mut tools: Vec<Tool> = Vec::new();
     for (i, raw) in config.take_array("tools")?.unwrap_or_default().iter().enumerate() {
-        let path = format!("{path}[{i}]");
+        let path = crate::path::item(&path, i);
         let mut object = Object::parse(raw.get(), path.clone())?;
         object.take_nulls();
         match object.only() {

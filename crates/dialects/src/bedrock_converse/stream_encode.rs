@@ -144,7 +144,9 @@ impl StreamEncoder {
                     );
                 }
             }
-            Event::PartStart { choice, .. } => losses.dropped(format!("choices[{choice}]"), ONE_ANSWER),
+            Event::PartStart { choice, .. } => {
+                losses.dropped(crate::path::item("choices", *choice), ONE_ANSWER)
+            }
             Event::PartDelta { .. } | Event::PartStop { .. } => {}
             Event::Stop { choice: 0, stop } => self.stop = Some(stop.clone()),
             Event::Stop { .. } => {}

@@ -40,12 +40,13 @@ pub(super) fn take(
             Ok((parts, ContentForm::String))
         }
         Some(b'[') => {
-            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
+            let list = raw
+                .elements()
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             let parts = list
                 .iter()
                 .enumerate()
-                .map(|(i, raw)| decode(*raw, &format!("{path}[{i}]")))
+                .map(|(i, raw)| decode(*raw, &crate::path::item(&path, i)))
                 .collect::<Result<_, _>>()?;
             Ok((parts, ContentForm::List))
         }

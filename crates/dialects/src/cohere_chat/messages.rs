@@ -20,7 +20,7 @@ pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Message>, DecodeError> {
     // The calls without a result so far; a result that names none belongs to the first of them.
     let mut waiting: Vec<String> = Vec::new();
     for (i, raw) in list.iter().enumerate() {
-        let path = format!("messages[{i}]");
+        let path = crate::path::item("messages", i);
         let mut message = decode_message(*raw, &path)?;
         match message.role {
             Role::Tool => {

@@ -39,7 +39,7 @@ pub fn decode_request(body: &str) -> Result<Request, DecodeError> {
     let tools = list
         .iter()
         .enumerate()
-        .map(|(i, raw)| tools::decode(*raw, &format!("tools[{i}]"), strict))
+        .map(|(i, raw)| tools::decode(*raw, &crate::path::item("tools", i), strict))
         .collect::<Result<_, _>>()?;
     let tool_choice = object.take_some("tool_choice").map(tools::decode_choice);
     let stop = if says(&object, "stop_sequences") {

@@ -151,7 +151,7 @@ fn report_losses(response: &Response, losses: &mut Losses) {
     for (i, choice) in response.choices.iter().enumerate() {
         if i > 0 {
             losses.dropped(
-                format!("choices[{i}]"),
+                crate::path::item("choices", i),
                 "the dialect has one answer; only the first is written",
             );
             continue;

@@ -112,7 +112,7 @@ pub(super) fn take_calls(
     let path = message.path_of("tool_calls");
     let calls = message.take_array("tool_calls")?.unwrap_or_default();
     for (i, raw) in calls.into_iter().enumerate() {
-        let mut call = decode_call(raw, &format!("{path}[{i}]"))?;
+        let mut call = decode_call(raw, &crate::path::item(&path, i))?;
         if call.id.is_empty() {
             call.id = ids::made(seed, i, &call.name);
         }

@@ -22,7 +22,7 @@ pub fn decode_response(body: &str) -> Result<Response, DecodeError> {
     let mut choices = Vec::with_capacity(list.len());
     for (i, raw) in (0..).zip(list) {
         choices.push(decode_choice(
-            Object::parse(raw.get(), format!("choices[{i}]"))?,
+            Object::parse(raw.get(), crate::path::item("choices", i))?,
             i,
         )?);
     }

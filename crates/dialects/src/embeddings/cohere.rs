@@ -61,7 +61,7 @@ fn take_inputs(object: &mut Object<'_>) -> Result<(Form, Vec<Input>), DecodeErro
             let list = object.take_array(name)?.unwrap_or_default();
             let mut inputs = Vec::with_capacity(list.len());
             for (i, raw) in list.into_iter().enumerate() {
-                let path = format!("{name}[{i}]");
+                let path = crate::path::item(name, i);
                 inputs.push(match form {
                     Form::Mixed => decode_mixed(raw, path)?,
                     Form::Images => one(pieces::picture(string(raw, path)?)),
@@ -100,7 +100,7 @@ fn decode_mixed(raw: Raw<'_>, path: String) -> Result<Input, DecodeError> {
     };
     let mut pieces = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        let mut piece = Object::parse(raw.get(), format!("{path}[{i}]"))?;
+        let mut piece = Object::parse(raw.get(), crate::path::item(&path, i))?;
         let text = piece.peek("text").map(Raw::get);
         pieces.push(match (piece.take_string("type")?.as_deref(), text) {
             (Some("text"), Some(text)) if text.starts_with('"') => {
@@ -414,7 +414,7 @@ fn add_vectors(items: &mut Vec<Item>, wanted: &Wanted, list: Raw<'_>, path: &str
     }
     items.resize_with(list.len(), Item::default);
     for (i, (item, raw)) in items.iter_mut().zip(list).enumerate() {
-        let vector = Vector::decode(wanted.kind.clone(), raw, &format!("{path}[{i}]"))?;
+        let vector = Vector::decode(wanted.kind.clone(), raw, &crate::path::item(path, i))?;
         item.vectors.push(vector);
     }
     Ok(())

@@ -47,7 +47,7 @@ pub(super) fn decode_request(dialect: Dialect, body: &str) -> Result<Request, De
         return Err(DecodeError::new("requests", "is missing; a list is required"));
     };
     for (i, raw) in list.into_iter().enumerate() {
-        let path = format!("requests[{i}]");
+        let path = crate::path::item("requests", i);
         let (one, nulls) = open(raw.get(), path.as_str())?;
         let (model, options, input) = decode_content(one, nulls)?;
         if i == 0 {
@@ -279,7 +279,7 @@ pub(super) fn decode_predict(body: &str) -> Result<Request, DecodeError> {
     };
     let mut inputs = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        let (mut one, nulls) = open(raw.get(), format!("instances[{i}]"))?;
+        let (mut one, nulls) = open(raw.get(), crate::path::item("instances", i))?;
         inputs.push(Input {
             pieces: vec![Piece::Text(one.require_string("content")?)],
             task: one.take_string("taskType")?.and_then(task_of),
@@ -365,7 +365,7 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
     };
     let mut items = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        items.push(decode_item(raw, format!("embeddings[{i}]"))?);
+        items.push(decode_item(raw, crate::path::item("embeddings", i))?);
     }
     let usage = object
         .peek("usageMetadata")
@@ -486,7 +486,7 @@ pub(super) fn decode_predictions(body: &str) -> Result<Response, DecodeError> {
     };
     let mut items = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        let (mut prediction, nulls) = open(raw.get(), format!("predictions[{i}]"))?;
+        let (mut prediction, nulls) = open(raw.get(), crate::path::item("predictions", i))?;
         let path = prediction.path_of("embeddings");
         let Some(embeddings) = prediction.take("embeddings") else {
             return Err(DecodeError::new(path, "is missing; a vector is required"));

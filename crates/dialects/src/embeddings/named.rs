@@ -12,22 +12,24 @@ pub(super) fn input(request: &Request, number: usize) -> String {
         (Dialect::BedrockTitan, Form::Images) => "inputImage".to_owned(),
         (Dialect::BedrockTitan, _) => "inputText".to_owned(),
         (Dialect::BedrockCohere | Dialect::CohereV1 | Dialect::Cohere, Form::Images) => {
-            format!("images[{number}]")
+            crate::path::item("images", number)
         }
         (Dialect::BedrockCohere | Dialect::CohereV1 | Dialect::Cohere, Form::Mixed) => {
-            format!("inputs[{number}]")
+            crate::path::item("inputs", number)
         }
-        (Dialect::BedrockCohere | Dialect::CohereV1 | Dialect::Cohere, _) => format!("texts[{number}]"),
+        (Dialect::BedrockCohere | Dialect::CohereV1 | Dialect::Cohere, _) => {
+            crate::path::item("texts", number)
+        }
         (Dialect::Openai | Dialect::Mistral | Dialect::Voyage, Form::Single) => "input".to_owned(),
-        (Dialect::Openai | Dialect::Mistral | Dialect::Voyage, _) => format!("input[{number}]"),
+        (Dialect::Openai | Dialect::Mistral | Dialect::Voyage, _) => crate::path::item("input", number),
     }
 }
 
 /// The object in which an input and its options stand.
 pub(super) fn holder(request: &Request, number: usize) -> String {
     match request.origin {
-        Dialect::GeminiBatch => format!("requests[{number}]"),
-        Dialect::VertexPredict => format!("instances[{number}]"),
+        Dialect::GeminiBatch => crate::path::item("requests", number),
+        Dialect::VertexPredict => crate::path::item("instances", number),
         Dialect::GeminiSingle | Dialect::BedrockTitan => String::new(),
         _ => input(request, number),
     }

@@ -87,7 +87,7 @@ fn decode_inputs(raw: Raw<'_>) -> Result<(Form, Vec<Input>), DecodeError> {
     })?;
     let mut inputs = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        let path = format!("input[{i}]");
+        let path = crate::path::item("input", i);
         let Some(input) = decode_input(raw, &path)? else {
             let problem = format!("expected a string or token numbers, found {}", kind_of(raw.get()));
             return Err(DecodeError::new(path, problem));
@@ -279,7 +279,7 @@ pub(super) fn decode_response(dialect: Dialect, body: &str) -> Result<Response, 
 
 /// An item and its place among the inputs.
 fn decode_item(raw: Raw<'_>, position: u64) -> Result<(u64, Item), DecodeError> {
-    let mut object = Object::parse(raw.get(), format!("data[{position}]"))?;
+    let mut object = Object::parse(raw.get(), crate::path::item("data", position))?;
     let nulls = object.take_nulls();
     let path = object.path_of("embedding");
     let Some(vector) = object.take("embedding") else {

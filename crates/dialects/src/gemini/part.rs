@@ -253,7 +253,7 @@ fn decode_result(mut object: Object<'_>, nulls: Ext, calls: &mut CallIds) -> Res
     }
     let path = result.path_of("parts");
     for (i, raw) in result.take_array("parts")?.unwrap_or_default().iter().enumerate() {
-        let (part, part_nulls) = open(raw.get(), format!("{path}[{i}]"))?;
+        let (part, part_nulls) = open(raw.get(), crate::path::item(&path, i))?;
         let kind = ["inlineData", "fileData"].into_iter().find(|name| part.has(name));
         content.push(match kind {
             Some(kind) => Part::Media(decode_media(kind, part, part_nulls)?),

@@ -97,7 +97,7 @@ fn decode_messages(object: &mut Object<'_>) -> Result<Vec<Message>, DecodeError>
             nulls,
             None,
             &mut calls,
-            &format!("contents[{i}]"),
+            &crate::path::item("contents", i),
         )?);
     }
     Ok(messages)
@@ -144,7 +144,7 @@ fn decode_content(
     };
     let mut parts = Vec::new();
     for (i, raw) in list.unwrap_or_default().iter().enumerate() {
-        part::decode(*raw, format!("{path}[{i}]"), calls, &mut parts)?;
+        part::decode(*raw, crate::path::item(&path, i), calls, &mut parts)?;
     }
     Ok(Message {
         role,

@@ -77,7 +77,7 @@ fn choice_of(index: u64, stop: Stop) -> Choice {
 }
 
 fn decode_candidate(raw: Raw<'_>, position: u64, answer_id: &str) -> Result<Choice, DecodeError> {
-    let (mut object, nulls) = open(raw.get(), format!("candidates[{position}]"))?;
+    let (mut object, nulls) = open(raw.get(), crate::path::item("candidates", position))?;
     let index = take_count(&mut object, "index")?.unwrap_or(position);
     let mut choice = choice_of(index, Stop::default());
     if let Some((mut content, content_nulls)) = take_object(&mut object, "content")? {
@@ -88,7 +88,7 @@ fn decode_candidate(raw: Raw<'_>, position: u64, answer_id: &str) -> Result<Choi
             .iter()
             .enumerate()
         {
-            part::decode(*raw, format!("{path}[{i}]"), &mut calls, &mut choice.parts)?;
+            part::decode(*raw, crate::path::item(&path, i), &mut calls, &mut choice.parts)?;
         }
         if content.peek("role").is_some_and(|raw| raw.get() == "\"model\"") {
             content.take("role");
@@ -195,7 +195,7 @@ fn report_losses(response: &Response, losses: &mut Losses) {
             &choice.ext,
             Place::Answer,
             response.origin,
-            &format!("choices[{i}]"),
+            &crate::path::item("choices", i),
             losses,
         );
         foreign::report(

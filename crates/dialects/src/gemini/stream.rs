@@ -209,7 +209,7 @@ impl Answer {
         position: u64,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
-        let (mut object, nulls) = open(raw.get(), format!("candidates[{position}]"))?;
+        let (mut object, nulls) = open(raw.get(), crate::path::item("candidates", position))?;
         let index = take_count(&mut object, "index")?.unwrap_or(position);
         let candidate = self.candidate_at(index);
         if let Some((mut content, _)) = take_object(&mut object, "content")? {
@@ -219,7 +219,7 @@ impl Answer {
                 .iter()
                 .enumerate()
             {
-                candidate.part(index, *raw, format!("{path}[{i}]"), sink)?;
+                candidate.part(index, *raw, crate::path::item(&path, i), sink)?;
             }
         }
         let finish = take_finish_reason(&mut object);

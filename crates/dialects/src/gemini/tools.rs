@@ -18,14 +18,14 @@ pub(super) const DECLARATION: &str = "functionDeclarations";
 pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     let mut tools = Vec::new();
     for (i, raw) in list.iter().enumerate() {
-        let (mut object, _) = open(raw.get(), format!("tools[{i}]"))?;
+        let (mut object, _) = open(raw.get(), crate::path::item("tools", i))?;
         let path = object.path_of(DECLARATION);
         for (j, raw) in take_list(&mut object, DECLARATION)?
             .unwrap_or_default()
             .iter()
             .enumerate()
         {
-            tools.push(decode_function(*raw, format!("{path}[{j}]"))?);
+            tools.push(decode_function(*raw, crate::path::item(&path, j))?);
         }
         for (kind, definition) in object.into_ext().0 {
             tools.push(Tool {

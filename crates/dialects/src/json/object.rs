@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::{Raw, RawJson, walk};
 use crate::canonical::{DecodeError, Ext};
+use crate::path;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
@@ -37,7 +38,7 @@ impl<'a> Object<'a> {
         for (i, (key, _)) in members.iter().enumerate() {
             if members.len() <= 64 && members[..i].iter().any(|(earlier, _)| earlier == key) {
                 return Err(DecodeError::new(
-                    join(&path, key),
+                    path::member(&path, key),
                     "stands twice in the same object",
                 ));
             }
@@ -56,7 +57,7 @@ impl<'a> Object<'a> {
             };
             if self.has(&new) {
                 return Err(DecodeError::new(
-                    join(&self.path, &new),
+                    path::member(&self.path, &new),
                     "stands twice in the same object, in two spellings",
                 ));
             }
@@ -74,7 +75,7 @@ impl<'a> Object<'a> {
 
     /// The path of a member of this object.
     pub fn path_of(&self, name: &str) -> String {
-        join(&self.path, name)
+        path::member(&self.path, name)
     }
 
     /// Whether the member is present and not yet taken.
@@ -146,6 +147,10 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Not such a number.
     pub fn take_u64(&mut self, name: &str) -> Result<Option<u64>, DecodeError> {
+        if let Some(number) = self.peek(name).and_then(|raw| raw.get().parse().ok()) {
+            self.take(name);
+            return Ok(Some(number));
+        }
         self.take_as(name, "a whole number that is not negative")
     }
 
@@ -174,10 +179,7 @@ impl<'a> Object<'a> {
         let Some(raw) = self.take_some(name) else {
             return Ok(None);
         };
-        if let Some(elements) = walk::elements(raw.get()) {
-            return Ok(Some(elements));
-        }
-        serde_json::from_str(raw.get())
+        raw.elements()
             .map(Some)
             .map_err(|error| DecodeError::new(self.path_of(name), wrong_type("an array", raw.get(), &error)))
     }
@@ -252,14 +254,6 @@ fn wrong_type(expected: &str, text: &str, error: &serde_json::Error) -> String {
         format!("expected {expected}, found {}", kind_of(text))
     } else {
         format!("is not valid JSON: {error}")
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
     }
 }
 

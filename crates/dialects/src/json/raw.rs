@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::write_string;
+use super::{walk, write_string};
 use crate::canonical::Ext;
 
 /// A valid JSON value in its document, as it was written.
@@ -21,6 +21,18 @@ impl<'a> Raw<'a> {
     /// The JSON text.
     pub fn get(self) -> &'a str {
         self.0
+    }
+
+    /// The elements of an array.
+    ///
+    /// # Errors
+    /// It is no array.
+    pub(crate) fn elements(self) -> Result<Vec<Raw<'a>>, serde_json::Error> {
+        match walk::elements(self.0) {
+            Some(elements) => Ok(elements),
+            // It knows to say what is wrong.
+            None => serde_json::from_str(self.0),
+        }
     }
 
     /// The value of a string that is written without escapes, as most are; `None` for any other value.

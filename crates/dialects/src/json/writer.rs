@@ -51,10 +51,10 @@ impl<'a> Writer<'a> {
 
     /// Writes the key of a member; its value must follow.
     pub fn key(&mut self, key: &str) -> &mut Self {
+        self.out.reserve(key.len() + 4);
         self.separate();
         write_string(self.out, key);
         self.out.push(b':');
-        self.comma = false;
         self
     }
 
@@ -67,7 +67,7 @@ impl<'a> Writer<'a> {
 
     /// Writes a whole number.
     pub fn number(&mut self, number: u64) {
-        self.literal(&number.to_string());
+        self.literal(itoa::Buffer::new().format(number));
     }
 
     /// Writes `true` or `false`.

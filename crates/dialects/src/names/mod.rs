@@ -88,7 +88,7 @@ impl<'a> Names<'a> {
             Dialect::OpenaiChat
             | Dialect::AnthropicMessages
             | Dialect::OpenaiResponses
-            | Dialect::CohereChat => format!("tools[{tool}]"),
+            | Dialect::CohereChat => crate::path::item("tools", tool),
         }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Names<'a> {
             Dialect::OpenaiChat => openai_chat::member(member),
             Dialect::BedrockConverse => bedrock_converse::member(member),
         };
-        format!("{path}.{name}")
+        crate::path::member(path, name)
     }
 
     /// What stands inside the media part at `path`.
@@ -140,7 +140,7 @@ impl<'a> Names<'a> {
             Dialect::Gemini => "systemInstruction",
             Dialect::OpenaiResponses => return openai_responses::message(self.request, message),
             Dialect::OpenaiChat | Dialect::CohereChat => {
-                return format!("messages[{message}]");
+                return crate::path::item("messages", message);
             }
         };
         let list = self.messages();
@@ -151,8 +151,8 @@ impl<'a> Names<'a> {
             .is_some_and(|first| first.role == Role::System && !bedrock_converse::is_among_others(first));
         match (leading, message) {
             (true, 0) => instruction.to_owned(),
-            (true, _) => format!("{list}[{}]", message - 1),
-            (false, _) => format!("{list}[{message}]"),
+            (true, _) => crate::path::item(list, message - 1),
+            (false, _) => crate::path::item(list, message),
         }
     }
 
@@ -163,10 +163,12 @@ impl<'a> Names<'a> {
             return path;
         };
         match self.request.origin {
-            Dialect::AnthropicMessages if path == "system" => format!("system[{part}]"),
-            Dialect::AnthropicMessages => format!("{path}.content[{part}]"),
+            Dialect::AnthropicMessages if path == "system" => crate::path::item("system", part),
+            Dialect::AnthropicMessages => crate::path::item(&crate::path::member(&path, "content"), part),
             Dialect::BedrockConverse if path == "system" => bedrock_converse::part(&path, found, part),
-            Dialect::BedrockConverse => bedrock_converse::part(&format!("{path}.content"), found, part),
+            Dialect::BedrockConverse => {
+                bedrock_converse::part(&crate::path::member(&path, "content"), found, part)
+            }
             Dialect::Gemini => gemini::part(&path, &found.parts, part),
             Dialect::CohereChat => cohere_chat::part(&path, found, part),
             Dialect::OpenaiResponses => openai_responses::part(self.request, message, part),
@@ -195,7 +197,9 @@ impl<'a> Names<'a> {
                 format!("{path}.content[{inner}]{kind}")
             }
             (_, ContentForm::List) => format!("{path}.content[{inner}]"),
-            (_, ContentForm::String | ContentForm::Null | ContentForm::Absent) => format!("{path}.content"),
+            (_, ContentForm::String | ContentForm::Null | ContentForm::Absent) => {
+                crate::path::member(&path, "content")
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn message(request: &Request, message: usize) -> String {
     }
     let before = request.messages.iter().take(message);
     let items: usize = before.map(items_of).sum();
-    format!("input[{items}]")
+    crate::path::item("input", items)
 }
 
 fn items_of(message: &Message) -> usize {

@@ -11,7 +11,7 @@ use crate::json::{Object, RawJson, Writer};
 pub(super) fn decode_parts(list: &[Raw<'_>], path: &str) -> Result<Vec<Part>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_part(*raw, &format!("{path}[{i}]")))
+        .map(|(i, raw)| decode_part(*raw, &crate::path::item(path, i)))
         .collect()
 }
 

@@ -13,7 +13,7 @@ pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Message>, DecodeError> {
     let mut legacy_calls = LegacyCalls::default();
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_message(*raw, &format!("messages[{i}]"), &mut legacy_calls))
+        .map(|(i, raw)| decode_message(*raw, &crate::path::item("messages", i), &mut legacy_calls))
         .collect()
 }
 
@@ -122,7 +122,8 @@ fn take_content(object: &mut Object<'_>, nulls: &mut Ext) -> Result<(Vec<Part>, 
             Ok((parts, ContentForm::String))
         }
         Some(b'[') => {
-            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
+            let list = raw
+                .elements()
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             Ok((decode_parts(&list, &path)?, ContentForm::List))
         }
@@ -168,7 +169,7 @@ pub(super) fn take_calls(
         .into_iter()
         .enumerate()
     {
-        parts.push(decode(raw, &format!("{path}[{i}]"))?);
+        parts.push(decode(raw, &crate::path::item(&path, i))?);
     }
     Ok(())
 }

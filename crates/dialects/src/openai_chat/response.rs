@@ -78,7 +78,7 @@ pub(super) fn take_usage(object: &mut Object<'_>) -> Option<crate::canonical::Us
 }
 
 fn decode_choice(raw: Raw<'_>, position: u64) -> Result<Choice, DecodeError> {
-    let (mut object, nulls) = open(raw.get(), format!("choices[{position}]"))?;
+    let (mut object, nulls) = open(raw.get(), crate::path::item("choices", position))?;
     let index = object.take_u64("index")?.unwrap_or(position);
     let native = take_finish_reason(&mut object);
     let logprobs = object.take("logprobs").map(RawJson::from);
@@ -284,7 +284,7 @@ fn write_foreign_message(
     let (mut text, mut refusal) = (String::new(), None);
     let mut calls = Vec::new();
     for (i, part) in choice.parts.iter().enumerate() {
-        let path = format!("content[{i}]");
+        let path = crate::path::item("content", i);
         match part {
             Part::Text(part) => {
                 foreign::report(&part.ext, Place::Answer, origin, &path, losses);

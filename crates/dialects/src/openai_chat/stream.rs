@@ -259,7 +259,7 @@ impl Answer {
         position: u64,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
-        let mut object = Object::parse(raw.get(), format!("choices[{position}]"))?;
+        let mut object = Object::parse(raw.get(), crate::path::item("choices", position))?;
         object.take_nulls();
         if let Some(error) = object.take("error") {
             self.fail(&format!("{{\"error\":{}}}", error.get()), sink);

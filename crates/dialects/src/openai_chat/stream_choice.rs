@@ -125,7 +125,7 @@ impl ChoiceDecoder {
         }
         for (i, raw) in tool_calls.into_iter().enumerate() {
             self.calls
-                .add(Object::parse(raw.get(), format!("{path}[{i}]"))?)?;
+                .add(Object::parse(raw.get(), crate::path::item(&path, i))?)?;
         }
         if let Some(call) = function_call {
             self.calls.add_legacy(call)?;
@@ -177,7 +177,8 @@ impl ChoiceDecoder {
             }
             return Ok(());
         }
-        let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
+        let list = raw
+            .elements()
             .map_err(|_| DecodeError::new(path, "expected a string or an array of parts"))?;
         for (part, raw) in decode_parts(&list, path)?.into_iter().zip(list) {
             self.content_part(part, raw, sink);

@@ -15,7 +15,7 @@ use crate::{Dialect, Losses};
 pub(super) fn decode_tools(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(*raw, &format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, &crate::path::item("tools", i)))
         .collect()
 }
 
@@ -83,7 +83,7 @@ fn decode_tool(raw: Raw<'_>, path: &str) -> Result<Tool, DecodeError> {
 /// Reads `functions`, from before tools existed.
 pub(super) fn decode_functions(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     let decode = |(i, raw): (usize, &Raw<'_>)| {
-        let (mut object, ext) = open(raw.get(), format!("functions[{i}]"))?;
+        let (mut object, ext) = open(raw.get(), crate::path::item("functions", i))?;
         let kind = take_function(&mut object)?;
         Ok(Tool {
             kind,

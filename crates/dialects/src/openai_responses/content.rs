@@ -12,7 +12,7 @@ use crate::openai_chat::{address_of, source_of};
 pub(super) fn decode_parts(list: &[Raw<'_>], role: Role, path: &str) -> Result<Vec<Part>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_part(*raw, role, &format!("{path}[{i}]")))
+        .map(|(i, raw)| decode_part(*raw, role, &crate::path::item(path, i)))
         .collect()
 }
 

@@ -26,13 +26,14 @@ pub(super) fn take(object: &mut Object<'_>, ext: &mut Ext) -> Result<Vec<Message
             turns.messages.push(text_message(Role::User, text, INPUT));
         }
         Some(b'[') => {
-            let list: Vec<Raw<'_>> = serde_json::from_str(raw.get())
+            let list = raw
+                .elements()
                 .map_err(|error| DecodeError::new("input", format!("is not a valid array: {error}")))?;
             if list.is_empty() {
                 ext.0.push((INPUT.to_owned(), RawJson::from(raw)));
             }
             for (i, raw) in list.iter().enumerate() {
-                turns.item(*raw, &format!("input[{i}]"))?;
+                turns.item(*raw, &crate::path::item("input", i))?;
             }
         }
         _ => {

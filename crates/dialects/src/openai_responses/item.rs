@@ -53,9 +53,9 @@ fn decode_message(mut object: Object<'_>, mut item: Ext, raw: Raw<'_>) -> Result
     object.take("role");
     let content = object.take("content");
     let mut parts = Vec::new();
-    match content.map(Raw::get).map(|text| (text.as_bytes().first(), text)) {
-        Some((Some(b'"'), text)) => {
-            let text = serde_json::from_str(text)
+    match content.map(|content| (content.get().as_bytes().first(), content)) {
+        Some((Some(b'"'), content)) => {
+            let text = serde_json::from_str(content.get())
                 .map_err(|error| DecodeError::new(path, format!("is not a valid string: {error}")))?;
             mark(&mut item, "content");
             parts.push(Part::Text(Text {
@@ -63,15 +63,16 @@ fn decode_message(mut object: Object<'_>, mut item: Ext, raw: Raw<'_>) -> Result
                 ..Text::default()
             }));
         }
-        Some((Some(b'['), text)) => {
-            let list: Vec<Raw<'_>> = serde_json::from_str(text)
+        Some((Some(b'['), content)) => {
+            let list = content
+                .elements()
                 .map_err(|error| DecodeError::new(path.clone(), format!("is not a valid array: {error}")))?;
             for (i, raw) in list.iter().enumerate() {
-                parts.push(decode_part(*raw, Role::Assistant, &format!("{path}[{i}]"))?);
+                parts.push(decode_part(*raw, Role::Assistant, &crate::path::item(&path, i))?);
             }
         }
         Some((_, text)) => {
-            let found = crate::json::kind_of(text);
+            let found = crate::json::kind_of(text.get());
             return Err(DecodeError::new(
                 path,
                 format!("expected a string or an array of parts, found {found}"),
@@ -178,7 +179,7 @@ impl Pieces {
             text: String::new(),
         };
         for (i, raw) in list.into_iter().enumerate() {
-            let mut piece = Object::parse(raw.get(), format!("{path}[{i}]"))?;
+            let mut piece = Object::parse(raw.get(), crate::path::item(&path, i))?;
             pieces.usual &= piece.take_string("type")?.as_deref() == Some(usual);
             let text = piece.take_string("text")?.unwrap_or_default();
             pieces.usual &= piece.into_ext().is_empty();

@@ -40,7 +40,7 @@ pub fn decode_response(body: &str) -> Result<Response, DecodeError> {
     };
     let mut parts = Vec::new();
     for (i, raw) in output.into_iter().enumerate() {
-        parts.extend(item::decode(raw, &format!("output[{i}]"))?);
+        parts.extend(item::decode(raw, &crate::path::item("output", i))?);
     }
     let id = object.take_string("id")?.unwrap_or_default();
     let model = object.take_string("model")?.unwrap_or_default();

@@ -231,7 +231,7 @@ impl Answer {
         // Some proxies tell the answer only here.
         if self.items.is_empty() {
             for (i, raw) in output.into_iter().enumerate() {
-                let path = format!("response.output[{i}]");
+                let path = crate::path::item("response.output", i);
                 self.items.whole(item::decode(raw, &path)?, sink);
             }
         }

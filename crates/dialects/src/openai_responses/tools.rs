@@ -14,7 +14,7 @@ use crate::openai_chat::ext::{leftover, open};
 pub(super) fn decode(list: &[Raw<'_>]) -> Result<Vec<Tool>, DecodeError> {
     list.iter()
         .enumerate()
-        .map(|(i, raw)| decode_tool(*raw, &format!("tools[{i}]")))
+        .map(|(i, raw)| decode_tool(*raw, &crate::path::item("tools", i)))
         .collect()
 }
 

@@ -32,7 +32,7 @@ pub(super) fn decode(dialect: Dialect, body: &str) -> Result<Response, DecodeErr
     };
     let mut results = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
-        results.push(decode_result(raw, format!("{name}[{i}]"))?);
+        results.push(decode_result(raw, crate::path::item(name, i))?);
     }
     let (usage, search_units) = if dialect.is_cohere() {
         object

@@ -24,14 +24,15 @@ pub(super) fn decode(dialect: Dialect, body: &str) -> Result<Request, DecodeErro
     let mut documents = Vec::with_capacity(list.len());
     for (i, raw) in list.into_iter().enumerate() {
         documents.push(match raw.get().as_bytes().first() {
-            Some(b'"') => Document::Text(
-                serde_json::from_str(raw.get())
-                    .map_err(|error| DecodeError::new(format!("documents[{i}]"), error.to_string()))?,
-            ),
+            Some(b'"') => {
+                Document::Text(serde_json::from_str(raw.get()).map_err(|error| {
+                    DecodeError::new(crate::path::item("documents", i), error.to_string())
+                })?)
+            }
             Some(b'{') => Document::Object(RawJson::from(raw)),
             _ => {
                 let problem = format!("expected a string or an object, found {}", kind_of(raw.get()));
-                return Err(DecodeError::new(format!("documents[{i}]"), problem));
+                return Err(DecodeError::new(crate::path::item("documents", i), problem));
             }
         });
     }
@@ -121,7 +122,7 @@ fn write_document(
             Some(text) => w.string(&text),
             None => {
                 losses.approximated(
-                    format!("documents[{number}]"),
+                    crate::path::item("documents", number),
                     "the provider takes texts; the object is sent as its JSON",
                 );
                 w.string(raw.text());

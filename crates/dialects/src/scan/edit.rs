@@ -42,7 +42,7 @@ pub fn edit(document: &[u8], members: &Members, edits: &[Edit<'_>]) -> Vec<Piece
                 value: Some(value), ..
             }) => pieces.replace(&member.value, value.as_bytes()),
             Some(Edit { value: None, .. }) => {
-                pieces.replace(&with_comma(&members.0, i, kept_before), b"");
+                pieces.replace(&with_comma(&members.members, i, kept_before), b"");
                 continue;
             }
             None => {}
@@ -55,7 +55,7 @@ pub fn edit(document: &[u8], members: &Members, edits: &[Edit<'_>]) -> Vec<Piece
         if overruled || members.has(document, edit.key) {
             continue;
         }
-        let end = end_of_members(document, &members.0);
+        let end = end_of_members(document, &members.members);
         pieces.replace(&(end..end), &written(edit.key, value, kept_before));
         kept_before = true;
     }

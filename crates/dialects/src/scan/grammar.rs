@@ -1,6 +1,6 @@
 //! The grammar of RFC 8259, walked without recursion and without keeping values.
 
-use super::{MAX_DEPTH, Member, ScanError};
+use super::{MAX_DEPTH, MIN_UNSPACED, Member, ScanError, Unspaced};
 
 /// A position in a text. Also a way to walk through a value of a scanned document in one pass, where whoever walks decides
 /// what is looked into.
@@ -10,6 +10,8 @@ pub struct Scanner<'a> {
     at: usize,
     /// The highest bits of all bytes of strings so far: outside of strings the grammar allows ASCII only.
     high_bits: u64,
+    /// Long strings that are no text.
+    unspaced: Unspaced,
 }
 
 /// The arrays and objects around the current value, below the top-level object: one bit each, 1 for an object.
@@ -26,6 +28,7 @@ impl<'a> Scanner<'a> {
             text,
             at: 0,
             high_bits: 0,
+            unspaced: Unspaced::default(),
         }
     }
 
@@ -147,6 +150,11 @@ impl<'a> Scanner<'a> {
         self.high_bits & (ONES * 0x80) == 0
     }
 
+    /// What was read so far that is long and no text.
+    pub(super) fn unspaced(&self) -> Unspaced {
+        self.unspaced
+    }
+
     /// Checks that nothing but white space follows.
     ///
     /// # Errors
@@ -263,6 +271,12 @@ impl<'a> Scanner<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
+                    let length = self.at - start;
+                    let inside = &self.text[start + 1..self.at - 1];
+                    if length >= MIN_UNSPACED && memchr::memchr2(b' ', b'"', inside).is_none() {
+                        self.unspaced.strings += 1;
+                        self.unspaced.bytes += length;
+                    }
                     return Ok(has_escapes);
                 }
                 Some(b'\\') => {
@@ -428,19 +442,7 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
     if let Some(length) = special_in_words(rest, high_bits) {
         return plain + length;
     }
-    let whole_words = rest.len() / 8 * 8;
-    let tail = rest.get(whole_words..).unwrap_or_default();
-    // With plain bytes behind it, the first one lowest.
-    let word = tail
-        .iter()
-        .rev()
-        .fold(ONES * b' ' as u64, |word, byte| word << 8 | u64::from(*byte));
-    *high_bits |= word;
-    let length = match special_bytes(word) {
-        0 => tail.len(),
-        special => special.trailing_zeros() as usize / 8,
-    };
-    plain + whole_words + length
+    plain + rest.len() - rest.len() % 8 + plain_in_tail(rest, high_bits)
 }
 
 /// The lowest of some bytes, and all of them put together.
@@ -477,6 +479,28 @@ fn special_in_words(text: &[u8], high_bits: &mut u64) -> Option<usize> {
         }
     }
     None
+}
+
+/// How many of the bytes behind the last whole word are plain, if all before them are.
+fn plain_in_tail(text: &[u8], high_bits: &mut u64) -> usize {
+    let length = text.len() % 8;
+    let (word, first) = match (text.last_chunk::<8>(), length) {
+        (_, 0) => return 0,
+        // With the plain bytes before them.
+        (Some(word), _) => (u64::from_le_bytes(*word), 8 - length),
+        (None, _) => {
+            let mut word = [b' '; 8];
+            for (place, byte) in word.iter_mut().zip(text) {
+                *place = *byte;
+            }
+            (u64::from_le_bytes(word), 0)
+        }
+    };
+    *high_bits |= word;
+    match special_bytes(word) {
+        0 => length,
+        special => (special.trailing_zeros() as usize / 8) - first,
+    }
 }
 
 /// Marks the highest bit of the first quote, backslash or control character of eight bytes, and perhaps of later ones.

@@ -24,12 +24,28 @@ pub use string::{NotText, decode as text};
 /// Deepest nesting of arrays and objects accepted, the top-level object included.
 pub const MAX_DEPTH: usize = 128;
 
+/// Shorter strings may be text although there is neither a space nor a quote in them.
+pub const MIN_UNSPACED: usize = 4096;
+
 /// Most top-level members accepted. Real requests have a few dozen; each costs us 32 bytes.
 pub const MAX_MEMBERS: usize = 100_000;
 
 /// Where the top-level members of a document stand. Holds ranges, not bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members(Vec<Member>);
+pub struct Members {
+    members: Vec<Member>,
+    unspaced: Unspaced,
+}
+
+/// Strings of at least [`MIN_UNSPACED`] bytes without a space or a quote: images in base64 and the like. Text has spaces, and JSON that
+/// is written in a string, such as arguments of tools, has quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unspaced {
+    /// How many they are.
+    pub strings: usize,
+    /// Bytes of all of them, quotes included.
+    pub bytes: usize,
+}
 
 /// One top-level member: byte ranges in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +94,10 @@ pub fn scan(document: &[u8]) -> Result<Members, ScanError> {
     }
     read?;
     check_unique(document, &members)?;
-    Ok(Members(members))
+    Ok(Members {
+        members,
+        unspaced: scanner.unspaced(),
+    })
 }
 
 fn read_members(scanner: &mut Scanner<'_>, members: &mut Vec<Member>) -> Result<(), ScanError> {
@@ -128,11 +147,16 @@ impl Members {
 
     /// All members in order.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.0.iter()
+        self.members.iter()
+    }
+
+    /// What in the document is long and no text.
+    pub fn unspaced(&self) -> Unspaced {
+        self.unspaced
     }
 
     fn member(&self, document: &[u8], key: &str) -> Option<&Member> {
-        self.0
+        self.members
             .iter()
             .find(|member| member.is_named(document, key.as_bytes()))
     }

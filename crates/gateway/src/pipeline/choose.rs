@@ -1,8 +1,10 @@
 //! Which instances are tried, in which order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
+use tollgate_dialects::Capabilities;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::Compat;
 
@@ -66,6 +68,11 @@ impl Candidate {
     /// The model's name at the provider.
     pub fn upstream_model(&self) -> &str {
         self.instance.model.as_deref().unwrap_or(&self.public_name)
+    }
+
+    /// What that model accepts.
+    pub fn capabilities(&self) -> Cow<'_, Capabilities> {
+        self.instance.capabilities(self.upstream_model())
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn forward(operation: Operation, asked: &Asked, candidate: &Candidate
     // Reasoning can go on anywhere only if it is told whole: the provider is asked to store nothing.
     if operation == Operation::Chat(Dialect::OpenaiResponses)
         && asked.is_kept
-        && Capabilities::of(candidate.upstream_model()).reasoning
+        && candidate.capabilities().reasoning
     {
         let include = asked.members.value(&asked.body, "include");
         edits.extend(with_sealed_reasoning(include));
@@ -211,7 +211,7 @@ pub(super) fn translate(
     candidate: &Candidate,
 ) -> Result<Encoded, AttemptError> {
     let request = decoded.get(client, asked).map_err(refused)?;
-    let capabilities = Capabilities::of(candidate.upstream_model());
+    let capabilities = candidate.capabilities();
     let target = target(candidate, &capabilities);
     let mut losses = Losses::new();
     let body = codec::encode_request(dialect, request, &target, &mut losses);
@@ -237,7 +237,7 @@ fn encode_completion(call: &Common<'_>, candidate: &Candidate) -> Result<Encoded
     let mut losses = Losses::new();
     let asked = completions::decode_request(call.asked.text(), &mut losses)
         .map_err(|error| refused(invalid(&error)))?;
-    let capabilities = Capabilities::of(candidate.upstream_model());
+    let capabilities = candidate.capabilities();
     let target = target(candidate, &capabilities);
     let mut of_chat = Losses::new();
     let body = codec::encode_request(dialect, &asked.chat, &target, &mut of_chat);
@@ -261,7 +261,7 @@ fn translate_count(
     let request =
         count_tokens::decode_request(client, asked.text()).map_err(|error| refused(invalid(&error)))?;
     let mut losses = Losses::new();
-    let capabilities = Capabilities::of(candidate.upstream_model());
+    let capabilities = candidate.capabilities();
     let target = target(candidate, &capabilities);
     let body = count_tokens::encode_request(dialect, &request, &target, &mut losses);
     check_losses(&losses, candidate.model.on_loss, candidate)?;

@@ -181,7 +181,7 @@ pub(super) fn instance(
             gcp_account: std::env::var("GCP_SERVICE_ACCOUNT").ok().map(Secret::from),
         })),
         health: None,
-        known_output: OnceLock::new(),
+        known: OnceLock::new(),
     })
 }
 

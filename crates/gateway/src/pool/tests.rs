@@ -31,7 +31,7 @@ fn entry(name: &str, weight: u32, priority: i64) -> Entry {
         reranks: Vec::new(),
         secrets: Vec::new(),
         health: None,
-        known_output: OnceLock::new(),
+        known: OnceLock::new(),
         ai: None,
     };
     Entry {
@@ -323,10 +323,10 @@ fn an_instance_that_serves_many_models_knows_how_much_each_of_them_answers() {
         "something-new",
     ] {
         let known = tollgate_dialects::Capabilities::of(model).max_output_tokens;
-        assert_eq!(instance.known_output(model), known, "{model}");
+        assert_eq!(instance.capabilities(model).max_output_tokens, known, "{model}");
     }
     assert_ne!(
-        instance.known_output("claude-3-haiku-20240307"),
-        instance.known_output("gpt-4o")
+        instance.capabilities("claude-3-haiku-20240307").max_output_tokens,
+        instance.capabilities("gpt-4o").max_output_tokens
     );
 }

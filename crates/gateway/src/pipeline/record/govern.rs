@@ -72,7 +72,7 @@ impl Record {
         }
         let output = self.output.as_ref().map_or(0, |output| {
             let otherwise = || {
-                let known = || instance.known_output(upstream);
+                let known = || instance.capabilities(upstream).max_output_tokens;
                 let of_model = || model.max_output_tokens.or_else(known).unwrap_or(OTHERWISE);
                 governed.reserve_output().unwrap_or_else(of_model)
             };
