@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::harness::port::Port;
 use crate::harness::{Gateway, Process, Request, Response, Setup, Upstream, answers, example, post};
 
 const CLAUDE: &str = "claude-sonnet-4-20250514";
@@ -363,14 +364,10 @@ fn a_file_that_is_not_json_is_refused_at_start() {
 #[test]
 fn the_example_script_passes() {
     let script = example("nginx-demo/run");
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port")
-        .port();
+    let port = Port::reserve();
     let output = std::process::Command::new(script)
         .arg(env!("CARGO_BIN_EXE_tollgate"))
-        .env("PORT", port.to_string())
+        .env("PORT", port.number.to_string())
         .env_remove("RUST_LOG")
         .output()
         .expect("bash runs");

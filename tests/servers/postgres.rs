@@ -1,12 +1,13 @@
 //! Real PostgreSQL servers for tests, on free ports and in folders of their own. They end with the test.
 #![allow(dead_code, reason = "not all tests need all of it")]
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use super::port::Port;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +19,7 @@ pub const PASSWORD: &str = "a-password";
 pub struct PostgresServer {
     /// The port it answers on.
     pub port: u16,
+    _reserved: Port,
     child: Option<Child>,
     folder: PathBuf,
     options: Vec<String>,
@@ -66,20 +68,16 @@ impl PostgresServer {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("rights");
             give(&file);
         }
+        let reserved = Port::reserve();
         let mut server = PostgresServer {
-            port: 0,
+            port: reserved.number,
+            _reserved: reserved,
             child: None,
             folder,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
         };
-        for _ in 0..10 {
-            // Somebody else may take the port in between.
-            server.port = free_port();
-            if server.spawn() {
-                return server;
-            }
-        }
-        panic!("postgres does not start; {}", server.log());
+        assert!(server.spawn(), "postgres does not start; {}", server.log());
+        server
     }
 
     /// The address of the database, for a URL's `?...` as it is given.
@@ -101,14 +99,7 @@ impl PostgresServer {
     /// Starts it again on the same port, with what it has kept.
     pub fn restart(&mut self) {
         self.kill();
-        let until = Instant::now() + PATIENCE;
-        while !self.spawn() {
-            assert!(
-                Instant::now() < until,
-                "postgres does not start again; {}",
-                self.log()
-            );
-        }
+        assert!(self.spawn(), "postgres does not start again; {}", self.log());
     }
 
     /// Runs a statement and returns what it prints, without decoration.
@@ -228,9 +219,4 @@ fn folder() -> PathBuf {
     std::fs::create_dir_all(&folder).expect("a folder");
     give(&folder);
     folder
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

@@ -2,11 +2,13 @@
 #![allow(dead_code, reason = "not all tests need all of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use super::port::Port;
 
 /// The option that makes a server a sentinel.
 const SENTINEL: &str = "sentinel";
@@ -18,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct RedisServer {
     /// The port it answers on without encryption.
     pub port: u16,
+    reserved: Vec<Port>,
     child: Child,
     folder: PathBuf,
     options: Vec<String>,
@@ -35,25 +38,25 @@ impl RedisServer {
         let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let folder = folder();
-        let mut tries = 0;
-        loop {
-            // Somebody else may take the port in between.
-            let port = free_port();
-            if let Some(child) = spawn(port, &folder, &options, login.as_ref()) {
-                return RedisServer {
-                    port,
-                    child,
-                    folder,
-                    options,
-                    login,
-                };
-            }
-            tries += 1;
-            assert!(
-                tries < 10,
-                "redis-server does not start with {options:?}; tests/prepare installs it"
-            );
+        let reserved = Port::reserve();
+        let port = reserved.number;
+        let Some(child) = spawn(port, &folder, &options, login.as_ref()) else {
+            panic!("redis-server does not start with {options:?}; tests/prepare installs it");
+        };
+        RedisServer {
+            port,
+            reserved: vec![reserved],
+            child,
+            folder,
+            options,
+            login,
         }
+    }
+
+    /// Keeps a port that its options name for as long as the server lives.
+    pub fn holding(mut self, port: Port) -> Self {
+        self.reserved.push(port);
+        self
     }
 
     /// Ends it at once. What it knew is lost.
@@ -65,14 +68,8 @@ impl RedisServer {
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(child) = spawn(self.port, &self.folder, &self.options, self.login.as_ref()) {
-                self.child = child;
-                return;
-            }
-            assert!(Instant::now() < until, "redis-server does not start again");
-        }
+        self.child = spawn(self.port, &self.folder, &self.options, self.login.as_ref())
+            .expect("redis-server starts again");
     }
 
     /// Stops it from doing anything; connections stay open.
@@ -122,13 +119,15 @@ impl Drop for RedisServer {
 pub fn cluster() -> Vec<RedisServer> {
     let nodes: Vec<RedisServer> = (0..3)
         .map(|_| {
-            let bus = format!("cluster-port {}", free_port());
+            let port = Port::reserve();
+            let bus = format!("cluster-port {}", port.number);
             RedisServer::start(&[
                 "cluster-enabled yes",
                 &bus,
                 "cluster-node-timeout 2000",
                 "cluster-require-full-coverage no",
             ])
+            .holding(port)
         })
         .collect();
     for (number, (node, range)) in nodes
@@ -193,12 +192,6 @@ pub fn sentinels() -> Sentinels {
         replica,
         sentinel,
     }
-}
-
-/// A port nobody listens on now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn option(server: &RedisServer, name: &str) -> String {

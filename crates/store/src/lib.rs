@@ -30,6 +30,9 @@ mod index;
 mod key;
 mod past;
 mod plan;
+#[cfg(test)]
+#[path = "../../../tests/servers/port.rs"]
+mod port;
 mod record;
 pub mod responses;
 #[cfg(test)]

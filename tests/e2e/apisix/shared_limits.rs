@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::node::{CHAT, chat_route};
 use super::{Node, NodeSetup};
+use crate::harness::port::Port;
 use crate::harness::redis::{self, RedisServer};
 use crate::harness::{Connection, Next, Request, Response, Upstream, answers, post};
 
@@ -254,7 +255,8 @@ fn encrypted(folder: &std::path::Path) -> (u16, RedisServer) {
         file("server.crt", certificate.pem()),
         file("server.key", key.serialize_pem()),
     );
-    let port = redis::free_port();
+    let reserved = Port::reserve();
+    let port = reserved.number;
     let lines = [
         format!("tls-port {port}"),
         format!("tls-cert-file {certificate}"),
@@ -263,7 +265,8 @@ fn encrypted(folder: &std::path::Path) -> (u16, RedisServer) {
         "tls-auth-clients no".to_owned(),
         "user limits on >s3cret ~plugin-* ~tollgate:* +@all".to_owned(),
     ];
-    (port, RedisServer::start(&lines.each_ref().map(String::as_str)))
+    let server = RedisServer::start(&lines.each_ref().map(String::as_str));
+    (port, server.holding(reserved))
 }
 
 /// An upstream that answers only when its client has left or the word is given.

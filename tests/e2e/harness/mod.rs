@@ -12,6 +12,8 @@ pub mod http2;
 pub mod kafka;
 mod names;
 pub mod oidc;
+#[path = "../../servers/port.rs"]
+pub mod port;
 #[path = "../../servers/postgres.rs"]
 pub mod postgres;
 mod process;

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::wait_until;
+use crate::harness::port::Port;
 use crate::harness::{Connection, Dialect, Gateway, Request, Setup, post};
 
 const CONFIG: &str = "models: {m: {provider: simulated}}\n";
@@ -97,16 +98,14 @@ fn each_call_is_one_line_of_a_pipe_whose_reader_comes_late() {
 /// A gateway as a bare process, whose output the test reads as it likes, and where it listens.
 fn started(stdout: Stdio, stderr: Stdio, directory: &Path) -> (std::process::Child, impl Fn() -> Connection) {
     let config = directory.join("tollgate.yaml");
-    let reserved = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = reserved.local_addr().expect("an address");
-    drop(reserved);
+    let reserved = Port::reserve();
     fs::write(
         &config,
         format!("{CONFIG}server: {{access_log: {{format: json}}}}\n"),
     )
     .expect("a file");
     let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
-        .args(["run", "--listen", &address.to_string(), "--config"])
+        .args(["run", "--listen", &reserved.address().to_string(), "--config"])
         .arg(&config)
         .current_dir(directory)
         .env("RUST_LOG", "trace")
@@ -118,7 +117,7 @@ fn started(stdout: Stdio, stderr: Stdio, directory: &Path) -> (std::process::Chi
     let connect = move || {
         let mut connection = None;
         wait_until("it listens", || {
-            connection = Connection::try_open(address).ok();
+            connection = Connection::try_open(reserved.address()).ok();
             connection.is_some()
         });
         connection.expect("it was waited for")

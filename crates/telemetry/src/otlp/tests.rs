@@ -28,6 +28,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::{RootCertStore, crypto};
 
+#[path = "../../../../tests/servers/port.rs"]
+mod port;
+
+use self::port::Port;
 use super::logs::of_call;
 use super::protobuf::Writer;
 use super::{ITEMS, Item, Protocol, Resource, Settings, Signal, queue};
@@ -360,9 +364,8 @@ fn refused_spans_are_counted_as_dropped() {
 fn a_collector_that_is_away_loses_nothing_within_the_queue_and_what_is_beyond_is_counted() {
     for protocol in BOTH {
         run(async {
-            let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = gone.local_addr().unwrap().to_string();
-            drop(gone);
+            let reserved = Port::reserve();
+            let address = reserved.address().to_string();
             let settings = Settings {
                 queue: 3,
                 ..settings(&address, protocol)

@@ -1,6 +1,8 @@
 //! The usage ledger in its stores: a file of SQLite, and a database of a real PostgreSQL server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../../../../tests/servers/port.rs"]
+mod port;
 #[path = "../../../../tests/servers/postgres.rs"]
 mod server;
 

@@ -13,6 +13,7 @@ use super::super::{
     Act, Ask, Counters, Enter, Entered, Limit, Memory, Spread, Together, Unavailable, Verdict, Windows,
 };
 use super::{Address, Encryption, Login, Redis, RedisSettings, Servers};
+use crate::port::Port;
 use crate::servers::{self as server, RedisServer};
 
 fn local(port: u16) -> Address {
@@ -371,7 +372,8 @@ async fn certificates_are_checked_before_anything_is_said() {
     for trusted in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let (tls, [certificate, key]) = encrypted(folder.path(), trusted);
-        let port = server::free_port();
+        let reserved = Port::reserve();
+        let port = reserved.number;
         let lines = [
             format!("tls-port {port}"),
             format!("tls-cert-file {certificate}"),
@@ -379,7 +381,7 @@ async fn certificates_are_checked_before_anything_is_said() {
             format!("tls-ca-cert-file {certificate}"),
             "tls-auth-clients no".to_owned(),
         ];
-        let server = RedisServer::start(&lines.each_ref().map(String::as_str));
+        let server = RedisServer::start(&lines.each_ref().map(String::as_str)).holding(reserved);
         let mut settings = settings(Servers::One(local(port)));
         settings.encryption = Encryption::Verified;
         let counters = Counters::in_redis(shared(settings, Some(tls)), "c", Spread::ByKey);
@@ -516,8 +518,9 @@ async fn the_keys_of_other_nodes_are_counted_while_one_is_down() {
 #[tokio::test]
 async fn the_master_is_found_and_so_is_its_successor() {
     let mut servers = server::sentinels();
+    let nobody = Port::reserve();
     let sentinels = Servers::Sentinel {
-        sentinels: vec![local(server::free_port()), local(servers.sentinel.port)],
+        sentinels: vec![local(nobody.number), local(servers.sentinel.port)],
         master: "counters".to_owned(),
     };
     let redis = shared(settings(sentinels), None);
