@@ -14,7 +14,7 @@ use crate::canonical::{
     Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, Response, ResponseFormat, ToolCall,
     ToolKind,
 };
-use crate::scan::Unspaced;
+use crate::scan::Encoded;
 
 /// Estimates how many tokens a text has. Takes about 2 ns per byte: away from the event loop for megabytes.
 pub fn tokens(text: &str) -> u64 {
@@ -48,11 +48,11 @@ pub fn response_tokens(response: &Response) -> u64 {
 }
 
 /// Estimates how many input tokens the body of a request has, without decoding it: by its length in bytes, with long strings
-/// that are no text counted as one image each. Rough, but the scan of the body knows both, so it can be made for every request and
+/// of base64 counted as one image each. Rough, but the scan of the body knows both, so it can be made for every request and
 /// the body let go.
-pub fn body_tokens(length: usize, unspaced: Unspaced) -> u64 {
-    let text = length.saturating_sub(unspaced.bytes);
-    unspaced.strings as u64 * IMAGE + text.div_ceil(BYTES_OF_TEXT) as u64
+pub fn body_tokens(length: usize, encoded: Encoded) -> u64 {
+    let text = length.saturating_sub(encoded.bytes);
+    encoded.strings as u64 * IMAGE + text.div_ceil(BYTES_OF_TEXT) as u64
 }
 
 /// Estimates the tokens of a text that comes in pieces. Where the text is cut does not matter.
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_estimate_of_a_body_does_not_take_media_for_text() {
-        let tokens = |body: &str| body_tokens(body.len(), scan(body.as_bytes()).unwrap().unspaced());
+        let tokens = |body: &str| body_tokens(body.len(), scan(body.as_bytes()).unwrap().encoded());
         let hello = r#"{"messages":[{"role":"user","content":"Why is the sky blue?"}]}"#;
         assert!((10..20).contains(&tokens(hello)));
         let image = format!(
@@ -276,6 +276,19 @@ mod tests {
         assert!((1_500..2_000).contains(&tokens(&both)));
         let arguments = format!(r#"{{"arguments":"{}"}}"#, r#"{\"key\":\"value\"},"#.repeat(2_000));
         assert!((8_000..14_000).contains(&tokens(&arguments)));
+        for text in [
+            "空は青い。".repeat(2_000),
+            r"\u7a7a\u306f".repeat(2_000),
+            "2026-11-23,42,0.5\\n".repeat(1_000),
+        ] {
+            let body = format!(r#"{{"text":"{text}"}}"#);
+            assert!(tokens(&body) > 4_000, "{}", tokens(&body));
+        }
+        let escaped = format!(
+            r#"{{"image":"data:image\/png;base64,{}"}}"#,
+            r"iVB\/OR\n".repeat(10_000)
+        );
+        assert!(tokens(&escaped) < 1_000);
         let long = format!(r#"{{"text":"{}"}}"#, "many words ".repeat(10_000));
         assert!((20_000..35_000).contains(&tokens(&long)));
     }

@@ -1,6 +1,6 @@
 //! The grammar of RFC 8259, walked without recursion and without keeping values.
 
-use super::{MAX_DEPTH, MIN_UNSPACED, Member, ScanError, Unspaced};
+use super::{Encoded, MAX_DEPTH, MIN_ENCODED, Member, ScanError};
 
 /// A position in a text. Also a way to walk through a value of a scanned document in one pass, where whoever walks decides
 /// what is looked into.
@@ -10,8 +10,8 @@ pub struct Scanner<'a> {
     at: usize,
     /// The highest bits of all bytes of strings so far: outside of strings the grammar allows ASCII only.
     high_bits: u64,
-    /// Long strings that are no text.
-    unspaced: Unspaced,
+    /// Long strings of base64.
+    encoded: Encoded,
 }
 
 /// The arrays and objects around the current value, below the top-level object: one bit each, 1 for an object.
@@ -28,7 +28,7 @@ impl<'a> Scanner<'a> {
             text,
             at: 0,
             high_bits: 0,
-            unspaced: Unspaced::default(),
+            encoded: Encoded::default(),
         }
     }
 
@@ -150,9 +150,9 @@ impl<'a> Scanner<'a> {
         self.high_bits & (ONES * 0x80) == 0
     }
 
-    /// What was read so far that is long and no text.
-    pub(super) fn unspaced(&self) -> Unspaced {
-        self.unspaced
+    /// What was read so far that is base64 instead of text.
+    pub(super) fn encoded(&self) -> Encoded {
+        self.encoded
     }
 
     /// Checks that nothing but white space follows.
@@ -273,9 +273,9 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                     let length = self.at - start;
                     let inside = &self.text[start + 1..self.at - 1];
-                    if length >= MIN_UNSPACED && memchr::memchr2(b' ', b'"', inside).is_none() {
-                        self.unspaced.strings += 1;
-                        self.unspaced.bytes += length;
+                    if length >= MIN_ENCODED && begins_as_base64(inside) {
+                        self.encoded.strings += 1;
+                        self.encoded.bytes += length;
                     }
                     return Ok(has_escapes);
                 }
@@ -445,26 +445,11 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
     plain + rest.len() - rest.len() % 8 + plain_in_tail(rest, high_bits)
 }
 
-/// The lowest of some bytes, and all of them put together.
-///
-/// Each lane has its own, which the compiler writes with vectors at every level of optimising.
+/// The lowest of some bytes, and all of them put together. The compiler writes this with vectors.
 fn extremes(bytes: &[u8]) -> (u8, u8) {
-    let (mut lowest, mut high) = ([u8::MAX; LANES], [0; LANES]);
-    let (parts, rest) = bytes.as_chunks::<LANES>();
-    for part in parts {
-        for i in 0..LANES {
-            lowest[i] = lowest[i].min(part[i]);
-            high[i] |= part[i];
-        }
-    }
-    let all = lowest
+    bytes
         .iter()
-        .zip(&high)
-        .fold((u8::MAX, 0), |(low, all), (lane, bits)| {
-            (low.min(*lane), all | bits)
-        });
-    rest.iter()
-        .fold(all, |(low, all), byte| (low.min(*byte), all | byte))
+        .fold((u8::MAX, 0), |(low, all), byte| (low.min(*byte), all | byte))
 }
 
 /// The place of the first special byte within whole words of eight bytes; `None` if there is none.
@@ -522,8 +507,33 @@ const LONG: usize = 2 * BLOCK;
 /// holds.
 const WINDOW: usize = 16 * 1024;
 
-/// Bytes that are looked at together.
-const LANES: usize = 64;
+/// From so many bytes of a long string it is told whether it is text: text has something within them that base64 has not.
+const SAMPLE: usize = 1024;
+
+/// Whether a long string begins as data in base64 does (RFC 4648, both alphabets, line breaks and slashes escaped or not), perhaps behind
+/// the head of an address of data.
+fn begins_as_base64(inside: &[u8]) -> bool {
+    let sample = inside.get(..SAMPLE).unwrap_or(inside);
+    let data = match sample.strip_prefix(b"data:") {
+        Some(address) => match memchr::memchr(b',', address) {
+            Some(comma) => address.get(comma + 1..).unwrap_or_default(),
+            None => return false,
+        },
+        None => sample,
+    };
+    let mut bytes = data.iter();
+    while let Some(byte) = bytes.next() {
+        let is_base64 = match byte {
+            b'\\' => matches!(bytes.next(), None | Some(b'/' | b'n' | b'r')),
+            b'+' | b'/' | b'-' | b'_' | b'=' => true,
+            byte => byte.is_ascii_alphanumeric(),
+        };
+        if !is_base64 {
+            return false;
+        }
+    }
+    true
+}
 
 /// Sets the highest bit of each byte that is zero.
 fn zero_bytes(word: u64) -> u64 {

@@ -24,8 +24,8 @@ pub use string::{NotText, decode as text};
 /// Deepest nesting of arrays and objects accepted, the top-level object included.
 pub const MAX_DEPTH: usize = 128;
 
-/// Shorter strings may be text although there is neither a space nor a quote in them.
-pub const MIN_UNSPACED: usize = 4096;
+/// Shorter strings may be text although they look like base64.
+pub const MIN_ENCODED: usize = 4096;
 
 /// Most top-level members accepted. Real requests have a few dozen; each costs us 32 bytes.
 pub const MAX_MEMBERS: usize = 100_000;
@@ -34,13 +34,13 @@ pub const MAX_MEMBERS: usize = 100_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     members: Vec<Member>,
-    unspaced: Unspaced,
+    encoded: Encoded,
 }
 
-/// Strings of at least [`MIN_UNSPACED`] bytes without a space or a quote: images in base64 and the like. Text has spaces, and JSON that
-/// is written in a string, such as arguments of tools, has quotes.
+/// Strings of at least [`MIN_ENCODED`] bytes that begin as base64 does, or as an address with base64 in it (`data:`, RFC 2397): images and
+/// the like. Text in any language, JSON and tables that are written in a string soon have a byte that is not of base64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unspaced {
+pub struct Encoded {
     /// How many they are.
     pub strings: usize,
     /// Bytes of all of them, quotes included.
@@ -96,7 +96,7 @@ pub fn scan(document: &[u8]) -> Result<Members, ScanError> {
     check_unique(document, &members)?;
     Ok(Members {
         members,
-        unspaced: scanner.unspaced(),
+        encoded: scanner.encoded(),
     })
 }
 
@@ -150,9 +150,9 @@ impl Members {
         self.members.iter()
     }
 
-    /// What in the document is long and no text.
-    pub fn unspaced(&self) -> Unspaced {
-        self.unspaced
+    /// What in the document is base64 instead of text.
+    pub fn encoded(&self) -> Encoded {
+        self.encoded
     }
 
     fn member(&self, document: &[u8], key: &str) -> Option<&Member> {

@@ -269,7 +269,7 @@ impl Record {
         // The body itself is not kept: a stream may last for minutes.
         self.estimated_input = match endpoint {
             Endpoint::CountTokens(_) => 0,
-            _ => estimate::body_tokens(asked.body.len(), asked.members.unspaced()),
+            _ => estimate::body_tokens(asked.body.len(), asked.members.encoded()),
         };
         if self.governed.as_ref().is_some_and(|governed| governed.reserves()) {
             self.output = govern::output_limit(asked, endpoint);

@@ -6,6 +6,7 @@ use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::attempts;
 use super::error::QueryError;
 use super::query::{among, unknown};
 use super::reader::{Cell, Cells, Session};
@@ -121,6 +122,17 @@ fn chosen_by() -> impl Iterator<Item = Column> {
 pub struct Call(Cells);
 
 impl Call {
+    /// A call as it was kept, with what its attempts left out.
+    fn kept(cells: Cells) -> Call {
+        let mut call = Call(cells);
+        let kept = call.text(Column::Attempts);
+        let whole = kept.and_then(|kept| attempts::complete(kept, |column| call.value(column)));
+        if let (Some(whole), Some(cell)) = (whole, call.0.0.get_mut(Column::Attempts as usize)) {
+            *cell = Cell::Text(whole);
+        }
+        call
+    }
+
     /// The text in a column.
     pub fn text(&self, column: Column) -> Option<&str> {
         self.0.text(column as usize)
@@ -235,7 +247,7 @@ pub(super) fn list(session: &mut Session, calls: &Calls) -> Result<Vec<Call>, Qu
         calls.limit
     );
     let rows = session.select(&sql, &parameters)?;
-    Ok(rows.into_iter().map(Call).collect())
+    Ok(rows.into_iter().map(Call::kept).collect())
 }
 
 /// Finds a call, of these teams if any are named.
@@ -251,7 +263,7 @@ pub(super) fn one(
         column_names()
     );
     let mut rows = session.select(&sql, &parameters)?;
-    Ok(rows.pop().map(Call))
+    Ok(rows.pop().map(Call::kept))
 }
 
 /// Calls of a time, the oldest first, behind the last that was read.
@@ -273,5 +285,5 @@ pub(super) fn page(
         column_names()
     );
     let rows = session.select(&sql, &parameters)?;
-    Ok(rows.into_iter().map(Call).collect())
+    Ok(rows.into_iter().map(Call::kept).collect())
 }

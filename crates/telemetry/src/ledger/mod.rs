@@ -1,7 +1,7 @@
 //! The usage ledger: one row for every call, and what they add up to by hour and by day.
 //!
 //! * [`schema`] is what is kept, the same in every store. [`sqlite`] is a file, [`postgres`] a database that many gateways share.
-//! * [`Ledger`] takes calls: [`record`] makes a [`Row`], [`writer`] writes it a little later, on a thread of its own.
+//! * [`Ledger`] takes calls: [`record`] makes a [`Row`], with its [`attempts`], [`writer`] writes it a little later, on a thread of its own.
 //! * [`lately`] is what calls of teams add up to while somebody watches.
 //! * [`rollup`] is what calls add up to. They are added up later, many at a time; until then they are [`pending`].
 //! * [`Reader`] answers questions ([`query`], [`report`]) on the thread that asks, beside the writer, also for another process.
@@ -9,8 +9,10 @@
 //!
 //! Rows come with their cost; only [`priced`] knows what a price is.
 
+mod attempts;
 mod calls;
 mod error;
+mod json;
 mod lately;
 mod numbers;
 mod overview;

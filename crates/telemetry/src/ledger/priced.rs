@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value as Json, json};
 
+use super::attempts::Tokens;
 use super::calls::Call;
-use super::record::Tokens;
 use super::reprice::Change;
 use super::schema::Column;
 use crate::prices::{Asked, Cost, Prices};

@@ -3,32 +3,26 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::Ledger;
+use super::json::{member, number, text};
 use super::row::Row;
 use super::schema::Column;
+use super::{Ledger, attempts};
 use crate::format::outcome;
 use crate::record::{Attempt, CallRecord, Charge, TokenUsage};
 use crate::telemetry::CallSink;
 
-/// The name of a member of an object of JSON, as it stands behind another member.
-macro_rules! member {
-    ($name:expr) => {
-        concat!(",\"", $name, "\":")
-    };
-}
-
 impl CallSink for Ledger {
     fn call(&self, call: &CallRecord<'_>) {
-        let (mut attempts, mut charges) = (ATTEMPTS.take(), CHARGES.take());
-        attempts.clear();
+        let (mut told, mut charges) = (ATTEMPTS.take(), CHARGES.take());
+        told.clear();
         charges.clear();
-        attempts_json(call.attempts, &mut attempts);
+        attempts::write(call, &mut told);
         charges_json(call.charges, &mut charges);
         let mut row = Row::default();
-        fill(&mut row, call, &attempts, &charges);
+        fill(&mut row, call, &told, &charges);
         self.append(&row);
-        if attempts.capacity() <= super::MAX_KEPT {
-            ATTEMPTS.set(attempts);
+        if told.capacity() <= super::MAX_KEPT {
+            ATTEMPTS.set(told);
         }
         if charges.capacity() <= super::MAX_KEPT {
             CHARGES.set(charges);
@@ -142,39 +136,6 @@ fn counted(usage: &TokenUsage) -> [(Column, u64); 12] {
     ]
 }
 
-/// Writes the attempts of a call as JSON. Numbers that are 0, and texts that there are none of, are left out.
-///
-/// Written by hand, because it is written for every call.
-fn attempts_json(attempts: &[Attempt<'_>], out: &mut String) {
-    out.push('[');
-    for (i, attempt) in attempts.iter().enumerate() {
-        out.push_str(if i == 0 { "{" } else { ",{" });
-        text(out, member!("instance"), Some(attempt.instance));
-        text(out, member!("provider"), attempt.provider);
-        text(out, member!("model"), attempt.model);
-        text(out, member!("answered"), attempt.response_model);
-        text(out, member!("outcome"), Some(attempt.outcome));
-        if let Some(status) = attempt.status {
-            number(out, member!("status"), u64::from(status));
-        }
-        number(out, member!("started_ms"), millis(attempt.started));
-        number(out, member!("ms"), millis(attempt.duration));
-        text(out, member!("tier"), attempt.service_tier);
-        if let Some(usage) = attempt.usage {
-            name(out, member!("usage"));
-            out.push('{');
-            Tokens::from(usage).write(out);
-            out.push('}');
-        }
-        if let Some(cost) = attempt.cost.micro_usd() {
-            number(out, member!("cost_micro_usd"), cost);
-        }
-        text(out, member!("cost_state"), Some(attempt.cost.state()));
-        out.push('}');
-    }
-    out.push(']');
-}
-
 /// Writes what a call was charged as JSON; nothing where that is nothing.
 fn charges_json(charges: &[Charge<'_>], out: &mut String) {
     for (i, charge) in charges.iter().enumerate() {
@@ -189,114 +150,26 @@ fn charges_json(charges: &[Charge<'_>], out: &mut String) {
     }
 }
 
-/// Writes a [`member`]'s name, of the first one without the comma.
-fn name(out: &mut String, name: &'static str) {
-    out.push_str(match out.ends_with('{') {
-        true => name.get(1..).unwrap_or_default(),
-        false => name,
-    });
-}
-
-// Not inline: it is called for every number of an attempt.
-#[inline(never)]
-fn number(out: &mut String, of: &'static str, number: u64) {
-    name(out, of);
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
-fn text(out: &mut String, of: &'static str, text: Option<&str>) {
-    let Some(text) = text else {
-        return;
-    };
-    name(out, of);
-    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    // Without early exit: nearly always all of it is looked at, and the compiler can vectorise it.
-    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&serde_json::Value::from(text).to_string());
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-macro_rules! tokens {
-    ($($short:ident $of:ident,)*) => {
-        /// The tokens of one attempt, by the names of the columns of a call.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-        #[serde(default)]
-        pub(super) struct Tokens {
-            $($short: u64,)*
-            estimated: bool,
-        }
-
-        impl Tokens {
-            /// Writes those that are not 0.
-            fn write(self, out: &mut String) {
-                for (name, tokens) in [$((member!(stringify!($short)), self.$short),)*] {
-                    if tokens != 0 {
-                        number(out, name, tokens);
-                    }
-                }
-                if self.estimated {
-                    name(out, member!("estimated"));
-                    out.push_str("true");
-                }
-            }
-        }
-
-        impl From<TokenUsage> for Tokens {
-            fn from(usage: TokenUsage) -> Tokens {
-                Tokens { $($short: usage.$of,)* estimated: usage.estimated }
-            }
-        }
-
-        impl From<Tokens> for TokenUsage {
-            fn from(tokens: Tokens) -> TokenUsage {
-                TokenUsage { $($of: tokens.$short,)* estimated: tokens.estimated }
-            }
-        }
-    };
-}
-
-tokens! {
-    input prompt,
-    output completion,
-    total total,
-    cached cached,
-    cache_write cache_write,
-    cache_write_1h cache_write_1h,
-    audio_input audio_input,
-    audio_output audio_output,
-    image_input image_input,
-    image_output image_output,
-    video_input video_input,
-    tool_input tool_input,
-    reasoning reasoning,
-    searches searches,
+/// The row of a call with these attempts.
+#[cfg(test)]
+pub(super) fn filled<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
+    let mut row = Row::default();
+    fill(&mut row, call, attempts, "");
+    row
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::filled as row;
     use super::*;
     use crate::fixture;
     use crate::prices::{Cost, PriceState, Usd};
 
-    fn row<'a>(call: &CallRecord<'a>, attempts: &'a str) -> Row<'a> {
-        let mut row = Row::default();
-        fill(&mut row, call, attempts, "");
-        row
-    }
-
     fn attempts(call: &CallRecord<'_>) -> String {
         let mut out = String::new();
-        attempts_json(call.attempts, &mut out);
+        attempts::write(call, &mut out);
         out
     }
 
@@ -382,8 +255,6 @@ mod tests {
             (&told[0]["cost_micro_usd"], &told[0]["cost_state"]),
             (&json!(2), &json!("estimated"))
         );
-        let back: Tokens = serde_json::from_value(told[0]["usage"].clone()).unwrap();
-        assert_eq!(TokenUsage::from(back), made[0].usage.unwrap());
     }
 
     #[test]
