@@ -123,7 +123,7 @@ columns! {
     Status Count "status" "the status the client was given; 499 if it left before",
     ErrorCode Text "error_code" "the stable code of the error the client was told",
     Outcome Text "outcome" "`ok`, `client_gone`, `refused`, or how the last attempt failed",
-    Attempts Json "attempts" "every attempt: instance, outcome, status, milliseconds, its own tokens and cost; in the table a single attempt leaves out what other columns tell",
+    Attempts Json "attempts" "every attempt: instance, outcome, status, milliseconds, its own tokens and cost",
     Losses Text "losses" "what translation could not carry over",
     RequestBytes Count "request_bytes" "bytes of the request's body",
     ResponseBytes Count "response_bytes" "bytes of the answer's body that were sent",
