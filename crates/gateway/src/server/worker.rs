@@ -77,6 +77,8 @@ pub struct Running {
 /// What the workers are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    /// Accept nobody yet: clients wait in the system's queue.
+    Wait,
     /// Accept and serve.
     Serve,
     /// Accept nobody, another process does; connections end with their next answer, open calls may finish.
@@ -112,6 +114,11 @@ fn advance(stages: &watch::Sender<Stage>, to: Stage) {
 }
 
 impl Running {
+    /// Begins to accept. Whom a process has accepted is lost with it: so this comes when nothing can go wrong any more.
+    pub fn accept(&self) {
+        advance(&self.stage, Stage::Serve);
+    }
+
     /// What can end [`Running::stop`] early.
     pub fn closer(&self) -> Closer {
         Closer(self.stage.clone())
@@ -137,7 +144,7 @@ impl Running {
     }
 }
 
-/// Starts one worker per element of `listeners`; each serves all sockets of its element.
+/// Starts one worker per element of `listeners`; each serves all sockets of its element, once it is told to accept.
 ///
 /// # Errors
 /// The system gives no thread or no runtime.
@@ -146,7 +153,7 @@ pub fn start(
     listeners: Vec<Vec<Listening>>,
     settings: &Settings,
 ) -> io::Result<Running> {
-    let (stage, stages) = watch::channel(Stage::Serve);
+    let (stage, stages) = watch::channel(Stage::Wait);
     let places = Places::new(settings.max_connections, gateway.overload().clone());
     let max_calls = settings
         .max_calls
@@ -265,6 +272,10 @@ async fn accept(
 ) {
     let limits = worker.telemetry.traffic().limits();
     let mut paused = false;
+    match stages.wait_for(|stage| *stage > Stage::Wait).await.as_deref() {
+        Ok(Stage::Serve) => {}
+        _ => return,
+    }
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -421,7 +432,80 @@ async fn encrypted(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use tollgate_resources::Resources;
+    use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
+
     use super::*;
+    use crate::{Forwarding, Setting};
+
+    fn gateway() -> Arc<Gateway> {
+        let setting = Setting {
+            pepper: [7; 32],
+            telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).unwrap()),
+            env: Box::new(|_| None),
+            strict_apisix: false,
+            plugins: None,
+            forwarding: Forwarding::default(),
+            tls_versions: Vec::new(),
+        };
+        Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap())
+    }
+
+    fn settings() -> Settings {
+        let while_it_lasts = Duration::from_secs(60);
+        Settings {
+            bounds: Bounds {
+                max_header: 8192,
+                max_headers: 100,
+                max_uri: 8192,
+                max_streams: 100,
+            },
+            limits: Limits {
+                idle: while_it_lasts,
+                head: while_it_lasts,
+            },
+            handshake_timeout: while_it_lasts,
+            send_timeout: while_it_lasts,
+            half_close: false,
+            max_connections: 10,
+            max_calls: None,
+            drain: Duration::ZERO,
+            upgrade_drain: Duration::ZERO,
+        }
+    }
+
+    /// Workers, another holder of their socket, and a client that has connected.
+    fn started() -> (Running, TcpListener, std::net::TcpStream) {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let other_holder = socket.try_clone().unwrap();
+        let client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        let tls = Tls::Off;
+        let listening = Listening { socket, tls };
+        let running = start(&gateway(), vec![vec![listening]], &settings()).unwrap();
+        (running, other_holder, client)
+    }
+
+    #[test]
+    fn workers_that_were_not_told_to_accept_leave_clients_to_others() {
+        let (running, other_holder, _client) = started();
+        running.stop();
+        assert!(other_holder.accept().is_ok());
+    }
+
+    #[test]
+    fn workers_that_were_told_to_accept_serve_who_waited() {
+        let (running, _other_holder, mut client) = started();
+        running.accept();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        client.write_all(request).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        running.stop();
+    }
 
     #[test]
     fn a_connection_is_small() {
