@@ -20,6 +20,8 @@ pub struct Case {
     pub model: &'static str,
     /// Pieces of a stream; `None` for an answer in one piece.
     pub pieces: Option<u32>,
+    /// Bytes of the prompt; `None` for a short one.
+    pub prompt: Option<usize>,
 }
 
 impl Case {
@@ -29,6 +31,7 @@ impl Case {
             kind,
             model,
             pieces: None,
+            prompt: None,
         }
     }
 }
@@ -62,6 +65,7 @@ pub async fn run(gateway: &Path, case: &Case, calls: u64) -> io::Result<Counts> 
     let mut ask = chat(&target);
     case.model.clone_into(&mut ask.model);
     ask.pieces = case.pieces;
+    ask.padding = case.prompt.unwrap_or(ask.padding);
     let called = tokio::time::timeout(LONGEST, load::calls(ask, calls)).await;
     called.unwrap_or_else(|_| Err(io::Error::other("the calls have taken too long")))?;
     let folder = running.stop_and_keep();

@@ -37,13 +37,21 @@ struct Figures {
 }
 
 /// The calls that are counted, and their names.
-const CASES: [(&str, Case); 4] = [
+const CASES: [(&str, Case); 5] = [
     ("small chat, bare", Case::chat(&BARE, "bench")),
     ("small chat, governed", Case::chat(&GOVERNED, "bench")),
     ("small chat, governed by plugins", Case::chat(&PLUGINS, "bench")),
     (
         "small chat, translated for Anthropic, governed",
         Case::chat(&GOVERNED, "bench-claude"),
+    ),
+    // What is done for each byte of a body.
+    (
+        "request of 200 KiB, bare",
+        Case {
+            prompt: Some(200 * 1024),
+            ..Case::chat(&BARE, "bench")
+        },
     ),
 ];
 

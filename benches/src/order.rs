@@ -15,10 +15,9 @@ const USUAL: [Case; 2] = [Case::chat(&BARE, "bench"), Case::chat(&GOVERNED, "ben
 /// Calls for which some more is needed.
 const FURTHER: [Case; 3] = [
     Case {
-        kind: &GOVERNED,
-        model: "bench",
         // As many as the provider sends unless it is told otherwise.
         pieces: Some(200),
+        ..Case::chat(&GOVERNED, "bench")
     },
     Case::chat(&GOVERNED, "bench-claude"),
     Case::chat(&PLUGINS, "bench"),

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
+use super::port::Port;
 use super::{Dialect, PATIENCE, answers};
 
 /// Any port of the loopback interface.
@@ -22,7 +23,7 @@ pub struct Upstream {
     asked: Receiver<Asked>,
     closed: Receiver<()>,
     /// Keeps the port of a provider that does not listen.
-    _reserved: Option<Socket>,
+    _reserved: Option<Port>,
 }
 
 /// A request as it arrived.
@@ -203,20 +204,13 @@ impl Upstream {
 
     /// A port at which nobody listens.
     pub fn refusing() -> Upstream {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        socket.bind(&any.into()).expect("a port");
-        let address = socket
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_socket())
-            .expect("an address");
+        let port = Port::reserve();
         Upstream {
-            address,
+            address: port.address(),
             scheme: "http",
             asked: channel().1,
             closed: channel().1,
-            _reserved: Some(socket),
+            _reserved: Some(port),
         }
     }
 

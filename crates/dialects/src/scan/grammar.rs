@@ -427,9 +427,9 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
             size = (2 * size).min(WINDOW);
             let end = memchr::memchr2(b'"', b'\\', window);
             let before = window.get(..end.unwrap_or(window.len())).unwrap_or_default();
-            let (has_control, all) = looked_at(before);
-            *high_bits |= all;
-            if has_control {
+            let (lowest, all) = extremes(before);
+            *high_bits |= u64::from(all);
+            if lowest < b' ' {
                 break;
             }
             plain += before.len();
@@ -445,27 +445,29 @@ pub(crate) fn plain_length(text: &[u8], high_bits: &mut u64) -> usize {
     plain + rest.len() - rest.len() % 8 + plain_in_tail(rest, high_bits)
 }
 
-/// Whether control characters are among some bytes, and all of the bytes put together. See [`below_space`]: what it marks
-/// wrongly stands beside what it marks rightly.
+/// The lowest of some bytes, and all of them put together.
 ///
-/// As many words at a time as the compiler knows are there: how often a loop is run it takes from the profile, in which most
-/// strings are short, and writes loops that are run seldom without vectors.
-fn looked_at(bytes: &[u8]) -> (bool, u64) {
-    let (mut control, mut all) = (0, 0);
-    let (parts, rest) = bytes.as_chunks::<TOGETHER>();
+/// Each lane has its own, and there are more than a vector has: this the compiler writes with vectors at every level of optimising and
+/// whatever the profile says. Of a plain loop the profile says that it is run a few times, because most strings are short, and it
+/// stays one byte at a time; sixteen lanes become sixteen variables.
+#[inline(never)]
+fn extremes(bytes: &[u8]) -> (u8, u8) {
+    let (mut lowest, mut high) = ([u8::MAX; LANES], [0; LANES]);
+    let (parts, rest) = bytes.as_chunks::<LANES>();
     for part in parts {
-        let (words, _) = part.as_chunks::<8>();
-        for word in words {
-            let word = u64::from_le_bytes(*word);
-            control |= below_space(word);
-            all |= word;
+        for i in 0..LANES {
+            lowest[i] = lowest[i].min(part[i]);
+            high[i] |= part[i];
         }
     }
-    let is_control_in_rest = rest.iter().fold(false, |is_control, byte| {
-        all |= u64::from(*byte);
-        is_control | (*byte < b' ')
-    });
-    (is_control_in_rest || control & (ONES * 0x80) != 0, all)
+    let all = lowest
+        .iter()
+        .zip(&high)
+        .fold((u8::MAX, 0), |(low, all), (lane, bits)| {
+            (low.min(*lane), all | bits)
+        });
+    rest.iter()
+        .fold(all, |(low, all), byte| (low.min(*byte), all | byte))
 }
 
 /// The place of the first special byte within whole words of eight bytes; `None` if there is none.
@@ -509,17 +511,12 @@ fn plain_in_tail(text: &[u8], high_bits: &mut u64) -> usize {
 fn special_bytes(word: u64) -> u64 {
     let quote = zero_bytes(word ^ (ONES * b'"' as u64));
     let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
-    (quote | backslash | below_space(word)) & (ONES * 0x80)
-}
-
-/// The same of control characters alone, the other bits being anything.
-#[inline]
-fn below_space(word: u64) -> u64 {
-    word.wrapping_sub(ONES * 0x20) & !word
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & (ONES * 0x80)
 }
 
 /// Bytes that are looked at together.
-const TOGETHER: usize = 64;
+const LANES: usize = 64;
 
 /// Bytes that are looked at before it is certain that a string is long.
 const BLOCK: usize = 128;
