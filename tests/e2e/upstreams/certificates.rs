@@ -215,7 +215,7 @@ fn are_as_expected(cases: &[Case], trusted: &Authority) {
         };
         case.upstream.was_not_asked();
         let told = format!("{}{}", reply.head, reply.text()).to_ascii_lowercase();
-        let port = case.upstream.address().port().to_string();
+        let port = format!(":{}", case.upstream.address().port());
         for secret in [
             "certificate",
             "expired",
