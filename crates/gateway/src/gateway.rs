@@ -456,7 +456,7 @@ fn governance_error(problem: String) -> Vec<CompileError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Barrier};
     use std::thread;
@@ -470,7 +470,8 @@ mod tests {
     use crate::forwarding::Forwarding;
     use crate::objects::Change;
 
-    fn gateway() -> Gateway {
+    /// One that has nothing but itself.
+    pub(crate) fn gateway() -> Gateway {
         let setting = Setting {
             pepper: [7; 32],
             telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).unwrap()),

@@ -434,24 +434,8 @@ async fn encrypted(
 mod tests {
     use std::io::{Read as _, Write as _};
 
-    use tollgate_resources::Resources;
-    use tollgate_telemetry::{AccessLog, Format, Target, Telemetry};
-
     use super::*;
-    use crate::{Forwarding, Setting};
-
-    fn gateway() -> Arc<Gateway> {
-        let setting = Setting {
-            pepper: [7; 32],
-            telemetry: Telemetry::new(AccessLog::start(Target::Off, Format::Json).unwrap()),
-            env: Box::new(|_| None),
-            strict_apisix: false,
-            plugins: None,
-            forwarding: Forwarding::default(),
-            tls_versions: Vec::new(),
-        };
-        Arc::new(Gateway::new(&Resources::default(), &|_| None, setting).unwrap())
-    }
+    use crate::gateway::tests::gateway;
 
     fn settings() -> Settings {
         let while_it_lasts = Duration::from_secs(60);
@@ -484,7 +468,7 @@ mod tests {
         let client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         let tls = Tls::Off;
         let listening = Listening { socket, tls };
-        let running = start(&gateway(), vec![vec![listening]], &settings()).unwrap();
+        let running = start(&Arc::new(gateway()), vec![vec![listening]], &settings()).unwrap();
         (running, other_holder, client)
     }
 
