@@ -203,9 +203,9 @@ fn serve(
     if let Some(predecessor) = predecessor {
         predecessor.take_over()?;
     }
-    running.accept();
     sockets.forget_the_rest();
     let pid_file = PidFile::write(arguments.pid_file.as_deref(), deployment.data_dir.as_ref())?;
+    running.accept();
     if predecessor.is_none() {
         upgrade::notify_ready();
     }

@@ -12,8 +12,9 @@
 //! answers what is open, ends
 //! ```
 //!
-//! Until `go` the old process serves calls, and the new one accepts none: they would be lost with it. If the new one ends, says why it cannot, or says nothing in time, it is killed,
-//! and the old one takes the Admin API and the store back as the file is then: what the new one has acknowledged is in it.
+//! Until `go` the old process serves calls, and the new one accepts none: they would be lost with it. If the new one ends, says
+//! why it cannot, or says nothing in time, it is killed, and the old one takes the Admin API and the store back as the file is
+//! then: what the new one has acknowledged is in it.
 
 mod channel;
 mod control;

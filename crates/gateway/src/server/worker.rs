@@ -460,28 +460,49 @@ mod tests {
         }
     }
 
-    /// Workers, another holder of their socket, and a client that has connected.
-    fn started() -> (Running, TcpListener, std::net::TcpStream) {
+    /// A socket, and another holder of it, as in another process.
+    fn sockets() -> (TcpListener, TcpListener) {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let other_holder = socket.try_clone().unwrap();
-        let client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        (socket, other_holder)
+    }
+
+    #[test]
+    fn workers_leave_clients_to_others_until_they_are_told_to_accept() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+            let (socket, other_holder) = sockets();
+            let worker = Rc::new(Worker::new(Arc::new(gateway()), settings().bounds, usize::MAX));
+            let places = Places::new(10, worker.overload.clone());
+            let (_stage, stages) = watch::channel(Stage::Wait);
+            let listener = tokio::net::TcpListener::from_std(socket).unwrap();
+            let address = listener.local_addr().unwrap();
+            let closing = Closing::new();
+            let accepting = accept(listener, Tls::Off, worker, settings(), places, closing, stages);
+            tokio::task::spawn_local(accepting);
+            let _client = TcpStream::connect(address).await.unwrap();
+            // Who hears of a later connection has heard of this one, and has had a turn.
+            let later = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(later.local_addr().unwrap());
+            let (client, accepted) = tokio::join!(client, later.accept());
+            assert!(client.is_ok() && accepted.is_ok());
+            tokio::task::yield_now().await;
+            assert!(other_holder.accept().is_ok());
+        }));
+    }
+
+    #[test]
+    fn who_has_waited_is_served_once_workers_are_told_to_accept() {
+        let (socket, _other_holder) = sockets();
+        let mut client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         let tls = Tls::Off;
         let listening = Listening { socket, tls };
         let running = start(&Arc::new(gateway()), vec![vec![listening]], &settings()).unwrap();
-        (running, other_holder, client)
-    }
-
-    #[test]
-    fn workers_that_were_not_told_to_accept_leave_clients_to_others() {
-        let (running, other_holder, _client) = started();
-        running.stop();
-        assert!(other_holder.accept().is_ok());
-    }
-
-    #[test]
-    fn workers_that_were_told_to_accept_serve_who_waited() {
-        let (running, _other_holder, mut client) = started();
+        assert_eq!(*running.stage.borrow(), Stage::Wait);
         running.accept();
         let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         client.write_all(request).unwrap();
