@@ -59,7 +59,7 @@ pub(crate) fn answer(parts: &Parts, segments: &[String]) -> Result<Answer, Refus
             .find(|file| file.path == "index.html")
             .ok_or(Refusal::NoPath)?,
     };
-    if !wants(&parts.headers, ACCEPT_ENCODING, "gzip") {
+    if !takes_gzip(&parts.headers) {
         return Ok(Answer::text(
             StatusCode::NOT_ACCEPTABLE,
             "the dashboard is kept compressed: ask with `accept-encoding: gzip` (curl --compressed)\n",
@@ -96,6 +96,32 @@ pub(crate) fn answer(parts: &Parts, segments: &[String]) -> Result<Answer, Refus
     Ok(answer.with(ETAG, etag))
 }
 
+/// Whether an answer may be compressed with gzip. Who says nothing takes any coding
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3)): a proxy on the way may have removed what a browser said.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(ACCEPT_ENCODING).iter().peekable();
+    if said.peek().is_none() {
+        return true;
+    }
+    let codings = said
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let mut any = false;
+    for coding in codings {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_taken = match weight.trim().split_once('=') {
+            Some((_, weight)) => weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0),
+            None => true,
+        };
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => return is_taken,
+            "*" => any = is_taken,
+            _ => {}
+        }
+    }
+    any
+}
+
 fn wants(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     let values = headers.get_all(name);
     values
@@ -107,6 +133,34 @@ fn wants(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_compressed_is_given_to_all_who_do_not_refuse_it() {
+        let takes = |said: &[&'static str]| {
+            let said = said
+                .iter()
+                .map(|said| (ACCEPT_ENCODING, HeaderValue::from_static(said)));
+            takes_gzip(&said.collect())
+        };
+        for said in [
+            &[][..],
+            &["gzip"],
+            &["gzip, deflate, br"],
+            &["br", "GZIP;q=0.5"],
+            &["identity;q=0.5, *;q=0.1"],
+        ] {
+            assert!(takes(said), "{said:?}");
+        }
+        for said in [
+            &["identity"][..],
+            &[""],
+            &["br, gzip;q=0"],
+            &["*, gzip; q=0.000"],
+            &["*;q=0"],
+        ] {
+            assert!(!takes(said), "{said:?}");
+        }
+    }
 
     #[test]
     fn the_dashboard_is_there_and_its_first_load_is_small() {

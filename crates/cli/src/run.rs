@@ -204,7 +204,11 @@ fn serve(
         predecessor.take_over()?;
     }
     sockets.forget_the_rest();
-    let pid_file = PidFile::write(arguments.pid_file.as_deref(), deployment.data_dir.as_ref())?;
+    let pid_file = PidFile::write(
+        arguments.pid_file.as_deref(),
+        deployment.data_dir.as_ref(),
+        predecessor.is_some(),
+    )?;
     running.accept();
     if predecessor.is_none() {
         upgrade::notify_ready();

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 use tollgate_dialects::{Capabilities, Dialect, embeddings, rerank};
@@ -520,6 +520,7 @@ impl Compiler<'_> {
         // What each request carries besides, so that calls need not add it.
         headers.insert(HOST, endpoint.authority.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.entry(USER_AGENT).or_insert(OUR_NAME);
         let mut dialects = Vec::new();
         let mut embeddings = Vec::new();

@@ -32,8 +32,12 @@ async fn a_browser_is_sent_to_the_dashboard_and_a_program_is_not() {
         get(&api, "/ui", &[]).await.is(302).header("location"),
         Some("/ui/")
     );
-    // It is kept in one form only.
-    get(&api, "/ui/", &[]).await.is(406);
+    // It is kept in one form only, which is given to all who do not refuse it.
+    let told = send(&api, "HEAD", "/ui/", &[], Value::Null).await;
+    assert_eq!(told.is(200).header("content-encoding"), Some("gzip"));
+    get(&api, "/ui/", &[("accept-encoding", "identity")])
+        .await
+        .is(406);
     get(&api, "/ui/assets/gone.js", &[("accept-encoding", "gzip")])
         .await
         .is(404);

@@ -12,11 +12,12 @@ pub const NAME: &str = "tollgate.pid";
 pub struct PidFile(Option<PathBuf>);
 
 impl PidFile {
-    /// Writes it: where it was asked for, or into the data directory, if there is one.
+    /// Writes it: where it was asked for, or into the data directory, if there is one. Who `has_taken_over` from another process goes on
+    /// without: that one leaves already, and nobody else would be there for its clients.
     ///
     /// # Errors
     /// It was asked for and cannot be written.
-    pub fn write(asked: Option<&Path>, data_dir: &Path) -> Result<PidFile, Failure> {
+    pub fn write(asked: Option<&Path>, data_dir: &Path, has_taken_over: bool) -> Result<PidFile, Failure> {
         let path = match asked {
             Some(path) => path.to_owned(),
             None if data_dir.is_dir() => data_dir.join(NAME),
@@ -24,6 +25,13 @@ impl PidFile {
         };
         match replace(&path) {
             Ok(()) => Ok(PidFile(Some(path))),
+            Err(error) if asked.is_some() && has_taken_over => {
+                tracing::error!(
+                    path = %path.display(), %error,
+                    "the file of --pid-file cannot be written; it still tells the process before this one"
+                );
+                Ok(PidFile(None))
+            }
             Err(error) if asked.is_some() => {
                 Err(Failure::new(format!("--pid-file {}: {error}", path.display())))
             }
@@ -76,17 +84,20 @@ mod tests {
     fn the_file_of_another_process_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
-        let own = PidFile::write(None, folder.path()).ok().unwrap();
+        let own = PidFile::write(None, folder.path(), false).ok().unwrap();
         assert_eq!(read(&path).ok(), Some(std::process::id()));
         fs::write(&path, "1\n").unwrap();
         own.remove();
         assert_eq!(read(&path).ok(), Some(1));
-        let own = PidFile::write(Some(&path), folder.path()).ok().unwrap();
+        let own = PidFile::write(Some(&path), folder.path(), false).ok().unwrap();
         own.remove();
         assert!(read(&path).is_err() && !path.exists());
-        assert!(PidFile::write(Some(&folder.path().join("no/such")), folder.path()).is_err());
+        let nowhere = folder.path().join("no/such");
+        assert!(PidFile::write(Some(&nowhere), folder.path(), false).is_err());
+        // Who serves the clients of another process already does not leave them for that.
+        assert!(PidFile::write(Some(&nowhere), folder.path(), true).is_ok());
         // Nobody has asked for one where there is no folder for it.
-        PidFile::write(None, &folder.path().join("none"))
+        PidFile::write(None, &folder.path().join("none"), false)
             .ok()
             .unwrap()
             .remove();

@@ -24,6 +24,9 @@ const NAMES: [&str; 4] = [
     "max_tokens_to_sample",
 ];
 
+/// What is kept of a request that says nothing of its answer's length.
+const NOTHING: Bytes = Bytes::from_static(b"{}");
+
 /// How many choices are asked for.
 const CHOICES: &str = "n";
 
@@ -48,9 +51,9 @@ fn names(protocol: Protocol) -> &'static [&'static str] {
 impl OutputLimit {
     /// By the body of a request.
     pub fn of(protocol: Protocol, body: &[u8], members: &Members) -> Self {
-        let mut said = String::from("{");
+        let mut said = String::new();
         let mut say = |name: &str, value: &str| {
-            let separator = if said.len() > 1 { "," } else { "" };
+            let separator = if said.is_empty() { "{" } else { "," };
             for part in [separator, "\"", name, "\":", value] {
                 said.push_str(part);
             }
@@ -70,11 +73,14 @@ impl OutputLimit {
         if let Some(limit) = members.value(body, outer).and_then(|value| nested(value, inner)) {
             say(outer, &format!(r#"{{"{inner}":{limit}}}"#));
         }
-        said.push('}');
-        OutputLimit {
-            protocol,
-            said: said.into(),
-        }
+        let said = match said.is_empty() {
+            true => NOTHING,
+            false => {
+                said.push('}');
+                said.into()
+            }
+        };
+        OutputLimit { protocol, said }
     }
 
     /// Most tokens of the whole answer of an instance; `otherwise` for each choice where nobody says. Where limits of
@@ -87,7 +93,11 @@ impl OutputLimit {
             return 0;
         }
         let (protocol, sent) = self.sent(conf, strict);
-        let members = scan(&sent).unwrap_or_default();
+        // Most requests say nothing of it.
+        let members = match sent == NOTHING {
+            true => Members::default(),
+            false => scan(&sent).unwrap_or_default(),
+        };
         let number = |name: &str| members.value(&sent, name)?.parse::<u64>().ok();
         let bedrock = || {
             let (outer, inner) = BEDROCK;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::{HeaderName, StatusCode};
+use smallvec::SmallVec;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::governance::usd_text;
 use tollgate_resources::model::{Amount, OnDown, Rate, Subject};
@@ -88,16 +89,20 @@ impl Drop for Noted {
     }
 }
 
+/// What a call was charged to budgets.
+pub type Charges<'a> = SmallVec<[Charge<'a>; 1]>;
+
 /// A call for which something counts.
 pub struct Governed {
     governance: Arc<Governance>,
     /// Who calls.
     pub identity: Identity,
     levels: Arc<[Arc<Level>]>,
-    budgets: Vec<Picked>,
+    // Mostly one of each counts.
+    budgets: SmallVec<[Picked; 1]>,
     /// Limits of tokens.
-    limits: Vec<Arc<LimitRule>>,
-    held: RefCell<Vec<Held>>,
+    limits: SmallVec<[Arc<LimitRule>; 1]>,
+    held: RefCell<SmallVec<[Held; 1]>>,
     places: RefCell<Vec<Place>>,
     /// What was charged so far.
     cost: Cell<Cost>,
@@ -116,8 +121,8 @@ impl Governed {
     pub fn of(governance: &Arc<Governance>, identity: Identity, peeks: bool) -> Option<Box<Governed>> {
         let levels = identity.levels.clone()?;
         let now = now_s();
-        let mut budgets = Vec::new();
-        let mut limits = Vec::new();
+        let mut budgets = SmallVec::new();
+        let mut limits = SmallVec::new();
         for level in levels.iter() {
             for rule in &level.budgets {
                 let period = rule.period(now);
@@ -181,7 +186,7 @@ impl Governed {
         let mut enters = Vec::new();
         let mut entered = Vec::new();
         let mut asks = Vec::new();
-        let mut asked = Vec::new();
+        let mut asked = SmallVec::<[_; 1]>::new();
         for (level, rule) in rules() {
             match rule.limit.rate {
                 Rate::Concurrent(limit) => {
@@ -193,6 +198,8 @@ impl Governed {
                     entered.push((level, limit));
                 }
                 Rate::Requests(amount, window) => {
+                    // Mostly it is the only one.
+                    asks.reserve_exact(1);
                     asks.push(Ask {
                         key: rule.name.clone(),
                         limit: Count {
@@ -287,7 +294,7 @@ impl Governed {
             return Ok(());
         }
         let mut asks = Vec::with_capacity(self.budgets.len() + self.limits.len());
-        let mut of = Vec::with_capacity(asks.capacity());
+        let mut of = SmallVec::<[_; 2]>::new();
         for (number, picked) in self.budgets.iter().enumerate() {
             let amount = match picked.rule.budget.amount {
                 Amount::Tokens(_) => expected.tokens,
@@ -549,7 +556,7 @@ impl Governed {
 
     /// The call has ended, and this is what the ledger says it used: what was not charged is, and everything that is held is
     /// given back. Returns what was charged to which budget, for the ledger; empty where nothing was.
-    pub fn end(&self, cost: Cost, tokens: u64) -> Vec<Charge<'_>> {
+    pub fn end(&self, cost: Cost, tokens: u64) -> Charges<'_> {
         let micro_usd = cost.micro_usd().unwrap_or(0);
         let rest_usd = micro_usd.saturating_sub(self.charged_micro_usd.get());
         let rest_tokens = tokens.saturating_sub(self.charged_tokens.get());

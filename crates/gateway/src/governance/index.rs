@@ -156,6 +156,10 @@ pub struct Index {
     /// Teams by id.
     pub teams: BTreeMap<String, Team>,
     levels: HashMap<Subject, Arc<Level>>,
+    /// What counts for consumers without a team or a key, the narrowest first: by name where something counts for them alone.
+    lines: HashMap<String, Arc<[Arc<Level>]>>,
+    /// The same for all others.
+    line_of_others: Option<Arc<[Arc<Level>]>>,
     /// The configuration's consumers, with their teams.
     pub consumers: HashMap<String, Option<Arc<str>>>,
     /// Budgets in service, by id.
@@ -252,6 +256,15 @@ impl Index {
             .filter(|(_, level)| !level.says_nothing())
             .map(|(subject, level)| (subject, Arc::new(level)))
             .collect();
+        index.line_of_others = index.make_line(None, None, None);
+        index.lines = index
+            .levels
+            .keys()
+            .filter_map(|subject| match subject {
+                Subject::Consumer(name) => Some((name.clone(), index.make_line(None, Some(name), None)?)),
+                _ => None,
+            })
+            .collect();
         index.consumers = source
             .consumers
             .iter()
@@ -304,6 +317,19 @@ impl Index {
 
     /// What counts for somebody, the narrowest first; `None` where nothing does.
     pub fn line(
+        &self,
+        own: Option<Arc<Level>>,
+        consumer: Option<&str>,
+        team: Option<&str>,
+    ) -> Option<Arc<[Arc<Level>]>> {
+        if own.is_none() && team.is_none() {
+            let own = consumer.and_then(|name| self.lines.get(name));
+            return own.or(self.line_of_others.as_ref()).cloned();
+        }
+        self.make_line(own, consumer, team)
+    }
+
+    fn make_line(
         &self,
         own: Option<Arc<Level>>,
         consumer: Option<&str>,

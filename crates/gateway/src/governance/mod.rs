@@ -37,7 +37,7 @@ use crate::responses::redis_settings;
 use index::Source;
 use period::Period;
 
-pub use call::{Expected, Governed};
+pub use call::{Charges, Expected, Governed};
 pub use identity::{Identity, KeyRefused};
 pub use index::{Index, Key, hash_of, looks_like_key};
 pub use me::{PATH as ME_PATH, answer as me};

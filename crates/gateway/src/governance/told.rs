@@ -1,6 +1,7 @@
 //! What an answer tells its client of limits: how much of the scarcest is left.
 
 use http::HeaderName;
+use smallvec::SmallVec;
 
 use crate::http1::told::Headers;
 
@@ -48,7 +49,9 @@ impl Rate {
         let mut digits = itoa::Buffer::new();
         headers.put(&names.limit, digits.format(self.limit));
         headers.put(&names.remaining, digits.format(self.left));
-        let seconds = digits.format(self.reset_ms.div_ceil(1000));
-        headers.put(&names.reset, &[seconds, "s"].concat());
+        let mut seconds = SmallVec::<[u8; 24]>::new();
+        seconds.extend_from_slice(digits.format(self.reset_ms.div_ceil(1000)).as_bytes());
+        seconds.push(b's');
+        headers.put(&names.reset, str::from_utf8(&seconds).unwrap_or_default());
     }
 }

@@ -20,8 +20,12 @@ use crate::plugins::{CallLimits, Ended, EndedAttempt, Refusal};
 use crate::snapshot::Model;
 
 /// What limits say about the instances a call may use. Without limits there is always room.
+// Boxed: calls without limits shall not pay for its size.
 #[derive(Default)]
-pub struct Admission {
+pub struct Admission(Option<Box<Limited>>);
+
+/// The same for a call that has limits.
+struct Limited {
     limits: Vec<CallLimits>,
     /// Needed only where limits reserve.
     expected: Option<Expected>,
@@ -63,24 +67,31 @@ impl Asked {
 impl Admission {
     /// By these limits.
     pub fn new(limits: Vec<CallLimits>, expected: Option<Expected>, strict: bool) -> Self {
-        Admission {
+        if limits.is_empty() {
+            return Admission::default();
+        }
+        Admission(Some(Box::new(Limited {
             limits,
             expected,
+            asked: RefCell::default(),
+            headers: RefCell::default(),
             strict,
-            ..Admission::default()
-        }
+            peeks: false,
+        })))
     }
 
     /// The same for a call that is only explained.
     #[must_use]
     pub fn that_peeks(mut self, peeks: bool) -> Self {
-        self.peeks = peeks;
+        if let Some(limited) = &mut self.0 {
+            limited.peeks = peeks;
+        }
         self
     }
 
     /// Whether there are no limits at all.
     pub fn is_open(&self) -> bool {
-        self.limits.is_empty()
+        self.0.is_none()
     }
 
     /// Whether an instance has room for the call by its own limit. Each instance is asked once; later calls repeat the
@@ -89,6 +100,67 @@ impl Admission {
     /// # Errors
     /// It cannot be told, and the configuration says to refuse such calls.
     pub async fn has_room(&self, instance: &str) -> Result<bool, CallError> {
+        match &self.0 {
+            Some(limited) => limited.has_room(instance).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Whether an instance is known to have no room, without asking anybody.
+    pub fn is_known_full(&self, instance: &str) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|limited| limited.is_known_full(instance))
+    }
+
+    /// Whether the call may go to the instance that was chosen for it.
+    ///
+    /// # Errors
+    /// What the client is told otherwise.
+    pub async fn admit(&self, instance: &str) -> Result<(), CallError> {
+        match &self.0 {
+            Some(limited) => limited.admit(instance).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the client is told when no instance is left, if that is because instances had no room: the refusal of the one
+    /// that has room again first. APISIX has a word of its own for that.
+    pub fn nobody_left(&self) -> Option<CallError> {
+        self.0.as_ref()?.nobody_left()
+    }
+
+    /// Tells the client what is left.
+    pub fn tell(&self, headers: &mut dyn Headers) {
+        if let Some(limited) = &self.0 {
+            limited.tell(headers);
+        }
+    }
+
+    /// An instance has failed, or is not asked after all: what is held for it is given back. What it has used all the same is charged in the end.
+    pub fn release(&self, instance: &str) {
+        if let Some(limited) = &self.0 {
+            limited.release(instance);
+        }
+    }
+
+    /// An attempt is over, but the call goes on: it is charged now, and what is held for it beyond that is given back.
+    pub fn charge(&self, attempt: &EndedAttempt<'_>, request_id: &str) {
+        if let Some(limited) = &self.0 {
+            limited.charge_all(attempt, request_id, clock::steady());
+        }
+    }
+
+    /// The call has ended: its attempts are charged that are not yet, and what is still held is given back.
+    pub fn end(&self, call: &Ended<'_>) {
+        if let Some(limited) = &self.0 {
+            limited.end(call);
+        }
+    }
+}
+
+impl Limited {
+    async fn has_room(&self, instance: &str) -> Result<bool, CallError> {
         for (number, limits) in self.limits.iter().enumerate() {
             if !limits.is_by_instance() {
                 continue;
@@ -104,18 +176,13 @@ impl Admission {
         Ok(true)
     }
 
-    /// Whether an instance is known to have no room, without asking anybody.
-    pub fn is_known_full(&self, instance: &str) -> bool {
+    fn is_known_full(&self, instance: &str) -> bool {
         let now = clock::steady();
         let mut by_instance = self.limits.iter().filter(|limits| limits.is_by_instance());
         by_instance.any(|limits| limits.is_known_full(instance, now))
     }
 
-    /// Whether the call may go to the instance that was chosen for it.
-    ///
-    /// # Errors
-    /// What the client is told otherwise.
-    pub async fn admit(&self, instance: &str) -> Result<(), CallError> {
+    async fn admit(&self, instance: &str) -> Result<(), CallError> {
         for (number, limits) in self.limits.iter().enumerate() {
             if let Some(refusal) = self.refusal(number, limits, instance).await {
                 return Err(limits.error(&refusal));
@@ -124,9 +191,7 @@ impl Admission {
         Ok(())
     }
 
-    /// What the client is told when no instance is left, if that is because instances had no room: the refusal of the one
-    /// that has room again first. APISIX has a word of its own for that.
-    pub fn nobody_left(&self) -> Option<CallError> {
+    fn nobody_left(&self) -> Option<CallError> {
         let asked = self.asked.borrow();
         let full = asked.iter().filter_map(|asked| match asked.refusal? {
             Refusal::Full { reset_ms } => Some((reset_ms, asked.number)),
@@ -141,8 +206,7 @@ impl Admission {
         Some(self.limits.get(number)?.error(&Refusal::Full { reset_ms }))
     }
 
-    /// Tells the client what is left.
-    pub fn tell(&self, headers: &mut dyn Headers) {
+    fn tell(&self, headers: &mut dyn Headers) {
         for (name, value) in self.headers.borrow().iter() {
             if let Ok(text) = value.to_str() {
                 headers.put(name, text);
@@ -150,22 +214,13 @@ impl Admission {
         }
     }
 
-    /// An instance has failed, or is not asked after all: what is held for it is given back. What it has used all the same is charged in the end.
-    pub fn release(&self, instance: &str) {
-        if !self.limits.is_empty() {
-            let mut asked = self.asked.borrow_mut();
-            // What has been refused stays so.
-            asked.retain(|asked| asked.instance.as_deref() != Some(instance) || asked.refusal.is_some());
-        }
+    fn release(&self, instance: &str) {
+        let mut asked = self.asked.borrow_mut();
+        // What has been refused stays so.
+        asked.retain(|asked| asked.instance.as_deref() != Some(instance) || asked.refusal.is_some());
     }
 
-    /// An attempt is over, but the call goes on: it is charged now, and what is held for it beyond that is given back.
-    pub fn charge(&self, attempt: &EndedAttempt<'_>, request_id: &str) {
-        self.charge_all(attempt, request_id, clock::steady());
-    }
-
-    /// The call has ended: its attempts are charged that are not yet, and what is still held is given back.
-    pub fn end(&self, call: &Ended<'_>) {
+    fn end(&self, call: &Ended<'_>) {
         let now = clock::steady();
         // APISIX knows only the last attempt.
         let unknown = if self.strict {

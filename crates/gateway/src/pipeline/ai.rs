@@ -89,7 +89,7 @@ impl AiCall {
 /// 400 for a stream, which is no body that can be passed on.
 pub fn as_request(answer: Answer) -> Result<ClientBody, CallError> {
     match answer.content {
-        Content::Whole(bytes) => Ok(ClientBody::Read(bytes)),
+        Content::Whole(bytes) | Content::Json(bytes) => Ok(ClientBody::Read(bytes)),
         _ => Err(bad_request(
             "stream_not_possible",
             "this route passes the answer on to another service, which is not possible with a stream; leave `stream` out",
@@ -169,7 +169,7 @@ pub async fn read(
     {
         asked.stream |= streaming;
         if asked.model.is_empty() {
-            asked.model = model;
+            asked.model = model.into();
         }
     }
     record.asked(&asked, &Endpoint::Api(protocol));
@@ -242,8 +242,8 @@ pub async fn answer(worker: &Worker, call: &mut AiCall, record: &mut Record) -> 
 
 fn asked(protocol: Protocol, body: Bytes, members: Members) -> Asked {
     let model = match members.string(&body, "model") {
-        Some(Ok(model)) => model.into_owned(),
-        _ => String::new(),
+        Some(Ok(model)) => model.into(),
+        _ => Arc::default(),
     };
     let include_usage = members
         .value(&body, "stream_options")

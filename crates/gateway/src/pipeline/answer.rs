@@ -49,6 +49,9 @@ pub(super) const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-
 /// How long the body of an error answer is waited for. Its status has told what matters; another attempt shall not wait.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The type of an answer that is JSON.
+pub(super) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// An answer the gateway has committed to.
 pub struct Answer {
     /// Status for the client.
@@ -63,6 +66,8 @@ pub struct Answer {
 pub enum Content {
     /// Complete.
     Whole(Bytes),
+    /// Complete, and JSON: its type is not among the headers.
+    Json(Bytes),
     /// Begun.
     Stream(Box<Streaming>),
     /// Passed on as it comes.
@@ -74,12 +79,10 @@ pub enum Content {
 impl Answer {
     /// A complete JSON answer.
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Answer {
             status,
-            headers,
-            content: Content::Whole(body.into()),
+            headers: HeaderMap::new(),
+            content: Content::Json(body.into()),
         }
     }
 
@@ -88,15 +91,22 @@ impl Answer {
         record.status = self.status.as_u16();
         let mut headers = self.headers;
         // Names of plugins may stand in an error, those of servers in what is passed on: a map keeps each name once.
-        let is_own =
-            self.status.is_success() && matches!(self.content, Content::Whole(_) | Content::Stream(_));
-        if !(is_own && record.tell_late()) {
+        let is_own = self.status.is_success()
+            && matches!(
+                self.content,
+                Content::Whole(_) | Content::Json(_) | Content::Stream(_)
+            );
+        let is_json = matches!(self.content, Content::Json(_));
+        if !(is_own && record.tell_late(is_json)) {
             headers.reserve(18);
+            if is_json {
+                headers.insert(CONTENT_TYPE, APPLICATION_JSON);
+            }
             record.add_headers(&mut headers);
             record.answers_with(&headers);
         }
         let body = match self.content {
-            Content::Whole(bytes) => AnswerBody::whole(bytes, record),
+            Content::Whole(bytes) | Content::Json(bytes) => AnswerBody::whole(bytes, record),
             Content::Stream(streaming) => AnswerBody::stream(streaming, record),
             Content::Passed(passed) => AnswerBody::passed(passed, record),
             Content::Tunnel(tunnel) => {
@@ -278,12 +288,10 @@ fn is_passed_on(call: &Common<'_>, encoded: &Encoded, attempt: &Attempt) -> bool
 /// The attempt has answered, with this body.
 fn passed_on(call: &Common<'_>, upstream: &UpstreamAnswer, body: Bytes, attempt: &mut Attempt) -> Answer {
     attempt.end(&call.record.request_id, "ok", Some(upstream.status), None);
-    let mut headers = passed_headers(&upstream.headers);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Answer {
         status: StatusCode::OK,
-        headers,
-        content: Content::Whole(body),
+        headers: passed_headers(&upstream.headers),
+        content: Content::Json(body),
     }
 }
 

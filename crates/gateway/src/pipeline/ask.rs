@@ -1,6 +1,7 @@
 //! What the body of a request asks for, found by scanning, not by building a tree.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -24,7 +25,7 @@ pub struct Asked {
     /// Where its top-level members stand.
     pub members: Members,
     /// The model the client names.
-    pub model: String,
+    pub model: Arc<str>,
     /// Whether the client wants a stream.
     pub stream: bool,
     /// Whether the client asked for usage in an OpenAI stream.
@@ -49,7 +50,7 @@ impl Asked {
             bad_request("invalid_json", message)
         })?;
         let model = match &head.model {
-            Some(model) => model.clone(),
+            Some(model) => model.as_str().into(),
             None => named_model(&members, &body, demo)?,
         };
         if model.len() > MAX_MODEL_BYTES {
@@ -167,9 +168,9 @@ pub fn told_by_body<'a>(
     }))
 }
 
-fn named_model(members: &Members, body: &[u8], demo: bool) -> Result<String, CallError> {
+fn named_model(members: &Members, body: &[u8], demo: bool) -> Result<Arc<str>, CallError> {
     match members.string(body, "model") {
-        Some(Ok(model)) if !model.is_empty() => Ok(model.into_owned()),
+        Some(Ok(model)) if !model.is_empty() => Ok(model.into()),
         Some(Err(_)) if !demo => Err(wrong_type("model", "a string")),
         _ if demo => Err(bad_request("model_missing", "Model not specified in request")),
         _ => Err(bad_request("model_missing", "`model` is missing; name the model to use").at("model")),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
+use smallvec::{SmallVec, smallvec};
 use tollgate_dialects::Capabilities;
 use tollgate_dialects::canonical::ErrorKind;
 use tollgate_resources::model::Compat;
@@ -24,12 +25,12 @@ pub struct Candidate {
     /// Who is asked.
     pub instance: Arc<Instance>,
     /// The public name under which this model was reached: what the client asked for, or the name of the fallback.
-    pub public_name: String,
+    pub public_name: Arc<str>,
 }
 
 /// The models that are tried, in order, with the public name of each.
 pub struct Plan {
-    models: Vec<(Arc<Model>, String)>,
+    models: SmallVec<[(Arc<Model>, Arc<str>); 1]>,
     /// What instances are chosen by.
     pub clues: Clues,
     /// The first pick, where it was made before the attempts.
@@ -38,9 +39,9 @@ pub struct Plan {
 
 impl Plan {
     /// The instances of one model, whoever calls.
-    pub fn of(model: Arc<Model>, asked_for: String, clues: Clues) -> Self {
+    pub fn of(model: Arc<Model>, asked_for: Arc<str>, clues: Clues) -> Self {
         Plan {
-            models: vec![(model, asked_for)],
+            models: smallvec![(model, asked_for)],
             clues,
             begun: None,
         }
@@ -59,8 +60,8 @@ impl Plan {
     }
 
     /// The models, the one that was asked for first.
-    pub fn models(&self) -> impl Iterator<Item = (&Arc<Model>, &str)> {
-        self.models.iter().map(|(model, name)| (model, name.as_str()))
+    pub fn models(&self) -> impl Iterator<Item = &(Arc<Model>, Arc<str>)> {
+        self.models.iter()
     }
 }
 
@@ -95,10 +96,10 @@ pub fn plan(route: &Route, caller: &Caller, asked: &Asked) -> Result<Plan, CallE
             unknown_model(route, &asked.model)
         });
     };
-    let mut models = vec![(model.clone(), asked.model.clone())];
+    let mut models: SmallVec<[(Arc<Model>, Arc<str>); 1]> = smallvec![(model.clone(), asked.model.clone())];
     for name in access.unwrap_or(&model.fallback) {
         match route.models.find(name) {
-            Some(fallback) => models.push((fallback.clone(), name.clone())),
+            Some(fallback) => models.push((fallback.clone(), name.as_str().into())),
             None => {
                 tracing::warn!(route = %route.id, model = %asked.model, fallback = %name, "the fallback model is not configured")
             }

@@ -86,7 +86,7 @@ impl Kept {
             return answer;
         }
         match &mut answer.content {
-            Content::Whole(body) => *body = responses.whole(body, &turn),
+            Content::Whole(body) | Content::Json(body) => *body = responses.whole(body, &turn),
             Content::Stream(streaming) => {
                 if let Some(tap) = responses.tap(&turn) {
                     streaming.look_with(tap);

@@ -92,7 +92,7 @@ impl Decoded {
                 && matches!(dialect, Dialect::Gemini | Dialect::BedrockConverse)
             {
                 // The address says these.
-                request.model.clone_from(&asked.model);
+                asked.model.as_ref().clone_into(&mut request.model);
                 request.stream = Some(asked.stream);
             }
             Box::new(decoded)
@@ -151,7 +151,7 @@ fn holds_reasoning_of_others(dialect: Dialect, body: &[u8]) -> bool {
 /// Same dialect on both sides: the original bytes, with only the members replaced that the gateway owns.
 pub(super) fn forward(operation: Operation, asked: &Asked, candidate: &Candidate) -> Encoded {
     let mut edits = Vec::new();
-    if candidate.upstream_model() != asked.model {
+    if *candidate.upstream_model() != *asked.model {
         edits.extend(named(operation, asked, candidate.upstream_model()));
     }
     let ask_for_usage =

@@ -61,7 +61,7 @@ pub async fn encode(
         .options
         .model
         .as_deref()
-        .or((!asked.model.is_empty()).then_some(asked.model.as_str()));
+        .or((!asked.model.is_empty()).then_some(&*asked.model));
     let query = client_query(record, strict);
     let target = target::Target::resolve(
         conf,
@@ -287,7 +287,7 @@ fn named(asked: &Asked, ai: &AiInstance) -> Result<Option<Asked>, CallError> {
     Ok(Some(Asked {
         body,
         members,
-        model: model.clone(),
+        model: model.as_str().into(),
         ..*asked
     }))
 }

@@ -39,7 +39,7 @@ pub async fn answer_call(
     } else {
         Manners::Apisix
     };
-    record.original_uri = Some(record.request.uri.clone());
+    record.original_uri = Some(Box::new(record.request.uri.clone()));
     let mut body = ClientBody::Unread(body);
     let mut passing = Passing::default();
     let route = find(snapshot, &mut body, &mut passing, record).await?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::choose::Candidate;
 use super::record::Record;
 use crate::error::CallError;
@@ -14,10 +16,10 @@ use crate::snapshot::Model;
 /// The picks of one call among the instances of a model: each instance once.
 pub struct Picks<'a> {
     model: &'a Arc<Model>,
-    public_name: &'a str,
+    public_name: &'a Arc<str>,
     clues: &'a Clues,
     streams: bool,
-    tried: Vec<usize>,
+    tried: SmallVec<[usize; 2]>,
     /// How many of them were given out.
     given: usize,
     /// The first one, where it was made before.
@@ -34,7 +36,7 @@ pub struct Picks<'a> {
 
 /// Picks that have begun before the attempts.
 pub struct Begun {
-    tried: Vec<usize>,
+    tried: SmallVec<[usize; 2]>,
     first: Option<Pick>,
     passed_over: bool,
     down: Option<Duration>,
@@ -52,13 +54,13 @@ pub struct Pick {
 
 impl<'a> Picks<'a> {
     /// None so far.
-    pub fn new(model: &'a Arc<Model>, public_name: &'a str, clues: &'a Clues, streams: bool) -> Self {
+    pub fn new(model: &'a Arc<Model>, public_name: &'a Arc<str>, clues: &'a Clues, streams: bool) -> Self {
         Picks {
             model,
             public_name,
             clues,
             streams,
-            tried: Vec::new(),
+            tried: SmallVec::new(),
             given: 0,
             first: None,
             passed_over: false,
@@ -162,7 +164,7 @@ impl<'a> Picks<'a> {
                 candidate: Candidate {
                     model: self.model.clone(),
                     instance: instance.clone(),
-                    public_name: self.public_name.to_owned(),
+                    public_name: self.public_name.clone(),
                 },
                 account,
             }));

@@ -6,6 +6,7 @@ mod capture;
 mod end;
 mod explained;
 mod govern;
+mod id;
 mod line;
 mod request;
 mod words;
@@ -18,16 +19,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::VARY;
+use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 use tollgate_dialects::{Dialect, Losses, estimate};
 use tollgate_telemetry::metrics::Limit;
 use tollgate_telemetry::metrics::apisix::{ActiveCall, ActiveLabels};
 use tollgate_telemetry::traces::CallTrace;
 use tollgate_telemetry::{RequestType, RouteLogger, Wants};
-use uuid::Uuid;
 
 use attempt::Asks;
 pub use attempt::{Attempt, Slot};
@@ -85,6 +86,9 @@ impl Arrival {
     }
 }
 
+/// Who is told of a call, with the name of the plugin where a consumer's may take its place.
+type NamedLogger = (Option<&'static str>, Arc<dyn RouteLogger>);
+
 /// Everything known about a call.
 pub struct Record {
     worker: Rc<Worker>,
@@ -114,11 +118,13 @@ pub struct Record {
     /// How long its client may get nothing of a stream.
     pub keep_alive: Duration,
     /// The address as the client wrote it, where a plugin has changed it.
-    pub original_uri: Option<Uri>,
+    pub original_uri: Option<Box<Uri>>,
     /// Headers set on the answer, whoever gives it; over those of the same name.
     pub answer_headers: HeaderMap,
     /// Whether the headers that every answer carries are told when its head is written.
     tells_late: bool,
+    /// Whether one of these tells that the answer is JSON.
+    tells_json: bool,
     /// What limits of tokens say to the call.
     pub admission: Admission,
     /// What its budgets and limits say; `None` where nothing counts.
@@ -135,7 +141,7 @@ pub struct Record {
     pub credential: Option<Arc<str>>,
     /// Those who are told of the call when it has ended, beside those who are told of all calls. With the name of the
     /// plugin, where a consumer's takes the place of the route's.
-    loggers: Vec<(Option<&'static str>, Arc<dyn RouteLogger>)>,
+    loggers: SmallVec<[NamedLogger; 1]>,
     /// What is kept for them; `None` for most calls.
     capture: Option<Box<Capture>>,
     /// Whether log entries tell what the call used.
@@ -151,7 +157,7 @@ pub struct Record {
     /// Bytes of the request's body.
     request_bytes: u64,
     kind: RequestType,
-    request_model: Option<String>,
+    request_model: Option<Arc<str>>,
     /// The tools that the client's request offers.
     tool_count: u64,
     end_user: Option<String>,
@@ -159,8 +165,7 @@ pub struct Record {
     estimated_input: u64,
     /// The attempts so far; the last one is the one that answers, or was the last to fail. Attempts share the record while
     /// they are under way, and put themselves here when they are over.
-    #[expect(clippy::vec_box, reason = "they were made in their boxes, and are large")]
-    attempts: RefCell<Vec<Box<Attempt>>>,
+    attempts: RefCell<SmallVec<[Box<Attempt>; 1]>>,
     /// Status told to the client; 499 until then.
     pub status: u16,
     bytes_sent: u64,
@@ -194,7 +199,7 @@ impl Record {
             client,
             request,
             dialect: Dialect::OpenaiChat,
-            request_id: Uuid::now_v7().simple().to_string(),
+            request_id: id::new(arrival.time),
             time: arrival.time,
             started: arrival.started,
             route: None,
@@ -207,6 +212,7 @@ impl Record {
             original_uri: None,
             answer_headers: HeaderMap::new(),
             tells_late: false,
+            tells_json: false,
             admission: Admission::default(),
             governed: None,
             team: None,
@@ -214,7 +220,7 @@ impl Record {
             at_end: Vec::new(),
             consumer: None,
             credential: None,
-            loggers: Vec::new(),
+            loggers: SmallVec::new(),
             capture: None,
             is_summarised: false,
             words: None,
@@ -263,7 +269,7 @@ impl Record {
         };
         self.operation = Some(endpoint.operation());
         self.read_body(&asked.body);
-        self.request_model = Some(shortened(&asked.model)).filter(|model| !model.is_empty());
+        self.request_model = shortened(&asked.model);
         self.tool_count = request::tool_count(asked, endpoint);
         self.end_user = request::end_user(asked, endpoint);
         // The body itself is not kept: a stream may last for minutes.
@@ -532,7 +538,8 @@ impl Record {
             headers.append(name, own);
         }
         self.request.headers = headers;
-        for uri in self.original_uri.iter_mut().chain([&mut self.request.uri]) {
+        let original = self.original_uri.as_deref_mut();
+        for uri in original.into_iter().chain([&mut self.request.uri]) {
             if let Ok(own) = Uri::try_from(uri.to_string()) {
                 *uri = own;
             }
@@ -553,19 +560,23 @@ impl Record {
     }
 
     /// Leaves the headers that every answer carries until the head is written, if the head is one of HTTP/1, nobody else wants to see
-    /// them, and nothing is set over them. Tells whether it does.
-    pub fn tell_late(&mut self) -> bool {
+    /// them, and nothing is set over them. Tells whether it does. Of an answer that `is_json` its type is one of them.
+    pub fn tell_late(&mut self, is_json: bool) -> bool {
         self.tells_late = !self.is_http2()
             && self.capture.is_none()
             && self.words.is_none()
             && self.answer_headers.is_empty()
             && self.explains().is_none();
+        self.tells_json = is_json;
         self.tells_late
     }
 
     /// Tells the headers that every answer carries, if they were left until now.
     pub fn tell_now(&self, headers: &mut dyn Headers) {
         if self.tells_late {
+            if self.tells_json {
+                headers.put(&CONTENT_TYPE, "application/json");
+            }
             self.tell_who(headers);
             self.tell_limits(headers);
         }
@@ -584,7 +595,10 @@ impl Record {
         if let Some((last, model)) = last.and_then(|last| Some((last, last.asks.model()?))) {
             headers.put(&INSTANCE, last.asks.name());
             headers.put(&MODEL, model);
-            headers.put(&ATTEMPTS, &outcomes(&attempts));
+            headers.put(
+                &ATTEMPTS,
+                str::from_utf8(&outcomes(&attempts)).unwrap_or_default(),
+            );
         }
         if let Some(losses) = last.map(|last| &last.losses).filter(|losses| !losses.is_empty()) {
             headers.put(&LOSS, &loss_header(losses));
@@ -601,19 +615,20 @@ impl Record {
 }
 
 /// How the attempts went, as answers tell it: `first=503, second=ok`.
-fn outcomes(attempts: &[Box<Attempt>]) -> String {
-    let mut told = String::with_capacity(32);
-    for attempt in attempts {
-        if !told.is_empty() {
-            told.push_str(", ");
+fn outcomes(attempts: &[Box<Attempt>]) -> SmallVec<[u8; 64]> {
+    let mut told = SmallVec::new();
+    let mut tell = |text: &str| told.extend_from_slice(text.as_bytes());
+    for (number, attempt) in attempts.iter().enumerate() {
+        if number > 0 {
+            tell(", ");
         }
-        told.push_str(attempt.asks.name());
-        told.push('=');
+        tell(attempt.asks.name());
+        tell("=");
         // The attempt in progress is the one that answers.
         let outcome = attempt.outcome.unwrap_or("ok");
         match attempt.status {
-            Some(status) if outcome == "status" => told.push_str(itoa::Buffer::new().format(status)),
-            _ => told.push_str(outcome),
+            Some(status) if outcome == "status" => tell(itoa::Buffer::new().format(status)),
+            _ => tell(outcome),
         }
     }
     told
@@ -665,6 +680,7 @@ fn loss_header(losses: &Losses) -> String {
     let mut left_out = 0;
     for loss in losses.iter() {
         let before = text.len();
+        text.reserve(loss.field.len() + 32);
         if before > 0 {
             text.push_str(", ");
         }
@@ -684,12 +700,22 @@ fn loss_header(losses: &Losses) -> String {
 }
 
 /// The name of a model as far as it is kept for the log. Routes of AI plugins take any name.
-fn shortened(model: &str) -> String {
-    let end = model
-        .char_indices()
-        .map(|(at, character)| at + character.len_utf8())
-        .take_while(|end| *end <= MAX_MODEL_BYTES)
-        .last()
-        .unwrap_or(0);
-    model[..end].to_owned()
+fn shortened(model: &Arc<str>) -> Option<Arc<str>> {
+    match model.len() {
+        0 => None,
+        1..=MAX_MODEL_BYTES => Some(model.clone()),
+        _ => Some(model[..model.floor_char_boundary(MAX_MODEL_BYTES)].into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Record;
+
+    #[test]
+    fn a_record_is_small() {
+        // Up to a KiB the allocator has a shorter way, and there is one for every call under way.
+        let bytes = size_of::<Record>();
+        assert!(bytes <= 1_024, "{bytes} bytes");
+    }
 }

@@ -1,5 +1,7 @@
 //! Sends one request to one instance and waits for the head of the answer.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
@@ -42,10 +44,10 @@ pub async fn send(
     let (method, mut headers) = match &encoded.target {
         Some(target) => {
             attempt.uri.clone_from(&target.path_and_query);
-            (target.method.clone(), target.headers.clone())
+            (target.method.clone(), Cow::Borrowed(&target.headers))
         }
         None => {
-            let mut headers = instance.headers.clone();
+            let mut headers = Cow::Borrowed(&instance.headers);
             add_headers(
                 encoded.operation,
                 call.head.dialect,
@@ -57,12 +59,10 @@ pub async fn send(
                 .path(candidate.upstream_model(), call.asked.stream)
                 .map_err(|error| refused(unusable_name(&error)))?;
             attempt.uri = address(endpoint, &path);
-            let accept = if call.asked.stream {
-                encoded.operation.stream_type()
-            } else {
-                "application/json"
-            };
-            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            if call.asked.stream {
+                let accept = encoded.operation.stream_type();
+                headers.to_mut().insert(ACCEPT, HeaderValue::from_static(accept));
+            }
             (Method::POST, headers)
         }
     };
@@ -88,12 +88,14 @@ pub async fn send(
     }
     if encoded.target.is_none() && !matches!(instance.credentials, Credentials::Headers) {
         // Boxed: few calls pay for its size.
-        Box::pin(authorize(call, candidate, encoded, attempt, &mut headers)).await?;
+        Box::pin(authorize(call, candidate, encoded, attempt, headers.to_mut())).await?;
     }
     // After signing, which leaves them out: servers on the way change them.
-    attempt.write_trace(call.record, &mut headers);
-    if encoded.target.is_some() {
-        headers.entry(USER_AGENT).or_insert(OUR_NAME);
+    if attempt.is_traced() {
+        attempt.write_trace(call.record, headers.to_mut());
+    }
+    if encoded.target.is_some() && !headers.contains_key(USER_AGENT) {
+        headers.to_mut().insert(USER_AGENT, OUR_NAME);
     }
     let asked = CallRequest {
         method: &method,

@@ -57,13 +57,13 @@ pub fn encode_embeddings(
         return Err(unsupported("embeddings"));
     };
     // Each of a list of requests names the model.
-    let is_named_within = client == embeddings::Dialect::GeminiBatch && model != asked.model;
+    let is_named_within = client == embeddings::Dialect::GeminiBatch && *model != *asked.model;
     if known.any(|dialect| is_same(client, dialect)) && !is_named_within {
         return Ok(forward(Operation::Embeddings(client), asked, candidate));
     }
     let mut request =
         embeddings::decode_request(client, asked.text()).map_err(|error| encode::refused(invalid(&error)))?;
-    request.model.clone_from(&asked.model);
+    asked.model.as_ref().clone_into(&mut request.model);
     let dialect = match preferred {
         embeddings::Dialect::GeminiBatch if request.inputs.len() == 1 => embeddings::Dialect::GeminiSingle,
         preferred => preferred,
@@ -105,7 +105,7 @@ pub fn encode_rerank(
     }
     let mut request =
         rerank::decode_request(client, asked.text()).map_err(|error| encode::refused(invalid(&error)))?;
-    request.model.clone_from(&asked.model);
+    asked.model.as_ref().clone_into(&mut request.model);
     let mut losses = Losses::new();
     let body = rerank::encode_request(dialect, &request, candidate.upstream_model(), &mut losses);
     check_losses(&losses, candidate.model.on_loss, candidate)?;

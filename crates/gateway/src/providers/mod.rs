@@ -206,12 +206,13 @@ pub fn credential_header(
     Ok((name, value))
 }
 
-/// Adds the headers that an operation needs, forwarding those of the client that are meant for the provider.
+/// Adds the headers that an operation needs, forwarding those of the client that are meant for the provider. Most calls need none beside
+/// those of the instance, which are not copied then.
 pub fn add_headers(
     operation: Operation,
     client_dialect: Dialect,
     client: &HeaderMap,
-    headers: &mut HeaderMap,
+    headers: &mut Cow<'_, HeaderMap>,
 ) {
     let dialect = operation.dialect();
     if dialect == client_dialect {
@@ -219,13 +220,13 @@ pub fn add_headers(
             // What the operator has set is not for clients to change.
             if owner == dialect && !headers.contains_key(&name) {
                 for value in client.get_all(&name) {
-                    headers.append(name.clone(), value.clone());
+                    headers.to_mut().append(name.clone(), value.clone());
                 }
             }
         }
     }
     if dialect == Dialect::AnthropicMessages && !headers.contains_key(VERSION) {
-        headers.insert(VERSION, ANTHROPIC_VERSION);
+        headers.to_mut().insert(VERSION, ANTHROPIC_VERSION);
     }
 }
 

@@ -2,7 +2,6 @@
 //! nothing is copied; or passed on while the client still sends.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use smallvec::SmallVec;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -18,7 +18,10 @@ use crate::server::{Arriving, ArrivingError};
 /// The pieces of a request body in order. Cloning clones references.
 #[derive(Clone, Debug, Default)]
 pub struct RequestBody {
-    pieces: VecDeque<Bytes>,
+    /// Mostly there is one.
+    pieces: SmallVec<[Bytes; 1]>,
+    /// How many of them were sent.
+    sent: usize,
     length: u64,
 }
 
@@ -27,7 +30,7 @@ impl RequestBody {
     pub fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.length += piece.len() as u64;
-            self.pieces.push_back(piece);
+            self.pieces.push(piece);
         }
     }
 
@@ -43,21 +46,25 @@ impl RequestBody {
 
     /// The pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(|piece| &**piece)
+        self.left().iter().map(|piece| &**piece)
     }
 
     /// The pieces in order, as references.
     pub fn shared_pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
-        self.pieces.iter().cloned()
+        self.left().iter().cloned()
     }
 
     /// All pieces in one; copies unless there is only one.
     pub fn to_bytes(&self) -> Bytes {
-        match self.pieces.len() {
-            0 => Bytes::new(),
-            1 => self.pieces[0].clone(),
-            _ => self.pieces.iter().flatten().copied().collect(),
+        match self.left() {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            many => many.iter().flatten().copied().collect(),
         }
+    }
+
+    fn left(&self) -> &[Bytes] {
+        self.pieces.get(self.sent..).unwrap_or_default()
     }
 }
 
@@ -83,15 +90,17 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
+        let sent = self.sent;
+        let piece = self.pieces.get_mut(sent).map(std::mem::take);
         if let Some(piece) = &piece {
+            self.sent += 1;
             self.length -= piece.len() as u64;
         }
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.left().is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

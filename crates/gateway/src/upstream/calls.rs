@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{timeout, timeout_at};
 use tollgate_telemetry::outbound::Stream;
 
 use super::connect::connect_within;
@@ -140,13 +141,16 @@ impl Pools {
             // Boxed: calls over HTTP/1.1 shall not pay for its size.
             return Box::pin(self.send_shared(endpoint, among, asked, within, &begins)).await;
         }
-        if let Some(connection) = self.0.calls.take(&endpoint.pool_key, among) {
+        let now = tokio::time::Instant::now();
+        if let Some(connection) = self.0.calls.take(&endpoint.pool_key, among, now.into_std()) {
             begins();
-            let begun = Instant::now();
-            match timeout(within.answer, self.exchange(endpoint, connection, asked)).await {
+            match self
+                .exchange_within(endpoint, connection, asked, within.answer, now)
+                .await
+            {
                 Err(_) => return Err(SendError::Late),
                 Ok(Ok(received)) => return Ok(received),
-                Ok(Err(error)) if !error.is_silent() || begun.elapsed() >= BREAKS_WITHIN => {
+                Ok(Err(error)) if !error.is_silent() || now.elapsed() >= BREAKS_WITHIN => {
                     return Err(SendError::Broken(error.to_string()));
                 }
                 Ok(Err(_)) => {}
@@ -157,7 +161,11 @@ impl Pools {
             .map_err(|error| SendError::Connect(Box::new(error)))?;
         let connection = Connection::new(stream, address);
         begins();
-        match timeout(within.answer, self.exchange(endpoint, connection, asked)).await {
+        let now = tokio::time::Instant::now();
+        match self
+            .exchange_within(endpoint, connection, asked, within.answer, now)
+            .await
+        {
             Err(_) => Err(SendError::Late),
             Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(error.to_string())),
         }
@@ -179,7 +187,11 @@ impl Pools {
                 Either::Shared(connection) => connection,
                 Either::Alone(connection) => {
                     begins();
-                    return match timeout(within.answer, self.exchange(endpoint, connection, asked)).await {
+                    let now = tokio::time::Instant::now();
+                    return match self
+                        .exchange_within(endpoint, connection, asked, within.answer, now)
+                        .await
+                    {
                         Err(_) => Err(SendError::Late),
                         Ok(exchanged) => exchanged.map_err(|error| SendError::Broken(error.to_string())),
                     };
@@ -230,7 +242,7 @@ impl Pools {
             return Ok(Either::Shared(connection));
         }
         if place.speaks.get() == Some(false)
-            && let Some(connection) = self.0.calls.take(&endpoint.pool_key, among)
+            && let Some(connection) = self.0.calls.take(&endpoint.pool_key, among, Instant::now())
         {
             return Ok(Either::Alone(connection));
         }
@@ -268,13 +280,29 @@ impl Pools {
         })
     }
 
+    /// Sends a request at the time `sent`, which is now, and waits so long for the head of the answer.
+    async fn exchange_within(
+        &self,
+        endpoint: &Endpoint,
+        connection: Connection,
+        asked: &CallRequest<'_>,
+        within: Duration,
+        sent: tokio::time::Instant,
+    ) -> Result<Result<Received, Broken>, Elapsed> {
+        let exchange = self.exchange(endpoint, connection, asked, sent);
+        match sent.checked_add(within) {
+            Some(until) => timeout_at(until, exchange).await,
+            None => Ok(exchange.await),
+        }
+    }
+
     async fn exchange(
         &self,
         endpoint: &Endpoint,
         mut connection: Connection,
         asked: &CallRequest<'_>,
+        sent: tokio::time::Instant,
     ) -> Result<Received, Broken> {
-        let sent = tokio::time::Instant::now();
         connection.0.served += 1;
         let Answered { status, headers } = connection.0.http.send(asked).await?;
         let address = connection.0.shown.clone();

@@ -77,7 +77,7 @@ pub struct Unanswered {
 impl Pools {
     /// An idle connection, if one is kept; to one of these addresses, if any are given.
     pub fn idle(&self, endpoint: &Endpoint, among: Option<&[SocketAddr]>, keep: Keep) -> Option<Lease> {
-        let connection = self.0.passed.take(&endpoint.pool_key, among)?;
+        let connection = self.0.passed.take(&endpoint.pool_key, among, Instant::now())?;
         Some(self.lease(endpoint, connection, keep))
     }
 

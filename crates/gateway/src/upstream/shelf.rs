@@ -44,7 +44,7 @@ impl<C> Default for Shelf<C> {
 
 impl<C: Waiting> Shelf<C> {
     /// A connection, to one of these addresses if any are given. Those that nobody can use any more are closed.
-    pub(super) fn take(&self, key: &str, among: Option<&[SocketAddr]>) -> Option<C> {
+    pub(super) fn take(&self, key: &str, among: Option<&[SocketAddr]>, now: Instant) -> Option<C> {
         let mut shelf = self.0.borrow_mut();
         let idle = shelf.get_mut(key)?;
         while let Some(Idle {
@@ -53,7 +53,7 @@ impl<C: Waiting> Shelf<C> {
         }) = idle.pop()
         {
             let fits = among.is_none_or(|among| among.contains(&connection.address()));
-            if fits && Instant::now() < until && connection.is_alive() {
+            if fits && now < until && connection.is_alive() {
                 return Some(connection);
             }
         }
@@ -123,7 +123,7 @@ mod tests {
                 return age < MAX_AGE;
             };
             shelf.keep("there".into(), Fake { opened, served: 1 }, Keep::default());
-            shelf.take("there", None).is_some()
+            shelf.take("there", None, Instant::now()).is_some()
         };
         assert!(is_kept(Duration::ZERO));
         assert!(is_kept(MAX_AGE - Duration::from_secs(60)));

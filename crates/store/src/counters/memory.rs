@@ -2,10 +2,15 @@
 
 use std::sync::OnceLock;
 
+use smallvec::SmallVec;
+
 use super::places::Places;
 use super::sharded::Sharded;
 use super::window::{Answer, Held, Window};
 use super::{Act, Ask, Enter, Key, Limit, Together};
+
+/// What counters say. A call mostly asks few.
+pub(super) type Answers = SmallVec<[Answer; 4]>;
 
 /// Counters in this process's memory. They know half a million keys at most; then those whose counts end soonest are forgotten.
 #[derive(Default)]
@@ -25,8 +30,8 @@ impl Memory {
     }
 
     /// The answers to what is asked, in order; fewer if one says no. `ids` are those of the reservations.
-    pub(super) fn decide(&self, asks: &[Ask], together: Together, ids: &[u64], now_ms: u64) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = Vec::with_capacity(asks.len());
+    pub(super) fn decide(&self, asks: &[Ask], together: Together, ids: &[u64], now_ms: u64) -> Answers {
+        let mut answers = Answers::with_capacity(asks.len());
         for (ask, id) in asks.iter().zip(ids) {
             let limit = &ask.limit;
             let answer = self

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use self::window::{Answer, Held};
@@ -231,24 +232,23 @@ impl Counters {
                 Act::Take(amount) | Act::Reserve { amount, .. } => *amount = (*amount).min(MAX_AMOUNT),
             }
         }
-        let ids: Vec<u64> = asks.iter().map(|_| next_id()).collect();
+        let ids: SmallVec<[u64; 4]> = asks.iter().map(|_| next_id()).collect();
         match &self.0 {
             Home::Memory(memory) => {
                 let answers = memory.decide(&asks, together, &ids, milliseconds(now));
                 let is_all = answers.last().is_none_or(|answer| answer.is_allowed);
                 let holds = is_all || together == Together::InTurn;
-                let verdicts = asks
-                    .into_iter()
-                    .zip(ids)
-                    .zip(answers)
-                    .map(|((ask, id), answer)| self.verdict(&ask, id, answer, holds));
-                Decision::Made(verdicts.collect())
+                let mut verdicts = Vec::with_capacity(answers.len());
+                for ((ask, id), answer) in asks.into_iter().zip(ids).zip(answers) {
+                    verdicts.push(self.verdict(&ask, id, answer, holds));
+                }
+                Decision::Made(verdicts)
             }
             Home::Redis(remote) => Decision::Later(Box::pin(self.clone().decide_in_redis(
                 remote.clone(),
                 asks,
                 together,
-                ids,
+                ids.into_vec(),
             ))),
         }
     }

@@ -91,7 +91,7 @@ impl Explanation {
             let instances = model.pool.status(now);
             let usable = instances.iter().filter(|instance| instance.is_usable).count();
             json!({
-                "name": public_name,
+                "name": &**public_name,
                 "chosen_by": model.pool.chosen_by(),
                 "usable": usable,
                 "instances": instances.iter().map(|instance| instance.told()).collect::<Vec<_>>(),
@@ -126,7 +126,7 @@ impl Explanation {
         };
         *self.sent.borrow_mut() = Some(json!({
             "instance": &*instance.name,
-            "model": candidate.public_name,
+            "model": &*candidate.public_name,
             "provider": instance.provider,
             "provider_model": candidate.upstream_model(),
             "dialect": encoded.operation.dialect().name(),

@@ -32,7 +32,8 @@ pub(super) enum Asks {
     /// An instance of a model.
     Instance {
         instance: Arc<Instance>,
-        upstream_model: String,
+        /// The name under which its model was reached, which is the provider's where the instance has no other one.
+        public_name: Arc<str>,
     },
     /// A server that calls are passed to as they are.
     Server {
@@ -61,7 +62,10 @@ impl Asks {
 
     pub(super) fn model(&self) -> Option<&str> {
         match self {
-            Asks::Instance { upstream_model, .. } => Some(upstream_model),
+            Asks::Instance {
+                instance,
+                public_name,
+            } => Some(instance.model.as_deref().unwrap_or(public_name)),
             Asks::Server { .. } => None,
         }
     }
@@ -433,7 +437,7 @@ impl<'a> Slot<'a> {
         self.keep();
         let asks = Asks::Instance {
             instance: candidate.instance.clone(),
-            upstream_model: candidate.upstream_model().to_owned(),
+            public_name: candidate.public_name.clone(),
         };
         self.attempt.insert(Attempt::new(asks, account, self.record))
     }

@@ -30,7 +30,7 @@ impl Record {
             "team": self.team.as_deref(),
             "dialect": self.operation.map(|_| self.dialect.name()),
             "operation": self.operation,
-            "model": self.request_model,
+            "model": self.request_model.as_deref(),
             "stream": self.operation.map(|_| self.kind == tollgate_telemetry::RequestType::AiStream),
             "estimated_input_tokens": self.estimated_input,
             // What limits have left, as the client is told it.

@@ -2,13 +2,13 @@
 
 use tollgate_dialects::Dialect;
 use tollgate_telemetry::prices::Asked as Priced;
-use tollgate_telemetry::{Charge, Cost, TokenUsage};
+use tollgate_telemetry::{Cost, TokenUsage};
 
 use super::line::{cost, token_usage};
 use super::{Asked, Attempt, Endpoint, OutputLimit, Record};
 use crate::ai::protocol::Protocol;
 use crate::error::CallError;
-use crate::governance::{Expected, Governed, Identity};
+use crate::governance::{Charges, Expected, Governed, Identity};
 use crate::snapshot::{Instance, Model};
 
 /// Tokens that are reserved for an answer where nobody says how long it may become.
@@ -124,9 +124,9 @@ impl Record {
     }
 
     /// The call has ended: charges what is left, by what the ledger is told. Returns the charges, for the ledger.
-    pub(super) fn end_governed(&self, attempts: &[tollgate_telemetry::Attempt<'_>]) -> Vec<Charge<'_>> {
+    pub(super) fn end_governed(&self, attempts: &[tollgate_telemetry::Attempt<'_>]) -> Charges<'_> {
         let Some(governed) = &self.governed else {
-            return Vec::new();
+            return Charges::new();
         };
         let cost: Cost = attempts.iter().map(|attempt| attempt.cost).sum();
         let tokens = attempts.iter().filter_map(|attempt| attempt.usage);

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderName, Version};
+use smallvec::SmallVec;
 use tollgate_dialects::canonical::Usage;
 use tollgate_dialects::codec;
 use tollgate_dialects::json::RawJson;
@@ -26,7 +27,7 @@ impl Record {
         let last = made.last().map(Box::as_ref);
         let telemetry = &self.worker.telemetry;
         let is_wanted = self.details_are_read();
-        let texts: Vec<(String, Cow<'_, str>)> = made
+        let texts: SmallVec<[(String, Cow<'_, str>); 1]> = made
             .iter()
             .map(|attempt| {
                 let losses = match attempt.losses.is_empty() {
@@ -41,7 +42,7 @@ impl Record {
             })
             .collect();
         let pricing = self.worker.gateway.prices().current();
-        let attempts: Vec<Attempt<'_>> = made
+        let attempts: SmallVec<[Attempt<'_>; 1]> = made
             .iter()
             .zip(&texts)
             .map(|(attempt, (losses, usage_object))| {
@@ -96,7 +97,7 @@ impl Record {
             method: self.request.method.as_str(),
             request_uri: self
                 .original_uri
-                .as_ref()
+                .as_deref()
                 .unwrap_or(&self.request.uri)
                 .path_and_query()
                 .map_or("", |path| path.as_str()),

@@ -74,7 +74,7 @@ mod tests {
         Asked {
             body: Bytes::copy_from_slice(body.as_bytes()),
             members: scan(body.as_bytes()).unwrap(),
-            model: String::new(),
+            model: "".into(),
             stream: false,
             include_usage: false,
             is_kept: false,

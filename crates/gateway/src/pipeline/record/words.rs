@@ -141,7 +141,7 @@ mod tests {
         let asked = Asked {
             members: scan(&body).unwrap(),
             body,
-            model: String::new(),
+            model: "".into(),
             stream: false,
             include_usage: false,
             is_kept: false,

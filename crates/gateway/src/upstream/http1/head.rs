@@ -35,7 +35,7 @@ pub(super) fn write(asked: &CallRequest<'_>, out: &mut Vec<u8>) {
         !asked.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(asked.method);
     if has_body && !asked.headers.contains_key(CONTENT_LENGTH) {
         out.extend_from_slice(b"content-length: ");
-        out.extend_from_slice(HeaderValue::from(asked.body.len()).as_bytes());
+        out.extend_from_slice(itoa::Buffer::new().format(asked.body.len()).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
