@@ -10,7 +10,7 @@ use tollgate_dialects::codec::{AnswerStyle, StreamEncoder};
 use tollgate_dialects::{Dialect, Losses, bedrock_converse, codec};
 use tollgate_telemetry::metrics::Limit;
 
-use super::answer::{Answer, Content, ERROR_TYPE};
+use super::answer::{APPLICATION_JSON, Answer, Content, ERROR_TYPE};
 use super::bounds;
 use super::record::Record;
 use super::relay::AnswerBody;
@@ -22,7 +22,7 @@ pub fn refuse(error: &CallError, mut record: Box<Record>) -> Response<AnswerBody
     note(error, &mut record);
     let demo = record.manners.is_demo();
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, APPLICATION_JSON);
     if let Some(value) = &error.retry_after {
         headers.insert(RETRY_AFTER, value.clone());
     }
@@ -32,10 +32,7 @@ pub fn refuse(error: &CallError, mut record: Box<Record>) -> Response<AnswerBody
             status = error.status;
             headers.insert(
                 CONTENT_TYPE,
-                verbatim
-                    .content_type
-                    .clone()
-                    .unwrap_or(HeaderValue::from_static("application/json")),
+                verbatim.content_type.clone().unwrap_or(APPLICATION_JSON),
             );
             verbatim.body.clone()
         }

@@ -1,8 +1,7 @@
 //! Embeddings and reranking: whole answers without a stream, which may take several calls of a provider.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tollgate_dialects::canonical::{DecodeError, Usage};
 use tollgate_dialects::{Losses, embeddings, rerank};
 
@@ -153,7 +152,7 @@ pub async fn answer(
     upstream: UpstreamAnswer,
     attempt: &mut Attempt,
 ) -> Result<Answer, AttemptError> {
-    let mut headers = passed_headers(&upstream.headers);
+    let headers = passed_headers(&upstream.headers);
     let first = body(candidate, encoded, upstream, attempt).await?;
     let mut losses = Losses::new();
     let (written, usage) = match inquiry {
@@ -196,11 +195,10 @@ pub async fn answer(
     attempt.losses.extend(losses.within("answer"));
     attempt.embedded(usage);
     attempt.end(&call.record.request_id, "ok", Some(StatusCode::OK), None);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(Answer {
         status: StatusCode::OK,
         headers,
-        content: Content::Whole(written.into()),
+        content: Content::Json(written.into()),
     })
 }
 
